@@ -1,0 +1,2 @@
+//! The command `onion`.
+fn main() {}

@@ -1,0 +1,1 @@
+//! TLS that starts, nests and stops on a live connection.
