@@ -1,1 +1,7 @@
 //! TLS that starts, nests and stops on a live connection.
+
+pub mod layer;
+pub mod stack;
+
+pub use layer::tls;
+pub use rustls;

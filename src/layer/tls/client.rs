@@ -1,0 +1,211 @@
+//! The client side: a configuration that is made once, and layers made from it.
+
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, KeyLogFile, SignatureScheme};
+
+use super::config::{
+    ALL_VERSIONS, ConfigError, ConfigErrorKind, Identity, Roots, Version, default_provider, supported,
+};
+use super::engine::Engine;
+use super::{Role, TlsLayer};
+
+/// How to be a TLS client. Make it once and share it: clones are cheap, and sessions are resumed only between layers
+/// of one configuration.
+///
+/// ```no_run
+/// use onionskin::tls::{Roots, TlsClient};
+///
+/// let client = TlsClient::new(Roots::system()?)?;
+/// let layer = client.to("mail.example")?;
+/// # let _ = layer;
+/// # Ok::<(), onionskin::tls::ConfigError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct TlsClient {
+    config: Arc<ClientConfig>,
+}
+
+impl TlsClient {
+    /// A client with these trust anchors and defaults for the rest.
+    ///
+    /// # Errors
+    ///
+    /// When there is no provider of cryptography.
+    pub fn new(roots: Roots) -> Result<Self, ConfigError> {
+        Self::builder(roots).build()
+    }
+
+    /// A client with these trust anchors, to be configured further.
+    pub fn builder(roots: Roots) -> TlsClientBuilder {
+        TlsClientBuilder::new(Trust::Roots(roots))
+    }
+
+    /// A client that accepts *every* certificate, and so talks to whoever answers: for tests and diagnosis.
+    pub fn dangerously_without_verification() -> TlsClientBuilder {
+        TlsClientBuilder::new(Trust::Everyone)
+    }
+
+    /// Takes a configuration of rustls as it is.
+    ///
+    /// # Errors
+    ///
+    /// When it asks for early data, which this crate does not do.
+    pub fn from_rustls(config: Arc<ClientConfig>) -> Result<Self, ConfigError> {
+        if config.enable_early_data {
+            return Err(ConfigError::new(ConfigErrorKind::Unsupported, "early data (0-RTT) is not supported"));
+        }
+        Ok(Self { config })
+    }
+
+    /// A layer that handshakes as a client and verifies that the peer is `name`, a DNS name or an IP address.
+    ///
+    /// # Errors
+    ///
+    /// When `name` is neither.
+    pub fn to(&self, name: &str) -> Result<TlsLayer, ConfigError> {
+        let server_name = ServerName::try_from(name.to_owned()).map_err(|_| {
+            let message = format!("\"{}\" is neither a DNS name nor an IP address", name.escape_debug());
+            ConfigError::new(ConfigErrorKind::BadName, message)
+        })?;
+        let engine = Engine::client(Arc::clone(&self.config), server_name).map_err(ConfigError::from_rustls)?;
+        Ok(TlsLayer::new(engine, Role::Client, Some(name.to_owned())))
+    }
+}
+
+/// Configures a [`TlsClient`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct TlsClientBuilder {
+    trust: Trust,
+    identity: Option<Identity>,
+    alpn: Vec<Vec<u8>>,
+    versions: Vec<Version>,
+    provider: Option<Arc<CryptoProvider>>,
+    key_log: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Trust {
+    Roots(Roots),
+    Everyone,
+}
+
+impl TlsClientBuilder {
+    fn new(trust: Trust) -> Self {
+        Self {
+            trust,
+            identity: None,
+            alpn: Vec::new(),
+            versions: ALL_VERSIONS.to_vec(),
+            provider: None,
+            key_log: false,
+        }
+    }
+
+    /// Who we are, for a server that asks.
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
+    /// The application protocols to offer by ALPN, the preferred one first.
+    pub fn alpn<P: AsRef<[u8]>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
+        self.alpn = protocols.into_iter().map(|protocol| protocol.as_ref().to_vec()).collect();
+        self
+    }
+
+    /// The versions to offer; both unless set.
+    pub fn versions(mut self, versions: &[Version]) -> Self {
+        self.versions = versions.to_vec();
+        self
+    }
+
+    /// The provider of cryptography; [`default_provider`] unless set.
+    pub fn provider(mut self, provider: Arc<CryptoProvider>) -> Self {
+        self.provider = Some(provider);
+        self
+    }
+
+    /// Writes the secrets of every connection to the file that the environment variable `SSLKEYLOGFILE` names, if
+    /// it is set. Whoever has that file can read everything.
+    pub fn key_log(mut self) -> Self {
+        self.key_log = true;
+        self
+    }
+
+    /// Makes the client.
+    ///
+    /// # Errors
+    ///
+    /// When there is no provider, it does not speak the versions, or the identity's key does not belong to its
+    /// certificate.
+    pub fn build(self) -> Result<TlsClient, ConfigError> {
+        let provider = self.provider.map_or_else(default_provider, Ok)?;
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&supported(&self.versions))
+            .map_err(ConfigError::from_rustls)?;
+        let builder = match self.trust {
+            Trust::Roots(roots) => builder.with_root_certificates(roots.0),
+            Trust::Everyone => {
+                let verifier = Arc::new(AcceptEveryone(Arc::clone(&provider)));
+                builder.dangerous().with_custom_certificate_verifier(verifier)
+            }
+        };
+        let mut config = match self.identity {
+            None => builder.with_no_client_auth(),
+            Some(identity) => {
+                builder.with_client_auth_cert(identity.chain, identity.key).map_err(ConfigError::from_rustls)?
+            }
+        };
+        config.alpn_protocols = self.alpn;
+        if self.key_log {
+            config.key_log = Arc::new(KeyLogFile::new());
+        }
+        TlsClient::from_rustls(Arc::new(config))
+    }
+}
+
+/// Verifies signatures, so that the peer has the key of the certificate it shows, and nothing else.
+#[derive(Debug)]
+struct AcceptEveryone(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AcceptEveryone {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

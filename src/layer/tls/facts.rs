@@ -1,0 +1,128 @@
+//! What is known of a TLS layer.
+
+use std::fmt;
+use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
+use rustls::{CipherSuite, NamedGroup, ProtocolVersion};
+
+use crate::stack::LayerId;
+
+/// Facts of one TLS layer, as of when they were asked for.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TlsFacts {
+    /// The layer.
+    pub layer: LayerId,
+    /// Which side of the handshake we are.
+    pub role: Role,
+    /// The protocol version; `None` before the handshake has settled it. So for the next four.
+    pub version: Option<ProtocolVersion>,
+    /// The cipher suite.
+    pub cipher_suite: Option<CipherSuite>,
+    /// The group of the key exchange. A resumption of TLS 1.2 has none.
+    pub key_exchange_group: Option<NamedGroup>,
+    /// The application protocol that ALPN agreed on (RFC 7301).
+    pub alpn: Option<Vec<u8>>,
+    /// The peer's certificate chain, its own first. Empty if it sent none.
+    pub peer_certificates: Vec<CertificateDer<'static>>,
+    /// As a client, the name that the peer's certificate was verified for; as a server, the name that the client
+    /// asked for (SNI, RFC 6066 section 3).
+    pub server_name: Option<String>,
+    /// Whether an earlier session was resumed.
+    pub resumed: bool,
+    /// How long the handshake took; `None` before it is done.
+    pub handshake_time: Option<Duration>,
+    /// What has passed up and down through the layer.
+    pub traffic: Traffic,
+}
+
+/// Which side of a TLS handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// The side that says hello first.
+    Client,
+    /// The side that answers.
+    Server,
+}
+
+/// Counts of one TLS layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Traffic {
+    /// Plaintext bytes given to the neighbour above.
+    pub bytes_in: u64,
+    /// Plaintext bytes taken from the neighbour above.
+    pub bytes_out: u64,
+    /// Records of application data received.
+    pub records_in: u64,
+    /// Records of application data sent.
+    pub records_out: u64,
+    /// Bytes taken from below, the handshake's too.
+    pub wire_bytes_in: u64,
+    /// Bytes given below, the handshake's too.
+    pub wire_bytes_out: u64,
+}
+
+impl TlsFacts {
+    /// The version as RFCs and OpenSSL write it: `TLSv1.3`.
+    #[must_use]
+    pub fn version_name(&self) -> &'static str {
+        match self.version {
+            Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+            Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+            Some(_) => "TLS?",
+            None => "handshaking",
+        }
+    }
+}
+
+impl fmt::Display for TlsFacts {
+    /// `tls1.3 AES_128_GCM "mail.example"`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        describe(f, self.role, self.version, self.cipher_suite, self.server_name.as_deref())
+    }
+}
+
+pub(super) fn describe(
+    f: &mut fmt::Formatter<'_>,
+    role: Role,
+    version: Option<ProtocolVersion>,
+    cipher_suite: Option<CipherSuite>,
+    server_name: Option<&str>,
+) -> fmt::Result {
+    match version {
+        Some(ProtocolVersion::TLSv1_3) => f.write_str("tls1.3")?,
+        Some(ProtocolVersion::TLSv1_2) => f.write_str("tls1.2")?,
+        _ => f.write_str("tls")?,
+    }
+    if let Some(cipher) = cipher_suite.and_then(|suite| suite.as_str()).map(cipher_name) {
+        write!(f, " {cipher}")?;
+    }
+    match role {
+        Role::Client => f.write_str(" client")?,
+        Role::Server => f.write_str(" server")?,
+    }
+    match server_name {
+        Some(name) => write!(f, " \"{}\"", name.escape_debug()),
+        None => Ok(()),
+    }
+}
+
+/// The cipher out of the name of a suite: `AES_128_GCM` of `TLS13_AES_128_GCM_SHA256`.
+fn cipher_name(suite: &str) -> &str {
+    let cipher = suite.split_once("_WITH_").map_or(suite, |(_, cipher)| cipher);
+    let cipher = cipher.strip_prefix("TLS13_").unwrap_or(cipher);
+    cipher.rsplit_once("_SHA").map_or(cipher, |(cipher, _)| cipher)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cipher_is_cut_out_of_the_suite() {
+        assert_eq!(cipher_name("TLS13_AES_128_GCM_SHA256"), "AES_128_GCM");
+        assert_eq!(cipher_name("TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256"), "CHACHA20_POLY1305");
+    }
+}

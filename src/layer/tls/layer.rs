@@ -1,0 +1,507 @@
+//! The TLS layer: what moves when, and how it starts and stops.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use super::engine::{Agreed, Engine, Received};
+use super::facts::{Role, TlsFacts, Traffic, describe};
+use super::failure::explain;
+use super::halves::{Handshake, ReadHalf, Stopping, WriteHalf};
+use super::record::{Front, LARGEST_PLAINTEXT};
+use crate::stack::{
+    Ends, Failure, Framing, Layer, LayerError, LayerErrorKind, LayerId, OnTimeout, Opening, Order, PeerAnswer, Report,
+    Stop,
+};
+
+/// TLS as a layer of a [`Stack`](crate::stack::Stack): one side of one TLS connection, in either role.
+///
+/// Made by [`TlsClient::to`](super::TlsClient::to) and [`TlsServer::accept`](super::TlsServer::accept). The role
+/// belongs to the layer and not to who opened the socket; any mix nests.
+#[derive(Debug)]
+pub struct TlsLayer {
+    engine: Engine,
+    role: Role,
+    /// As a client, whom we want to talk to.
+    expected: Option<String>,
+    options: Options,
+    handshake: Handshake,
+    read: ReadHalf,
+    write: WriteHalf,
+    stopping: Stopping,
+    agreed: Agreed,
+    traffic: Traffic,
+    key_update_wanted: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Options {
+    handshake_timeout: Option<Duration>,
+    on_failure: OnFailure,
+    on_peer_close: OnPeerClose,
+}
+
+/// What becomes of the connection when a handshake fails. In both cases the alert is sent first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnFailure {
+    /// The connection is lost.
+    #[default]
+    Lose,
+    /// The layer alone is peeled and the application decides. What the peer said instead of TLS can be read then;
+    /// what was written for TLS is dropped.
+    Peel,
+}
+
+/// What happens when the peer closes first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnPeerClose {
+    /// The application sees the end and decides: it stops the layer, which answers, or it drops the connection.
+    #[default]
+    Hold,
+    /// The close_notify is answered and the layer is peeled by itself. The application still sees the end, and
+    /// must still say that it goes on; until then what it writes is refused.
+    Peel,
+}
+
+/// Making, and options.
+impl TlsLayer {
+    pub(super) fn new(engine: Engine, role: Role, expected: Option<String>) -> Self {
+        Self {
+            engine,
+            role,
+            expected,
+            options: Options {
+                handshake_timeout: Some(HANDSHAKE_TIMEOUT),
+                on_failure: OnFailure::default(),
+                on_peer_close: OnPeerClose::default(),
+            },
+            handshake: Handshake::Handshaking { since: None, deadline: None },
+            read: ReadHalf::Open,
+            write: WriteHalf::Open,
+            stopping: Stopping::NotAsked,
+            agreed: Agreed::default(),
+            traffic: Traffic::default(),
+            key_update_wanted: false,
+        }
+    }
+
+    /// How long the handshake may take from the splice; `None` for ever. Ten seconds unless set.
+    #[must_use]
+    pub fn handshake_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.options.handshake_timeout = timeout;
+        self
+    }
+
+    /// What becomes of the connection when the handshake fails.
+    #[must_use]
+    pub fn on_failure(mut self, on_failure: OnFailure) -> Self {
+        self.options.on_failure = on_failure;
+        self
+    }
+
+    /// What happens when the peer closes the layer first.
+    #[must_use]
+    pub fn on_peer_close(mut self, on_peer_close: OnPeerClose) -> Self {
+        self.options.on_peer_close = on_peer_close;
+        self
+    }
+
+    /// What is known of this layer, `layer`, now.
+    #[must_use]
+    pub fn facts(&self, layer: LayerId) -> TlsFacts {
+        let agreed = self.agreed.clone();
+        TlsFacts {
+            layer,
+            role: self.role,
+            version: agreed.version,
+            cipher_suite: agreed.cipher_suite,
+            key_exchange_group: agreed.key_exchange_group,
+            alpn: agreed.alpn,
+            peer_certificates: agreed.peer_certificates,
+            server_name: self.server_name().map(str::to_owned),
+            resumed: agreed.resumed,
+            handshake_time: match self.handshake {
+                Handshake::Done { took } => Some(took),
+                _ => None,
+            },
+            traffic: self.traffic,
+        }
+    }
+
+    /// Whether the handshake is done.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.handshake.is_done()
+    }
+
+    /// Has new keys made for both directions (KeyUpdate, RFC 8446 section 4.6.3). The message leaves when the
+    /// stack next calls the layer, which [`Stack::with_layer`](crate::stack::Stack::with_layer) does.
+    ///
+    /// # Errors
+    ///
+    /// Unless the layer speaks TLS 1.3, its handshake is done, and its write half is open.
+    pub fn request_key_update(&mut self) -> Result<(), LayerError> {
+        let possible = self.handshake.is_done()
+            && self.write == WriteHalf::Open
+            && self.agreed.version == Some(rustls::ProtocolVersion::TLSv1_3);
+        if !possible {
+            let message = "a key update needs TLS 1.3 with the handshake done and the write half open";
+            return Err(LayerError::new(LayerErrorKind::Unsupported, message));
+        }
+        self.key_update_wanted = true;
+        Ok(())
+    }
+
+    fn server_name(&self) -> Option<&str> {
+        self.expected.as_deref().or_else(|| self.engine.server_name())
+    }
+}
+
+impl Layer for TlsLayer {
+    fn name(&self) -> &'static str {
+        "tls"
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        describe(f, self.role, self.agreed.version, self.agreed.cipher_suite, self.server_name())
+    }
+
+    fn attach(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        self.handshake.begin(ends.now(), self.options.handshake_timeout);
+        Ok(())
+    }
+
+    fn inbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        let sent = ends.outbound_below().len();
+        let result = self.receive(ends);
+        self.count_sent(ends, sent);
+        result
+    }
+
+    fn outbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        let sent = ends.outbound_below().len();
+        let result = self.send(ends);
+        self.count_sent(ends, sent);
+        result
+    }
+
+    fn can_stop(&self) -> bool {
+        true
+    }
+
+    fn stop(&mut self, stop: &Stop, ends: &mut Ends<'_>) -> Result<(), LayerError> {
+        if stop.opening == Opening::Abandon {
+            self.check_abandon(ends)?;
+        }
+        self.stopping = Stopping::order(*stop);
+        if !self.handshake.is_handshaking() {
+            self.stopping.start_clock(ends.now());
+        }
+        Ok(())
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let grace = match self.write {
+            WriteHalf::CloseNotifyQueued { until } => Some(until),
+            _ => None,
+        };
+        [self.handshake.deadline(), self.stopping.deadline(), grace].into_iter().flatten().min()
+    }
+
+    fn timeout(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        let now = ends.now();
+        let due = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
+        if due(self.handshake.deadline()) {
+            let message = "the handshake was not done within its deadline";
+            return Err(self.fail(LayerError::new(LayerErrorKind::HandshakeTimeout, message)));
+        }
+        if let WriteHalf::CloseNotifyQueued { until } = self.write
+            && until <= now
+        {
+            let sent = ends.outbound_below().len();
+            self.send_close_notify(ends)?;
+            self.count_sent(ends, sent);
+        }
+        if due(self.stopping.deadline()) {
+            let peel = self.stopping.met().is_some_and(|stop| stop.on_timeout == OnTimeout::Peel);
+            if !peel || self.write != WriteHalf::CloseNotifySent {
+                let message = "the peer did not answer the close_notify within the deadline";
+                return Err(self.fail(LayerError::new(LayerErrorKind::StopTimeout, message)));
+            }
+            self.end_without_close_notify(ends, PeerAnswer::TimedOut);
+        }
+        Ok(())
+    }
+
+    fn framing(&self) -> Framing {
+        let overhead = match self.agreed.version {
+            Some(rustls::ProtocolVersion::TLSv1_2) => TLS12_OVERHEAD,
+            _ => TLS13_OVERHEAD,
+        };
+        Framing { overhead, largest: Some(LARGEST_PLAINTEXT) }
+    }
+}
+
+/// The read side.
+impl TlsLayer {
+    fn receive(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        while self.read == ReadHalf::Open && self.handshake != Handshake::Failed {
+            let (input, plain, _, output) = ends.all();
+            match Front::of(input.front()) {
+                // The engine is asked even so while it handshakes: a client speaks first.
+                Front::Incomplete if !self.handshake.is_handshaking() => return self.check_end(ends),
+                Front::Record(body) if self.handshake.is_done() && plain.room() < body.min(LARGEST_PLAINTEXT) => {
+                    return Ok(());
+                }
+                Front::NotTls if self.may_leave_out_close_notify() => {
+                    self.end_without_close_notify(ends, PeerAnswer::Missing);
+                    return Ok(());
+                }
+                Front::NotTls if self.engine.is_at_record_boundary() => {
+                    let error = self.engine.reject(input.front()[0]);
+                    let error = explain(error, input.front());
+                    self.engine.alert(output);
+                    return Err(self.fail(error));
+                }
+                _ => {}
+            }
+            let before = (input.len(), plain.len());
+            let received = self.engine.receive(input, plain, output);
+            self.traffic.wire_bytes_in += (before.0 - input.len()) as u64;
+            self.traffic.bytes_in += (plain.len() - before.1) as u64;
+            let received = match received {
+                Ok(received) => received,
+                Err(error) => {
+                    let error = explain(error, input.front());
+                    self.engine.alert(output);
+                    return Err(self.fail(error));
+                }
+            };
+            if self.handshake.is_handshaking() && !self.engine.is_handshaking() {
+                self.complete_handshake(ends);
+            }
+            match received {
+                Received::Plaintext => self.traffic.records_in += 1,
+                Received::Blocked => return self.check_end(ends),
+                Received::PeerClosed => self.peer_closed(ends)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn complete_handshake(&mut self, ends: &mut Ends<'_>) {
+        self.handshake.complete(ends.now());
+        self.stopping.start_clock(ends.now());
+        self.agreed = self.engine.agreed();
+        ends.report(Report::Ready);
+    }
+
+    /// The input is used up as far as it goes: is there an end behind it?
+    fn check_end(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        let input = ends.inbound_below();
+        if input.next_mark().is_none() {
+            // A message that fills the whole buffer without being complete would wait for ever.
+            if input.room() == 0 && input.front().len() == input.len() {
+                let message = "a handshake message is larger than the buffer";
+                return Err(self.fail(LayerError::new(LayerErrorKind::Limit, message)));
+            }
+            return Ok(());
+        }
+        if input.front().is_empty() && self.may_leave_out_close_notify() {
+            self.end_without_close_notify(ends, PeerAnswer::Missing);
+            return Ok(());
+        }
+        let message = if self.handshake.is_handshaking() {
+            "the stream below ended during the handshake"
+        } else if self.write == WriteHalf::Open {
+            "the stream below ended without a close_notify"
+        } else {
+            "the stream below ended instead of the peer's close_notify"
+        };
+        Err(self.fail(LayerError::new(LayerErrorKind::Truncated, message)))
+    }
+
+    fn peer_closed(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        self.read = ReadHalf::PeerClosed;
+        ends.end_inbound();
+        if matches!(self.write, WriteHalf::CloseNotifyQueued { .. }) {
+            self.send_close_notify(ends)?;
+        }
+        self.check_stopped(ends);
+        if self.stopping == Stopping::NotAsked && self.options.on_peer_close == OnPeerClose::Peel {
+            ends.report(Report::StopWanted);
+        }
+        Ok(())
+    }
+
+    /// Whether bytes that are no TLS may stand where the peer's close_notify should.
+    fn may_leave_out_close_notify(&self) -> bool {
+        self.write != WriteHalf::Open
+            && self.engine.is_at_record_boundary()
+            && self.stopping.met().is_some_and(|stop| stop.lenient)
+    }
+
+    fn end_without_close_notify(&mut self, ends: &mut Ends<'_>, answer: PeerAnswer) {
+        if let WriteHalf::CloseNotifyQueued { .. } = self.write {
+            // The peer has gone on below, so there is nobody left to read our close_notify.
+            self.write = WriteHalf::CloseNotifySent;
+        }
+        if self.read == ReadHalf::Open {
+            self.read = ReadHalf::Eof;
+            ends.end_inbound();
+        }
+        ends.report(Report::Stopped(answer));
+    }
+}
+
+/// The write side.
+impl TlsLayer {
+    fn send(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        if self.handshake.is_handshaking() {
+            return self.check_closed_early(ends);
+        }
+        if self.key_update_wanted && self.write == WriteHalf::Open {
+            self.key_update_wanted = false;
+            let (input, _, _, output) = ends.all();
+            let refreshed = self.engine.refresh(input, output);
+            refreshed.map_err(|error| self.fail(explain(error, &[])))?;
+        }
+        let id = ends.id();
+        while self.write == WriteHalf::Open {
+            let largest =
+                ends.unit().saturating_sub(self.framing().overhead).clamp(SMALLEST_FRAGMENT, LARGEST_PLAINTEXT);
+            let (input, _, plain, output) = ends.all();
+            let fragment = plain.front().len().min(largest);
+            if fragment > 0 {
+                if !output.is_empty() && output.room() < fragment + TLS12_OVERHEAD {
+                    return Ok(());
+                }
+                let sent = self.engine.send(input, &plain.front()[..fragment], output);
+                sent.map_err(|error| self.fail(explain(error, &[])))?;
+                plain.consume(fragment);
+                self.traffic.bytes_out += fragment as u64;
+                self.traffic.records_out += 1;
+                continue;
+            }
+            match plain.take_mark() {
+                Some(Order::Finish(layer)) if layer == id => self.send_close_notify(ends)?,
+                Some(Order::Stop(layer)) if layer == id => self.meet_stop(ends)?,
+                Some(Order::Close) => {
+                    self.send_close_notify(ends)?;
+                    ends.outbound_below().push_mark(Order::Close);
+                }
+                Some(other) => output.push_mark(other),
+                None => return Ok(()),
+            }
+        }
+        self.send_behind_close_notify(ends)
+    }
+
+    /// What comes down after our close_notify: further orders, and, if the stop says so, bytes for the layer below.
+    fn send_behind_close_notify(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        if self.write != WriteHalf::CloseNotifySent {
+            return Ok(());
+        }
+        if self.stopping.met().is_some() {
+            if self.stopping.stop().is_some_and(|stop| stop.writes_at_once) {
+                ends.pass_outbound();
+            }
+            return Ok(());
+        }
+        // The write half was closed by `finish`, or by the close of the whole connection.
+        match ends.outbound_above().take_mark() {
+            Some(Order::Stop(id)) if id == ends.id() => self.meet_stop(ends),
+            Some(Order::Close) => {
+                ends.outbound_below().push_mark(Order::Close);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn meet_stop(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        self.stopping.meet();
+        match self.stopping.met().map(|stop| stop.opening) {
+            Some(Opening::Abandon) => {
+                self.write = WriteHalf::CloseNotifySent;
+                self.end_without_close_notify(ends, PeerAnswer::Abandoned);
+                return Ok(());
+            }
+            Some(Opening::AfterPeer(grace)) if self.write == WriteHalf::Open && self.read == ReadHalf::Open => {
+                self.write = WriteHalf::CloseNotifyQueued { until: ends.now() + grace };
+            }
+            _ => self.send_close_notify(ends)?,
+        }
+        self.check_stopped(ends);
+        Ok(())
+    }
+
+    fn send_close_notify(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        if self.write == WriteHalf::CloseNotifySent {
+            return Ok(());
+        }
+        let (input, _, _, output) = ends.all();
+        let closed = self.engine.close(input, output);
+        closed.map_err(|error| self.fail(explain(error, &[])))?;
+        self.write = WriteHalf::CloseNotifySent;
+        Ok(())
+    }
+
+    fn check_stopped(&mut self, ends: &mut Ends<'_>) {
+        if self.stopping.met().is_some()
+            && self.write == WriteHalf::CloseNotifySent
+            && let Some(answer) = self.read.answer()
+        {
+            ends.report(Report::Stopped(answer));
+        }
+    }
+
+    /// A connection that is closed before anything was to go through the handshake does not wait for it.
+    fn check_closed_early(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        match ends.outbound_above().mark() {
+            Some(Order::Close) => {
+                let message = "the connection was closed during the handshake";
+                Err(self.fail(LayerError::new(LayerErrorKind::Unsupported, message)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_abandon(&self, ends: &mut Ends<'_>) -> Result<(), LayerError> {
+        let refuse = |message| Err(LayerError::new(LayerErrorKind::Unsupported, message));
+        if !self.handshake.is_done() {
+            return refuse("a layer can be abandoned only when its handshake is done");
+        }
+        let front = ends.inbound_below().front();
+        if !self.engine.is_at_record_boundary() || !front.is_empty() && Front::of(front) != Front::NotTls {
+            return refuse("a record has been half received; a layer can be abandoned only between records");
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, error: LayerError) -> Failure {
+        let handshaking = self.handshake.is_handshaking();
+        self.handshake = Handshake::Failed;
+        match self.options.on_failure {
+            OnFailure::Peel if handshaking => Failure::peel(error),
+            _ => Failure::lose(error),
+        }
+    }
+
+    fn count_sent(&mut self, ends: &mut Ends<'_>, before: usize) {
+        self.traffic.wire_bytes_out += (ends.outbound_below().len() - before) as u64;
+    }
+}
+
+/// How long a handshake may take unless set.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Header, tag and content type of a TLS 1.3 record.
+const TLS13_OVERHEAD: usize = 22;
+
+/// Header, explicit nonce and tag of a TLS 1.2 record with AES-GCM; ChaCha20 needs 8 less.
+const TLS12_OVERHEAD: usize = 29;
+
+/// However deep the stack is, records are not cut smaller than this.
+const SMALLEST_FRAGMENT: usize = 1024;

@@ -1,0 +1,26 @@
+//! TLS as a layer: client and server, 1.2 and 1.3, started and stopped on a live connection.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `layer.rs` | the layer: what moves when, how it starts and stops |
+//! | `halves.rs` | its states |
+//! | `engine.rs` | rustls; the only file that names its connection types |
+//! | `record.rs` | as much of a record as must be known before rustls gets it |
+//! | `facts.rs`, `failure.rs` | what can be said about a layer, and about its end |
+//! | `client.rs`, `server.rs`, `config.rs` | configurations, made once and shared |
+
+mod client;
+mod config;
+mod engine;
+mod facts;
+mod failure;
+mod halves;
+mod layer;
+mod record;
+mod server;
+
+pub use self::client::{TlsClient, TlsClientBuilder};
+pub use self::config::{ConfigError, ConfigErrorKind, Identity, Roots, Version, default_provider};
+pub use self::facts::{Role, TlsFacts, Traffic};
+pub use self::layer::{OnFailure, OnPeerClose, TlsLayer};
+pub use self::server::{TlsServer, TlsServerBuilder};

@@ -1,0 +1,214 @@
+//! The server side: a configuration that is made once, and layers made from it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
+use rustls::{KeyLogFile, ServerConfig};
+
+use super::config::{
+    ALL_VERSIONS, ConfigError, ConfigErrorKind, Identity, Roots, Version, default_provider, supported,
+};
+use super::engine::Engine;
+use super::{Role, TlsLayer};
+
+/// How to be a TLS server. Make it once and share it: clones are cheap, and sessions are resumed only between layers
+/// of one configuration.
+///
+/// ```no_run
+/// use onionskin::tls::{Identity, TlsServer};
+///
+/// let server = TlsServer::new(Identity::from_pem_files("chain.pem", "key.pem")?)?;
+/// let layer = server.accept()?;
+/// # let _ = layer;
+/// # Ok::<(), onionskin::tls::ConfigError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct TlsServer {
+    config: Arc<ServerConfig>,
+}
+
+impl TlsServer {
+    /// A server with this identity and defaults for the rest.
+    ///
+    /// # Errors
+    ///
+    /// When there is no provider of cryptography, or the key does not belong to the certificate.
+    pub fn new(identity: Identity) -> Result<Self, ConfigError> {
+        Self::builder(identity).build()
+    }
+
+    /// A server with this identity, to be configured further.
+    pub fn builder(identity: Identity) -> TlsServerBuilder {
+        TlsServerBuilder {
+            identity,
+            named: Vec::new(),
+            clients: Clients::Anyone,
+            alpn: Vec::new(),
+            versions: ALL_VERSIONS.to_vec(),
+            tickets: None,
+            provider: None,
+            key_log: false,
+        }
+    }
+
+    /// Takes a configuration of rustls as it is.
+    ///
+    /// # Errors
+    ///
+    /// When it allows early data, which this crate does not do.
+    pub fn from_rustls(config: Arc<ServerConfig>) -> Result<Self, ConfigError> {
+        if config.max_early_data_size > 0 {
+            return Err(ConfigError::new(ConfigErrorKind::Unsupported, "early data (0-RTT) is not supported"));
+        }
+        Ok(Self { config })
+    }
+
+    /// A layer that handshakes as a server.
+    ///
+    /// # Errors
+    ///
+    /// When rustls refuses the configuration.
+    pub fn accept(&self) -> Result<TlsLayer, ConfigError> {
+        let engine = Engine::server(Arc::clone(&self.config)).map_err(ConfigError::from_rustls)?;
+        Ok(TlsLayer::new(engine, Role::Server, None))
+    }
+}
+
+/// Configures a [`TlsServer`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct TlsServerBuilder {
+    identity: Identity,
+    named: Vec<(String, Identity)>,
+    clients: Clients,
+    alpn: Vec<Vec<u8>>,
+    versions: Vec<Version>,
+    tickets: Option<usize>,
+    provider: Option<Arc<CryptoProvider>>,
+    key_log: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Clients {
+    Anyone,
+    Ask(Roots),
+    Require(Roots),
+}
+
+impl TlsServerBuilder {
+    /// Another identity, for clients that ask for this DNS name (SNI). A name that is not known gets the first one.
+    pub fn name(mut self, name: impl Into<String>, identity: Identity) -> Self {
+        self.named.push((name.into(), identity));
+        self
+    }
+
+    /// Requires a certificate from clients, issued under these roots.
+    pub fn require_client_certificates(mut self, roots: Roots) -> Self {
+        self.clients = Clients::Require(roots);
+        self
+    }
+
+    /// Asks clients for a certificate, issued under these roots, and takes those who have none.
+    pub fn ask_for_client_certificates(mut self, roots: Roots) -> Self {
+        self.clients = Clients::Ask(roots);
+        self
+    }
+
+    /// The application protocols to accept by ALPN, the preferred one first.
+    pub fn alpn<P: AsRef<[u8]>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
+        self.alpn = protocols.into_iter().map(|protocol| protocol.as_ref().to_vec()).collect();
+        self
+    }
+
+    /// The versions to accept; both unless set.
+    pub fn versions(mut self, versions: &[Version]) -> Self {
+        self.versions = versions.to_vec();
+        self
+    }
+
+    /// How many tickets to send after a TLS 1.3 handshake; two unless set. A protocol whose client drops TLS
+    /// straight after the handshake wants none, as they arrive behind it.
+    pub fn tickets(mut self, count: usize) -> Self {
+        self.tickets = Some(count);
+        self
+    }
+
+    /// The provider of cryptography; [`default_provider`] unless set.
+    pub fn provider(mut self, provider: Arc<CryptoProvider>) -> Self {
+        self.provider = Some(provider);
+        self
+    }
+
+    /// Writes the secrets of every connection to the file that the environment variable `SSLKEYLOGFILE` names, if
+    /// it is set. Whoever has that file can read everything.
+    pub fn key_log(mut self) -> Self {
+        self.key_log = true;
+        self
+    }
+
+    /// Makes the server.
+    ///
+    /// # Errors
+    ///
+    /// When there is no provider, it does not speak the versions, a key does not belong to its certificate, or the
+    /// roots for clients are empty.
+    pub fn build(self) -> Result<TlsServer, ConfigError> {
+        let provider = self.provider.map_or_else(default_provider, Ok)?;
+        let certificates = CertificatesByName::new(self.identity, self.named, &provider)?;
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&supported(&self.versions))
+            .map_err(ConfigError::from_rustls)?;
+        let verifier = |roots: Roots| WebPkiClientVerifier::builder_with_provider(roots.0, Arc::clone(&provider));
+        let verifier = match self.clients {
+            Clients::Anyone => None,
+            Clients::Ask(roots) => Some(verifier(roots).allow_unauthenticated().build()),
+            Clients::Require(roots) => Some(verifier(roots).build()),
+        };
+        let builder = match verifier.transpose() {
+            Ok(None) => builder.with_no_client_auth(),
+            Ok(Some(verifier)) => builder.with_client_cert_verifier(verifier),
+            Err(error) => {
+                let error = ConfigError::new(ConfigErrorKind::NoRoots, "clients cannot be verified").caused_by(error);
+                return Err(error);
+            }
+        };
+        let mut config = builder.with_cert_resolver(Arc::new(certificates));
+        config.alpn_protocols = self.alpn;
+        if let Some(count) = self.tickets {
+            config.send_tls13_tickets = count;
+        }
+        if self.key_log {
+            config.key_log = Arc::new(KeyLogFile::new());
+        }
+        TlsServer::from_rustls(Arc::new(config))
+    }
+}
+
+/// Chooses the certificate by the name that the client asks for.
+#[derive(Debug)]
+struct CertificatesByName {
+    first: Arc<CertifiedKey>,
+    named: HashMap<String, Arc<CertifiedKey>>,
+}
+
+impl CertificatesByName {
+    fn new(first: Identity, named: Vec<(String, Identity)>, provider: &CryptoProvider) -> Result<Self, ConfigError> {
+        let first = Arc::new(first.certified(provider)?);
+        let named = named
+            .into_iter()
+            .map(|(name, identity)| Ok((name.to_ascii_lowercase(), Arc::new(identity.certified(provider)?))))
+            .collect::<Result<_, ConfigError>>()?;
+        Ok(Self { first, named })
+    }
+}
+
+impl ResolvesServerCert for CertificatesByName {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        // rustls gives the name in lower case.
+        let named = hello.server_name().and_then(|name| self.named.get(name));
+        Some(Arc::clone(named.unwrap_or(&self.first)))
+    }
+}

@@ -1,0 +1,311 @@
+//! What can go wrong: in a layer, with a connection, with a command.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use super::LayerId;
+
+/// Why a layer failed.
+#[derive(Clone, Debug)]
+pub struct LayerError {
+    kind: LayerErrorKind,
+    message: String,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+/// The kinds of [`LayerError`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LayerErrorKind {
+    /// The peer does not speak this layer's protocol at all; most often it is speaking plaintext.
+    NotSpoken,
+    /// The peer's certificate was not accepted.
+    Certificate,
+    /// The peer refused, by an alert or its like.
+    Refused,
+    /// The stream below ended before this layer's did.
+    Truncated,
+    /// The handshake took longer than its deadline.
+    HandshakeTimeout,
+    /// The peer did not answer a stop in time.
+    StopTimeout,
+    /// The peer broke the rules of the protocol.
+    Protocol,
+    /// A limit would have been passed.
+    Limit,
+    /// What was asked for cannot be done in this state, or with this configuration.
+    Unsupported,
+}
+
+impl LayerError {
+    /// An error of `kind`, explained by `message`: one phrase, no full stop.
+    pub fn new(kind: LayerErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), source: None }
+    }
+
+    /// Adds the error that caused this one.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
+        self.source = Some(Arc::new(source));
+        self
+    }
+
+    /// What kind of error this is.
+    #[must_use]
+    pub fn kind(&self) -> LayerErrorKind {
+        self.kind
+    }
+
+    /// Whether the peer does not speak the layer's protocol, such as plaintext where TLS was expected.
+    #[must_use]
+    pub fn is_not_spoken(&self) -> bool {
+        self.kind == LayerErrorKind::NotSpoken
+    }
+
+    /// Whether the peer's certificate was not accepted.
+    #[must_use]
+    pub fn is_certificate(&self) -> bool {
+        self.kind == LayerErrorKind::Certificate
+    }
+
+    /// Whether the peer refused us.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.kind == LayerErrorKind::Refused
+    }
+
+    /// Whether the stream below ended too early.
+    #[must_use]
+    pub fn is_truncated(&self) -> bool {
+        self.kind == LayerErrorKind::Truncated
+    }
+
+    /// Whether a deadline passed.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        matches!(self.kind, LayerErrorKind::HandshakeTimeout | LayerErrorKind::StopTimeout)
+    }
+}
+
+impl fmt::Display for LayerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl StdError for LayerError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+/// Why a connection was lost: one first cause, and what it did to each layer.
+///
+/// Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Reason(Arc<Cause>);
+
+#[derive(Debug)]
+struct Cause {
+    first: FirstCause,
+    layers: Vec<LayerLoss>,
+}
+
+#[derive(Clone, Debug)]
+enum FirstCause {
+    Layer,
+    Wire(Arc<io::Error>),
+    Aborted,
+}
+
+/// What the loss of the connection meant to one layer.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LayerLoss {
+    /// The layer.
+    pub layer: LayerId,
+    /// Its [`name`](super::Layer::name) or fuller description.
+    pub description: String,
+    /// What went wrong for it.
+    pub error: LayerError,
+}
+
+impl Reason {
+    pub(crate) fn layer(loss: LayerLoss) -> Self {
+        Self(Arc::new(Cause { first: FirstCause::Layer, layers: vec![loss] }))
+    }
+
+    pub(crate) fn wire(error: io::Error) -> Self {
+        Self(Arc::new(Cause { first: FirstCause::Wire(Arc::new(error)), layers: Vec::new() }))
+    }
+
+    pub(crate) fn aborted() -> Self {
+        Self(Arc::new(Cause { first: FirstCause::Aborted, layers: Vec::new() }))
+    }
+
+    pub(crate) fn and(&self, loss: LayerLoss) -> Self {
+        let mut layers = self.0.layers.clone();
+        layers.push(loss);
+        Self(Arc::new(Cause { first: self.0.first.clone(), layers }))
+    }
+
+    /// The layers that failed, from the first cause inwards.
+    #[must_use]
+    pub fn layers(&self) -> &[LayerLoss] {
+        &self.0.layers
+    }
+
+    /// The error of the layer that failed first, if it was a layer.
+    #[must_use]
+    pub fn layer_error(&self) -> Option<&LayerError> {
+        match self.0.first {
+            FirstCause::Layer => self.0.layers.first().map(|loss| &loss.error),
+            _ => None,
+        }
+    }
+
+    /// The error of the socket, if that came first.
+    #[must_use]
+    pub fn io_error(&self) -> Option<&io::Error> {
+        match &self.0.first {
+            FirstCause::Wire(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Whether we ended the connection ourselves, without ceremony.
+    #[must_use]
+    pub fn is_aborted(&self) -> bool {
+        matches!(self.0.first, FirstCause::Aborted)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = self.0.layers.as_slice();
+        match &self.0.first {
+            FirstCause::Wire(error) => write!(f, "the socket failed: {error}")?,
+            FirstCause::Aborted => f.write_str("the connection was aborted")?,
+            FirstCause::Layer => {
+                if let Some((first, others)) = rest.split_first() {
+                    write!(f, "{first}")?;
+                    rest = others;
+                }
+            }
+        }
+        rest.iter().try_for_each(|loss| write!(f, "; {loss}"))
+    }
+}
+
+impl StdError for Reason {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match &self.0.first {
+            FirstCause::Wire(error) => Some(error.as_ref()),
+            FirstCause::Layer => self.layer_error().map(|error| error as _),
+            FirstCause::Aborted => None,
+        }
+    }
+}
+
+impl fmt::Display for LayerLoss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "layer {} ({}): {}", self.layer, self.description, self.error)
+    }
+}
+
+/// Why the stack did not carry out a command. Nothing was changed.
+#[derive(Clone, Debug)]
+pub struct CommandError(CommandErrorKind);
+
+/// The kinds of [`CommandError`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum CommandErrorKind {
+    /// No layer has this id: it was peeled.
+    NoSuchLayer(LayerId),
+    /// There is no layer that can be stopped.
+    NothingToStop,
+    /// The layer cannot be stopped, because it has no end of its own.
+    CannotStop(LayerId),
+    /// Only the innermost stoppable layer can be stopped; this one has another above it.
+    NotInnermost(LayerId),
+    /// The layer is being stopped; wait until it is peeled.
+    Stopping(LayerId),
+    /// The layer's write half was closed by `finish`.
+    Finished(LayerId),
+    /// The layer ended by itself and the application has not yet gone on below it.
+    Ended(LayerId),
+    /// The limit on the number of layers is reached.
+    TooDeep(usize),
+    /// The write side of the connection was closed.
+    Closed,
+    /// The connection is lost.
+    Lost(Reason),
+    /// The layer refused.
+    Refused(LayerId, LayerError),
+}
+
+impl CommandError {
+    /// What kind of error this is.
+    #[must_use]
+    pub fn kind(&self) -> &CommandErrorKind {
+        &self.0
+    }
+
+    /// Whether the named layer is no longer there, or there is none to name.
+    #[must_use]
+    pub fn is_no_such_layer(&self) -> bool {
+        matches!(self.0, CommandErrorKind::NoSuchLayer(_) | CommandErrorKind::NothingToStop)
+    }
+
+    /// Whether the layer has ended and the application must first go on below it.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        matches!(self.0, CommandErrorKind::Ended(_))
+    }
+
+    /// The reason, if the connection is lost.
+    #[must_use]
+    pub fn reason(&self) -> Option<&Reason> {
+        match &self.0 {
+            CommandErrorKind::Lost(reason) => Some(reason),
+            _ => None,
+        }
+    }
+}
+
+impl From<CommandErrorKind> for CommandError {
+    fn from(kind: CommandErrorKind) -> Self {
+        Self(kind)
+    }
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            CommandErrorKind::NoSuchLayer(id) => write!(f, "no such layer: {id}"),
+            CommandErrorKind::NothingToStop => f.write_str("no layer to stop"),
+            CommandErrorKind::CannotStop(id) => write!(f, "layer {id} is not of a kind that can be stopped"),
+            CommandErrorKind::NotInnermost(id) => write!(f, "layer {id} has another above it; stop that one first"),
+            CommandErrorKind::Stopping(id) => write!(f, "layer {id} is being stopped"),
+            CommandErrorKind::Finished(id) => write!(f, "layer {id} is finished: nothing more can be written to it"),
+            CommandErrorKind::Ended(id) => write!(f, "layer {id} has ended; stop it to go on below it"),
+            CommandErrorKind::TooDeep(limit) => write!(f, "more than {limit} layers"),
+            CommandErrorKind::Closed => f.write_str("the connection is closed for writing"),
+            CommandErrorKind::Lost(reason) => write!(f, "the connection is lost: {reason}"),
+            CommandErrorKind::Refused(id, error) => write!(f, "layer {id}: {error}"),
+        }
+    }
+}
+
+impl StdError for CommandError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match &self.0 {
+            CommandErrorKind::Lost(reason) => Some(reason),
+            CommandErrorKind::Refused(_, error) => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! What the stack has to tell its driver.
+
+use super::{LayerError, LayerId, PeerAnswer, Reason};
+
+/// Something that happened to a layer. To be drained with [`Stack::poll_event`](super::Stack::poll_event) before
+/// anything is read, so that `Ready` is known before the first byte that came through the layer.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// The layer's handshake is done.
+    Ready(LayerId),
+    /// The layer has been peeled after a stop. What it had still delivered, and the end mark behind that, can
+    /// still be read.
+    Stopped(LayerId, PeerAnswer),
+    /// The layer failed and was peeled, as its options asked; the connection lives.
+    Failed {
+        /// The layer.
+        layer: LayerId,
+        /// What went wrong.
+        error: LayerError,
+        /// How many bytes had been written through the layer and were dropped, because they must not leave in clear.
+        dropped: usize,
+    },
+}
+
+/// What the application can read next. Bytes of two sides of a layer change never stand in one slice.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Readable<'a> {
+    /// Nothing yet.
+    Nothing,
+    /// Bytes, never none.
+    Bytes(&'a [u8]),
+    /// The layer's stream has ended. What follows belongs to the layer below; going on there is the
+    /// application's decision: [`Stack::stop`](super::Stack::stop), then [`Stack::pass_end`](super::Stack::pass_end).
+    Ended(LayerId),
+    /// End of file on the wire, with all layers ended before it.
+    EndOfInput,
+    /// The connection is lost, and everything that came before the loss has been read.
+    Lost(&'a Reason),
+}
+
+/// What the driver is to do to the socket next.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Output<'a> {
+    /// Nothing.
+    Nothing,
+    /// Send these bytes, then call [`Stack::handle_sent`](super::Stack::handle_sent).
+    Bytes(&'a [u8]),
+    /// Close the write side of the socket.
+    Shutdown,
+}

@@ -1,0 +1,233 @@
+//! The contract between the stack and what can be put into it.
+
+use std::any::Any;
+use std::fmt;
+use std::time::Instant;
+
+use super::{Boundary, End, LayerError, LayerId, Order, PeerAnswer, Queue, Stop};
+
+/// One protocol layer of a [`Stack`](super::Stack).
+///
+/// A layer sits between two boundaries and has four ends: it *takes* from inbound below and from outbound
+/// above, it *gives* to inbound above and to outbound below. Every method has a default that passes bytes and
+/// marks on unchanged, so an empty `impl` is a working layer.
+///
+/// # What a layer promises
+///
+/// - It touches nothing but its [`Ends`]. It never blocks, reads no clock, and keeps no unbounded buffer.
+/// - It moves what it can and returns. It is called again when one of its ends has changed; a call that finds
+///   nothing to do changes nothing.
+/// - It honours [`Queue::room`] when it gives. A whole unit (a record) may go over the limit by itself if the
+///   queue was empty; control bytes may always.
+/// - It consumes only what it has parsed. What it leaves is the next owner's when it is peeled.
+/// - It takes each mark when it meets it. A mark that is not for this layer is passed on in its place.
+/// - After it has reported [`Report::Stopped`] it is unlinked and never called again; after it has
+///   returned an error neither, and everything above it learns that the connection is lost.
+///
+/// # What the stack promises
+///
+/// - [`attach`](Self::attach) comes first and once. Calls do not nest: a layer never runs inside another's call.
+/// - [`timeout`](Self::timeout) is called when `now` has reached [`deadline`](Self::deadline).
+/// - Reports become [`Event`](super::Event)s with the layer's id, in the order in which they were made.
+pub trait Layer: Any + Send + fmt::Debug {
+    /// A short word for what this is, as it shows in errors and logs: `tls`, `proxy`, `deflate`.
+    fn name(&self) -> &'static str {
+        "layer"
+    }
+
+    /// One phrase for people, as it shows in a drawing of the stack. By default the name.
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+
+    /// The layer has been put into the list.
+    fn attach(&mut self, _ends: &mut Ends<'_>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// Moves bytes up: from inbound below to inbound above.
+    fn inbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        ends.pass_inbound();
+        Ok(())
+    }
+
+    /// Moves bytes down: from outbound above to outbound below.
+    fn outbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        ends.pass_outbound();
+        Ok(())
+    }
+
+    /// Whether this layer ends by an exchange with its peer, so that [`stop`](super::Stack::stop) and
+    /// [`finish`](super::Stack::finish) make sense. Layers that only look or transform stay.
+    fn can_stop(&self) -> bool {
+        false
+    }
+
+    /// A stop has been ordered. The [`Order::Stop`] for it follows in outbound above, behind the bytes that
+    /// were written before; the layer acts, and reports, when it meets that. An error refuses the stop and changes
+    /// nothing.
+    fn stop(&mut self, _stop: &Stop, _ends: &mut Ends<'_>) -> Result<(), LayerError> {
+        Ok(())
+    }
+
+    /// When the layer next wants [`timeout`](Self::timeout) to be called, if at all.
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    /// The deadline has passed.
+    fn timeout(&mut self, _ends: &mut Ends<'_>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// What this layer does to the size of what passes down through it.
+    fn framing(&self) -> Framing {
+        Framing::default()
+    }
+}
+
+/// The four ends of a layer, the time, and the way to report.
+#[derive(Debug)]
+pub struct Ends<'a> {
+    id: LayerId,
+    now: Instant,
+    unit: usize,
+    below: &'a mut Boundary,
+    above: &'a mut Boundary,
+    reports: &'a mut Vec<Report>,
+}
+
+impl<'a> Ends<'a> {
+    pub(crate) fn new(
+        id: LayerId,
+        now: Instant,
+        unit: usize,
+        below: &'a mut Boundary,
+        above: &'a mut Boundary,
+        reports: &'a mut Vec<Report>,
+    ) -> Self {
+        Self { id, now, unit, below, above, reports }
+    }
+
+    /// The id of the layer that is being called.
+    #[must_use]
+    pub fn id(&self) -> LayerId {
+        self.id
+    }
+
+    /// The present, for all deadlines.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// The largest number of bytes that, given to outbound below at once, still make a single unit in every
+    /// layer below.
+    #[must_use]
+    pub fn unit(&self) -> usize {
+        self.unit
+    }
+
+    /// Bytes that came from the peer, to be taken.
+    pub fn inbound_below(&mut self) -> &mut Queue<End> {
+        &mut self.below.inbound
+    }
+
+    /// Where bytes for the neighbour above go.
+    pub fn inbound_above(&mut self) -> &mut Queue<End> {
+        &mut self.above.inbound
+    }
+
+    /// Bytes that the neighbour above wrote, to be taken.
+    pub fn outbound_above(&mut self) -> &mut Queue<Order> {
+        &mut self.above.outbound
+    }
+
+    /// Where bytes for the peer go.
+    pub fn outbound_below(&mut self) -> &mut Queue<Order> {
+        &mut self.below.outbound
+    }
+
+    /// All four at once: inbound below, inbound above, outbound above, outbound below.
+    pub fn all(&mut self) -> (&mut Queue<End>, &mut Queue<End>, &mut Queue<Order>, &mut Queue<Order>) {
+        (&mut self.below.inbound, &mut self.above.inbound, &mut self.above.outbound, &mut self.below.outbound)
+    }
+
+    /// Moves everything inbound up unchanged, as far as there is room.
+    pub fn pass_inbound(&mut self) {
+        self.above.inbound.take_from(&mut self.below.inbound);
+    }
+
+    /// Moves everything outbound down unchanged, as far as there is room.
+    pub fn pass_outbound(&mut self) {
+        self.below.outbound.take_from(&mut self.above.outbound);
+    }
+
+    /// Marks the clean end of this layer's inbound stream: the last thing it gives.
+    pub fn end_inbound(&mut self) {
+        self.above.inbound.push_mark(End::Layer(self.id));
+    }
+
+    /// Reports to the stack.
+    pub fn report(&mut self, report: Report) {
+        self.reports.push(report);
+    }
+}
+
+/// What a layer tells the stack.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Report {
+    /// The handshake is done; facts are known.
+    Ready,
+    /// The peer has ended the layer, and the layer was told to answer that by itself.
+    StopWanted,
+    /// The layer is done with: peel it. Allowed anywhere in the list.
+    Stopped(PeerAnswer),
+}
+
+/// How a layer fails.
+#[derive(Debug)]
+pub struct Failure {
+    pub(crate) error: LayerError,
+    pub(crate) consequence: Consequence,
+}
+
+impl Failure {
+    /// The connection is lost with this error. What is in outbound below (an alert) is still sent.
+    #[must_use]
+    pub fn lose(error: LayerError) -> Self {
+        Self { error, consequence: Consequence::Lose }
+    }
+
+    /// The layer alone is lost: it is peeled, if no stoppable layer stands above it. What had been written
+    /// through it and not sent is dropped, never sent in clear.
+    #[must_use]
+    pub fn peel(error: LayerError) -> Self {
+        Self { error, consequence: Consequence::Peel }
+    }
+}
+
+impl From<LayerError> for Failure {
+    fn from(error: LayerError) -> Self {
+        Self::lose(error)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Consequence {
+    Lose,
+    Peel,
+}
+
+/// What a layer does to the size of what passes down through it.
+///
+/// From the framings of the whole list the stack computes [`Ends::unit`], so that one write at the top
+/// becomes exactly one unit in every layer and not a full one and a sliver.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Framing {
+    /// Bytes that are added to each unit.
+    pub overhead: usize,
+    /// The most bytes of payload that one unit can carry; `None` if there is no limit.
+    pub largest: Option<usize>,
+}

@@ -1,0 +1,235 @@
+//! The doubly linked list of layers, kept in a slab.
+//!
+//! ```text
+//!   wire ◄──► layer ◄──► layer ◄──► layer          (application)
+//!   node 0    node 3     node 1     node 2 = innermost
+//! ```
+//!
+//! Every node owns the boundary *above* it, so a list of n layers has n + 1 boundaries and the innermost one
+//! is the application's. Links are slab indices. The slab gives an index out again after a peel; a [`LayerId`]
+//! therefore carries a serial number too, which is never given out twice, and [`List::find`] compares both.
+
+use std::fmt;
+
+use slab::Slab;
+
+use super::{Boundary, CommandErrorKind, Layer};
+
+/// Names one layer of one stack, for as long as the stack lives. Shown as `#7`.
+///
+/// After the layer is peeled the id is stale: using it is an error, it never names another layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LayerId {
+    index: usize,
+    serial: u64,
+}
+
+impl fmt::Display for LayerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.serial)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct List {
+    nodes: Slab<Node>,
+    innermost: usize,
+    next_serial: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) layer: Box<dyn Layer>,
+    pub(crate) above: Boundary,
+    pub(crate) state: NodeState,
+    pub(crate) woken: bool,
+    /// [`Ends::unit`](super::Ends::unit) of this layer.
+    pub(crate) unit: usize,
+    serial: u64,
+    next_below: usize,
+    next_above: Option<usize>,
+}
+
+/// How far a layer's life has come, as the stack sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NodeState {
+    Live,
+    Finished,
+    Stopping,
+    Failed,
+}
+
+impl List {
+    pub(crate) fn new(limit: usize) -> Self {
+        let mut nodes = Slab::with_capacity(1);
+        let wire = Node {
+            layer: Box::new(Wire),
+            above: Boundary::new(limit),
+            state: NodeState::Live,
+            woken: false,
+            unit: usize::MAX,
+            serial: 0,
+            next_below: WIRE,
+            next_above: None,
+        };
+        assert_eq!(nodes.insert(wire), WIRE);
+        Self { nodes, innermost: WIRE, next_serial: 1 }
+    }
+
+    /// The number of layers.
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.len() - 1
+    }
+
+    /// The index of the innermost layer, or [`WIRE`].
+    pub(crate) fn innermost(&self) -> usize {
+        self.innermost
+    }
+
+    pub(crate) fn node(&self, index: usize) -> &Node {
+        &self.nodes[index]
+    }
+
+    pub(crate) fn node_mut(&mut self, index: usize) -> &mut Node {
+        &mut self.nodes[index]
+    }
+
+    pub(crate) fn contains(&self, index: usize) -> bool {
+        self.nodes.contains(index)
+    }
+
+    /// The index of the neighbour towards the wire; of the wire itself for the wire.
+    pub(crate) fn below(&self, index: usize) -> usize {
+        self.nodes[index].next_below
+    }
+
+    /// The index of the neighbour towards the application, if there is one.
+    pub(crate) fn above(&self, index: usize) -> Option<usize> {
+        self.nodes[index].next_above
+    }
+
+    /// A node and its neighbour below, to be changed together.
+    pub(crate) fn with_below(&mut self, index: usize) -> (&mut Node, &mut Node) {
+        let below = self.below(index);
+        self.nodes.get2_mut(index, below).expect("a layer is linked to a neighbour that is not itself")
+    }
+
+    pub(crate) fn id(&self, index: usize) -> LayerId {
+        LayerId { index, serial: self.nodes[index].serial }
+    }
+
+    pub(crate) fn find(&self, id: LayerId) -> Result<usize, CommandErrorKind> {
+        match self.nodes.get(id.index) {
+            Some(node) if node.serial == id.serial && id.index != WIRE => Ok(id.index),
+            _ => Err(CommandErrorKind::NoSuchLayer(id)),
+        }
+    }
+
+    /// `index`, and the layers above it in order.
+    pub(crate) fn upwards(&self, index: usize) -> impl Iterator<Item = usize> + '_ {
+        std::iter::successors(Some(index), |&index| self.above(index))
+    }
+
+    pub(crate) fn outer_to_inner(&self) -> impl Iterator<Item = usize> + '_ {
+        self.upwards(WIRE).skip(1)
+    }
+
+    pub(crate) fn inner_to_outer(&self) -> impl Iterator<Item = usize> + '_ {
+        std::iter::successors(Some(self.innermost), |&index| Some(self.below(index))).take_while(|&index| index != WIRE)
+    }
+
+    /// All boundaries, in no order.
+    pub(crate) fn boundaries_mut(&mut self) -> impl Iterator<Item = &mut Boundary> {
+        self.nodes.iter_mut().map(|(_, node)| &mut node.above)
+    }
+
+    /// Links a layer in next to the application.
+    pub(crate) fn splice(&mut self, layer: Box<dyn Layer>, above: Boundary) -> usize {
+        let next_below = self.innermost;
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        let index = self.nodes.insert(Node {
+            layer,
+            above,
+            state: NodeState::Live,
+            woken: true,
+            unit: usize::MAX,
+            serial,
+            next_below,
+            next_above: None,
+        });
+        self.nodes[next_below].next_above = Some(index);
+        self.innermost = index;
+        index
+    }
+
+    /// Unlinks a layer and joins the two boundaries it stood between.
+    pub(crate) fn peel(&mut self, index: usize) {
+        assert_ne!(index, WIRE, "the wire is no layer");
+        let node = self.nodes.remove(index);
+        match node.next_above {
+            Some(above) => self.nodes[above].next_below = node.next_below,
+            None => self.innermost = node.next_below,
+        }
+        let below = &mut self.nodes[node.next_below];
+        below.next_above = node.next_above;
+        below.above.join(node.above);
+    }
+}
+
+/// The head sentinel. It is never called: the stack itself moves the bytes of its boundary.
+#[derive(Debug)]
+struct Wire;
+
+impl Layer for Wire {
+    fn name(&self) -> &'static str {
+        "wire"
+    }
+}
+
+/// The index of the head sentinel.
+pub(crate) const WIRE: usize = 0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn splice(list: &mut List) -> usize {
+        list.splice(Box::new(Wire), Boundary::new(8))
+    }
+
+    #[test]
+    fn layers_are_listed_in_both_directions() {
+        let mut list = List::new(8);
+        let (a, b, c) = (splice(&mut list), splice(&mut list), splice(&mut list));
+        assert_eq!(list.outer_to_inner().collect::<Vec<_>>(), [a, b, c]);
+        assert_eq!(list.inner_to_outer().collect::<Vec<_>>(), [c, b, a]);
+        list.peel(b);
+        assert_eq!(list.outer_to_inner().collect::<Vec<_>>(), [a, c]);
+        assert_eq!(list.inner_to_outer().collect::<Vec<_>>(), [c, a]);
+        list.peel(c);
+        assert_eq!(list.innermost(), a);
+        list.peel(a);
+        assert_eq!((list.innermost(), list.len()), (WIRE, 0));
+    }
+
+    #[test]
+    fn a_stale_id_never_names_the_layer_that_took_its_place() {
+        let mut list = List::new(8);
+        let first = splice(&mut list);
+        let stale = list.id(first);
+        list.peel(first);
+        let second = splice(&mut list);
+        assert_eq!(first, second, "the slab is expected to give the index out again");
+        assert!(matches!(list.find(stale), Err(CommandErrorKind::NoSuchLayer(id)) if id == stale));
+        let live = list.id(second);
+        assert_eq!(list.find(live).ok(), Some(second));
+        assert_ne!(stale, live);
+    }
+
+    #[test]
+    fn the_wire_has_no_id_that_can_be_used() {
+        let list = List::new(8);
+        assert!(list.find(list.id(WIRE)).is_err());
+    }
+}

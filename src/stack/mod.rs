@@ -1,0 +1,556 @@
+//! The sans-I/O heart: a list of layers between a socket and an application.
+//!
+//! ```text
+//!    application      write / consume / stop / splice ...      tail
+//!    ─────────────────────────────────────────────────
+//!        ▲ inbound        ▼ outbound       boundary (the application's)
+//!     [ layer ]                            splice puts the next one HERE, above this
+//!        ▲                ▼                boundary
+//!     [ layer ]
+//!        ▲                ▼                boundary (the wire's)
+//!    ─────────────────────────────────────────────────
+//!    wire             handle_input / poll_output               head
+//! ```
+//!
+//! The rules that make starting and stopping safe are properties of this picture, not of any layer:
+//!
+//! - **Every byte has one owner.** It rests in exactly one [`Queue`], and is taken only by who has parsed it.
+//! - **A splice moves no byte.** What the application had not consumed is below the new layer from then on, so
+//!   plaintext that somebody put behind a STARTTLS goes into TLS and fails there; what it had written is below
+//!   too, so it leaves in clear, first.
+//! - **A peel joins two boundaries.** What the layer had not taken belongs to the layer below.
+//! - **Marks keep order.** The end of a layer's stream and the order to stop one stand *in* the queues
+//!   ([`End`], [`Order`]), so no flag can be seen before the bytes in front of it.
+//! - **No recursion.** Layers do not call each other. The stack runs a work loop over those whose ends changed.
+
+mod boundary;
+mod error;
+mod event;
+mod layer;
+mod list;
+mod pump;
+mod stop;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::time::{Duration, Instant};
+
+use self::boundary::Boundary;
+use self::list::{List, NodeState, WIRE};
+
+pub use self::boundary::{End, Order, Queue};
+pub use self::error::{CommandError, CommandErrorKind, LayerError, LayerErrorKind, LayerLoss, Reason};
+pub use self::event::{Event, Output, Readable};
+pub use self::layer::{Ends, Failure, Framing, Layer, Report};
+pub use self::list::LayerId;
+pub(crate) use self::stop::Opening;
+pub use self::stop::{OnTimeout, PeerAnswer, Stop};
+
+/// A list of protocol layers over one connection, without any I/O.
+///
+/// # Order of calls
+///
+/// The driver owns the socket and the clock. It calls, in any order:
+///
+/// - `handle_*` when something happened: bytes came in ([`handle_input`](Self::handle_input)), the peer closed
+///   ([`handle_eof`](Self::handle_eof)), the socket failed ([`handle_error`](Self::handle_error)), a deadline
+///   passed ([`handle_timeout`](Self::handle_timeout)), bytes were sent ([`handle_sent`](Self::handle_sent));
+/// - commands of the application: [`splice`](Self::splice), [`stop`](Self::stop), [`finish`](Self::finish),
+///   [`write`](Self::write), [`consume`](Self::consume), [`pass_end`](Self::pass_end), [`close`](Self::close),
+///   [`abort`](Self::abort).
+///
+/// After every such call it drains, in this order: [`poll_event`](Self::poll_event), [`readable`](Self::readable),
+/// [`poll_output`](Self::poll_output), and asks [`poll_deadline`](Self::poll_deadline) when to come back.
+#[derive(Debug)]
+pub struct Stack {
+    list: List,
+    limits: Limits,
+    events: VecDeque<Event>,
+    /// Layers that ended by themselves and that the application has not yet gone on below. While there is
+    /// one, writes are refused: they would leave in clear of a layer that the writer believes in.
+    unacknowledged: Vec<LayerId>,
+    reason: Option<Reason>,
+    application: Side,
+    wire_input: Side,
+    wire_output: Side,
+    /// After a loss, how long the alert may take to leave.
+    linger: Option<Instant>,
+}
+
+/// Limits of a [`Stack`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The most bytes that one direction of one boundary holds. 128 KiB unless set, and never less than 40 KiB,
+    /// so that two TLS records fit.
+    pub buffer: usize,
+    /// The most layers. 16 unless set.
+    pub depth: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { buffer: 128 * 1024, depth: 16 }
+    }
+}
+
+/// One direction of one end of the stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Open,
+    /// To be closed when all that stands before has gone.
+    Closing,
+    Closed,
+}
+
+/// Facts.
+impl Stack {
+    /// A stack without layers.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        let limits = Limits { buffer: limits.buffer.max(SMALLEST_BUFFER), ..limits };
+        Self {
+            list: List::new(limits.buffer),
+            limits,
+            events: VecDeque::new(),
+            unacknowledged: Vec::new(),
+            reason: None,
+            application: Side::Open,
+            wire_input: Side::Open,
+            wire_output: Side::Open,
+            linger: None,
+        }
+    }
+
+    /// The layers, from the wire inwards.
+    pub fn layers(&self) -> impl Iterator<Item = (LayerId, &dyn Layer)> {
+        self.list.outer_to_inner().map(|index| (self.list.id(index), &*self.list.node(index).layer))
+    }
+
+    /// The number of layers.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.list.len()
+    }
+
+    /// The layer with this id, if it is still there.
+    #[must_use]
+    pub fn layer(&self, id: LayerId) -> Option<&dyn Layer> {
+        let index = self.list.find(id).ok()?;
+        Some(&*self.list.node(index).layer)
+    }
+
+    /// The innermost layer that can be stopped.
+    #[must_use]
+    pub fn innermost_stoppable(&self) -> Option<LayerId> {
+        self.stoppable_above(WIRE).map(|index| self.list.id(index))
+    }
+
+    /// Why the connection is lost, if it is. What was received before the loss may still be readable.
+    #[must_use]
+    pub fn lost(&self) -> Option<&Reason> {
+        self.reason.as_ref()
+    }
+
+    /// The number of bytes on their way down, in all boundaries.
+    #[must_use]
+    pub fn outbound_len(&self) -> usize {
+        self.list.upwards(WIRE).map(|index| self.list.node(index).above.outbound.len()).sum()
+    }
+
+    /// The number of bytes on their way up, in all boundaries.
+    #[must_use]
+    pub fn inbound_len(&self) -> usize {
+        self.list.upwards(WIRE).map(|index| self.list.node(index).above.inbound.len()).sum()
+    }
+
+    /// Whether everything written has left through the wire, with all orders that stood between.
+    #[must_use]
+    pub fn is_flushed(&self) -> bool {
+        let empty = self.list.upwards(WIRE).all(|index| self.list.node(index).above.outbound.is_empty());
+        empty && self.wire_output != Side::Closing
+    }
+
+    fn stoppable_above(&self, index: usize) -> Option<usize> {
+        self.list.upwards(index).skip(1).filter(|&index| self.list.node(index).layer.can_stop()).last()
+    }
+}
+
+/// What happened outside.
+impl Stack {
+    /// Takes bytes from the wire, as many as there is room for, and returns how many.
+    pub fn handle_input(&mut self, now: Instant, bytes: &[u8]) -> usize {
+        let count = bytes.len().min(self.input_room());
+        self.wire().inbound.push(&bytes[..count]);
+        self.wake_above(WIRE);
+        self.settle(now);
+        count
+    }
+
+    /// As [`handle_input`](Self::handle_input) without a copy: `read` fills a slice of at most `most` bytes and
+    /// returns how many it wrote, and whatever else is to be handed through.
+    pub fn handle_input_with<R>(&mut self, now: Instant, most: usize, read: impl FnOnce(&mut [u8]) -> (usize, R)) -> R {
+        let room = self.input_room().min(most);
+        let before = self.wire().inbound.len();
+        let result = self.wire().inbound.fill(room, read);
+        if self.wire().inbound.len() > before {
+            self.wake_above(WIRE);
+            self.settle(now);
+        } else {
+            self.release_idle();
+        }
+        result
+    }
+
+    /// How many bytes the stack takes from the wire now: nothing when its buffers are full, or when no more
+    /// can come.
+    #[must_use]
+    pub fn input_room(&self) -> usize {
+        match self.wire_input {
+            Side::Open => self.list.node(WIRE).above.inbound.room(),
+            Side::Closing | Side::Closed => 0,
+        }
+    }
+
+    /// End of file on the wire.
+    pub fn handle_eof(&mut self, now: Instant) {
+        if self.wire_input == Side::Open {
+            self.wire_input = Side::Closed;
+            self.wire().inbound.push_mark(End::Wire);
+            self.wake_above(WIRE);
+            self.settle(now);
+        }
+    }
+
+    /// The socket failed. What was received before can still be read.
+    pub fn handle_error(&mut self, now: Instant, error: io::Error) {
+        self.lose_wire(now, Reason::wire(error));
+    }
+
+    /// Tells the layers whose deadline has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let due: Vec<usize> = self.list.outer_to_inner().filter(|&index| self.is_due(index, now)).collect();
+        for index in due {
+            self.time_out(index, now);
+        }
+        if self.linger.is_some_and(|linger| linger <= now) {
+            self.wire().outbound.clear(|_| false);
+            self.wire_output = Side::Closed;
+        }
+        self.settle(now);
+    }
+
+    /// `count` bytes of what [`poll_output`](Self::poll_output) offered have been sent.
+    pub fn handle_sent(&mut self, now: Instant, count: usize) {
+        self.wire().outbound.consume(count);
+        self.wake_above(WIRE);
+        self.settle(now);
+    }
+
+    /// The write side of the socket is closed, as [`poll_output`](Self::poll_output) asked.
+    pub fn handle_shutdown(&mut self) {
+        self.wire_output = Side::Closed;
+    }
+}
+
+/// Commands of the application.
+impl Stack {
+    /// Puts a layer between the innermost one and the application.
+    ///
+    /// No byte moves: what the application has not consumed, and what it has written, is below the new layer from
+    /// now on.
+    ///
+    /// # Errors
+    ///
+    /// When the stack is too deep, closed or lost; and while a layer is finished, stopping, or has ended without
+    /// the application having gone on below it.
+    pub fn splice(&mut self, now: Instant, layer: Box<dyn Layer>) -> Result<LayerId, CommandError> {
+        self.check_writable()?;
+        if self.list.len() >= self.limits.depth {
+            return Err(CommandErrorKind::TooDeep(self.limits.depth).into());
+        }
+        if let Some(&End::Layer(id)) = self.app().inbound.marks().find(|end| matches!(end, End::Layer(_))) {
+            return Err(CommandErrorKind::Ended(id).into());
+        }
+        if let Some((id, NodeState::Stopping)) = self.innermost_state() {
+            return Err(CommandErrorKind::Stopping(id).into());
+        }
+        let index = self.list.splice(layer, Boundary::new(self.limits.buffer));
+        let limit = self.limits.buffer;
+        let below = self.list.below(index);
+        // Room lent to the application while it stopped a layer is not the new layer's.
+        self.list.node_mut(below).above.inbound.set_limit(limit);
+        self.measure();
+        let id = self.list.id(index);
+        self.call(index, now, |layer, ends| layer.attach(ends));
+        self.settle(now);
+        Ok(id)
+    }
+
+    /// Stops the innermost stoppable layer: what was written before leaves through it, then it takes leave of
+    /// its peer, then it is peeled ([`Event::Stopped`]). Stopping a layer twice joins the first stop.
+    ///
+    /// # Errors
+    ///
+    /// When the layer is gone, is not of a kind that stops, or has another stoppable one above it.
+    pub fn stop(&mut self, now: Instant, id: LayerId, stop: Stop) -> Result<(), CommandError> {
+        let index = self.find_innermost(id)?;
+        if self.list.node(index).state == NodeState::Stopping {
+            return Ok(());
+        }
+        self.order_stop(index, now, stop)?;
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Closes the write half of the innermost stoppable layer, behind the bytes already written. Reading goes on;
+    /// a later [`stop`](Self::stop) completes the peel.
+    ///
+    /// # Errors
+    ///
+    /// As [`stop`](Self::stop).
+    pub fn finish(&mut self, now: Instant, id: LayerId) -> Result<(), CommandError> {
+        let index = self.find_innermost(id)?;
+        if self.list.node(index).state == NodeState::Live {
+            self.list.node_mut(index).state = NodeState::Finished;
+            self.app().outbound.push_mark(Order::Finish(id));
+            self.wake(self.list.innermost());
+            self.settle(now);
+        }
+        Ok(())
+    }
+
+    /// Takes bytes to be sent through all layers, as many as there is room for, and returns how many. Bytes
+    /// written while a layer stops wait below it.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is closed or lost, the innermost layer is finished, or a layer ended by itself and the
+    /// application has not yet gone on below it.
+    pub fn write(&mut self, now: Instant, bytes: &[u8]) -> Result<usize, CommandError> {
+        self.check_writable()?;
+        let app = self.app();
+        let count = bytes.len().min(app.outbound.room());
+        app.outbound.push(&bytes[..count]);
+        self.wake(self.list.innermost());
+        self.settle(now);
+        Ok(count)
+    }
+
+    /// Takes `count` bytes off the front of what [`readable`](Self::readable) showed.
+    pub fn consume(&mut self, now: Instant, count: usize) {
+        self.app().inbound.consume(count);
+        self.wake(self.list.innermost());
+        self.settle(now);
+    }
+
+    /// Goes on below the layer whose end [`readable`](Self::readable) showed, once it is peeled.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such end to read, or its layer still has to be stopped.
+    pub fn pass_end(&mut self, now: Instant) -> Result<LayerId, CommandError> {
+        let Some(&End::Layer(id)) = self.app().inbound.mark() else {
+            return Err(CommandErrorKind::NothingToStop.into());
+        };
+        if self.list.find(id).is_ok() {
+            return Err(CommandErrorKind::Stopping(id).into());
+        }
+        self.app().inbound.take_mark();
+        self.unacknowledged.retain(|&ended| ended != id);
+        let limit = self.limits.buffer;
+        self.app().inbound.set_limit(limit);
+        self.wake(self.list.innermost());
+        self.settle(now);
+        Ok(id)
+    }
+
+    /// Sets how many unread bytes may wait for the application, until the next layer change.
+    pub fn set_read_limit(&mut self, now: Instant, limit: usize) {
+        let limit = limit.max(self.limits.buffer);
+        self.app().inbound.set_limit(limit);
+        self.wake(self.list.innermost());
+        self.settle(now);
+    }
+
+    /// Closes every layer from the inside out, then the write side of the wire, behind the bytes already
+    /// written. Reading goes on.
+    pub fn close(&mut self, now: Instant) {
+        if self.application == Side::Open && self.reason.is_none() {
+            self.application = Side::Closed;
+            self.app().outbound.push_mark(Order::Close);
+            self.wake(self.list.innermost());
+            self.settle(now);
+        }
+    }
+
+    /// Ends the connection at once. Nothing more is sent.
+    pub fn abort(&mut self, now: Instant) {
+        self.lose_wire(now, Reason::aborted());
+    }
+
+    /// Changes a layer of a known type, and lets it act on that at once.
+    ///
+    /// # Errors
+    ///
+    /// When the layer is gone or not of this type.
+    pub fn with_layer<L: Layer, R>(
+        &mut self,
+        now: Instant,
+        id: LayerId,
+        change: impl FnOnce(&mut L) -> R,
+    ) -> Result<R, CommandError> {
+        let index = self.list.find(id)?;
+        let layer: &mut dyn std::any::Any = &mut *self.list.node_mut(index).layer;
+        let layer = layer.downcast_mut::<L>().ok_or(CommandErrorKind::NoSuchLayer(id))?;
+        let result = change(layer);
+        self.wake(index);
+        self.settle(now);
+        Ok(result)
+    }
+
+    fn check_writable(&self) -> Result<(), CommandError> {
+        if let Some(reason) = &self.reason {
+            return Err(CommandErrorKind::Lost(reason.clone()).into());
+        }
+        if self.application != Side::Open {
+            return Err(CommandErrorKind::Closed.into());
+        }
+        if let Some(&id) = self.unacknowledged.first() {
+            return Err(CommandErrorKind::Ended(id).into());
+        }
+        match self.innermost_state() {
+            Some((id, NodeState::Finished)) => Err(CommandErrorKind::Finished(id).into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn innermost_state(&self) -> Option<(LayerId, NodeState)> {
+        let index = self.stoppable_above(WIRE)?;
+        Some((self.list.id(index), self.list.node(index).state))
+    }
+
+    fn find_innermost(&self, id: LayerId) -> Result<usize, CommandError> {
+        let index = self.list.find(id)?;
+        if let Some(reason) = &self.reason {
+            return Err(CommandErrorKind::Lost(reason.clone()).into());
+        }
+        if self.application != Side::Open {
+            return Err(CommandErrorKind::Closed.into());
+        }
+        if !self.list.node(index).layer.can_stop() {
+            return Err(CommandErrorKind::CannotStop(id).into());
+        }
+        if self.stoppable_above(index).is_some() {
+            return Err(CommandErrorKind::NotInnermost(id).into());
+        }
+        Ok(index)
+    }
+}
+
+/// What the driver is to do.
+impl Stack {
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// What the application can read, without taking it.
+    #[must_use]
+    pub fn readable(&self) -> Readable<'_> {
+        let inbound = &self.list.node(self.list.innermost()).above.inbound;
+        if !inbound.front().is_empty() {
+            return Readable::Bytes(inbound.front());
+        }
+        match (inbound.mark(), &self.reason) {
+            (Some(&End::Layer(id)), _) => Readable::Ended(id),
+            (Some(End::Wire), _) => Readable::EndOfInput,
+            (Some(End::Lost), Some(reason)) => Readable::Lost(reason),
+            _ => Readable::Nothing,
+        }
+    }
+
+    /// What is to be done to the socket.
+    pub fn poll_output(&mut self) -> Output<'_> {
+        let closing = {
+            let outbound = &mut self.wire().outbound;
+            let mut closing = false;
+            while let Some(order) = outbound.take_mark() {
+                // Orders to layers that are gone end here.
+                closing |= order == Order::Close;
+            }
+            closing
+        };
+        if closing && self.wire_output == Side::Open {
+            self.wire_output = Side::Closing;
+        }
+        let output = self.list.node(WIRE).above.outbound.front();
+        match self.wire_output {
+            Side::Closed => Output::Nothing,
+            _ if !output.is_empty() => Output::Bytes(output),
+            Side::Closing => Output::Shutdown,
+            Side::Open => Output::Nothing,
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is next due.
+    #[must_use]
+    pub fn poll_deadline(&self) -> Option<Instant> {
+        let layers = self.list.outer_to_inner().filter_map(|index| self.deadline(index));
+        layers.chain(self.linger.filter(|_| self.wire_output != Side::Closed && !self.is_flushed())).min()
+    }
+
+    /// Takes the stack apart: for each boundary from the application to the wire, the bytes that were not read
+    /// and those that were not sent.
+    #[must_use]
+    pub fn into_remains(mut self) -> Vec<Remains> {
+        let order: Vec<usize> = self.list.inner_to_outer().chain([WIRE]).collect();
+        let mut remains = |index| {
+            let boundary = &mut self.list.node_mut(index).above;
+            Remains { inbound: boundary.inbound.drain_all(), outbound: boundary.outbound.drain_all() }
+        };
+        order.into_iter().map(&mut remains).collect()
+    }
+}
+
+/// The bytes that one boundary held when its stack was taken apart.
+#[derive(Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Remains {
+    /// Received and not consumed.
+    pub inbound: Vec<u8>,
+    /// Written and not sent.
+    pub outbound: Vec<u8>,
+}
+
+impl fmt::Debug for Remains {
+    /// Counts only: the bytes may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remains").field("inbound", &self.inbound.len()).field("outbound", &self.outbound.len()).finish()
+    }
+}
+
+impl fmt::Display for Stack {
+    /// The layers from the wire inwards, in one line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("wire")?;
+        self.layers().try_for_each(|(_, layer)| write!(f, " ─ {}", Described(layer)))
+    }
+}
+
+/// A layer as [`Layer::describe`] shows it.
+#[derive(Debug)]
+pub(crate) struct Described<'a>(pub(crate) &'a dyn Layer);
+
+impl fmt::Display for Described<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.describe(f)
+    }
+}
+
+/// Two records of the largest size and a little more.
+const SMALLEST_BUFFER: usize = 40 * 1024;
+
+/// How long what is still to be sent after a loss (an alert) may take to leave.
+const LINGER: Duration = Duration::from_secs(5);

@@ -1,0 +1,245 @@
+//! The work loop: who is called when, and what becomes of what they say.
+//!
+//! A layer is *woken* when one of its four ends has changed. The loop goes over the woken layers from the wire
+//! inwards and back, again and again, until nobody is left to wake; so a batch of input is drained through all
+//! layers, and all that it caused is drained down, before the driver touches the socket. Each round either moves
+//! bytes or marks in one direction or ends the loop; nothing is called from inside a call.
+
+use std::time::Instant;
+
+use super::layer::{Consequence, Failure};
+use super::list::{NodeState, WIRE};
+use super::{
+    Boundary, CommandError, CommandErrorKind, Described, End, Ends, Event, LINGER, Layer, LayerLoss, Order, Reason,
+    Report, Side, Stack, Stop,
+};
+
+impl Stack {
+    /// Calls woken layers until none is left.
+    pub(super) fn settle(&mut self, now: Instant) {
+        loop {
+            let mut idle = true;
+            let mut cursor = self.list.above(WIRE);
+            while let Some(index) = cursor {
+                // A call may peel the layer, but never its neighbours.
+                cursor = self.list.above(index);
+                idle &= !self.run_if_woken(index, now);
+            }
+            let mut cursor = self.list.innermost();
+            while cursor != WIRE {
+                let index = cursor;
+                cursor = self.list.below(index);
+                idle &= !self.run_if_woken(index, now);
+            }
+            if idle {
+                break;
+            }
+        }
+        self.release_idle();
+    }
+
+    fn run_if_woken(&mut self, index: usize, now: Instant) -> bool {
+        let node = self.list.node_mut(index);
+        let run = std::mem::take(&mut node.woken) && node.state != NodeState::Failed;
+        if run {
+            self.call(index, now, |layer, ends| {
+                layer.inbound(ends)?;
+                layer.outbound(ends)
+            });
+        }
+        run
+    }
+
+    pub(super) fn time_out(&mut self, index: usize, now: Instant) {
+        self.call(index, now, |layer, ends| layer.timeout(ends));
+        if self.list.contains(index) {
+            self.wake(index);
+        }
+    }
+
+    /// Calls a layer, wakes whom that concerns, and acts on what it reported.
+    pub(super) fn call(
+        &mut self,
+        index: usize,
+        now: Instant,
+        step: impl FnOnce(&mut dyn Layer, &mut Ends<'_>) -> Result<(), Failure>,
+    ) {
+        let (result, reports) = self.with_ends(index, now, step);
+        self.handle_reports(index, now, reports);
+        if let Err(failure) = result
+            && self.list.contains(index)
+        {
+            self.fail(index, now, failure);
+        }
+    }
+
+    fn with_ends<R>(
+        &mut self,
+        index: usize,
+        now: Instant,
+        step: impl FnOnce(&mut dyn Layer, &mut Ends<'_>) -> R,
+    ) -> (R, Vec<Report>) {
+        let id = self.list.id(index);
+        let mut reports = Vec::new();
+        let (node, below) = self.list.with_below(index);
+        let before = (below.above.version(), node.above.version());
+        let mut ends = Ends::new(id, now, node.unit, &mut below.above, &mut node.above, &mut reports);
+        let result = step(&mut *node.layer, &mut ends);
+        let changed_below = below.above.version() != before.0;
+        let changed_above = node.above.version() != before.1;
+        // What it did to one end may let it do more at another.
+        node.woken |= changed_below || changed_above;
+        below.woken |= changed_below;
+        if changed_above {
+            self.wake_above(index);
+        }
+        (result, reports)
+    }
+
+    fn handle_reports(&mut self, index: usize, now: Instant, reports: Vec<Report>) {
+        let id = self.list.id(index);
+        for report in reports {
+            match report {
+                Report::Ready => {
+                    log::debug!("layer {id} ready: {}", Described(&*self.list.node(index).layer));
+                    self.measure();
+                    self.events.push_back(Event::Ready(id));
+                }
+                Report::StopWanted => {
+                    let innermost = self.stoppable_above(index).is_none();
+                    let stopping = self.list.node(index).state == NodeState::Stopping;
+                    // A layer does not refuse what it asked for itself; if it did, it would merely stay.
+                    if innermost && !stopping && self.order_stop(index, now, Stop::default()).is_ok() {
+                        self.unacknowledged.push(id);
+                    }
+                }
+                Report::Stopped(answer) => {
+                    log::debug!("layer {id} peeled ({answer:?})");
+                    self.peel(index);
+                    self.events.push_back(Event::Stopped(id, answer));
+                    return;
+                }
+            }
+        }
+    }
+
+    pub(super) fn order_stop(&mut self, index: usize, now: Instant, stop: Stop) -> Result<(), CommandError> {
+        let id = self.list.id(index);
+        let (result, reports) = self.with_ends(index, now, |layer, ends| layer.stop(&stop, ends));
+        result.map_err(|error| CommandErrorKind::Refused(id, error))?;
+        debug_assert!(reports.is_empty(), "a layer reports when it meets the order, not when it hears of it");
+        self.list.node_mut(index).state = NodeState::Stopping;
+        self.app().outbound.push_mark(Order::Stop(id));
+        self.wake(self.list.innermost());
+        Ok(())
+    }
+
+    fn peel(&mut self, index: usize) {
+        let below = self.list.below(index);
+        self.list.peel(index);
+        self.wake(below);
+        self.wake_above(below);
+        self.measure();
+    }
+
+    fn fail(&mut self, index: usize, now: Instant, failure: Failure) {
+        let id = self.list.id(index);
+        let Failure { error, consequence } = failure;
+        log::debug!("layer {id} failed: {error}");
+        // What was to leave through this layer must not leave without it.
+        let inner: Vec<usize> = self.list.upwards(index).collect();
+        let dropped = inner.iter().map(|&index| self.clear_outbound(index)).sum();
+
+        if consequence == Consequence::Peel && self.stoppable_above(index).is_none() && self.reason.is_none() {
+            self.list.node_mut(index).above.inbound.push_mark(End::Layer(id));
+            self.peel(index);
+            self.unacknowledged.push(id);
+            self.events.push_back(Event::Failed { layer: id, error, dropped });
+            return;
+        }
+
+        let node = self.list.node_mut(index);
+        let loss = LayerLoss { layer: id, description: Described(&*node.layer).to_string(), error };
+        node.state = NodeState::Failed;
+        node.above.inbound.push_mark(End::Lost);
+        self.wake_above(index);
+        match self.reason.take() {
+            Some(reason) => self.reason = Some(reason.and(loss)),
+            None => {
+                self.reason = Some(Reason::layer(loss));
+                // Layers below are sound: they take leave as in any close, behind the alert.
+                let below = self.list.below(index);
+                self.list.node_mut(below).above.outbound.push_mark(Order::Close);
+                self.wake(below);
+                self.linger = Some(now + LINGER);
+                self.wire_input = Side::Closed;
+            }
+        }
+    }
+
+    /// Ends everything from the wire upwards, for `reason` if there was none before.
+    pub(super) fn lose_wire(&mut self, now: Instant, reason: Reason) {
+        log::debug!("connection lost: {reason}");
+        let all: Vec<usize> = self.list.upwards(WIRE).collect();
+        for index in all {
+            self.clear_outbound(index);
+        }
+        self.wire_output = Side::Closed;
+        if self.reason.is_none() {
+            self.reason = Some(reason);
+            self.wire_input = Side::Closed;
+            self.wire().inbound.push_mark(End::Lost);
+            self.wake_above(WIRE);
+            self.settle(now);
+        }
+    }
+
+    /// The order to close stays: the application gave it, whatever becomes of the bytes before it.
+    fn clear_outbound(&mut self, index: usize) -> usize {
+        self.list.node_mut(index).above.outbound.clear(|&order| order == Order::Close)
+    }
+
+    /// Computes anew how large a write may be at each layer to make one unit in every layer below it.
+    pub(super) fn measure(&mut self) {
+        let mut unit = usize::MAX;
+        let indices: Vec<usize> = self.list.outer_to_inner().collect();
+        for index in indices {
+            let node = self.list.node_mut(index);
+            node.unit = unit;
+            let framing = node.layer.framing();
+            unit = unit.saturating_sub(framing.overhead).min(framing.largest.unwrap_or(usize::MAX));
+        }
+    }
+
+    pub(super) fn is_due(&self, index: usize, now: Instant) -> bool {
+        self.deadline(index).is_some_and(|deadline| deadline <= now)
+    }
+
+    pub(super) fn deadline(&self, index: usize) -> Option<Instant> {
+        let node = self.list.node(index);
+        node.layer.deadline().filter(|_| node.state != NodeState::Failed)
+    }
+
+    pub(super) fn wake(&mut self, index: usize) {
+        self.list.node_mut(index).woken = true;
+    }
+
+    pub(super) fn wake_above(&mut self, index: usize) {
+        if let Some(above) = self.list.above(index) {
+            self.wake(above);
+        }
+    }
+
+    pub(super) fn release_idle(&mut self) {
+        self.list.boundaries_mut().for_each(Boundary::release_idle);
+    }
+
+    pub(super) fn wire(&mut self) -> &mut Boundary {
+        &mut self.list.node_mut(WIRE).above
+    }
+
+    pub(super) fn app(&mut self) -> &mut Boundary {
+        let innermost = self.list.innermost();
+        &mut self.list.node_mut(innermost).above
+    }
+}

@@ -1,0 +1,135 @@
+//! How a layer is to be stopped, and how the stop went.
+
+use std::time::Duration;
+
+/// Options of a stop.
+///
+/// By default our close_notify leaves at once, behind the bytes already written; then the peer has five
+/// seconds to send its own, and a peer that does not is a lost connection.
+///
+/// ```
+/// use std::time::Duration;
+/// use onionskin::stack::Stop;
+///
+/// let patient = Stop::new().after_peer(Duration::from_millis(150)).timeout(Some(Duration::from_secs(30)));
+/// # let _ = patient;
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stop {
+    pub(crate) opening: Opening,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) on_timeout: OnTimeout,
+    pub(crate) lenient: bool,
+    pub(crate) writes_at_once: bool,
+}
+
+impl Stop {
+    /// The default options.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Lets the peer go first: our close_notify leaves when the peer's has come, or when `grace` is over.
+    ///
+    /// For whoever has just answered a command to stop: real clients differ in who closes first.
+    /// [`GRACE`](Self::GRACE) is a good value.
+    #[must_use]
+    pub fn after_peer(mut self, grace: Duration) -> Self {
+        self.opening = Opening::AfterPeer(grace);
+        self
+    }
+
+    /// Cuts without any close_notify, for protocols that have none (TDS with ENCRYPT_OFF).
+    ///
+    /// Refused unless the handshake is done and the bytes received end at a record boundary. It gives up
+    /// what a close_notify is for: nothing tells a cut by the peer from one by an attacker.
+    #[must_use]
+    pub fn abandon(mut self) -> Self {
+        self.opening = Opening::Abandon;
+        self
+    }
+
+    /// How long the peer may take to answer; `None` waits for ever. Five seconds unless set.
+    ///
+    /// Counted from the command, or from the end of the handshake if that comes later.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// What happens when the timeout is over.
+    #[must_use]
+    pub fn on_timeout(mut self, on_timeout: OnTimeout) -> Self {
+        self.on_timeout = on_timeout;
+        self
+    }
+
+    /// Accepts a peer that leaves its close_notify out: at a record boundary, bytes that cannot be a TLS
+    /// record, or end of file, end the layer. The stop then reports [`PeerAnswer::Missing`].
+    #[must_use]
+    pub fn lenient(mut self) -> Self {
+        self.lenient = true;
+        self
+    }
+
+    /// Sends writes made after the stop right behind our close_notify, as bytes of the layer below, instead
+    /// of keeping them until the peer's close_notify has come.
+    ///
+    /// For protocols that announce the change in band and go on in the same segment. The peer must expect it.
+    #[must_use]
+    pub fn writes_at_once(mut self) -> Self {
+        self.writes_at_once = true;
+        self
+    }
+
+    /// The usual grace of [`after_peer`](Self::after_peer).
+    pub const GRACE: Duration = Duration::from_millis(150);
+}
+
+impl Default for Stop {
+    fn default() -> Self {
+        Self {
+            opening: Opening::CloseNotify,
+            timeout: Some(Duration::from_secs(5)),
+            on_timeout: OnTimeout::Lose,
+            lenient: false,
+            writes_at_once: false,
+        }
+    }
+}
+
+/// What a stop does when the peer has not answered in time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnTimeout {
+    /// The connection is lost.
+    #[default]
+    Lose,
+    /// The layer is peeled all the same, if everything written before the stop has left through it. What
+    /// the peer still sends through the layer then shows as bytes of the layer below.
+    Peel,
+}
+
+/// How the peer took its part in a stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PeerAnswer {
+    /// The peer sent its close_notify.
+    CloseNotify,
+    /// The peer sent no close_notify, which [`Stop::lenient`] allowed.
+    Missing,
+    /// The peer did not answer in time, which [`OnTimeout::Peel`] allowed.
+    TimedOut,
+    /// None was waited for: the layer was cut with [`Stop::abandon`].
+    Abandoned,
+}
+
+/// Who opens the exchange of close_notify.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Opening {
+    CloseNotify,
+    AfterPeer(Duration),
+    Abandon,
+}
