@@ -2,6 +2,7 @@
 
 pub mod layer;
 pub mod stack;
+pub mod testing;
 
 pub use layer::tls;
 pub use rustls;

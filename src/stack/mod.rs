@@ -283,7 +283,7 @@ impl Stack {
         self.list.node_mut(below).above.inbound.set_limit(limit);
         self.measure();
         let id = self.list.id(index);
-        self.call(index, now, |layer, ends| layer.attach(ends));
+        self.call(index, now, Layer::attach);
         self.settle(now);
         Ok(id)
     }

@@ -51,7 +51,7 @@ impl Stack {
     }
 
     pub(super) fn time_out(&mut self, index: usize, now: Instant) {
-        self.call(index, now, |layer, ends| layer.timeout(ends));
+        self.call(index, now, Layer::timeout);
         if self.list.contains(index) {
             self.wake(index);
         }

@@ -1,0 +1,289 @@
+//! Two stacks and the wire between them.
+
+use std::time::{Duration, Instant};
+
+use super::{Cut, Dice};
+use crate::stack::{CommandError, Event, Layer, LayerId, Limits, Output, Readable, Reason, Stack, Stop};
+
+/// Two peers on one wire, with their own time.
+///
+/// ```
+/// use onionskin::testing::{Cut, Pair};
+///
+/// let mut pair = Pair::new(Cut::Bytes);
+/// pair.left.write(b"hello");
+/// pair.run();
+/// assert_eq!(pair.right.read(), b"hello");
+/// ```
+#[derive(Debug)]
+pub struct Pair {
+    /// One peer.
+    pub left: Peer,
+    /// The other.
+    pub right: Peer,
+    cut: Cut,
+    dice: Dice,
+}
+
+/// One end of a [`Pair`]: a stack, and what is on the wire towards it.
+#[derive(Debug)]
+pub struct Peer {
+    /// The stack itself, for whatever the methods here do not do.
+    pub stack: Stack,
+    now: Instant,
+    arriving: Vec<u8>,
+    end_arriving: bool,
+    hold: bool,
+    events: Vec<Event>,
+    sent: Vec<u8>,
+}
+
+impl Pair {
+    /// Two stacks without layers.
+    #[must_use]
+    pub fn new(cut: Cut) -> Self {
+        let now = Instant::now();
+        let seed = match cut {
+            Cut::Random(seed) => seed,
+            _ => 0,
+        };
+        Self { left: Peer::new(now), right: Peer::new(now), cut, dice: Dice::new(seed) }
+    }
+
+    /// The time that both sides see.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.left.now
+    }
+
+    /// Lets both sides talk until neither has anything to say.
+    ///
+    /// # Panics
+    ///
+    /// If they never stop: two stacks that keep each other busy without their applications are a bug.
+    pub fn run(&mut self) {
+        for _ in 0..ENOUGH {
+            if !self.step() {
+                return;
+            }
+        }
+        panic!("the pair does not come to rest: {:?} / {:?}", self.left.stack, self.right.stack);
+    }
+
+    /// Moves what one read or one write each way moves; whether anything moved.
+    pub fn step(&mut self) -> bool {
+        let sent = self.left.send_to(&mut self.right) | self.right.send_to(&mut self.left);
+        let delivered = match self.cut {
+            Cut::Coalesced if sent => true,
+            Cut::Whole | Cut::Coalesced => self.left.deliver(usize::MAX) | self.right.deliver(usize::MAX),
+            Cut::Bytes => self.left.deliver(1) | self.right.deliver(1),
+            Cut::Random(_) => {
+                let (left, right) = (1 + self.dice.below(700), 1 + self.dice.below(700));
+                match self.dice.below(3) {
+                    0 => self.left.deliver(left) || self.right.deliver(right),
+                    1 => self.right.deliver(right) || self.left.deliver(left),
+                    _ => self.left.deliver(left) | self.right.deliver(right),
+                }
+            }
+        };
+        sent || delivered
+    }
+
+    /// Lets time pass, fires what is due on the way in order, and runs.
+    pub fn advance(&mut self, by: Duration) {
+        let end = self.now() + by;
+        while let Some(due) = [&self.left, &self.right].into_iter().filter_map(|peer| peer.stack.poll_deadline()).min()
+            && due <= end
+        {
+            self.set_now(due);
+        }
+        self.set_now(end);
+    }
+
+    fn set_now(&mut self, now: Instant) {
+        for peer in [&mut self.left, &mut self.right] {
+            peer.now = now.max(peer.now);
+            if peer.stack.poll_deadline().is_some_and(|due| due <= now) {
+                peer.stack.handle_timeout(now);
+            }
+        }
+        self.run();
+    }
+}
+
+impl Peer {
+    fn new(now: Instant) -> Self {
+        Self {
+            stack: Stack::new(Limits::default()),
+            now,
+            arriving: Vec::new(),
+            end_arriving: false,
+            hold: false,
+            events: Vec::new(),
+            sent: Vec::new(),
+        }
+    }
+
+    /// Writes all of `bytes`.
+    ///
+    /// # Panics
+    ///
+    /// If the stack refuses, or has no room.
+    pub fn write(&mut self, bytes: &[u8]) {
+        let written = self.stack.write(self.now, bytes).expect("the stack takes writes");
+        assert_eq!(written, bytes.len(), "the stack has room");
+    }
+
+    /// Takes what can be read, up to the next end.
+    pub fn read(&mut self) -> Vec<u8> {
+        let mut taken = Vec::new();
+        while let Readable::Bytes(bytes) = self.stack.readable() {
+            taken.extend_from_slice(bytes);
+            let count = bytes.len();
+            self.stack.consume(self.now, count);
+        }
+        taken
+    }
+
+    /// Takes up to `count` bytes, and leaves what is behind them unread.
+    pub fn read_some(&mut self, count: usize) -> Vec<u8> {
+        let Readable::Bytes(bytes) = self.stack.readable() else { return Vec::new() };
+        let taken = bytes[..bytes.len().min(count)].to_vec();
+        self.stack.consume(self.now, taken.len());
+        taken
+    }
+
+    /// The layer whose end is next to read, if one is.
+    #[must_use]
+    pub fn ended(&self) -> Option<LayerId> {
+        match self.stack.readable() {
+            Readable::Ended(id) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// Why the connection is lost, once everything before the loss has been read.
+    #[must_use]
+    pub fn lost(&self) -> Option<&Reason> {
+        match self.stack.readable() {
+            Readable::Lost(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// Splices a layer in.
+    ///
+    /// # Panics
+    ///
+    /// If the stack refuses.
+    pub fn splice(&mut self, layer: impl Layer) -> LayerId {
+        self.stack.splice(self.now, Box::new(layer)).expect("the stack takes another layer")
+    }
+
+    /// Stops the innermost layer that can be.
+    ///
+    /// # Errors
+    ///
+    /// As [`Stack::stop`]; also when there is none.
+    pub fn stop(&mut self, stop: Stop) -> Result<LayerId, CommandError> {
+        let id = self.stack.innermost_stoppable().ok_or(crate::stack::CommandErrorKind::NothingToStop)?;
+        self.stack.stop(self.now, id, stop)?;
+        Ok(id)
+    }
+
+    /// Goes on below the end that is next to read.
+    ///
+    /// # Errors
+    ///
+    /// As [`Stack::pass_end`].
+    pub fn pass_end(&mut self) -> Result<LayerId, CommandError> {
+        self.stack.pass_end(self.now)
+    }
+
+    /// The peer's view of a clean close of the socket by the other side.
+    pub fn end_input(&mut self) {
+        self.end_arriving = true;
+    }
+
+    /// Puts bytes on the wire towards this peer that the other did not send.
+    pub fn inject(&mut self, bytes: &[u8]) {
+        self.arriving.extend_from_slice(bytes);
+    }
+
+    /// Takes the bytes that are on the wire towards this peer off it.
+    pub fn intercept(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.arriving)
+    }
+
+    /// While held, nothing arrives at this peer; it piles up on the wire.
+    pub fn hold(&mut self, hold: bool) {
+        self.hold = hold;
+    }
+
+    /// The events since this was last asked.
+    pub fn events(&mut self) -> Vec<Event> {
+        self.collect_events();
+        std::mem::take(&mut self.events)
+    }
+
+    /// Everything this peer ever put on the wire.
+    #[must_use]
+    pub fn sent(&self) -> &[u8] {
+        &self.sent
+    }
+
+    /// This peer's time.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    fn collect_events(&mut self) {
+        while let Some(event) = self.stack.poll_event() {
+            self.events.push(event);
+        }
+    }
+
+    fn send_to(&mut self, other: &mut Self) -> bool {
+        let mut moved = false;
+        loop {
+            match self.stack.poll_output() {
+                Output::Bytes(bytes) => {
+                    other.arriving.extend_from_slice(bytes);
+                    self.sent.extend_from_slice(bytes);
+                    let count = bytes.len();
+                    self.stack.handle_sent(self.now, count);
+                }
+                Output::Shutdown => {
+                    other.end_arriving = true;
+                    self.stack.handle_shutdown();
+                }
+                Output::Nothing => return moved,
+            }
+            moved = true;
+        }
+    }
+
+    fn deliver(&mut self, most: usize) -> bool {
+        if self.hold {
+            return false;
+        }
+        let count = self.arriving.len().min(most);
+        if count > 0 {
+            let taken = self.stack.handle_input(self.now, &self.arriving[..count]);
+            self.arriving.drain(..taken);
+            self.collect_events();
+            return taken > 0;
+        }
+        if self.end_arriving {
+            self.end_arriving = false;
+            self.stack.handle_eof(self.now);
+            self.collect_events();
+            return true;
+        }
+        false
+    }
+}
+
+/// More steps than any test takes; each moves at least a byte.
+const ENOUGH: usize = 50_000_000;
