@@ -1,1 +1,3 @@
 //! TLS that starts, nests and stops on a live connection.
+
+pub mod runtime;
