@@ -1,3 +1,4 @@
 //! TLS that starts, nests and stops on a live connection.
 
+pub mod endpoint;
 pub mod runtime;

@@ -11,7 +11,7 @@ use async_std::task;
 use futures::future::{BoxFuture, LocalBoxFuture};
 
 use super::half_close::{HalfClose, ShutdownWrite};
-use super::{Accept, Address, Listener, Runtime, Socket, Timer, listen, some_address};
+use super::{Accept, Listener, Runtime, Socket, Timer, listen, some_address};
 
 /// async-std: its global executor, which starts with the first task.
 #[derive(Clone, Copy, Debug, Default)]
@@ -108,6 +108,7 @@ mod unix {
 
     use super::listen::SocketFile;
     use super::*;
+    use crate::runtime::Address;
 
     pub(super) async fn connect(to: PathBuf) -> io::Result<Socket> {
         socket(UnixStream::connect(&to).await?, Some(to))

@@ -8,7 +8,7 @@ use futures::future::{BoxFuture, LocalBoxFuture};
 use smol::Async;
 
 use super::half_close::{HalfClose, ShutdownWrite};
-use super::{Accept, Address, Listener, Runtime, Socket, Timer, listen, some_address};
+use super::{Accept, Listener, Runtime, Socket, Timer, listen, some_address};
 
 /// smol: its global executor, on one thread unless `SMOL_THREADS` says otherwise.
 #[derive(Clone, Copy, Debug, Default)]
@@ -98,6 +98,7 @@ mod unix {
 
     use super::listen::SocketFile;
     use super::*;
+    use crate::runtime::Address;
 
     pub(super) async fn connect(to: PathBuf) -> io::Result<Socket> {
         socket(Async::<UnixStream>::connect(&to).await?, Some(to))

@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio::runtime::{Builder, Handle, Runtime as Reactor};
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
-use super::{Accept, Address, Listener, Runtime, Socket, Timer, listen, some_address};
+use super::{Accept, Listener, Runtime, Socket, Timer, listen, some_address};
 
 /// tokio: the runtime around the call, else a multi-thread one that the process shares.
 ///
@@ -180,6 +180,7 @@ mod unix {
 
     use super::listen::SocketFile;
     use super::*;
+    use crate::runtime::Address;
 
     pub(super) async fn connect(to: PathBuf) -> io::Result<Socket> {
         socket(UnixStream::connect(&to).await?, Some(to))
