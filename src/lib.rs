@@ -1,8 +1,12 @@
 //! TLS that starts, nests and stops on a live connection.
 
+pub mod connection;
+pub mod endpoint;
 pub mod layer;
+pub mod runtime;
 pub mod stack;
 pub mod testing;
 
+pub use connection::Connection;
 pub use layer::tls;
 pub use rustls;

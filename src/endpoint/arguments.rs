@@ -1,0 +1,265 @@
+//! From words to values, and from values to words.
+//!
+//! A kind asks [`Arguments`] for what it knows, one argument after the other. What was never asked
+//! for is unknown: there is no second list of keys to keep in step. A kind prints through
+//! [`Printer`], in the order in which it reads.
+
+use std::fmt::{self, Display};
+use std::net::Ipv6Addr;
+use std::path::{Path, PathBuf};
+
+use super::error::{ErrorKind, ParseError};
+use super::grammar::{Argument, Escaped, Step, Word};
+
+/// The arguments of one step, taken out by position or by key.
+pub(super) struct Arguments {
+    usage: &'static str,
+    end: usize,
+    rest: Vec<Argument>,
+    known_keys: Vec<&'static str>,
+}
+
+impl Arguments {
+    /// `usage` is the kind with its positional arguments, as in `tcp:HOST:PORT`.
+    pub(super) fn new(step: Step, usage: &'static str) -> Result<Self, ParseError> {
+        let mut seen: Vec<&str> = Vec::new();
+        for key in step
+            .arguments
+            .iter()
+            .filter_map(|argument| argument.key.as_ref())
+        {
+            if seen.contains(&key.text.as_str()) {
+                let message = format!("the key {:?} is given twice", key.text);
+                return Err(ParseError::new(
+                    ErrorKind::DuplicateKey,
+                    key.position,
+                    message,
+                ));
+            }
+            seen.push(&key.text);
+        }
+        Ok(Self {
+            usage,
+            end: step.end,
+            rest: step.arguments,
+            known_keys: Vec::new(),
+        })
+    }
+
+    /// Takes the next positional argument.
+    pub(super) fn positional(&mut self, name: &str) -> Result<Word, ParseError> {
+        match self.rest.iter().position(|argument| argument.key.is_none()) {
+            Some(index) => Ok(self.rest.remove(index).value),
+            None => {
+                let message = format!("{name} is missing: write {}", self.usage);
+                Err(ParseError::new(
+                    ErrorKind::MissingArgument,
+                    self.end,
+                    message,
+                ))
+            }
+        }
+    }
+
+    /// Takes the value of `key` and reads it, if the key is there.
+    pub(super) fn key<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(Word) -> Result<T, ParseError>,
+    ) -> Result<Option<T>, ParseError> {
+        self.known_keys.push(key);
+        let is_wanted =
+            |argument: &Argument| argument.key.as_ref().is_some_and(|found| found.text == key);
+        match self.rest.iter().position(is_wanted) {
+            Some(index) => read(self.rest.remove(index).value).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Makes sure that everything has been taken.
+    pub(super) fn finish(self) -> Result<(), ParseError> {
+        let Some(argument) = self.rest.first() else {
+            return Ok(());
+        };
+        let Some(key) = &argument.key else {
+            let message = match self.known_keys.as_slice() {
+                [] => format!("there is an argument too many: write {}", self.usage),
+                keys => format!(
+                    "write an argument as KEY=VALUE, with one of {}",
+                    keys.join(", ")
+                ),
+            };
+            let position = argument.value.position;
+            return Err(ParseError::new(
+                ErrorKind::UnexpectedArgument,
+                position,
+                message,
+            ));
+        };
+        let message = match self.known_keys.as_slice() {
+            [] => format!(
+                "unknown key {:?}: this step has none, write {}",
+                key.text, self.usage
+            ),
+            keys => format!(
+                "unknown key {:?}: the known ones are {}",
+                key.text,
+                keys.join(", ")
+            ),
+        };
+        Err(ParseError::new(
+            ErrorKind::UnknownKey,
+            key.position,
+            message,
+        ))
+    }
+}
+
+/// The meanings that a word can have.
+impl Word {
+    /// Any text but none.
+    pub(super) fn text(self) -> Result<String, ParseError> {
+        if self.bracketed {
+            return Err(
+                self.invalid(r"brackets hold an IPv6 address only (write \[ for a plain one)")
+            );
+        }
+        if self.text.is_empty() {
+            return Err(self.invalid("a value is empty"));
+        }
+        Ok(self.text)
+    }
+
+    /// A path.
+    pub(super) fn path(self) -> Result<PathBuf, ParseError> {
+        self.text().map(PathBuf::from)
+    }
+
+    /// A host name, an IPv4 address, or an IPv6 address in brackets.
+    pub(super) fn host(self) -> Result<String, ParseError> {
+        if self.bracketed {
+            let (address, zone) = self.text.split_once('%').unwrap_or((&self.text, "1"));
+            let is_zone = !zone.is_empty() && zone.chars().all(is_host_character);
+            if address.parse::<Ipv6Addr>().is_err() || !is_zone {
+                return Err(self.invalid(format!("{:?} is no IPv6 address", self.text)));
+            }
+            return Ok(self.text);
+        }
+        if self.text.is_empty() {
+            return Err(self.invalid("the host is empty"));
+        }
+        if self.text.contains(':') {
+            return Err(self.invalid("a host has no colon (an IPv6 address stands in brackets)"));
+        }
+        if !self.text.chars().all(is_host_character) {
+            return Err(self.invalid(format!("{:?} is no host name", self.text)));
+        }
+        Ok(self.text)
+    }
+
+    /// A TCP port.
+    pub(super) fn port(self) -> Result<u16, ParseError> {
+        let is_number = !self.bracketed && self.text.bytes().all(|byte| byte.is_ascii_digit());
+        match self.text.parse() {
+            Ok(port) if is_number => Ok(port),
+            _ => Err(self.invalid(format!("{:?} is no port: write 0 to 65535", self.text))),
+        }
+    }
+
+    /// One of a few names.
+    pub(super) fn choice<T: Copy>(self, choices: &[(&str, T)]) -> Result<T, ParseError> {
+        let chosen = choices
+            .iter()
+            .find(|(name, _)| *name == self.text && !self.bracketed);
+        chosen.map(|(_, value)| *value).ok_or_else(|| {
+            let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
+            let allowed = names.join(" or ");
+            self.invalid(format!(
+                "{:?} is not allowed here: write {allowed}",
+                self.text
+            ))
+        })
+    }
+
+    /// Names between commas, none of them empty.
+    pub(super) fn list(self) -> Result<Vec<String>, ParseError> {
+        let position = self.position;
+        let names: Vec<_> = self.text()?.split(',').map(str::to_owned).collect();
+        if names.iter().any(String::is_empty) {
+            let message = "a name between two commas is empty";
+            return Err(ParseError::new(ErrorKind::InvalidValue, position, message));
+        }
+        Ok(names)
+    }
+
+    fn invalid(&self, message: impl Into<String>) -> ParseError {
+        ParseError::new(ErrorKind::InvalidValue, self.position, message)
+    }
+}
+
+/// Prints a step: the kind first, then the arguments in the order of the calls.
+pub(super) struct Printer<'a, 'f> {
+    to: &'a mut fmt::Formatter<'f>,
+    result: fmt::Result,
+}
+
+impl<'a, 'f> Printer<'a, 'f> {
+    pub(super) fn new(kind: &str, to: &'a mut fmt::Formatter<'f>) -> Self {
+        let result = to.write_str(kind);
+        Self { to, result }
+    }
+
+    pub(super) fn positional(self, value: impl Display) -> Self {
+        self.write(format_args!(":{value}"))
+    }
+
+    /// Prints nothing for `None`.
+    pub(super) fn key(self, key: &str, value: Option<impl Display>) -> Self {
+        match value {
+            Some(value) => self.write(format_args!(":{key}={value}")),
+            None => self,
+        }
+    }
+
+    pub(super) fn finish(self) -> fmt::Result {
+        self.result
+    }
+
+    fn write(mut self, text: fmt::Arguments<'_>) -> Self {
+        self.result = self.result.and_then(|()| self.to.write_fmt(text));
+        self
+    }
+}
+
+/// The word that [`Word::text`] reads back.
+pub(super) fn text(text: &str) -> impl Display {
+    Escaped(text).to_string()
+}
+
+/// The word that [`Word::path`] reads back, if the path is UTF-8.
+pub(super) fn path(path: &Path) -> impl Display {
+    Escaped(&path.to_string_lossy()).to_string()
+}
+
+/// The word that [`Word::host`] reads back.
+pub(super) fn host(host: &str) -> impl Display {
+    if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        Escaped(host).to_string()
+    }
+}
+
+/// The name in `choices` that [`Word::choice`] reads back.
+pub(super) fn choice<T: PartialEq>(
+    value: &T,
+    choices: &[(&'static str, T)],
+) -> impl Display + use<T> {
+    let named = choices.iter().find(|(_, choice)| choice == value);
+    named.expect("the choices name every value").0
+}
+
+/// Letters of any script, because resolvers know names that are not ASCII.
+fn is_host_character(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '-' | '.' | '_')
+}

@@ -1,0 +1,148 @@
+//! The steps on top of the transport.
+//!
+//! A new kind is a struct with `read` and `Display`, a variant of [`Step`], and a row in `KINDS`.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use super::Kind;
+use super::arguments::{Arguments, Printer, choice, host, path, text};
+use super::error::ParseError;
+use super::grammar::Word;
+
+/// What one step puts on top of those before it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Step {
+    /// `tls`
+    Tls(TlsStep),
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tls(step) => step.fmt(f),
+        }
+    }
+}
+
+pub(super) const KINDS: [Kind<Step>; 1] = [Kind {
+    name: "tls",
+    usage: "tls",
+    read: |arguments| TlsStep::read(arguments).map(Step::Tls),
+}];
+
+/// A layer of TLS.
+///
+/// Client and server share the step. Whether a key makes sense for one of them, and with the other
+/// keys, is not checked here.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct TlsStep {
+    /// `sni`: the name to ask for, and to verify in the server's certificate (RFC 6066, section 3).
+    /// An IP address is verified but not asked for; IPv6 stands in brackets in the string only.
+    pub server_name: Option<String>,
+    /// `ca`: a PEM file of trust anchors to verify a server with.
+    pub trust_anchors: Option<PathBuf>,
+    /// `roots`: a ready-made set of trust anchors to verify a server with.
+    pub roots: Option<Roots>,
+    /// `insecure=yes`: verify no certificate.
+    pub insecure: bool,
+    /// `cert`: a PEM file with our certificate chain, the end entity first.
+    pub certificate: Option<PathBuf>,
+    /// `key`: a PEM file with the private key of our certificate.
+    pub private_key: Option<PathBuf>,
+    /// `alpn`: protocol names with commas between them, the preferred first (RFC 7301).
+    pub alpn: Vec<String>,
+    /// `min`: the lowest version to agree to.
+    pub min_version: Option<TlsVersion>,
+    /// `max`: the highest version to agree to.
+    pub max_version: Option<TlsVersion>,
+    /// `client-ca`: a PEM file of trust anchors; a server then demands a client certificate.
+    pub client_trust_anchors: Option<PathBuf>,
+}
+
+impl TlsStep {
+    fn read(arguments: &mut Arguments) -> Result<Self, ParseError> {
+        Ok(Self {
+            server_name: arguments.key("sni", Word::host)?,
+            trust_anchors: arguments.key("ca", Word::path)?,
+            roots: arguments.key("roots", |word| word.choice(&Roots::NAMES))?,
+            insecure: arguments
+                .key("insecure", |word| word.choice(&YES))?
+                .is_some(),
+            certificate: arguments.key("cert", Word::path)?,
+            private_key: arguments.key("key", Word::path)?,
+            alpn: arguments.key("alpn", Word::list)?.unwrap_or_default(),
+            min_version: arguments.key("min", |word| word.choice(&TlsVersion::NAMES))?,
+            max_version: arguments.key("max", |word| word.choice(&TlsVersion::NAMES))?,
+            client_trust_anchors: arguments.key("client-ca", Word::path)?,
+        })
+    }
+}
+
+impl fmt::Display for TlsStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let alpn = (!self.alpn.is_empty()).then(|| self.alpn.join(","));
+        Printer::new("tls", f)
+            .key("sni", self.server_name.as_deref().map(host))
+            .key("ca", self.trust_anchors.as_deref().map(path))
+            .key("roots", self.roots)
+            .key("insecure", self.insecure.then_some("yes"))
+            .key("cert", self.certificate.as_deref().map(path))
+            .key("key", self.private_key.as_deref().map(path))
+            .key("alpn", alpn.as_deref().map(text))
+            .key("min", self.min_version)
+            .key("max", self.max_version)
+            .key("client-ca", self.client_trust_anchors.as_deref().map(path))
+            .finish()
+    }
+}
+
+impl From<TlsStep> for Step {
+    fn from(step: TlsStep) -> Self {
+        Self::Tls(step)
+    }
+}
+
+/// A ready-made set of trust anchors. Prints as in an endpoint string.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Roots {
+    /// `system`: those of the operating system.
+    System,
+    /// `webpki`: those that Mozilla trusts, compiled in.
+    Webpki,
+}
+
+impl Roots {
+    const NAMES: [(&'static str, Self); 2] = [("system", Self::System), ("webpki", Self::Webpki)];
+}
+
+impl fmt::Display for Roots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        choice(self, &Self::NAMES).fmt(f)
+    }
+}
+
+/// A version of TLS. Prints as in an endpoint string: `1.2`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum TlsVersion {
+    /// `1.2` (RFC 5246)
+    Tls12,
+    /// `1.3` (RFC 8446)
+    Tls13,
+}
+
+impl TlsVersion {
+    const NAMES: [(&'static str, Self); 2] = [("1.2", Self::Tls12), ("1.3", Self::Tls13)];
+}
+
+impl fmt::Display for TlsVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        choice(self, &Self::NAMES).fmt(f)
+    }
+}
+
+const YES: [(&str, ()); 1] = [("yes", ())];

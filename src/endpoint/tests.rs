@@ -1,0 +1,287 @@
+//! The grammar by example, every error with its place, and the two properties: print and parse
+//! are inverse, and no string panics.
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+use super::*;
+
+fn parsed(text: &str) -> Endpoint {
+    text.parse()
+        .unwrap_or_else(|error: ParseError| panic!("{error:#}"))
+}
+
+fn error(text: &str) -> ParseError {
+    text.parse::<Endpoint>().expect_err(text)
+}
+
+fn tcp(host: &str, port: u16) -> Endpoint {
+    Endpoint::new(Transport::Tcp {
+        host: host.into(),
+        port,
+    })
+}
+
+fn unix(path: &str) -> Endpoint {
+    Endpoint::new(Transport::Unix { path: path.into() })
+}
+
+#[test]
+fn transports() {
+    assert_eq!(parsed("tcp:127.0.0.1:4433"), tcp("127.0.0.1", 4433));
+    assert_eq!(parsed("tcp:mail.example:0"), tcp("mail.example", 0));
+    assert_eq!(
+        parsed("tcp:münchen.example.:65535"),
+        tcp("münchen.example.", 65535)
+    );
+    assert_eq!(parsed("tcp:[::1]:25"), tcp("::1", 25));
+    assert_eq!(parsed("tcp:[fe80::1%eth0]:25"), tcp("fe80::1%eth0", 25));
+    assert_eq!(parsed("unix:/run/app.sock"), unix("/run/app.sock"));
+}
+
+#[test]
+fn two_layers_of_tls() {
+    let text = "tcp:127.0.0.1:4433+tls:sni=outer.example:ca=ca.pem+tls:sni=inner.example";
+    let outer = TlsStep {
+        server_name: Some("outer.example".into()),
+        trust_anchors: Some("ca.pem".into()),
+        ..TlsStep::default()
+    };
+    let inner = TlsStep {
+        server_name: Some("inner.example".into()),
+        ..TlsStep::default()
+    };
+    assert_eq!(parsed(text), tcp("127.0.0.1", 4433).then(outer).then(inner));
+    assert_eq!(parsed(text).to_string(), text);
+}
+
+#[test]
+fn every_tls_key() {
+    let text = "unix:s+tls:sni=a.example:ca=ca.pem:roots=webpki:insecure=yes:cert=chain.pem\
+                :key=key.pem:alpn=h2,http/1.1:min=1.2:max=1.3:client-ca=clients.pem";
+    let step = TlsStep {
+        server_name: Some("a.example".into()),
+        trust_anchors: Some("ca.pem".into()),
+        roots: Some(Roots::Webpki),
+        insecure: true,
+        certificate: Some("chain.pem".into()),
+        private_key: Some("key.pem".into()),
+        alpn: vec!["h2".into(), "http/1.1".into()],
+        min_version: Some(TlsVersion::Tls12),
+        max_version: Some(TlsVersion::Tls13),
+        client_trust_anchors: Some("clients.pem".into()),
+    };
+    assert_eq!(parsed(text), unix("s").then(step));
+    assert_eq!(parsed(text).to_string(), text);
+}
+
+#[test]
+fn the_canonical_form_orders_keys_and_drops_needless_writing() {
+    assert_eq!(
+        parsed(r"tcp:LOCALHOST:0025+tls:max=1.3:ca=a=b:sni=[::1]").to_string(),
+        r"tcp:LOCALHOST:25+tls:sni=[::1]:ca=a\=b:max=1.3",
+    );
+}
+
+#[test]
+fn a_backslash_takes_the_meaning_away() {
+    assert_eq!(parsed(r"unix:C\:\\a\+b\=c"), unix(r"C:\a+b=c"));
+    assert_eq!(parsed(r"unix:\[a"), unix("[a"));
+    assert_eq!(unix("[a:b]").to_string(), r"unix:\[a\:b]");
+    assert_eq!(unix("a[b").to_string(), "unix:a[b");
+}
+
+/// Each string with what is wrong, the position, and a piece of the line that is printed.
+#[test]
+fn errors() {
+    use ErrorKind::*;
+    for (text, kind, position, piece) in [
+        ("", EmptyStep, 0, "empty"),
+        ("+", EmptyStep, 0, "empty"),
+        ("unix:s+", EmptyStep, 7, "empty"),
+        ("unix:s++tls", EmptyStep, 7, "empty"),
+        (":a", EmptyStep, 0, "empty"),
+        (r"unix:a\b", BadEscape, 6, r"\\"),
+        (r"unix:a\", BadEscape, 6, r"\\"),
+        ("tcp:[::1:25", BadBracket, 4, "never closed"),
+        ("tcp:[::1]25", BadBracket, 9, "behind"),
+        ("tpc:a:1", UnknownKind, 0, "tcp, unix"),
+        ("unix:s+tsl", UnknownKind, 7, "the known ones are tls"),
+        ("tls:sni=a", Misplaced, 0, "tcp, unix"),
+        ("tcp:a:1+unix:s", Misplaced, 8, "only come first"),
+        (
+            "unix:s+tls:ca=a:cn=b",
+            UnknownKey,
+            16,
+            "sni, ca, roots, insecure, cert, key",
+        ),
+        ("unix:s+tls:=b", UnknownKey, 11, "client-ca"),
+        ("tcp:a:1:timeout=3", UnknownKey, 8, "tcp:HOST:PORT"),
+        ("unix:s+tls:ca=a:ca=a", DuplicateKey, 16, "twice"),
+        ("tcp", MissingArgument, 3, "HOST"),
+        (
+            "tcp:25",
+            MissingArgument,
+            6,
+            "PORT is missing: write tcp:HOST:PORT",
+        ),
+        ("tcp:25+tls", MissingArgument, 6, "PORT"),
+        ("unix", MissingArgument, 4, "unix:PATH"),
+        ("tcp:a:1:2", UnexpectedArgument, 8, "tcp:HOST:PORT"),
+        ("unix:s+tls:a.example", UnexpectedArgument, 11, "KEY=VALUE"),
+        ("unix:s+tls:", UnexpectedArgument, 11, "KEY=VALUE"),
+        ("tcp::25", InvalidValue, 4, "host is empty"),
+        ("tcp:[]:25", InvalidValue, 4, "no IPv6"),
+        ("tcp:[a.example]:25", InvalidValue, 4, "no IPv6"),
+        ("tcp:[::1%]:25", InvalidValue, 4, "no IPv6"),
+        (r"tcp:\:\:1:25", InvalidValue, 4, "brackets"),
+        ("tcp:a b:25", InvalidValue, 4, "no host name"),
+        ("tcp:a:", InvalidValue, 6, "65535"),
+        ("tcp:a:65536", InvalidValue, 6, "65535"),
+        ("tcp:a:-1", InvalidValue, 6, "65535"),
+        (r"tcp:a:\+1", InvalidValue, 6, "65535"),
+        ("tcp:a:smtp", InvalidValue, 6, "65535"),
+        ("tcp:a:[25]", InvalidValue, 6, "65535"),
+        ("unix:", InvalidValue, 5, "empty"),
+        ("unix:[s]", InvalidValue, 5, "IPv6"),
+        ("unix:s+tls:sni=", InvalidValue, 15, "empty"),
+        ("unix:s+tls:min=1.1", InvalidValue, 15, "1.2 or 1.3"),
+        (
+            "unix:s+tls:roots=mozilla",
+            InvalidValue,
+            17,
+            "system or webpki",
+        ),
+        ("unix:s+tls:insecure=no", InvalidValue, 20, "yes"),
+        ("unix:s+tls:alpn=h2,,h3", InvalidValue, 16, "commas"),
+    ] {
+        let error = error(text);
+        assert_eq!(
+            (error.kind(), error.position()),
+            (kind, position),
+            "{text}: {error}"
+        );
+        assert!(error.to_string().contains(piece), "{text}: {error}");
+    }
+}
+
+#[test]
+fn questions_match_the_kind() {
+    assert!(error("").is_syntax());
+    assert!(error(r"unix:\a").is_syntax());
+    assert!(error("tcp:[").is_syntax());
+    assert!(error("a").is_unknown_kind());
+    assert!(error("tls").is_misplaced());
+    assert!(error("unix:s:a=b").is_unknown_key());
+    assert!(error("unix:s+tls:ca=a:ca=b").is_duplicate_key());
+    assert!(error("unix").is_missing_argument());
+    assert!(error("unix:a:b").is_unexpected_argument());
+    assert!(error("unix:").is_invalid_value());
+    assert!(!error("unix:").is_syntax());
+}
+
+#[test]
+fn the_caret_counts_characters_and_stays_on_its_line() {
+    let printed = format!("{:#}", error("unix:größe\n+tsl"));
+    let lines: Vec<_> = printed.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "unknown step \"tsl\": the known ones are tls",
+            "  unix:größe?+tsl",
+            "              ^",
+        ],
+    );
+    assert!(!error("tcp:a\nb:1").to_string().contains('\n'));
+}
+
+fn host_text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[a-z0-9][a-z0-9.-]{0,20}",
+        any::<std::net::Ipv4Addr>().prop_map(|address| address.to_string()),
+        any::<std::net::Ipv6Addr>().prop_map(|address| address.to_string()),
+    ]
+}
+
+/// Any text but none, with many of the characters that mean something.
+fn any_text() -> impl Strategy<Value = String> {
+    prop_oneof![r"[:=+\\\[\]a,%]{1,8}", "\\PC{1,12}", "(?s).{1,6}"]
+}
+
+fn path() -> impl Strategy<Value = std::path::PathBuf> {
+    any_text().prop_map(Into::into)
+}
+
+fn transport() -> impl Strategy<Value = Transport> {
+    prop_oneof![
+        (host_text(), any::<u16>()).prop_map(|(host, port)| Transport::Tcp { host, port }),
+        path().prop_map(|path| Transport::Unix { path }),
+    ]
+}
+
+fn version() -> impl Strategy<Value = TlsVersion> {
+    prop_oneof![Just(TlsVersion::Tls12), Just(TlsVersion::Tls13)]
+}
+
+prop_compose! {
+    fn tls_step()(
+        server_name in option::of(host_text()),
+        paths in [option::of(path()), option::of(path()), option::of(path()), option::of(path())],
+        roots in option::of(prop_oneof![Just(Roots::System), Just(Roots::Webpki)]),
+        insecure in any::<bool>(),
+        alpn in vec(any_text().prop_map(|name| name.replace(',', ";")), 0..3),
+        min_version in option::of(version()),
+        max_version in option::of(version()),
+    ) -> TlsStep {
+        let [trust_anchors, certificate, private_key, client_trust_anchors] = paths;
+        TlsStep {
+            server_name,
+            trust_anchors,
+            roots,
+            insecure,
+            certificate,
+            private_key,
+            alpn,
+            min_version,
+            max_version,
+            client_trust_anchors,
+        }
+    }
+}
+
+fn endpoint() -> impl Strategy<Value = Endpoint> {
+    let steps = vec(tls_step().prop_map(Step::from), 0..4);
+    (transport(), steps).prop_map(|(transport, steps)| Endpoint { transport, steps })
+}
+
+/// Strings that come near to the grammar.
+fn junk() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        "[:=+\\\\\\[\\]]",
+        "tcp|unix|tls|sni|ca|alpn|min|1\\.3|yes|::1|localhost|25",
+        "\\PC",
+    ];
+    vec(piece, 0..24).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #[test]
+    fn what_is_printed_parses_back(endpoint in endpoint()) {
+        let text = endpoint.to_string();
+        prop_assert_eq!(parsed(&text), endpoint);
+        prop_assert_eq!(parsed(&text).to_string(), text);
+    }
+
+    #[test]
+    fn junk_is_an_endpoint_or_an_error_in_place(text in prop_oneof![junk(), any::<String>()]) {
+        match text.parse::<Endpoint>() {
+            Ok(endpoint) => prop_assert_eq!(parsed(&endpoint.to_string()), endpoint),
+            Err(error) => {
+                prop_assert!(text.is_char_boundary(error.position()));
+                prop_assert_eq!(error.to_string().lines().count(), 1);
+                prop_assert_eq!(format!("{error:#}").lines().count(), 3);
+            }
+        }
+    }
+}

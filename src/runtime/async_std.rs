@@ -1,0 +1,217 @@
+//! The runtime of the feature `async-std`.
+//!
+//! async-std is discontinued (RUSTSEC-2025-0052). This file is all that has to go with it.
+
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::time::Instant;
+
+use async_std::net::{TcpListener, TcpStream, ToSocketAddrs};
+use async_std::task;
+use futures::future::{BoxFuture, LocalBoxFuture};
+
+use super::half_close::{HalfClose, ShutdownWrite};
+use super::{Accept, Listener, Runtime, Socket, Timer, listen, some_address};
+
+/// async-std: its global executor, which starts with the first task.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AsyncStd;
+
+impl Timer for AsyncStd {
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            let left = deadline.saturating_duration_since(Instant::now());
+            task::sleep(left).await;
+        })
+    }
+}
+
+impl Runtime for AsyncStd {
+    fn name(&self) -> &'static str {
+        "async-std"
+    }
+
+    fn connect_tcp(&self, to: SocketAddr) -> BoxFuture<'static, io::Result<Socket>> {
+        Box::pin(async move { tcp_socket(TcpStream::connect(to).await?, to) })
+    }
+
+    fn listen_tcp(&self, at: SocketAddr) -> BoxFuture<'static, io::Result<Listener>> {
+        Box::pin(async move {
+            let listener = TcpListener::from(listen::bind_tcp(at)?);
+            let local = listener.local_addr()?;
+            Ok(Listener::new(listener, local.into()))
+        })
+    }
+
+    #[cfg(unix)]
+    fn connect_unix(&self, to: std::path::PathBuf) -> BoxFuture<'static, io::Result<Socket>> {
+        Box::pin(unix::connect(to))
+    }
+
+    #[cfg(unix)]
+    fn listen_unix(&self, at: std::path::PathBuf) -> BoxFuture<'static, io::Result<Listener>> {
+        Box::pin(async move { unix::listen(at) })
+    }
+
+    fn resolve(&self, host: &str, port: u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
+        let host = host.to_owned();
+        Box::pin(async move {
+            let found = (host.as_str(), port).to_socket_addrs().await?;
+            some_address(&host, found)
+        })
+    }
+
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        task::spawn(task);
+    }
+
+    fn block_on(&self, future: LocalBoxFuture<'_, ()>) {
+        task::block_on(future);
+    }
+}
+
+impl Accept for TcpListener {
+    fn accept(&self) -> BoxFuture<'_, io::Result<Socket>> {
+        Box::pin(async move {
+            let (stream, peer) = self.accept().await?;
+            tcp_socket(stream, peer)
+        })
+    }
+}
+
+fn tcp_socket(stream: TcpStream, peer: SocketAddr) -> io::Result<Socket> {
+    stream.set_nodelay(true)?;
+    let local = stream.local_addr()?;
+    Ok(Socket::new(HalfClose(stream), local.into(), peer.into()))
+}
+
+impl ShutdownWrite for TcpStream {
+    fn shutdown_write(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
+
+#[cfg(unix)]
+mod unix {
+    use std::io::{IoSlice, Write};
+    use std::os::unix::net::{SocketAddr, UnixStream as DirectStream};
+    use std::path::{Path, PathBuf};
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use async_std::os::unix::net::{UnixListener, UnixStream};
+    use futures::io::{AsyncRead, AsyncWrite};
+
+    use super::listen::SocketFile;
+    use super::*;
+    use crate::runtime::Address;
+
+    pub(super) async fn connect(to: PathBuf) -> io::Result<Socket> {
+        socket(UnixStream::connect(&to).await?, Some(to))
+    }
+
+    pub(super) fn listen(at: PathBuf) -> io::Result<Listener> {
+        let (listener, file) = listen::bind_unix(&at)?;
+        let acceptor = Acceptor {
+            listener: listener.into(),
+            _file: file,
+        };
+        Ok(Listener::new(acceptor, Address::Unix(Some(at))))
+    }
+
+    #[derive(Debug)]
+    struct Acceptor {
+        listener: UnixListener,
+        _file: SocketFile,
+    }
+
+    impl Accept for Acceptor {
+        fn accept(&self) -> BoxFuture<'_, io::Result<Socket>> {
+            Box::pin(async move {
+                let (stream, peer) = self.listener.accept().await?;
+                socket(stream, path(&peer))
+            })
+        }
+    }
+
+    fn socket(stream: UnixStream, peer: Option<PathBuf>) -> io::Result<Socket> {
+        let local = Address::Unix(path(&stream.local_addr()?));
+        let stream = VectoredStream::new(stream)?;
+        Ok(Socket::new(HalfClose(stream), local, Address::Unix(peer)))
+    }
+
+    fn path(address: &SocketAddr) -> Option<PathBuf> {
+        address.as_pathname().map(Path::to_owned)
+    }
+
+    /// Adds vectored writes, which async-std has for TCP only.
+    ///
+    /// They go through a second descriptor of the same socket; waiting stays with async-std.
+    #[derive(Debug)]
+    struct VectoredStream {
+        stream: UnixStream,
+        direct: DirectStream,
+    }
+
+    impl VectoredStream {
+        fn new(stream: UnixStream) -> io::Result<Self> {
+            // The conversion is async-std's only way to the standard type without `unsafe`. It
+            // leaves non-blocking mode; the conversion back enters it, for both descriptors.
+            let direct = DirectStream::try_from(stream)?;
+            let stream = UnixStream::from(direct.try_clone()?);
+            Ok(Self { stream, direct })
+        }
+    }
+
+    impl AsyncRead for VectoredStream {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buffer: &mut [u8],
+        ) -> Poll<io::Result<usize>> {
+            Pin::new(&mut self.stream).poll_read(cx, buffer)
+        }
+    }
+
+    impl AsyncWrite for VectoredStream {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Pin::new(&mut self.stream).poll_write(cx, bytes)
+        }
+
+        fn poll_write_vectored(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            slices: &[IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            match self.direct.write_vectored(slices) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
+            // The socket is full: a plain write of the first slice is what registers the waker.
+            let first = slices.iter().find(|slice| !slice.is_empty());
+            self.poll_write(cx, first.map_or(&[], |slice| slice))
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.stream).poll_flush(cx)
+        }
+
+        fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.stream).poll_close(cx)
+        }
+    }
+
+    impl ShutdownWrite for VectoredStream {
+        fn shutdown_write(&self) -> io::Result<()> {
+            self.stream.shutdown(Shutdown::Write)
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Sockets, timers and tasks: the only place that names a runtime.
+//!
+//! The rest of the crate speaks to `&dyn Runtime` and to [`Socket`], so that one build can hold
+//! several runtimes, or none. Each file below is one of them:
+//!
+//! | feature | type | timers and readiness | tasks run on |
+//! |---|---|---|---|
+//! | `async-std` (default) | `AsyncStd` | async-io | async-std's global executor |
+//! | `smol` | `Smol` | async-io | smol's global executor |
+//! | `tokio` | `Tokio` | tokio | the tokio runtime around the call, else one that the process shares |
+//!
+//! Every method works on every thread, whatever executor polls the futures: a `Tokio` socket may be
+//! awaited under `smol::block_on`, and the other way round.
+//!
+//! Dropping a future that a runtime gave out cancels what it stands for. Nothing is lost: a
+//! connection that was not yet accepted stays in the queue of the listener.
+
+#[cfg(feature = "async-std")]
+mod async_std;
+#[cfg(any(feature = "async-std", feature = "smol"))]
+mod half_close;
+#[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
+mod listen;
+#[cfg(feature = "smol")]
+mod smol;
+mod socket;
+#[cfg(test)]
+mod tests;
+#[cfg(feature = "tokio")]
+mod tokio;
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+#[cfg(unix)]
+use std::path::PathBuf;
+use std::time::Instant;
+
+use futures::future::{BoxFuture, LocalBoxFuture};
+
+#[cfg(feature = "async-std")]
+pub use self::async_std::AsyncStd;
+#[cfg(feature = "smol")]
+pub use self::smol::Smol;
+pub use self::socket::{Accept, Address, Listener, Socket};
+#[cfg(feature = "tokio")]
+pub use self::tokio::Tokio;
+
+/// A clock and its alarm.
+///
+/// Apart from [`Runtime`], so that a connection over a socket of your own needs no more than this,
+/// and a test can bring a virtual clock.
+pub trait Timer: Debug + Send + Sync {
+    /// The time on this clock.
+    fn now(&self) -> Instant;
+
+    /// Is done at `deadline` or soon after, never before; at once if `deadline` has passed.
+    fn sleep_until(&self, deadline: Instant) -> BoxFuture<'static, ()>;
+}
+
+/// What the library asks of an async runtime.
+///
+/// The futures do nothing before they are polled, and cancel when they are dropped.
+pub trait Runtime: Timer {
+    /// The name of the feature that brings this runtime: `async-std`, `smol`, `tokio`.
+    fn name(&self) -> &'static str;
+
+    /// Opens a TCP connection, with `TCP_NODELAY` set.
+    ///
+    /// # Errors
+    ///
+    /// As the system reports them, `ConnectionRefused` for example. There is no time limit other
+    /// than the system's: race it against [`Timer::sleep_until`].
+    fn connect_tcp(&self, to: SocketAddr) -> BoxFuture<'static, io::Result<Socket>>;
+
+    /// Listens for TCP connections. Port 0 picks a free one: see [`Listener::local_address`].
+    ///
+    /// # Errors
+    ///
+    /// `AddrInUse` if somebody listens there already, and whatever else the system reports.
+    fn listen_tcp(&self, at: SocketAddr) -> BoxFuture<'static, io::Result<Listener>>;
+
+    /// Connects to the Unix socket at `to`.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` without such a file, `ConnectionRefused` if nobody listens there.
+    #[cfg(unix)]
+    fn connect_unix(&self, to: PathBuf) -> BoxFuture<'static, io::Result<Socket>>;
+
+    /// Creates a Unix socket at `at` and listens there.
+    ///
+    /// The file is removed when the listener is dropped, unless another has taken its place.
+    ///
+    /// # Errors
+    ///
+    /// `AddrInUse` if the path exists, be it a socket or not: no file is ever overwritten.
+    #[cfg(unix)]
+    fn listen_unix(&self, at: PathBuf) -> BoxFuture<'static, io::Result<Listener>>;
+
+    /// Looks up the addresses of `host`, in the order of preference that the system gives.
+    ///
+    /// `host` is a name, an IPv4 address or an IPv6 address without brackets.
+    ///
+    /// # Errors
+    ///
+    /// An unknown name is an error; an answer is never empty.
+    fn resolve(&self, host: &str, port: u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>>;
+
+    /// Starts `task` in the background. It runs to its end, or to the end of the process.
+    fn spawn(&self, task: BoxFuture<'static, ()>);
+
+    /// Runs `future` on this thread until it is done.
+    ///
+    /// The free function [`block_on`] does the same for a future with a result.
+    ///
+    /// # Panics
+    ///
+    /// Some runtimes panic when this is called from inside async code, where it would hold up
+    /// every other task of the thread.
+    fn block_on(&self, future: LocalBoxFuture<'_, ()>);
+}
+
+/// Runs `future` on this thread until it is done, and returns its result.
+///
+/// ```
+/// # if let Some(runtime) = onionskin::runtime::preferred() {
+/// let answer = onionskin::runtime::block_on(runtime, async { 6 * 7 });
+/// assert_eq!(answer, 42);
+/// # }
+/// ```
+///
+/// # Panics
+///
+/// As [`Runtime::block_on`].
+pub fn block_on<F: Future>(runtime: &dyn Runtime, future: F) -> F::Output {
+    let mut output = None;
+    runtime.block_on(Box::pin(async { output = Some(future.await) }));
+    output.expect("a runtime's block_on returns when the future is done")
+}
+
+/// The runtime to take when the user named none: async-std, else smol, else tokio.
+///
+/// `None` if the crate was built without any of them.
+pub fn preferred() -> Option<&'static dyn Runtime> {
+    all().first().copied()
+}
+
+/// The runtimes that were compiled in, in the order of [`preferred`].
+pub fn all() -> &'static [&'static dyn Runtime] {
+    &[
+        #[cfg(feature = "async-std")]
+        &AsyncStd,
+        #[cfg(feature = "smol")]
+        &Smol,
+        #[cfg(feature = "tokio")]
+        &Tokio,
+    ]
+}
+
+/// Holds every implementation to the promise in [`Runtime::resolve`].
+#[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
+fn some_address(
+    host: &str,
+    found: impl Iterator<Item = SocketAddr>,
+) -> io::Result<Vec<SocketAddr>> {
+    let found: Vec<_> = found.collect();
+    if found.is_empty() {
+        let message = format!("the host {host:?} has no address");
+        return Err(io::Error::new(io::ErrorKind::NotFound, message));
+    }
+    Ok(found)
+}

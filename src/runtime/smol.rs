@@ -1,0 +1,145 @@
+//! The runtime of the feature `smol`.
+
+use std::io;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::time::Instant;
+
+use futures::future::{BoxFuture, LocalBoxFuture};
+use smol::Async;
+
+use super::half_close::{HalfClose, ShutdownWrite};
+use super::{Accept, Listener, Runtime, Socket, Timer, listen, some_address};
+
+/// smol: its global executor, on one thread unless `SMOL_THREADS` says otherwise.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Smol;
+
+impl Timer for Smol {
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            smol::Timer::at(deadline).await;
+        })
+    }
+}
+
+impl Runtime for Smol {
+    fn name(&self) -> &'static str {
+        "smol"
+    }
+
+    fn connect_tcp(&self, to: SocketAddr) -> BoxFuture<'static, io::Result<Socket>> {
+        Box::pin(async move { tcp_socket(Async::<TcpStream>::connect(to).await?, to) })
+    }
+
+    fn listen_tcp(&self, at: SocketAddr) -> BoxFuture<'static, io::Result<Listener>> {
+        Box::pin(async move {
+            let listener = Async::new(listen::bind_tcp(at)?)?;
+            let local = listener.get_ref().local_addr()?;
+            Ok(Listener::new(listener, local.into()))
+        })
+    }
+
+    #[cfg(unix)]
+    fn connect_unix(&self, to: std::path::PathBuf) -> BoxFuture<'static, io::Result<Socket>> {
+        Box::pin(unix::connect(to))
+    }
+
+    #[cfg(unix)]
+    fn listen_unix(&self, at: std::path::PathBuf) -> BoxFuture<'static, io::Result<Listener>> {
+        Box::pin(async move { unix::listen(at) })
+    }
+
+    fn resolve(&self, host: &str, port: u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
+        let host = host.to_owned();
+        Box::pin(smol::unblock(move || {
+            let found = (host.as_str(), port).to_socket_addrs()?;
+            some_address(&host, found)
+        }))
+    }
+
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        smol::spawn(task).detach();
+    }
+
+    fn block_on(&self, future: LocalBoxFuture<'_, ()>) {
+        smol::block_on(future);
+    }
+}
+
+impl Accept for Async<TcpListener> {
+    fn accept(&self) -> BoxFuture<'_, io::Result<Socket>> {
+        Box::pin(async move {
+            let (stream, peer) = self.accept().await?;
+            tcp_socket(stream, peer)
+        })
+    }
+}
+
+fn tcp_socket(stream: Async<TcpStream>, peer: SocketAddr) -> io::Result<Socket> {
+    stream.get_ref().set_nodelay(true)?;
+    let local = stream.get_ref().local_addr()?;
+    Ok(Socket::new(HalfClose(stream), local.into(), peer.into()))
+}
+
+impl ShutdownWrite for Async<TcpStream> {
+    fn shutdown_write(&self) -> io::Result<()> {
+        self.get_ref().shutdown(Shutdown::Write)
+    }
+}
+
+#[cfg(unix)]
+mod unix {
+    use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+    use std::path::{Path, PathBuf};
+
+    use super::listen::SocketFile;
+    use super::*;
+    use crate::runtime::Address;
+
+    pub(super) async fn connect(to: PathBuf) -> io::Result<Socket> {
+        socket(Async::<UnixStream>::connect(&to).await?, Some(to))
+    }
+
+    pub(super) fn listen(at: PathBuf) -> io::Result<Listener> {
+        let (listener, file) = listen::bind_unix(&at)?;
+        let acceptor = Acceptor {
+            listener: Async::new(listener)?,
+            _file: file,
+        };
+        Ok(Listener::new(acceptor, Address::Unix(Some(at))))
+    }
+
+    #[derive(Debug)]
+    struct Acceptor {
+        listener: Async<UnixListener>,
+        _file: SocketFile,
+    }
+
+    impl Accept for Acceptor {
+        fn accept(&self) -> BoxFuture<'_, io::Result<Socket>> {
+            Box::pin(async move {
+                let (stream, peer) = self.listener.accept().await?;
+                socket(stream, path(&peer))
+            })
+        }
+    }
+
+    fn socket(stream: Async<UnixStream>, peer: Option<PathBuf>) -> io::Result<Socket> {
+        let local = Address::Unix(path(&stream.get_ref().local_addr()?));
+        Ok(Socket::new(HalfClose(stream), local, Address::Unix(peer)))
+    }
+
+    fn path(address: &SocketAddr) -> Option<PathBuf> {
+        address.as_pathname().map(Path::to_owned)
+    }
+
+    impl ShutdownWrite for Async<UnixStream> {
+        fn shutdown_write(&self) -> io::Result<()> {
+            self.get_ref().shutdown(Shutdown::Write)
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! What every runtime hands out: connected sockets, listeners, and their addresses.
+
+use std::fmt;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures::future::BoxFuture;
+use futures::io::{AsyncRead, AsyncWrite};
+
+/// A connected stream socket of any runtime.
+///
+/// `poll_close` shuts down the write side only: the peer reads end of file, and reading here goes
+/// on. Dropping the socket closes it. A vectored write reaches the system as one call.
+pub struct Socket {
+    stream: Box<dyn Stream>,
+    local: Address,
+    peer: Address,
+}
+
+impl Socket {
+    /// Wraps a stream of another make, for a [`Runtime`](super::Runtime) of your own.
+    ///
+    /// Its `poll_close` must keep the promise of this type: the write side closes, reading goes on.
+    pub fn new(
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        local: Address,
+        peer: Address,
+    ) -> Self {
+        Self {
+            stream: Box::new(stream),
+            local,
+            peer,
+        }
+    }
+
+    /// The address of this end.
+    pub fn local_address(&self) -> &Address {
+        &self.local
+    }
+
+    /// The address of the other end.
+    pub fn peer_address(&self) -> &Address {
+        &self.peer
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+
+    fn poll_read_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_read_vectored(cx, buffers)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_close(cx)
+    }
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket")
+            .field("local", &self.local)
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A socket that waits for connections. Dropping it stops listening.
+#[derive(Debug)]
+pub struct Listener {
+    source: Box<dyn Accept>,
+    local: Address,
+}
+
+impl Listener {
+    /// Wraps a listener of another make, for a [`Runtime`](super::Runtime) of your own.
+    pub fn new(source: impl Accept + 'static, local: Address) -> Self {
+        Self {
+            source: Box::new(source),
+            local,
+        }
+    }
+
+    /// Waits for the next connection; over TCP it has `TCP_NODELAY` set.
+    ///
+    /// May be dropped before it is done: no connection is lost by that.
+    ///
+    /// # Errors
+    ///
+    /// An error may concern one connection only (`ConnectionAborted`), or the process for a while
+    /// (too many open files). The listener can be asked again after each of them.
+    pub async fn accept(&self) -> io::Result<Socket> {
+        self.source.accept().await
+    }
+
+    /// Where this listener listens, with the real port if port 0 was asked for.
+    pub fn local_address(&self) -> &Address {
+        &self.local
+    }
+}
+
+/// Where a [`Listener`] takes its connections from.
+pub trait Accept: fmt::Debug + Send + Sync {
+    /// Waits for the next connection. Dropping the future must not lose one.
+    fn accept(&self) -> BoxFuture<'_, io::Result<Socket>>;
+}
+
+/// One end of a connection.
+///
+/// Prints as `tcp 127.0.0.1:25`, `unix /run/app.sock`, or `unix (unnamed)`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Address {
+    /// An IP address and a TCP port.
+    Tcp(SocketAddr),
+    /// The path of a Unix socket; `None` for the client's end, which has no name.
+    Unix(Option<PathBuf>),
+}
+
+impl Address {
+    /// The IP address and port, if this is TCP.
+    pub fn as_tcp(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(address) => Some(*address),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "tcp {address}"),
+            Self::Unix(Some(path)) => write!(f, "unix {}", path.display()),
+            Self::Unix(None) => f.write_str("unix (unnamed)"),
+        }
+    }
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        Self::Tcp(address)
+    }
+}
+
+/// The two I/O traits as one, because a box takes only one.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}

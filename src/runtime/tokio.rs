@@ -1,0 +1,225 @@
+//! The runtime of the feature `tokio`.
+//!
+//! tokio's sockets, timers and tasks belong to a tokio runtime, which tokio finds through the
+//! thread; without one it panics. Here they take the runtime around the call, else the one that
+//! the process shares, which starts on first use and lives as long as the process.
+
+use std::future::{Future, poll_fn};
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::OnceLock;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use futures::future::{BoxFuture, LocalBoxFuture};
+use futures::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, lookup_host};
+use tokio::runtime::{Builder, Handle, Runtime as Reactor};
+use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
+
+use super::{Accept, Listener, Runtime, Socket, Timer, listen, some_address};
+
+/// tokio: the runtime around the call, else a multi-thread one that the process shares.
+///
+/// # Panics
+///
+/// A tokio runtime of your own must have I/O and time enabled (`Builder::enable_all`): tokio panics
+/// otherwise. The shared one panics on first use if the system refuses its threads.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tokio;
+
+impl Timer for Tokio {
+    /// tokio's clock, which is the system's unless a test has paused it.
+    fn now(&self) -> Instant {
+        tokio::time::Instant::now().into_std()
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> BoxFuture<'static, ()> {
+        in_context(async move { tokio::time::sleep_until(deadline.into()).await })
+    }
+}
+
+impl Runtime for Tokio {
+    fn name(&self) -> &'static str {
+        "tokio"
+    }
+
+    fn connect_tcp(&self, to: SocketAddr) -> BoxFuture<'static, io::Result<Socket>> {
+        in_context(async move { tcp_socket(TcpStream::connect(to).await?, to) })
+    }
+
+    fn listen_tcp(&self, at: SocketAddr) -> BoxFuture<'static, io::Result<Listener>> {
+        in_context(async move {
+            let listener = TcpListener::from_std(listen::bind_tcp(at)?)?;
+            let local = listener.local_addr()?;
+            Ok(Listener::new(listener, local.into()))
+        })
+    }
+
+    #[cfg(unix)]
+    fn connect_unix(&self, to: std::path::PathBuf) -> BoxFuture<'static, io::Result<Socket>> {
+        in_context(unix::connect(to))
+    }
+
+    #[cfg(unix)]
+    fn listen_unix(&self, at: std::path::PathBuf) -> BoxFuture<'static, io::Result<Listener>> {
+        in_context(async move { unix::listen(at) })
+    }
+
+    fn resolve(&self, host: &str, port: u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
+        let host = host.to_owned();
+        in_context(async move {
+            let found = lookup_host((host.as_str(), port)).await?;
+            some_address(&host, found)
+        })
+    }
+
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        current().spawn(task);
+    }
+
+    fn block_on(&self, future: LocalBoxFuture<'_, ()>) {
+        shared().block_on(future);
+    }
+}
+
+/// The runtime around this call, else the shared one.
+fn current() -> Handle {
+    Handle::try_current().unwrap_or_else(|_| shared().handle().clone())
+}
+
+fn shared() -> &'static Reactor {
+    static SHARED: OnceLock<Reactor> = OnceLock::new();
+    SHARED.get_or_init(|| {
+        Builder::new_multi_thread()
+            .enable_all()
+            .thread_name("onionskin-tokio")
+            .build()
+            .expect("the system grants the threads of the shared tokio runtime")
+    })
+}
+
+/// Polls `future` inside a tokio runtime, whatever executor does the polling.
+///
+/// The runtime is chosen now, not at the first poll: it is the caller's.
+fn in_context<'a, T>(future: impl Future<Output = T> + Send + 'a) -> BoxFuture<'a, T> {
+    let handle = current();
+    let mut future = Box::pin(future);
+    Box::pin(poll_fn(move |cx| {
+        let _entered = handle.enter();
+        future.as_mut().poll(cx)
+    }))
+}
+
+impl Accept for TcpListener {
+    fn accept(&self) -> BoxFuture<'_, io::Result<Socket>> {
+        in_context(async move {
+            let (stream, peer) = self.accept().await?;
+            tcp_socket(stream, peer)
+        })
+    }
+}
+
+fn tcp_socket(stream: TcpStream, peer: SocketAddr) -> io::Result<Socket> {
+    stream.set_nodelay(true)?;
+    let local = stream.local_addr()?;
+    Ok(Socket::new(
+        VectoredStream(stream.compat()),
+        local.into(),
+        peer.into(),
+    ))
+}
+
+/// Adds vectored writes, which the adapter from tokio's traits leaves out.
+#[derive(Debug)]
+struct VectoredStream<S>(Compat<S>);
+
+impl<S: tokio::io::AsyncRead + Unpin> AsyncRead for VectoredStream<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl<S: tokio::io::AsyncWrite + Unpin> AsyncWrite for VectoredStream<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(self.0.get_mut()).poll_write_vectored(cx, slices)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_close(cx)
+    }
+}
+
+#[cfg(unix)]
+mod unix {
+    use std::path::{Path, PathBuf};
+
+    use tokio::net::unix::SocketAddr;
+    use tokio::net::{UnixListener, UnixStream};
+
+    use super::listen::SocketFile;
+    use super::*;
+    use crate::runtime::Address;
+
+    pub(super) async fn connect(to: PathBuf) -> io::Result<Socket> {
+        socket(UnixStream::connect(&to).await?, Some(to))
+    }
+
+    pub(super) fn listen(at: PathBuf) -> io::Result<Listener> {
+        let (listener, file) = listen::bind_unix(&at)?;
+        let acceptor = Acceptor {
+            listener: UnixListener::from_std(listener)?,
+            _file: file,
+        };
+        Ok(Listener::new(acceptor, Address::Unix(Some(at))))
+    }
+
+    #[derive(Debug)]
+    struct Acceptor {
+        listener: UnixListener,
+        _file: SocketFile,
+    }
+
+    impl Accept for Acceptor {
+        fn accept(&self) -> BoxFuture<'_, io::Result<Socket>> {
+            in_context(async move {
+                let (stream, peer) = self.listener.accept().await?;
+                socket(stream, path(&peer))
+            })
+        }
+    }
+
+    fn socket(stream: UnixStream, peer: Option<PathBuf>) -> io::Result<Socket> {
+        let local = Address::Unix(path(&stream.local_addr()?));
+        Ok(Socket::new(
+            VectoredStream(stream.compat()),
+            local,
+            Address::Unix(peer),
+        ))
+    }
+
+    fn path(address: &SocketAddr) -> Option<PathBuf> {
+        address.as_pathname().map(Path::to_owned)
+    }
+}
