@@ -23,27 +23,14 @@ impl Arguments {
     /// `usage` is the kind with its positional arguments, as in `tcp:HOST:PORT`.
     pub(super) fn new(step: Step, usage: &'static str) -> Result<Self, ParseError> {
         let mut seen: Vec<&str> = Vec::new();
-        for key in step
-            .arguments
-            .iter()
-            .filter_map(|argument| argument.key.as_ref())
-        {
+        for key in step.arguments.iter().filter_map(|argument| argument.key.as_ref()) {
             if seen.contains(&key.text.as_str()) {
                 let message = format!("the key {:?} is given twice", key.text);
-                return Err(ParseError::new(
-                    ErrorKind::DuplicateKey,
-                    key.position,
-                    message,
-                ));
+                return Err(ParseError::new(ErrorKind::DuplicateKey, key.position, message));
             }
             seen.push(&key.text);
         }
-        Ok(Self {
-            usage,
-            end: step.end,
-            rest: step.arguments,
-            known_keys: Vec::new(),
-        })
+        Ok(Self { usage, end: step.end, rest: step.arguments, known_keys: Vec::new() })
     }
 
     /// Takes the next positional argument.
@@ -52,11 +39,7 @@ impl Arguments {
             Some(index) => Ok(self.rest.remove(index).value),
             None => {
                 let message = format!("{name} is missing: write {}", self.usage);
-                Err(ParseError::new(
-                    ErrorKind::MissingArgument,
-                    self.end,
-                    message,
-                ))
+                Err(ParseError::new(ErrorKind::MissingArgument, self.end, message))
             }
         }
     }
@@ -68,8 +51,7 @@ impl Arguments {
         read: impl FnOnce(Word) -> Result<T, ParseError>,
     ) -> Result<Option<T>, ParseError> {
         self.known_keys.push(key);
-        let is_wanted =
-            |argument: &Argument| argument.key.as_ref().is_some_and(|found| found.text == key);
+        let is_wanted = |argument: &Argument| argument.key.as_ref().is_some_and(|found| found.text == key);
         match self.rest.iter().position(is_wanted) {
             Some(index) => read(self.rest.remove(index).value).map(Some),
             None => Ok(None),
@@ -84,34 +66,16 @@ impl Arguments {
         let Some(key) = &argument.key else {
             let message = match self.known_keys.as_slice() {
                 [] => format!("there is an argument too many: write {}", self.usage),
-                keys => format!(
-                    "write an argument as KEY=VALUE, with one of {}",
-                    keys.join(", ")
-                ),
+                keys => format!("write an argument as KEY=VALUE, with one of {}", keys.join(", ")),
             };
             let position = argument.value.position;
-            return Err(ParseError::new(
-                ErrorKind::UnexpectedArgument,
-                position,
-                message,
-            ));
+            return Err(ParseError::new(ErrorKind::UnexpectedArgument, position, message));
         };
         let message = match self.known_keys.as_slice() {
-            [] => format!(
-                "unknown key {:?}: this step has none, write {}",
-                key.text, self.usage
-            ),
-            keys => format!(
-                "unknown key {:?}: the known ones are {}",
-                key.text,
-                keys.join(", ")
-            ),
+            [] => format!("unknown key {:?}: this step has none, write {}", key.text, self.usage),
+            keys => format!("unknown key {:?}: the known ones are {}", key.text, keys.join(", ")),
         };
-        Err(ParseError::new(
-            ErrorKind::UnknownKey,
-            key.position,
-            message,
-        ))
+        Err(ParseError::new(ErrorKind::UnknownKey, key.position, message))
     }
 }
 
@@ -120,9 +84,7 @@ impl Word {
     /// Any text but none.
     pub(super) fn text(self) -> Result<String, ParseError> {
         if self.bracketed {
-            return Err(
-                self.invalid(r"brackets hold an IPv6 address only (write \[ for a plain one)")
-            );
+            return Err(self.invalid(r"brackets hold an IPv6 address only (write \[ for a plain one)"));
         }
         if self.text.is_empty() {
             return Err(self.invalid("a value is empty"));
@@ -168,16 +130,11 @@ impl Word {
 
     /// One of a few names.
     pub(super) fn choice<T: Copy>(self, choices: &[(&str, T)]) -> Result<T, ParseError> {
-        let chosen = choices
-            .iter()
-            .find(|(name, _)| *name == self.text && !self.bracketed);
+        let chosen = choices.iter().find(|(name, _)| *name == self.text && !self.bracketed);
         chosen.map(|(_, value)| *value).ok_or_else(|| {
             let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
             let allowed = names.join(" or ");
-            self.invalid(format!(
-                "{:?} is not allowed here: write {allowed}",
-                self.text
-            ))
+            self.invalid(format!("{:?} is not allowed here: write {allowed}", self.text))
         })
     }
 
@@ -243,18 +200,11 @@ pub(super) fn path(path: &Path) -> impl Display {
 
 /// The word that [`Word::host`] reads back.
 pub(super) fn host(host: &str) -> impl Display {
-    if host.contains(':') {
-        format!("[{host}]")
-    } else {
-        Escaped(host).to_string()
-    }
+    if host.contains(':') { format!("[{host}]") } else { Escaped(host).to_string() }
 }
 
 /// The name in `choices` that [`Word::choice`] reads back.
-pub(super) fn choice<T: PartialEq>(
-    value: &T,
-    choices: &[(&'static str, T)],
-) -> impl Display + use<T> {
+pub(super) fn choice<T: PartialEq>(value: &T, choices: &[(&'static str, T)]) -> impl Display + use<T> {
     let named = choices.iter().find(|(_, choice)| choice == value);
     named.expect("the choices name every value").0
 }

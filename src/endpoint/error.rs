@@ -55,15 +55,8 @@ pub enum ErrorKind {
 
 impl ParseError {
     pub(super) fn new(kind: ErrorKind, position: usize, message: impl Into<String>) -> Self {
-        let inner = Inner {
-            kind,
-            position,
-            message: message.into(),
-            input: String::new(),
-        };
-        Self {
-            inner: Box::new(inner),
-        }
+        let inner = Inner { kind, position, message: message.into(), input: String::new() };
+        Self { inner: Box::new(inner) }
     }
 
     /// Attaches the string in which the position counts.
@@ -84,10 +77,7 @@ impl ParseError {
 
     /// Whether the string breaks the grammar, whatever its words may mean.
     pub fn is_syntax(&self) -> bool {
-        matches!(
-            self.kind(),
-            ErrorKind::EmptyStep | ErrorKind::BadEscape | ErrorKind::BadBracket
-        )
+        matches!(self.kind(), ErrorKind::EmptyStep | ErrorKind::BadEscape | ErrorKind::BadBracket)
     }
 
     /// Whether a transport or step has a name that nobody knows.
@@ -128,25 +118,14 @@ impl ParseError {
 
 impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner {
-            position,
-            message,
-            input,
-            ..
-        } = &*self.inner;
+        let Inner { position, message, input, .. } = &*self.inner;
         f.write_str(message)?;
         if !f.alternate() {
             return Ok(());
         }
         // One column for each character: a line break or a tab would move the caret.
-        let line: String = input
-            .chars()
-            .map(|c| if c.is_control() { '?' } else { c })
-            .collect();
-        let column = input
-            .char_indices()
-            .take_while(|(at, _)| at < position)
-            .count();
+        let line: String = input.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+        let column = input.char_indices().take_while(|(at, _)| at < position).count();
         write!(f, "\n  {line}\n  {:column$}^", "")
     }
 }

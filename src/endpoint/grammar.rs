@@ -73,21 +73,13 @@ impl Scanner<'_> {
         let kind = self.plain_word(&[':', '+'])?;
         if kind.text.is_empty() {
             let message = "a step is empty: write KIND:ARGUMENT:... between the `+`";
-            return Err(ParseError::new(
-                ErrorKind::EmptyStep,
-                kind.position,
-                message,
-            ));
+            return Err(ParseError::new(ErrorKind::EmptyStep, kind.position, message));
         }
         let mut arguments = Vec::new();
         while self.accept(':') {
             arguments.push(self.argument()?);
         }
-        Ok(Step {
-            kind,
-            arguments,
-            end: self.position,
-        })
+        Ok(Step { kind, arguments, end: self.position })
     }
 
     fn argument(&mut self) -> Result<Argument, ParseError> {
@@ -97,19 +89,13 @@ impl Scanner<'_> {
         }
         let word = self.plain_word(&[':', '=', '+'])?;
         if !self.accept('=') {
-            return Ok(Argument {
-                key: None,
-                value: word,
-            });
+            return Ok(Argument { key: None, value: word });
         }
         let value = match self.peek() {
             Some('[') => self.bracketed_word()?,
             _ => self.plain_word(&[':', '+'])?,
         };
-        Ok(Argument {
-            key: Some(word),
-            value,
-        })
+        Ok(Argument { key: Some(word), value })
     }
 
     fn plain_word(&mut self, ends: &[char]) -> Result<Word, ParseError> {
@@ -122,11 +108,7 @@ impl Scanner<'_> {
             self.position += c.len_utf8();
             text.push(if c == '\\' { self.escaped()? } else { c });
         }
-        Ok(Word {
-            text,
-            position,
-            bracketed: false,
-        })
+        Ok(Word { text, position, bracketed: false })
     }
 
     /// The character behind a backslash, which has been read.
@@ -145,27 +127,16 @@ impl Scanner<'_> {
     }
 
     fn bracketed_word(&mut self) -> Result<Word, ParseError> {
-        let bad =
-            |position, message| Err(ParseError::new(ErrorKind::BadBracket, position, message));
+        let bad = |position, message| Err(ParseError::new(ErrorKind::BadBracket, position, message));
         let position = self.position;
         let Some((text, _)) = self.input[position + 1..].split_once(']') else {
-            return bad(
-                position,
-                r"this bracket is never closed (write \[ for a plain one)",
-            );
+            return bad(position, r"this bracket is never closed (write \[ for a plain one)");
         };
         self.position += text.len() + 2;
         if !matches!(self.peek(), None | Some(':' | '+')) {
-            return bad(
-                self.position,
-                "behind a closing bracket goes `:`, `+` or the end",
-            );
+            return bad(self.position, "behind a closing bracket goes `:`, `+` or the end");
         }
-        Ok(Word {
-            text: text.to_owned(),
-            position,
-            bracketed: true,
-        })
+        Ok(Word { text: text.to_owned(), position, bracketed: true })
     }
 
     fn accept(&mut self, mark: char) -> bool {

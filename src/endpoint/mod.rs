@@ -63,10 +63,7 @@ pub struct Endpoint {
 impl Endpoint {
     /// An endpoint with nothing on top of its transport.
     pub fn new(transport: Transport) -> Self {
-        Self {
-            transport,
-            steps: Vec::new(),
-        }
+        Self { transport, steps: Vec::new() }
     }
 
     /// Adds a step on top of those that are there.
@@ -112,9 +109,7 @@ fn parse(input: &str) -> Result<Endpoint, ParseError> {
     let first = words.next().expect("a split yields at least one step");
     let mut endpoint = Endpoint::new(meaning(first, &transport::KINDS, Place::First)?);
     for step in words {
-        endpoint
-            .steps
-            .push(meaning(step, &step::KINDS, Place::Later)?);
+        endpoint.steps.push(meaning(step, &step::KINDS, Place::Later)?);
     }
     Ok(endpoint)
 }
@@ -138,22 +133,14 @@ fn meaning<T>(step: grammar::Step, kinds: &[Kind<T>], place: Place) -> Result<T,
 fn wrong_kind(kind: &grammar::Word, known: &str, place: Place) -> ParseError {
     let name = kind.text.as_str();
     let (error, message) = match place {
-        Place::First if step::KINDS.iter().any(|known| known.name == name) => (
-            ErrorKind::Misplaced,
-            format!("`{name}` cannot come first: begin with a transport ({known})"),
-        ),
-        Place::Later if transport::KINDS.iter().any(|known| known.name == name) => (
-            ErrorKind::Misplaced,
-            format!("`{name}` can only come first: what goes on top is one of {known}"),
-        ),
-        Place::First => (
-            ErrorKind::UnknownKind,
-            format!("unknown transport {name:?}: the known ones are {known}"),
-        ),
-        Place::Later => (
-            ErrorKind::UnknownKind,
-            format!("unknown step {name:?}: the known ones are {known}"),
-        ),
+        Place::First if step::KINDS.iter().any(|known| known.name == name) => {
+            (ErrorKind::Misplaced, format!("`{name}` cannot come first: begin with a transport ({known})"))
+        }
+        Place::Later if transport::KINDS.iter().any(|known| known.name == name) => {
+            (ErrorKind::Misplaced, format!("`{name}` can only come first: what goes on top is one of {known}"))
+        }
+        Place::First => (ErrorKind::UnknownKind, format!("unknown transport {name:?}: the known ones are {known}")),
+        Place::Later => (ErrorKind::UnknownKind, format!("unknown step {name:?}: the known ones are {known}")),
     };
     ParseError::new(error, kind.position, message)
 }

@@ -26,11 +26,8 @@ impl fmt::Display for Step {
     }
 }
 
-pub(super) const KINDS: [Kind<Step>; 1] = [Kind {
-    name: "tls",
-    usage: "tls",
-    read: |arguments| TlsStep::read(arguments).map(Step::Tls),
-}];
+pub(super) const KINDS: [Kind<Step>; 1] =
+    [Kind { name: "tls", usage: "tls", read: |arguments| TlsStep::read(arguments).map(Step::Tls) }];
 
 /// A layer of TLS.
 ///
@@ -68,9 +65,7 @@ impl TlsStep {
             server_name: arguments.key("sni", Word::host)?,
             trust_anchors: arguments.key("ca", Word::path)?,
             roots: arguments.key("roots", |word| word.choice(&Roots::NAMES))?,
-            insecure: arguments
-                .key("insecure", |word| word.choice(&YES))?
-                .is_some(),
+            insecure: arguments.key("insecure", |word| word.choice(&YES))?.is_some(),
             certificate: arguments.key("cert", Word::path)?,
             private_key: arguments.key("key", Word::path)?,
             alpn: arguments.key("alpn", Word::list)?.unwrap_or_default(),

@@ -8,8 +8,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn parsed(text: &str) -> Endpoint {
-    text.parse()
-        .unwrap_or_else(|error: ParseError| panic!("{error:#}"))
+    text.parse().unwrap_or_else(|error: ParseError| panic!("{error:#}"))
 }
 
 fn error(text: &str) -> ParseError {
@@ -17,10 +16,7 @@ fn error(text: &str) -> ParseError {
 }
 
 fn tcp(host: &str, port: u16) -> Endpoint {
-    Endpoint::new(Transport::Tcp {
-        host: host.into(),
-        port,
-    })
+    Endpoint::new(Transport::Tcp { host: host.into(), port })
 }
 
 fn unix(path: &str) -> Endpoint {
@@ -31,10 +27,7 @@ fn unix(path: &str) -> Endpoint {
 fn transports() {
     assert_eq!(parsed("tcp:127.0.0.1:4433"), tcp("127.0.0.1", 4433));
     assert_eq!(parsed("tcp:mail.example:0"), tcp("mail.example", 0));
-    assert_eq!(
-        parsed("tcp:münchen.example.:65535"),
-        tcp("münchen.example.", 65535)
-    );
+    assert_eq!(parsed("tcp:münchen.example.:65535"), tcp("münchen.example.", 65535));
     assert_eq!(parsed("tcp:[::1]:25"), tcp("::1", 25));
     assert_eq!(parsed("tcp:[fe80::1%eth0]:25"), tcp("fe80::1%eth0", 25));
     assert_eq!(parsed("unix:/run/app.sock"), unix("/run/app.sock"));
@@ -48,10 +41,7 @@ fn two_layers_of_tls() {
         trust_anchors: Some("ca.pem".into()),
         ..TlsStep::default()
     };
-    let inner = TlsStep {
-        server_name: Some("inner.example".into()),
-        ..TlsStep::default()
-    };
+    let inner = TlsStep { server_name: Some("inner.example".into()), ..TlsStep::default() };
     assert_eq!(parsed(text), tcp("127.0.0.1", 4433).then(outer).then(inner));
     assert_eq!(parsed(text).to_string(), text);
 }
@@ -110,22 +100,12 @@ fn errors() {
         ("unix:s+tsl", UnknownKind, 7, "the known ones are tls"),
         ("tls:sni=a", Misplaced, 0, "tcp, unix"),
         ("tcp:a:1+unix:s", Misplaced, 8, "only come first"),
-        (
-            "unix:s+tls:ca=a:cn=b",
-            UnknownKey,
-            16,
-            "sni, ca, roots, insecure, cert, key",
-        ),
+        ("unix:s+tls:ca=a:cn=b", UnknownKey, 16, "sni, ca, roots, insecure, cert, key"),
         ("unix:s+tls:=b", UnknownKey, 11, "client-ca"),
         ("tcp:a:1:timeout=3", UnknownKey, 8, "tcp:HOST:PORT"),
         ("unix:s+tls:ca=a:ca=a", DuplicateKey, 16, "twice"),
         ("tcp", MissingArgument, 3, "HOST"),
-        (
-            "tcp:25",
-            MissingArgument,
-            6,
-            "PORT is missing: write tcp:HOST:PORT",
-        ),
+        ("tcp:25", MissingArgument, 6, "PORT is missing: write tcp:HOST:PORT"),
         ("tcp:25+tls", MissingArgument, 6, "PORT"),
         ("unix", MissingArgument, 4, "unix:PATH"),
         ("tcp:a:1:2", UnexpectedArgument, 8, "tcp:HOST:PORT"),
@@ -147,21 +127,12 @@ fn errors() {
         ("unix:[s]", InvalidValue, 5, "IPv6"),
         ("unix:s+tls:sni=", InvalidValue, 15, "empty"),
         ("unix:s+tls:min=1.1", InvalidValue, 15, "1.2 or 1.3"),
-        (
-            "unix:s+tls:roots=mozilla",
-            InvalidValue,
-            17,
-            "system or webpki",
-        ),
+        ("unix:s+tls:roots=mozilla", InvalidValue, 17, "system or webpki"),
         ("unix:s+tls:insecure=no", InvalidValue, 20, "yes"),
         ("unix:s+tls:alpn=h2,,h3", InvalidValue, 16, "commas"),
     ] {
         let error = error(text);
-        assert_eq!(
-            (error.kind(), error.position()),
-            (kind, position),
-            "{text}: {error}"
-        );
+        assert_eq!((error.kind(), error.position()), (kind, position), "{text}: {error}");
         assert!(error.to_string().contains(piece), "{text}: {error}");
     }
 }
@@ -185,14 +156,7 @@ fn questions_match_the_kind() {
 fn the_caret_counts_characters_and_stays_on_its_line() {
     let printed = format!("{:#}", error("unix:größe\n+tsl"));
     let lines: Vec<_> = printed.lines().collect();
-    assert_eq!(
-        lines,
-        [
-            "unknown step \"tsl\": the known ones are tls",
-            "  unix:größe?+tsl",
-            "              ^",
-        ],
-    );
+    assert_eq!(lines, ["unknown step \"tsl\": the known ones are tls", "  unix:größe?+tsl", "              ^",],);
     assert!(!error("tcp:a\nb:1").to_string().contains('\n'));
 }
 
@@ -257,11 +221,7 @@ fn endpoint() -> impl Strategy<Value = Endpoint> {
 
 /// Strings that come near to the grammar.
 fn junk() -> impl Strategy<Value = String> {
-    let piece = prop_oneof![
-        "[:=+\\\\\\[\\]]",
-        "tcp|unix|tls|sni|ca|alpn|min|1\\.3|yes|::1|localhost|25",
-        "\\PC",
-    ];
+    let piece = prop_oneof!["[:=+\\\\\\[\\]]", "tcp|unix|tls|sni|ca|alpn|min|1\\.3|yes|::1|localhost|25", "\\PC",];
     vec(piece, 0..24).prop_map(|pieces| pieces.concat())
 }
 

@@ -28,37 +28,21 @@ pub enum Transport {
 impl fmt::Display for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp { host: name, port } => Printer::new("tcp", f)
-                .positional(host(name))
-                .positional(port)
-                .finish(),
+            Self::Tcp { host: name, port } => Printer::new("tcp", f).positional(host(name)).positional(port).finish(),
             Self::Unix { path: file } => Printer::new("unix", f).positional(path(file)).finish(),
         }
     }
 }
 
 pub(super) const KINDS: [Kind<Transport>; 2] = [
-    Kind {
-        name: "tcp",
-        usage: "tcp:HOST:PORT",
-        read: read_tcp,
-    },
-    Kind {
-        name: "unix",
-        usage: "unix:PATH",
-        read: read_unix,
-    },
+    Kind { name: "tcp", usage: "tcp:HOST:PORT", read: read_tcp },
+    Kind { name: "unix", usage: "unix:PATH", read: read_unix },
 ];
 
 fn read_tcp(arguments: &mut Arguments) -> Result<Transport, ParseError> {
-    Ok(Transport::Tcp {
-        host: arguments.positional("HOST")?.host()?,
-        port: arguments.positional("PORT")?.port()?,
-    })
+    Ok(Transport::Tcp { host: arguments.positional("HOST")?.host()?, port: arguments.positional("PORT")?.port()? })
 }
 
 fn read_unix(arguments: &mut Arguments) -> Result<Transport, ParseError> {
-    Ok(Transport::Unix {
-        path: arguments.positional("PATH")?.path()?,
-    })
+    Ok(Transport::Unix { path: arguments.positional("PATH")?.path()? })
 }

@@ -116,10 +116,7 @@ mod unix {
 
     pub(super) fn listen(at: PathBuf) -> io::Result<Listener> {
         let (listener, file) = listen::bind_unix(&at)?;
-        let acceptor = Acceptor {
-            listener: listener.into(),
-            _file: file,
-        };
+        let acceptor = Acceptor { listener: listener.into(), _file: file };
         Ok(Listener::new(acceptor, Address::Unix(Some(at))))
     }
 
@@ -168,21 +165,13 @@ mod unix {
     }
 
     impl AsyncRead for VectoredStream {
-        fn poll_read(
-            mut self: Pin<&mut Self>,
-            cx: &mut Context<'_>,
-            buffer: &mut [u8],
-        ) -> Poll<io::Result<usize>> {
+        fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
             Pin::new(&mut self.stream).poll_read(cx, buffer)
         }
     }
 
     impl AsyncWrite for VectoredStream {
-        fn poll_write(
-            mut self: Pin<&mut Self>,
-            cx: &mut Context<'_>,
-            bytes: &[u8],
-        ) -> Poll<io::Result<usize>> {
+        fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
             Pin::new(&mut self.stream).poll_write(cx, bytes)
         }
 

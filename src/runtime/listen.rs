@@ -50,9 +50,8 @@ impl SocketFile {
     }
 
     fn is_still_ours(&self) -> bool {
-        fs::symlink_metadata(&self.path).is_ok_and(|found| {
-            found.file_type().is_socket() && Identity::of(&found) == self.identity
-        })
+        fs::symlink_metadata(&self.path)
+            .is_ok_and(|found| found.file_type().is_socket() && Identity::of(&found) == self.identity)
     }
 }
 
@@ -83,11 +82,7 @@ struct Identity {
 #[cfg(unix)]
 impl Identity {
     fn of(file: &Metadata) -> Self {
-        Self {
-            device: file.dev(),
-            inode: file.ino(),
-            modified: (file.mtime(), file.mtime_nsec()),
-        }
+        Self { device: file.dev(), inode: file.ino(), modified: (file.mtime(), file.mtime_nsec()) }
     }
 }
 

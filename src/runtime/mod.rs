@@ -59,6 +59,16 @@ pub trait Timer: Debug + Send + Sync {
     fn sleep_until(&self, deadline: Instant) -> BoxFuture<'static, ()>;
 }
 
+impl<T: Timer + ?Sized> Timer for &T {
+    fn now(&self) -> Instant {
+        T::now(self)
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> BoxFuture<'static, ()> {
+        T::sleep_until(self, deadline)
+    }
+}
+
 /// What the library asks of an async runtime.
 ///
 /// The futures do nothing before they are polled, and cancel when they are dropped.
@@ -147,6 +157,12 @@ pub fn preferred() -> Option<&'static dyn Runtime> {
     all().first().copied()
 }
 
+/// The clock of the [`preferred`] runtime.
+#[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
+pub(crate) fn preferred_timer() -> std::sync::Arc<dyn Timer> {
+    std::sync::Arc::new(preferred().expect("a runtime is compiled in"))
+}
+
 /// The runtimes that were compiled in, in the order of [`preferred`].
 pub fn all() -> &'static [&'static dyn Runtime] {
     &[
@@ -161,10 +177,7 @@ pub fn all() -> &'static [&'static dyn Runtime] {
 
 /// Holds every implementation to the promise in [`Runtime::resolve`].
 #[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
-fn some_address(
-    host: &str,
-    found: impl Iterator<Item = SocketAddr>,
-) -> io::Result<Vec<SocketAddr>> {
+fn some_address(host: &str, found: impl Iterator<Item = SocketAddr>) -> io::Result<Vec<SocketAddr>> {
     let found: Vec<_> = found.collect();
     if found.is_empty() {
         let message = format!("the host {host:?} has no address");

@@ -106,10 +106,7 @@ mod unix {
 
     pub(super) fn listen(at: PathBuf) -> io::Result<Listener> {
         let (listener, file) = listen::bind_unix(&at)?;
-        let acceptor = Acceptor {
-            listener: Async::new(listener)?,
-            _file: file,
-        };
+        let acceptor = Acceptor { listener: Async::new(listener)?, _file: file };
         Ok(Listener::new(acceptor, Address::Unix(Some(at))))
     }
 

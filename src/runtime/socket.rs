@@ -24,16 +24,8 @@ impl Socket {
     /// Wraps a stream of another make, for a [`Runtime`](super::Runtime) of your own.
     ///
     /// Its `poll_close` must keep the promise of this type: the write side closes, reading goes on.
-    pub fn new(
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        local: Address,
-        peer: Address,
-    ) -> Self {
-        Self {
-            stream: Box::new(stream),
-            local,
-            peer,
-        }
+    pub fn new(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, local: Address, peer: Address) -> Self {
+        Self { stream: Box::new(stream), local, peer }
     }
 
     /// The address of this end.
@@ -48,11 +40,7 @@ impl Socket {
 }
 
 impl AsyncRead for Socket {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 
@@ -66,11 +54,7 @@ impl AsyncRead for Socket {
 }
 
 impl AsyncWrite for Socket {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
@@ -93,10 +77,7 @@ impl AsyncWrite for Socket {
 
 impl fmt::Debug for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Socket")
-            .field("local", &self.local)
-            .field("peer", &self.peer)
-            .finish_non_exhaustive()
+        f.debug_struct("Socket").field("local", &self.local).field("peer", &self.peer).finish_non_exhaustive()
     }
 }
 
@@ -110,10 +91,7 @@ pub struct Listener {
 impl Listener {
     /// Wraps a listener of another make, for a [`Runtime`](super::Runtime) of your own.
     pub fn new(source: impl Accept + 'static, local: Address) -> Self {
-        Self {
-            source: Box::new(source),
-            local,
-        }
+        Self { source: Box::new(source), local }
     }
 
     /// Waits for the next connection; over TCP it has `TCP_NODELAY` set.

@@ -124,11 +124,7 @@ impl Accept for TcpListener {
 fn tcp_socket(stream: TcpStream, peer: SocketAddr) -> io::Result<Socket> {
     stream.set_nodelay(true)?;
     let local = stream.local_addr()?;
-    Ok(Socket::new(
-        VectoredStream(stream.compat()),
-        local.into(),
-        peer.into(),
-    ))
+    Ok(Socket::new(VectoredStream(stream.compat()), local.into(), peer.into()))
 }
 
 /// Adds vectored writes, which the adapter from tokio's traits leaves out.
@@ -136,21 +132,13 @@ fn tcp_socket(stream: TcpStream, peer: SocketAddr) -> io::Result<Socket> {
 struct VectoredStream<S>(Compat<S>);
 
 impl<S: tokio::io::AsyncRead + Unpin> AsyncRead for VectoredStream<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_read(cx, buffer)
     }
 }
 
 impl<S: tokio::io::AsyncWrite + Unpin> AsyncWrite for VectoredStream<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(cx, bytes)
     }
 
@@ -188,10 +176,7 @@ mod unix {
 
     pub(super) fn listen(at: PathBuf) -> io::Result<Listener> {
         let (listener, file) = listen::bind_unix(&at)?;
-        let acceptor = Acceptor {
-            listener: UnixListener::from_std(listener)?,
-            _file: file,
-        };
+        let acceptor = Acceptor { listener: UnixListener::from_std(listener)?, _file: file };
         Ok(Listener::new(acceptor, Address::Unix(Some(at))))
     }
 
@@ -212,11 +197,7 @@ mod unix {
 
     fn socket(stream: UnixStream, peer: Option<PathBuf>) -> io::Result<Socket> {
         let local = Address::Unix(path(&stream.local_addr()?));
-        Ok(Socket::new(
-            VectoredStream(stream.compat()),
-            local,
-            Address::Unix(peer),
-        ))
+        Ok(Socket::new(VectoredStream(stream.compat()), local, Address::Unix(peer)))
     }
 
     fn path(address: &SocketAddr) -> Option<PathBuf> {

@@ -172,6 +172,18 @@ impl Stack {
         empty && self.wire_output != Side::Closing
     }
 
+    /// The end that stands next in what the application can read, wherever that is, with bytes before it or not.
+    #[must_use]
+    pub fn end_ahead(&self) -> Option<&End> {
+        self.list.node(self.list.innermost()).above.inbound.next_mark()
+    }
+
+    /// The layer that ended without the application having asked for it, and that it has not yet gone on below.
+    #[must_use]
+    pub fn ended_by_itself(&self) -> Option<LayerId> {
+        self.unacknowledged.first().copied()
+    }
+
     fn stoppable_above(&self, index: usize) -> Option<usize> {
         self.list.upwards(index).skip(1).filter(|&index| self.list.node(index).layer.can_stop()).last()
     }

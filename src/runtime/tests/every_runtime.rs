@@ -45,10 +45,7 @@ fn the_nearer_deadline_comes_first() {
 fn a_deadline_in_the_past_is_done() {
     for &runtime in all() {
         let now = runtime.now();
-        block_on(
-            runtime,
-            runtime.sleep_until(now.checked_sub(SHORT).unwrap_or(now)),
-        );
+        block_on(runtime, runtime.sleep_until(now.checked_sub(SHORT).unwrap_or(now)));
     }
 }
 
@@ -98,10 +95,7 @@ fn everything_works_under_a_foreign_executor() {
 #[cfg(feature = "tokio")]
 #[test]
 fn tokio_takes_the_runtime_around_the_call() {
-    let own = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let own = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let id = own.handle().id();
     let ran_in = own.block_on(async {
         let (sent, done) = oneshot::channel();
@@ -150,10 +144,7 @@ fn a_dropped_accept_loses_no_connection() {
         block_on(runtime, async {
             let accept = Box::pin(listener.accept());
             let sleep = runtime.sleep_until(runtime.now() + SHORT);
-            assert!(matches!(
-                future::select(accept, sleep).await,
-                Either::Right(_)
-            ));
+            assert!(matches!(future::select(accept, sleep).await, Either::Right(_)));
         });
         let peer = thread::spawn(move || echo_until_end(TcpStream::connect(at).unwrap()));
         let socket = block_on(runtime, listener.accept()).unwrap();
@@ -168,11 +159,7 @@ fn a_refused_connection_says_so() {
         // No program listens on the port of tcpmux, and no system hands it out.
         let nobody = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let error = block_on(runtime, runtime.connect_tcp(nobody)).unwrap_err();
-        assert_eq!(
-            error.kind(),
-            io::ErrorKind::ConnectionRefused,
-            "{runtime:?}"
-        );
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused, "{runtime:?}");
     }
 }
 
@@ -194,10 +181,7 @@ fn addresses_resolve_and_an_impossible_name_does_not() {
         assert_eq!(v4, ["127.0.0.1:25".parse().unwrap()], "{runtime:?}");
         let v6 = block_on(runtime, runtime.resolve("::1", 25)).unwrap();
         assert_eq!(v6, ["[::1]:25".parse().unwrap()], "{runtime:?}");
-        assert!(
-            block_on(runtime, runtime.resolve("no such host", 25)).is_err(),
-            "{runtime:?}"
-        );
+        assert!(block_on(runtime, runtime.resolve("no such host", 25)).is_err(), "{runtime:?}");
     }
 }
 
@@ -296,9 +280,7 @@ mod unix {
             let mut written = 0;
             block_on(runtime, async {
                 future::poll_fn(|cx| {
-                    while let Poll::Ready(count) =
-                        Pin::new(&mut socket).poll_write_vectored(cx, &slices)
-                    {
+                    while let Poll::Ready(count) = Pin::new(&mut socket).poll_write_vectored(cx, &slices) {
                         written += count.unwrap();
                     }
                     Poll::Ready(())
@@ -364,10 +346,7 @@ mod unix {
             let error = block_on(runtime, runtime.listen_unix(path.clone())).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
             let text = error.to_string();
-            assert!(
-                text.contains(path.to_str().unwrap()) && text.contains("in use"),
-                "{text}"
-            );
+            assert!(text.contains(path.to_str().unwrap()) && text.contains("in use"), "{text}");
             assert!(UnixStream::connect(&path).is_ok());
 
             let plain = folder.file("plain");
@@ -386,11 +365,7 @@ mod unix {
             assert_eq!(error.kind(), io::ErrorKind::NotFound, "{runtime:?}");
             drop(UnixListener::bind(&path).unwrap());
             let error = block_on(runtime, runtime.connect_unix(path)).unwrap_err();
-            assert_eq!(
-                error.kind(),
-                io::ErrorKind::ConnectionRefused,
-                "{runtime:?}"
-            );
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused, "{runtime:?}");
         }
     }
 
@@ -436,10 +411,7 @@ fn expect_echo_across_a_half_close(runtime: &dyn Runtime, mut socket: Socket) {
 
 fn expect_vectored_write(runtime: &dyn Runtime, mut socket: Socket) {
     let slices = [b"one".as_slice(), b"", b"two", b"three"].map(io::IoSlice::new);
-    let written = block_on(
-        runtime,
-        future::poll_fn(|cx| Pin::new(&mut socket).poll_write_vectored(cx, &slices)),
-    );
+    let written = block_on(runtime, future::poll_fn(|cx| Pin::new(&mut socket).poll_write_vectored(cx, &slices)));
     assert_eq!(written.unwrap(), 11, "{runtime:?}");
 }
 

@@ -23,17 +23,8 @@ fn preferred_is_the_first_of_all() {
 
 #[test]
 fn addresses_print() {
-    assert_eq!(
-        Address::Tcp("127.0.0.1:25".parse().unwrap()).to_string(),
-        "tcp 127.0.0.1:25"
-    );
-    assert_eq!(
-        Address::Tcp("[::1]:25".parse().unwrap()).to_string(),
-        "tcp [::1]:25"
-    );
-    assert_eq!(
-        Address::Unix(Some("/run/app.sock".into())).to_string(),
-        "unix /run/app.sock"
-    );
+    assert_eq!(Address::Tcp("127.0.0.1:25".parse().unwrap()).to_string(), "tcp 127.0.0.1:25");
+    assert_eq!(Address::Tcp("[::1]:25".parse().unwrap()).to_string(), "tcp [::1]:25");
+    assert_eq!(Address::Unix(Some("/run/app.sock".into())).to_string(), "unix /run/app.sock");
     assert_eq!(Address::Unix(None).to_string(), "unix (unnamed)");
 }

@@ -1,0 +1,182 @@
+//! What can go wrong with a connection.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+
+use crate::stack::{CommandError, CommandErrorKind, LayerError, LayerErrorKind, LayerId, Reason};
+use crate::tls::ConfigError;
+
+/// An error of a [`Connection`](super::Connection).
+///
+/// Read and write calls wrap it into an [`io::Error`], from which [`Error::of`] takes it again.
+#[derive(Clone, Debug)]
+pub struct Error(Box<ErrorKind>);
+
+/// The kinds of [`Error`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The connection is lost.
+    Lost(Reason),
+    /// The stack did not carry out the command; nothing was changed.
+    Command(CommandError),
+    /// The layer failed and was peeled, as its options asked. The connection lives.
+    Peeled(LayerId, LayerError),
+    /// More arrived during a stop than the limit on late bytes allows. Nothing is lost: read them, then stop again.
+    TooMuchLate(usize),
+    /// A line is longer than the limit. Nothing of it was consumed.
+    LineTooLong(usize),
+    /// The stream ended in the middle of a line. Nothing of it was consumed.
+    UnfinishedLine,
+    /// A client or server could not be configured.
+    Config(ConfigError),
+}
+
+impl Error {
+    /// The error of this module inside an [`io::Error`] that a read or write returned.
+    #[must_use]
+    pub fn of(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
+
+    /// What kind of error this is.
+    #[must_use]
+    pub fn kind(&self) -> &ErrorKind {
+        &self.0
+    }
+
+    /// Why the connection is lost, if it is.
+    #[must_use]
+    pub fn reason(&self) -> Option<&Reason> {
+        match self.kind() {
+            ErrorKind::Lost(reason) => Some(reason),
+            ErrorKind::Command(error) => error.reason(),
+            _ => None,
+        }
+    }
+
+    /// The error of the layer that is the cause, if a layer is.
+    #[must_use]
+    pub fn layer_error(&self) -> Option<&LayerError> {
+        match self.kind() {
+            ErrorKind::Peeled(_, error) => Some(error),
+            ErrorKind::Command(error) => match error.kind() {
+                CommandErrorKind::Refused(_, error) => Some(error),
+                _ => error.reason()?.layer_error(),
+            },
+            _ => self.reason()?.layer_error(),
+        }
+    }
+
+    /// Whether the peer does not speak TLS where it should.
+    #[must_use]
+    pub fn is_not_spoken(&self) -> bool {
+        self.is_layer(LayerError::is_not_spoken)
+    }
+
+    /// Whether the peer's certificate was not accepted.
+    #[must_use]
+    pub fn is_certificate(&self) -> bool {
+        self.is_layer(LayerError::is_certificate)
+    }
+
+    /// Whether the peer refused us.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.is_layer(LayerError::is_refused)
+    }
+
+    /// Whether the stream below a layer ended before the layer did.
+    #[must_use]
+    pub fn is_truncated(&self) -> bool {
+        self.is_layer(LayerError::is_truncated)
+    }
+
+    /// Whether a handshake or a stop passed its deadline.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        self.is_layer(LayerError::is_timeout)
+    }
+
+    /// Whether there is no layer to stop.
+    #[must_use]
+    pub fn is_no_such_layer(&self) -> bool {
+        matches!(self.kind(), ErrorKind::Command(error) if error.is_no_such_layer())
+    }
+
+    fn is_layer(&self, question: impl Fn(&LayerError) -> bool) -> bool {
+        self.layer_error().is_some_and(question)
+    }
+
+    fn io_kind(&self) -> io::ErrorKind {
+        if let Some(error) = self.reason().and_then(Reason::io_error) {
+            return error.kind();
+        }
+        match self.layer_error().map(LayerError::kind) {
+            Some(LayerErrorKind::Truncated) => io::ErrorKind::UnexpectedEof,
+            Some(LayerErrorKind::HandshakeTimeout | LayerErrorKind::StopTimeout) => io::ErrorKind::TimedOut,
+            Some(LayerErrorKind::Unsupported) => io::ErrorKind::Unsupported,
+            Some(_) => io::ErrorKind::InvalidData,
+            None => match self.kind() {
+                ErrorKind::Lost(_) => io::ErrorKind::ConnectionAborted,
+                ErrorKind::Command(_) => io::ErrorKind::BrokenPipe,
+                ErrorKind::UnfinishedLine => io::ErrorKind::UnexpectedEof,
+                ErrorKind::LineTooLong(_) | ErrorKind::TooMuchLate(_) => io::ErrorKind::InvalidData,
+                ErrorKind::Peeled(..) | ErrorKind::Config(_) => io::ErrorKind::Other,
+            },
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind() {
+            ErrorKind::Lost(reason) => reason.fmt(f),
+            ErrorKind::Command(error) => error.fmt(f),
+            ErrorKind::Peeled(id, error) => write!(f, "layer {id}: {error}"),
+            ErrorKind::TooMuchLate(limit) => write!(f, "more than {limit} bytes arrived while the layer was stopped"),
+            ErrorKind::LineTooLong(limit) => write!(f, "a line is longer than {limit} bytes"),
+            ErrorKind::UnfinishedLine => f.write_str("the stream ended in the middle of a line"),
+            ErrorKind::Config(error) => error.fmt(f),
+        }
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self.kind() {
+            ErrorKind::Lost(reason) => reason.source(),
+            ErrorKind::Command(error) => error.source(),
+            ErrorKind::Peeled(_, error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+impl From<ErrorKind> for Error {
+    fn from(kind: ErrorKind) -> Self {
+        Self(Box::new(kind))
+    }
+}
+
+impl From<CommandError> for Error {
+    fn from(error: CommandError) -> Self {
+        match error.kind() {
+            CommandErrorKind::Lost(reason) => ErrorKind::Lost(reason.clone()).into(),
+            _ => ErrorKind::Command(error).into(),
+        }
+    }
+}
+
+impl From<ConfigError> for Error {
+    fn from(error: ConfigError) -> Self {
+        ErrorKind::Config(error).into()
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        Self::new(error.io_kind(), error)
+    }
+}

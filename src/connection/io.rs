@@ -1,0 +1,104 @@
+//! `AsyncRead`, `AsyncBufRead` and `AsyncWrite` at the innermost layer.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures::io::{AsyncBufRead, AsyncRead, AsyncWrite};
+
+use super::wakers::Task;
+use super::{Connection, Error, ErrorKind};
+use crate::stack::{Output, Readable, Reason};
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
+    /// Waits until there is something to read: bytes, an end (`None`) or a loss.
+    pub(super) fn poll_readable(&mut self, cx: &Context<'_>) -> Poll<Result<Option<&[u8]>, Error>> {
+        if matches!(self.stack.readable(), Readable::Nothing) {
+            self.drive(Task::Reader, cx);
+        }
+        match self.stack.readable() {
+            Readable::Nothing => Poll::Pending,
+            Readable::Bytes(bytes) => Poll::Ready(Ok(Some(bytes))),
+            Readable::Ended(_) | Readable::EndOfInput => Poll::Ready(Ok(None)),
+            Readable::Lost(reason) => Poll::Ready(Err(ErrorKind::Lost(reason.clone()).into())),
+        }
+    }
+
+    /// Takes bytes that were shown.
+    pub(super) fn take(&mut self, count: usize) {
+        self.stack.consume(self.timer.now(), count);
+        // Room above may have let a layer below do something that is now to be sent.
+        if !matches!(self.stack.poll_output(), Output::Nothing) {
+            self.wakers.wake_other(Task::Reader);
+        }
+    }
+
+    /// Writes as much as there is room for, and waits while there is none.
+    pub(super) fn poll_put(&mut self, bytes: &[u8], cx: &Context<'_>) -> Poll<Result<usize, Error>> {
+        let mut written = self.stack.write(self.timer.now(), bytes)?;
+        self.drive(Task::Writer, cx);
+        if written == 0 && !bytes.is_empty() {
+            written = self.stack.write(self.timer.now(), bytes)?;
+            if written == 0 {
+                return Poll::Pending;
+            }
+            self.drive(Task::Writer, cx);
+        }
+        Poll::Ready(Ok(written))
+    }
+
+    pub(super) fn poll_flushed(&mut self, task: Task, cx: &Context<'_>) -> Poll<Result<(), Error>> {
+        self.drive(task, cx);
+        if self.stack.is_flushed() && self.io_flushed {
+            return Poll::Ready(self.check_lost());
+        }
+        Poll::Pending
+    }
+
+    pub(super) fn check_lost(&self) -> Result<(), Error> {
+        self.stack.lost().cloned().map_or(Ok(()), |reason: Reason| Err(ErrorKind::Lost(reason).into()))
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for Connection<IO> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let count = match ready!(this.poll_readable(cx))? {
+            Some(bytes) => {
+                let count = bytes.len().min(buffer.len());
+                buffer[..count].copy_from_slice(&bytes[..count]);
+                count
+            }
+            None => 0,
+        };
+        this.take(count);
+        Poll::Ready(Ok(count))
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncBufRead for Connection<IO> {
+    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        let bytes = ready!(self.get_mut().poll_readable(cx))?;
+        Poll::Ready(Ok(bytes.unwrap_or_default()))
+    }
+
+    fn consume(self: Pin<&mut Self>, count: usize) {
+        self.get_mut().take(count);
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<IO> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.get_mut().poll_put(bytes, cx).map_err(io::Error::from)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_mut().poll_flushed(Task::Writer, cx).map_err(io::Error::from)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.stack.close(this.timer.now());
+        this.poll_flushed(Task::Writer, cx).map_err(io::Error::from)
+    }
+}

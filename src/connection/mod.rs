@@ -1,0 +1,192 @@
+//! A [`Stack`] over a socket, for async code.
+//!
+//! ```no_run
+//! use onionskin::Connection;
+//! use onionskin::tls::{Roots, TlsClient};
+//!
+//! # async fn session(socket: impl futures::io::AsyncRead + futures::io::AsyncWrite + Unpin)
+//! #     -> Result<(), Box<dyn std::error::Error>> {
+//! let client = TlsClient::new(Roots::system()?)?;
+//! # #[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
+//! let mut conn = Connection::new(socket);
+//! # #[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))] {
+//! conn.write_line("STARTTLS").await?;
+//! conn.read_line().await?;
+//! let facts = conn.start_tls(client.to("mail.example")?).await?;
+//! println!("{facts}");
+//! conn.write_line("hello").await?;
+//! conn.stop_tls().await?; // the socket stays open
+//! conn.write_line("in clear again").await?;
+//! # }
+//! # Ok(())
+//! # }
+//! ```
+
+mod drive;
+mod error;
+mod io;
+mod layers;
+mod line;
+mod start;
+mod stop;
+mod wakers;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::future::BoxFuture;
+
+use self::wakers::Wakers;
+use crate::runtime::Timer;
+use crate::stack::{Event, Layer, LayerId, Limits, Remains, Stack};
+
+pub use self::error::{Error, ErrorKind};
+pub use self::layers::{LayerView, Layers};
+pub use self::stop::Stopped;
+
+/// One socket with layers over it, any `AsyncRead + AsyncWrite` below and itself one above.
+///
+/// # Reading and writing
+///
+/// It is [`AsyncRead`](futures::io::AsyncRead), [`AsyncBufRead`](futures::io::AsyncBufRead) and
+/// [`AsyncWrite`](futures::io::AsyncWrite); all of them see the innermost
+/// layer. Where a layer ends, reads return 0, again and again, until [`stop_tls`](Self::stop_tls) goes on below it:
+/// a read never returns bytes from two sides of a layer change. When the connection is lost, what came before is read
+/// first and then the reads fail.
+///
+/// What is written is sent at once as far as the socket takes it; [`flush`](futures::io::AsyncWriteExt::flush) waits
+/// for the rest. [`close`](futures::io::AsyncWriteExt::close) sends close_notify on every layer, from the inside out,
+/// and then closes the write side of the socket. Dropping the connection sends nothing.
+///
+/// [`futures::io::AsyncReadExt::split`] gives a reader and a writer for two tasks.
+///
+/// # Cancellation
+///
+/// Every future here may be dropped at any await. All state is in the stack, so the connection stays what it was:
+/// a handshake or a stop that was begun goes on whenever anything is polled, and no record is ever half written.
+///
+/// # Deadlines
+///
+/// They fire while something is polled.
+pub struct Connection<IO> {
+    io: IO,
+    stack: Stack,
+    timer: Arc<dyn Timer>,
+    alarm: Option<(Instant, BoxFuture<'static, ()>)>,
+    wakers: Wakers,
+    io_flushed: bool,
+    /// Layers that were peeled and that nobody has asked about yet; each has an end to be read.
+    ended: Vec<Event>,
+    late_limit: usize,
+    line_limit: usize,
+    label: String,
+}
+
+impl<IO> Connection<IO> {
+    /// A connection without layers over `io`, with the clock of the preferred runtime.
+    #[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
+    pub fn new(io: IO) -> Self {
+        Self::with_timer(io, crate::runtime::preferred_timer())
+    }
+
+    /// A connection without layers over `io`, with this clock.
+    pub fn with_timer(io: IO, timer: Arc<dyn Timer>) -> Self {
+        Self::with_limits(io, timer, Limits::default())
+    }
+
+    /// A connection without layers over `io`, with this clock and these limits.
+    pub fn with_limits(io: IO, timer: Arc<dyn Timer>, limits: Limits) -> Self {
+        Self {
+            io,
+            stack: Stack::new(limits),
+            timer,
+            alarm: None,
+            wakers: Wakers::new(),
+            io_flushed: true,
+            ended: Vec::new(),
+            late_limit: LATE_LIMIT,
+            line_limit: LINE_LIMIT,
+            label: "wire".to_owned(),
+        }
+    }
+
+    /// Names the wire, as it shows in [`layers`](Self::layers): `tcp 127.0.0.1:25`.
+    #[must_use]
+    pub fn named(mut self, label: impl Into<String>) -> Self {
+        self.label = label.into();
+        self
+    }
+
+    /// The most bytes that [`stop_tls`](Self::stop_tls) keeps as late; 1 MiB unless set.
+    pub fn set_late_limit(&mut self, bytes: usize) {
+        self.late_limit = bytes;
+    }
+
+    /// The longest line that [`read_line`](Self::read_line) takes, with its end; 8,192 bytes unless set. More than the
+    /// buffer limit of the stack cannot be had.
+    pub fn set_line_limit(&mut self, bytes: usize) {
+        self.line_limit = bytes;
+    }
+
+    /// The layers as they stand.
+    pub fn layers(&self) -> Layers {
+        Layers::of(&self.label, &self.stack)
+    }
+
+    /// The number of layers.
+    pub fn depth(&self) -> usize {
+        self.stack.depth()
+    }
+
+    /// The socket. Reading from it or writing to it goes past all layers.
+    pub fn get_ref(&self) -> &IO {
+        &self.io
+    }
+
+    /// The stack below this connection, to look at.
+    pub fn stack(&self) -> &Stack {
+        &self.stack
+    }
+
+    /// Puts any layer between the innermost one and the application; see [`Stack::splice`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Stack::splice`].
+    pub fn splice(&mut self, layer: impl Layer) -> Result<LayerId, Error> {
+        Ok(self.stack.splice(self.timer.now(), Box::new(layer))?)
+    }
+
+    /// Gives up the layers and returns the socket with every byte that was not yet read or sent.
+    pub fn into_inner(self) -> Parts<IO> {
+        Parts { io: self.io, remains: self.stack.into_remains() }
+    }
+}
+
+/// What a [`Connection`] was made of.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Parts<IO> {
+    /// The socket.
+    pub io: IO,
+    /// For each boundary, the application's first and the wire's last, what it held.
+    pub remains: Vec<Remains>,
+}
+
+impl<IO> Parts<IO> {
+    /// What the application had not yet read. Without layers, that is all that was received.
+    pub fn unread(&self) -> &[u8] {
+        self.remains.first().map_or(&[], |remains| &remains.inbound)
+    }
+}
+
+impl<IO> fmt::Debug for Connection<IO> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("layers", &self.layers().to_string()).finish_non_exhaustive()
+    }
+}
+
+const LATE_LIMIT: usize = 1024 * 1024;
+
+const LINE_LIMIT: usize = 8192;

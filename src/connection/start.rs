@@ -1,0 +1,98 @@
+//! Starting TLS, and what can be done with a TLS layer while it lives.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
+
+use futures::io::{AsyncRead, AsyncWrite};
+
+use super::wakers::Task;
+use super::{Connection, Error, ErrorKind};
+use crate::stack::{CommandErrorKind, Event, LayerId};
+use crate::tls::{TlsFacts, TlsLayer};
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
+    /// Starts TLS inside whatever layers are there, and waits for the handshake.
+    ///
+    /// Bytes that were received and not yet read go into the new layer: if the peer had put plaintext behind the line
+    /// that announced TLS, the handshake fails. What was written before leaves before the handshake, outside it.
+    ///
+    /// # Errors
+    ///
+    /// When the stack takes no further layer; when the handshake fails or passes its deadline. The connection is then
+    /// lost, after the alert has been sent, unless the layer was made with
+    /// [`OnFailure::Peel`](crate::tls::OnFailure::Peel).
+    ///
+    /// # Cancellation
+    ///
+    /// The layer stays, and its handshake goes on when anything is polled; [`ready`](Self::ready) waits for it again.
+    pub async fn start_tls(&mut self, layer: TlsLayer) -> Result<TlsFacts, Error> {
+        let id = self.splice(layer)?;
+        self.ready(id).await
+    }
+
+    /// Waits until the handshake of a TLS layer is done.
+    ///
+    /// # Errors
+    ///
+    /// As [`start_tls`](Self::start_tls); and when there is no such layer.
+    pub async fn ready(&mut self, id: LayerId) -> Result<TlsFacts, Error> {
+        poll_fn(|cx| self.poll_ready(id, cx)).await
+    }
+
+    /// What is known of a TLS layer.
+    pub fn tls_facts(&self, id: LayerId) -> Option<TlsFacts> {
+        self.tls(id).map(|layer| layer.facts(id))
+    }
+
+    /// Has new keys made for both directions of a TLS 1.3 layer (RFC 8446 section 4.6.3), and waits until the request
+    /// is sent.
+    ///
+    /// # Errors
+    ///
+    /// When the layer does not speak TLS 1.3, is not ready, or is closed for writing.
+    pub async fn update_keys(&mut self, id: LayerId) -> Result<(), Error> {
+        let now = self.timer.now();
+        self.stack
+            .with_layer(now, id, TlsLayer::request_key_update)?
+            .map_err(|error| ErrorKind::Command(CommandErrorKind::Refused(id, error).into()))?;
+        poll_fn(|cx| self.poll_flushed(Task::Reader, cx)).await
+    }
+
+    fn poll_ready(&mut self, id: LayerId, cx: &Context<'_>) -> Poll<Result<TlsFacts, Error>> {
+        self.drive(Task::Reader, cx);
+        if let Some(layer) = self.tls(id).filter(|layer| layer.is_ready()) {
+            return Poll::Ready(Ok(layer.facts(id)));
+        }
+        if let Err(lost) = self.check_lost() {
+            // Give the alert its chance to leave; `drive` has a deadline for that.
+            let _ = ready!(self.poll_flushed(Task::Reader, cx));
+            return Poll::Ready(Err(lost));
+        }
+        if let Some(error) = self.take_failure(id) {
+            return Poll::Ready(Err(error));
+        }
+        match self.stack.layer(id) {
+            Some(_) => Poll::Pending,
+            None => Poll::Ready(Err(self.no_such_layer(id))),
+        }
+    }
+
+    /// The failure for which a layer was peeled. To hear of it is to go on below it.
+    pub(super) fn take_failure(&mut self, id: LayerId) -> Option<Error> {
+        let failed = |event: &Event| matches!(event, Event::Failed { layer, .. } if *layer == id);
+        let index = self.ended.iter().position(failed)?;
+        let Event::Failed { error, .. } = self.ended.remove(index) else { return None };
+        // Nothing was delivered by a layer that never was ready, so its end is next to read.
+        let _ = self.stack.pass_end(self.timer.now());
+        Some(ErrorKind::Peeled(id, error).into())
+    }
+
+    pub(super) fn no_such_layer(&self, id: LayerId) -> Error {
+        ErrorKind::Command(CommandErrorKind::NoSuchLayer(id).into()).into()
+    }
+
+    fn tls(&self, id: LayerId) -> Option<&TlsLayer> {
+        let layer: &dyn std::any::Any = self.stack.layer(id)?;
+        layer.downcast_ref()
+    }
+}

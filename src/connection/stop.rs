@@ -1,0 +1,139 @@
+//! Stopping a layer.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+use futures::io::{AsyncRead, AsyncWrite};
+
+use super::wakers::Task;
+use super::{Connection, Error, ErrorKind};
+use crate::stack::{CommandErrorKind, End, Event, LayerId, PeerAnswer, Readable, Stop};
+
+/// How a stop went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stopped {
+    /// The layer that is gone.
+    pub layer: LayerId,
+    /// How the peer took its part.
+    pub answer: PeerAnswer,
+    /// What had come through the layer and was not yet read. Later reads see only what the layer below delivers.
+    pub late: Vec<u8>,
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
+    /// Stops the innermost TLS layer and waits until it is gone; the socket and the layers below stay as they are.
+    /// If the peer has stopped it already, this answers, and goes on below.
+    ///
+    /// # Errors
+    ///
+    /// When there is no layer to stop; when the connection is lost because the peer did not answer, or answered with
+    /// something else.
+    ///
+    /// # Cancellation
+    ///
+    /// The stop goes on when anything is polled. Reads return 0 where the layer ends, until this is called again,
+    /// which then joins the first stop.
+    pub async fn stop_tls(&mut self) -> Result<Stopped, Error> {
+        self.stop_tls_with(Stop::new()).await
+    }
+
+    /// As [`stop_tls`](Self::stop_tls), with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`stop_tls`](Self::stop_tls); and when the layer refuses to be abandoned.
+    pub async fn stop_tls_with(&mut self, stop: Stop) -> Result<Stopped, Error> {
+        let id = self.begin_stop(stop)?;
+        poll_fn(|cx| self.poll_stopped(id, cx)).await
+    }
+
+    /// Orders the stop of the innermost TLS layer without sending anything yet. What is written next waits below it,
+    /// or leaves right behind its close_notify if the options say so. Complete it with [`stop_tls`](Self::stop_tls).
+    ///
+    /// # Errors
+    ///
+    /// As [`stop_tls_with`](Self::stop_tls_with).
+    pub fn begin_stop(&mut self, stop: Stop) -> Result<LayerId, Error> {
+        if let Some(id) = self.stack.ended_by_itself() {
+            return Ok(id);
+        }
+        if let Some(&End::Layer(id)) = self.stack.end_ahead()
+            && self.stack.layer(id).is_none()
+        {
+            return Ok(id);
+        }
+        let id = self.stack.innermost_stoppable().ok_or(CommandErrorKind::NothingToStop);
+        let id = id.map_err(|kind| ErrorKind::Command(kind.into()))?;
+        self.stack.stop(self.timer.now(), id, stop)?;
+        Ok(id)
+    }
+
+    /// Takes bytes to be sent without touching the socket, as many as there is room for, and returns how many. They
+    /// leave with whatever is sent next, in one write if they fit.
+    ///
+    /// # Errors
+    ///
+    /// When the connection does not take writes or is lost.
+    pub fn queue(&mut self, bytes: &[u8]) -> Result<usize, Error> {
+        Ok(self.stack.write(self.timer.now(), bytes)?)
+    }
+
+    /// Closes the write half of the innermost TLS layer and waits until its close_notify is sent. Reading goes on;
+    /// [`stop_tls`](Self::stop_tls) completes the stop.
+    ///
+    /// # Errors
+    ///
+    /// When there is no TLS layer, or the connection is lost.
+    pub async fn finish(&mut self) -> Result<(), Error> {
+        let id = self.stack.innermost_stoppable().ok_or(CommandErrorKind::NothingToStop);
+        let id = id.map_err(|kind| ErrorKind::Command(kind.into()))?;
+        self.stack.finish(self.timer.now(), id)?;
+        poll_fn(|cx| self.poll_flushed(Task::Reader, cx)).await
+    }
+
+    fn poll_stopped(&mut self, id: LayerId, cx: &Context<'_>) -> Poll<Result<Stopped, Error>> {
+        self.stack.set_read_limit(self.timer.now(), self.late_limit);
+        self.drive(Task::Reader, cx);
+        let end_is_ahead = self.stack.end_ahead() == Some(&End::Layer(id));
+        if end_is_ahead && self.stack.layer(id).is_none() {
+            return Poll::Ready(self.pass(id));
+        }
+        if let Err(lost) = self.check_lost() {
+            return Poll::Ready(Err(lost));
+        }
+        if !end_is_ahead && self.stack.layer(id).is_none() && !self.is_ended(id) {
+            return Poll::Ready(Err(self.no_such_layer(id)));
+        }
+        if !end_is_ahead && matches!(self.stack.readable(), Readable::Bytes(bytes) if bytes.len() >= self.late_limit) {
+            return Poll::Ready(Err(ErrorKind::TooMuchLate(self.late_limit).into()));
+        }
+        Poll::Pending
+    }
+
+    /// Takes what stands before the end of a peeled layer, and goes on below it.
+    fn pass(&mut self, id: LayerId) -> Result<Stopped, Error> {
+        let mut late = Vec::new();
+        if let Readable::Bytes(bytes) = self.stack.readable() {
+            late.extend_from_slice(bytes);
+            self.take(late.len());
+        }
+        if let Some(error) = self.take_failure(id) {
+            return Err(error);
+        }
+        self.stack.pass_end(self.timer.now())?;
+        let stopped = |event: &Event| matches!(event, Event::Stopped(layer, _) if *layer == id);
+        let answer = match self.ended.iter().position(stopped).map(|index| self.ended.remove(index)) {
+            Some(Event::Stopped(_, answer)) => answer,
+            _ => PeerAnswer::CloseNotify,
+        };
+        Ok(Stopped { layer: id, answer, late })
+    }
+
+    fn is_ended(&self, id: LayerId) -> bool {
+        self.ended.iter().any(|event| match event {
+            Event::Stopped(layer, _) | Event::Failed { layer, .. } => *layer == id,
+            Event::Ready(_) => false,
+        })
+    }
+}

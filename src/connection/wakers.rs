@@ -1,0 +1,81 @@
+//! Who is to be woken when the socket, or the clock, is ready.
+//!
+//! A reader and a writer may wait on one connection in two tasks. A socket remembers one waker for each direction,
+//! and TLS mixes the directions: a read may have to send (a key update), a write may have to read first (a
+//! handshake). If each task gave the socket its own waker, one would take the other's place and that task would
+//! sleep for ever. So the socket gets one waker that stands for both.
+
+use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
+
+use futures::task::AtomicWaker;
+
+/// The tasks that wait on one connection.
+#[derive(Debug)]
+pub(super) struct Wakers {
+    tasks: Arc<Tasks>,
+    both: Waker,
+}
+
+/// Which of the two tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Task {
+    Reader,
+    Writer,
+}
+
+#[derive(Debug, Default)]
+struct Tasks {
+    reader: AtomicWaker,
+    writer: AtomicWaker,
+}
+
+impl Wakers {
+    pub(super) fn new() -> Self {
+        let tasks = Arc::new(Tasks::default());
+        Self { both: Waker::from(Arc::clone(&tasks)), tasks }
+    }
+
+    pub(super) fn register(&self, task: Task, cx: &Context<'_>) {
+        self.tasks.slot(task).register(cx.waker());
+    }
+
+    /// The waker that stands for both.
+    pub(super) fn both(&self) -> Waker {
+        self.both.clone()
+    }
+
+    /// Wakes the task that is not `task`, because what `task` did may concern it.
+    pub(super) fn wake_other(&self, task: Task) {
+        self.tasks.slot(task.other()).wake();
+    }
+}
+
+impl Task {
+    fn other(self) -> Self {
+        match self {
+            Self::Reader => Self::Writer,
+            Self::Writer => Self::Reader,
+        }
+    }
+}
+
+impl Tasks {
+    fn slot(&self, task: Task) -> &AtomicWaker {
+        match task {
+            Task::Reader => &self.reader,
+            Task::Writer => &self.writer,
+        }
+    }
+}
+
+impl Wake for Tasks {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.reader.wake();
+        self.writer.wake();
+    }
+}
