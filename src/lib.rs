@@ -8,5 +8,6 @@ pub mod stack;
 pub mod testing;
 
 pub use connection::Connection;
+pub use endpoint::{connect, listen};
 pub use layer::tls;
 pub use rustls;

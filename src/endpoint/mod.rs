@@ -18,14 +18,17 @@
 //!
 //! [`Endpoint`] parses with [`str::parse`] and prints in canonical form; the two are inverse. The
 //! files are layers: `grammar` splits a string into words and knows no kind, `arguments` reads
-//! words as values, `step` and `transport` say what the words of each kind mean.
+//! words as values, `step` and `transport` say what the words of each kind mean. `tls` makes
+//! configurations out of a [`TlsStep`], and `open` connects and listens.
 
 mod arguments;
 mod error;
 mod grammar;
+mod open;
 mod step;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod transport;
 
 use std::fmt;
@@ -33,7 +36,8 @@ use std::str::FromStr;
 
 use self::arguments::Arguments;
 pub use self::error::{ErrorKind, ParseError};
-pub use self::step::{Roots, Step, TlsStep, TlsVersion};
+pub use self::open::{Connector, Incoming, Listener, OpenError, OpenErrorKind, connect, listen};
+pub use self::step::{Roots, Step, TlsStep};
 pub use self::transport::Transport;
 
 /// A transport and the steps on top of it.

@@ -9,6 +9,7 @@ use super::Kind;
 use super::arguments::{Arguments, Printer, choice, host, path, text};
 use super::error::ParseError;
 use super::grammar::Word;
+use crate::tls::Version;
 
 /// What one step puts on top of those before it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -52,9 +53,9 @@ pub struct TlsStep {
     /// `alpn`: protocol names with commas between them, the preferred first (RFC 7301).
     pub alpn: Vec<String>,
     /// `min`: the lowest version to agree to.
-    pub min_version: Option<TlsVersion>,
+    pub min_version: Option<Version>,
     /// `max`: the highest version to agree to.
-    pub max_version: Option<TlsVersion>,
+    pub max_version: Option<Version>,
     /// `client-ca`: a PEM file of trust anchors; a server then demands a client certificate.
     pub client_trust_anchors: Option<PathBuf>,
 }
@@ -69,8 +70,8 @@ impl TlsStep {
             certificate: arguments.key("cert", Word::path)?,
             private_key: arguments.key("key", Word::path)?,
             alpn: arguments.key("alpn", Word::list)?.unwrap_or_default(),
-            min_version: arguments.key("min", |word| word.choice(&TlsVersion::NAMES))?,
-            max_version: arguments.key("max", |word| word.choice(&TlsVersion::NAMES))?,
+            min_version: arguments.key("min", |word| word.choice(&VERSIONS))?,
+            max_version: arguments.key("max", |word| word.choice(&VERSIONS))?,
             client_trust_anchors: arguments.key("client-ca", Word::path)?,
         })
     }
@@ -87,8 +88,8 @@ impl fmt::Display for TlsStep {
             .key("cert", self.certificate.as_deref().map(path))
             .key("key", self.private_key.as_deref().map(path))
             .key("alpn", alpn.as_deref().map(text))
-            .key("min", self.min_version)
-            .key("max", self.max_version)
+            .key("min", self.min_version.as_ref().map(|version| choice(version, &VERSIONS)))
+            .key("max", self.max_version.as_ref().map(|version| choice(version, &VERSIONS)))
             .key("client-ca", self.client_trust_anchors.as_deref().map(path))
             .finish()
     }
@@ -120,24 +121,6 @@ impl fmt::Display for Roots {
     }
 }
 
-/// A version of TLS. Prints as in an endpoint string: `1.2`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum TlsVersion {
-    /// `1.2` (RFC 5246)
-    Tls12,
-    /// `1.3` (RFC 8446)
-    Tls13,
-}
-
-impl TlsVersion {
-    const NAMES: [(&'static str, Self); 2] = [("1.2", Self::Tls12), ("1.3", Self::Tls13)];
-}
-
-impl fmt::Display for TlsVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        choice(self, &Self::NAMES).fmt(f)
-    }
-}
+const VERSIONS: [(&str, Version); 2] = [("1.2", Version::Tls12), ("1.3", Version::Tls13)];
 
 const YES: [(&str, ()); 1] = [("yes", ())];

@@ -6,6 +6,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
+use crate::tls::Version;
 
 fn parsed(text: &str) -> Endpoint {
     text.parse().unwrap_or_else(|error: ParseError| panic!("{error:#}"))
@@ -58,8 +59,8 @@ fn every_tls_key() {
         certificate: Some("chain.pem".into()),
         private_key: Some("key.pem".into()),
         alpn: vec!["h2".into(), "http/1.1".into()],
-        min_version: Some(TlsVersion::Tls12),
-        max_version: Some(TlsVersion::Tls13),
+        min_version: Some(Version::Tls12),
+        max_version: Some(Version::Tls13),
         client_trust_anchors: Some("clients.pem".into()),
     };
     assert_eq!(parsed(text), unix("s").then(step));
@@ -184,8 +185,8 @@ fn transport() -> impl Strategy<Value = Transport> {
     ]
 }
 
-fn version() -> impl Strategy<Value = TlsVersion> {
-    prop_oneof![Just(TlsVersion::Tls12), Just(TlsVersion::Tls13)]
+fn version() -> impl Strategy<Value = Version> {
+    prop_oneof![Just(Version::Tls12), Just(Version::Tls13)]
 }
 
 prop_compose! {

@@ -1,4 +1,5 @@
 //! What the tests share: certificates made on the spot, and the two kinds of peers.
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 use onionskin::tls::{Identity, Roots, TlsClient, TlsServer, Version};

@@ -205,7 +205,7 @@ pub enum ConfigErrorKind {
 }
 
 impl ConfigError {
-    pub(super) fn new(kind: ConfigErrorKind, message: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: ConfigErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), source: None }
     }
 

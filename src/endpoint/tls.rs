@@ -1,0 +1,82 @@
+//! From a `tls` step to a client or a server.
+
+use super::step::{Roots as ReadyMade, TlsStep};
+use crate::tls::{ConfigError, ConfigErrorKind, Identity, Roots, TlsClient, TlsServer, Version};
+
+impl TlsStep {
+    /// The client that this step describes, made anew: keep it, to resume sessions.
+    ///
+    /// Without trust anchors in the step, those of the system are taken. `SSLKEYLOGFILE` is honoured.
+    ///
+    /// # Errors
+    ///
+    /// When a key of the step is for servers or contradicts another, and when a file is missing or wrong.
+    pub fn client(&self) -> Result<TlsClient, ConfigError> {
+        if self.client_trust_anchors.is_some() {
+            return Err(misused("`client-ca` is for servers: a client verifies with `ca` or `roots`"));
+        }
+        let builder = match (self.insecure, &self.trust_anchors, self.roots) {
+            (true, None, None) => TlsClient::dangerously_without_verification(),
+            (false, Some(file), None) => TlsClient::builder(Roots::from_pem_file(file)?),
+            (false, None, None | Some(ReadyMade::System)) => TlsClient::builder(Roots::system()?),
+            (false, None, Some(ReadyMade::Webpki)) => TlsClient::builder(webpki()?),
+            _ => return Err(misused("`ca`, `roots` and `insecure` exclude each other: give one of them")),
+        };
+        let mut builder = builder.alpn(&self.alpn).versions(&self.versions()?).key_log();
+        if let Some(identity) = self.identity()? {
+            builder = builder.identity(identity);
+        }
+        builder.build()
+    }
+
+    /// The server that this step describes, made anew: keep it, to let clients resume sessions.
+    ///
+    /// # Errors
+    ///
+    /// When a key of the step is for clients, there is no certificate, or a file is missing or wrong.
+    pub fn server(&self) -> Result<TlsServer, ConfigError> {
+        if self.server_name.is_some() || self.trust_anchors.is_some() || self.roots.is_some() || self.insecure {
+            return Err(misused(
+                "`sni`, `ca`, `roots` and `insecure` are for clients: a server needs `cert` and `key`",
+            ));
+        }
+        let identity = self.identity()?.ok_or_else(|| misused("a server needs `cert` and `key`"))?;
+        let mut builder = TlsServer::builder(identity).alpn(&self.alpn).versions(&self.versions()?).key_log();
+        if let Some(file) = &self.client_trust_anchors {
+            builder = builder.require_client_certificates(Roots::from_pem_file(file)?);
+        }
+        builder.build()
+    }
+
+    fn identity(&self) -> Result<Option<Identity>, ConfigError> {
+        match (&self.certificate, &self.private_key) {
+            (None, None) => Ok(None),
+            (Some(chain), Some(key)) => Identity::from_pem_files(chain, key).map(Some),
+            (Some(_), None) => Err(misused("`cert` needs `key` beside it")),
+            (None, Some(_)) => Err(misused("`key` needs `cert` beside it")),
+        }
+    }
+
+    fn versions(&self) -> Result<Vec<Version>, ConfigError> {
+        let lowest = self.min_version.unwrap_or(Version::Tls12);
+        let highest = self.max_version.unwrap_or(Version::Tls13);
+        let versions = [Version::Tls12, Version::Tls13];
+        let versions: Vec<_> =
+            versions.into_iter().filter(|&version| lowest <= version && version <= highest).collect();
+        if versions.is_empty() { Err(misused("`min` is above `max`")) } else { Ok(versions) }
+    }
+}
+
+#[cfg(feature = "webpki-roots")]
+fn webpki() -> Result<Roots, ConfigError> {
+    Ok(Roots::webpki())
+}
+
+#[cfg(not(feature = "webpki-roots"))]
+fn webpki() -> Result<Roots, ConfigError> {
+    Err(misused("`roots=webpki` needs the feature `webpki-roots`, which was not built in"))
+}
+
+fn misused(message: &str) -> ConfigError {
+    ConfigError::new(ConfigErrorKind::Unsupported, message)
+}
