@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 use onionskin::tls::{Identity, Roots, TlsClient, TlsServer, Version};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 
 /// A throwaway certificate authority.
 pub(crate) struct Authority {
@@ -14,6 +14,9 @@ impl Authority {
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        // A name of its own: OpenSSL takes a certificate whose subject is its issuer's for self-signed.
+        params.distinguished_name.push(DnType::CommonName, "Onionskin test authority");
         Self { issuer: CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap() }
     }
 
@@ -31,10 +34,10 @@ impl Authority {
     }
 
     pub(crate) fn pem_identity(&self, name: &str) -> (String, String) {
-        self.issue(CertificateParams::new(vec![name.to_owned()]).unwrap())
+        self.issue(&CertificateParams::new(vec![name.to_owned()]).unwrap())
     }
 
-    pub(crate) fn issue(&self, params: CertificateParams) -> (String, String) {
+    pub(crate) fn issue(&self, params: &CertificateParams) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         (certificate.pem(), key.serialize_pem())

@@ -1,0 +1,159 @@
+//! What the cases work with: certificates in files, programs as children, and our side over TCP.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
+
+use onionskin::runtime::{self, Runtime};
+
+use crate::common::Authority;
+
+/// A certificate authority whose files lie in a directory of their own.
+#[derive(Clone)]
+pub(crate) struct Bench(Arc<Files>);
+
+struct Files {
+    directory: PathBuf,
+    authority: Authority,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        let directory = std::env::temp_dir().join(format!("onionskin-interop-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).expect("a temporary directory can be made");
+        let authority = Authority::new();
+        std::fs::write(directory.join("ca.pem"), authority.pem()).expect("a file can be written");
+        let bench = Self(Arc::new(Files { directory, authority }));
+        for name in NAMES {
+            let (chain, key) = bench.authority().pem_identity(name);
+            std::fs::write(bench.certificate(name), chain).expect("a file can be written");
+            std::fs::write(bench.key(name), key).expect("a file can be written");
+        }
+        bench
+    }
+
+    pub(crate) fn authority(&self) -> &Authority {
+        &self.0.authority
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        &self.0.directory
+    }
+
+    pub(crate) fn ca(&self) -> PathBuf {
+        self.0.directory.join("ca.pem")
+    }
+
+    /// The certificate of one of [`NAMES`].
+    pub(crate) fn certificate(&self, name: &str) -> PathBuf {
+        self.0.directory.join(format!("{name}.pem"))
+    }
+
+    pub(crate) fn key(&self, name: &str) -> PathBuf {
+        self.0.directory.join(format!("{name}.key"))
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// The names there are certificates for; the first is what servers have unless they choose by name.
+pub(crate) const NAMES: [&str; 4] = ["localhost", "outer.example", "inner.example", "client.example"];
+
+/// A child process whose output is read line by line. It is killed when dropped.
+pub(crate) struct Peer {
+    child: Child,
+    input: Option<ChildStdin>,
+    lines: Receiver<String>,
+    seen: Vec<String>,
+}
+
+impl Peer {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+        let (sender, lines) = mpsc::channel();
+        let stdout = child.stdout.take().expect("it is piped");
+        let stderr = child.stderr.take().expect("it is piped");
+        for output in [Box::new(stdout) as Box<dyn std::io::Read + Send>, Box::new(stderr)] {
+            let sender = sender.clone();
+            thread::spawn(move || {
+                let mut output = BufReader::new(output);
+                let mut line = Vec::new();
+                while matches!(output.read_until(b'\n', &mut line), Ok(count) if count > 0) {
+                    let _ = sender.send(String::from_utf8_lossy(&line).trim_end().to_owned());
+                    line.clear();
+                }
+            });
+        }
+        let input = child.stdin.take();
+        Self { child, input, lines, seen: Vec::new() }
+    }
+
+    /// Waits for a line that contains `text`.
+    pub(crate) fn expect(&mut self, text: &str) -> String {
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => {
+                    self.seen.push(line.clone());
+                    if line.contains(text) {
+                        return line;
+                    }
+                }
+                Err(_) => panic!("waited for {text:?}; the peer said:\n{}", self.seen.join("\n")),
+            }
+        }
+    }
+
+    pub(crate) fn say(&mut self, text: &str) {
+        let input = self.input.as_mut().expect("the input was not closed");
+        input.write_all(text.as_bytes()).and_then(|()| input.flush()).expect("the peer reads its input");
+    }
+
+    pub(crate) fn close_input(&mut self) {
+        self.input = None;
+    }
+
+    /// Ends it without ceremony; its sockets are closed by the system.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Waits for its end; whether it was content, and all it said.
+    pub(crate) fn finish(mut self) -> (bool, String) {
+        self.input = None;
+        let status = self.child.wait().expect("a child can be waited for");
+        self.seen.extend(self.lines.iter());
+        (status.success(), self.seen.join("\n"))
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The runtime that our side runs on.
+pub(crate) fn runtime() -> &'static dyn Runtime {
+    runtime::preferred().expect("a runtime is compiled in")
+}
+
+/// Runs our side of a case.
+pub(crate) fn run<F: Future>(future: F) -> F::Output {
+    runtime::block_on(runtime(), future)
+}
+
+const PATIENCE: Duration = Duration::from_secs(20);
