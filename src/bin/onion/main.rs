@@ -1,2 +1,80 @@
-//! The command `onion`.
-fn main() {}
+//! The command `onion`: TLS that starts, nests and stops, to look at and to try.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `demo.rs`, `drawing.rs`, `meter.rs` | `onion demo`: a client and a server in one process, and the picture of them |
+//! | `serve.rs`, `session.rs` | `onion serve`: accepting connections, and answering the commands on one |
+//! | `connect.rs`, `dialogue.rs`, `input.rs` | `onion connect`: standard input to the peer, and local commands |
+//! | `protocol.rs` | the onion line protocol, as both sides see it |
+//! | `open.rs`, `part.rs` | from an endpoint to a connection, and how to leave one |
+//! | `credentials.rs`, `authority.rs` | certificates: from files, and made on the spot |
+//! | `failure.rs`, `signals.rs` | what ends the process |
+//!
+//! Exit status: 0 for a clean end, 1 for a failure, 2 for a command line that cannot be meant. Standard output is
+//! for what was asked for; everything said to people goes to standard error, a failure as one line.
+
+#[cfg(not(any(feature = "async-std", feature = "smol", feature = "tokio")))]
+compile_error!("the command `onion` needs a runtime: enable the feature `async-std`, `smol` or `tokio`");
+#[cfg(not(any(feature = "aws-lc-rs", feature = "ring")))]
+compile_error!("the command `onion` needs a provider of cryptography: enable the feature `aws-lc-rs` or `ring`");
+
+mod authority;
+mod connect;
+mod credentials;
+mod demo;
+mod dialogue;
+mod drawing;
+mod failure;
+mod input;
+mod meter;
+mod open;
+mod part;
+mod protocol;
+mod serve;
+mod session;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use onionskin::runtime;
+
+use self::failure::Failure;
+
+/// TLS that starts, nests and stops on a live connection
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show layers of TLS that start, nest and stop on one socket
+    Demo(demo::Options),
+    /// Answer the onion line protocol
+    Serve(serve::Options),
+    /// Talk to a peer from standard input
+    Connect(connect::Options),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    env_logger::init();
+    match run(arguments.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    let runtime = runtime::preferred().expect("the command is built with a runtime");
+    runtime::block_on(runtime, async {
+        match command {
+            Command::Demo(options) => demo::run(runtime, &options).await,
+            Command::Serve(options) => serve::run(runtime, &options).await,
+            Command::Connect(options) => connect::run(runtime, &options).await,
+        }
+    })
+}

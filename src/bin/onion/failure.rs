@@ -1,0 +1,103 @@
+//! Why the command ends without success: one line for people, and an exit status.
+
+use std::error::Error as StdError;
+use std::fmt::{self, Display};
+use std::io;
+use std::process::ExitCode;
+
+use onionskin::connection::Error;
+use onionskin::rustls::{self, AlertDescription, CertificateError};
+use onionskin::tls::ConfigError;
+
+/// The end of the command, with its reason.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    status: Status,
+    message: String,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Status {
+    Failed = 1,
+    Usage = 2,
+}
+
+impl Failure {
+    /// What was asked for could not be done.
+    pub(crate) fn new(message: impl Display) -> Self {
+        Self { status: Status::Failed, message: message.to_string() }
+    }
+
+    /// What was asked for cannot be meant.
+    pub(crate) fn usage(message: impl Display) -> Self {
+        Self { status: Status::Usage, message: message.to_string() }
+    }
+
+    /// Says before the message where it happened.
+    pub(crate) fn at(mut self, place: impl Display) -> Self {
+        self.message = format!("{place}: {}", self.message);
+        self
+    }
+
+    /// Prints the one line and returns the exit status.
+    pub(crate) fn report(&self) -> ExitCode {
+        eprintln!("error: {self}");
+        ExitCode::from(self.status as u8)
+    }
+}
+
+impl Display for Failure {
+    /// One line, whatever a peer or a file has put into the message.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let printable = |c: char| if c.is_control() { ' ' } else { c };
+        self.message.chars().map(printable).try_for_each(|c| fmt::Write::write_char(f, c))
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match advice(&error) {
+            Some(advice) => Self::new(format_args!("{error} ({advice})")),
+            None => Self::new(error),
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match Error::of(&error) {
+            Some(error) => error.clone().into(),
+            None => Self::new(error),
+        }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::new(error)
+    }
+}
+
+/// What can be done about a failed layer, where that is known.
+fn advice(error: &Error) -> Option<&'static str> {
+    let layer = error.layer_error()?;
+    if layer.is_not_spoken() {
+        return Some("is TLS to start later, or not at all?");
+    }
+    match layer.source()?.downcast_ref()? {
+        rustls::Error::InvalidCertificate(error) => match error {
+            CertificateError::UnknownIssuer => Some("name its authority with --ca"),
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => Some("the peer must renew it"),
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                Some("ask for a name that it is valid for")
+            }
+            _ => None,
+        },
+        rustls::Error::NoCertificatesPresented => Some("the peer must present one"),
+        rustls::Error::AlertReceived(AlertDescription::UnknownCA) => Some("the peer does not trust our certificate"),
+        rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
+            Some("present a certificate with --cert and --key")
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,180 @@
+//! `onion serve`: the onion line protocol for everybody who connects.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use futures::channel::mpsc;
+use futures::future::{Either, select};
+use futures::{FutureExt, StreamExt};
+use onionskin::endpoint::Endpoint;
+use onionskin::runtime::{Listener, Runtime, Socket};
+use onionskin::tls::{Identity, Roots, TlsClient, TlsServer, TlsServerBuilder};
+
+use crate::authority::SelfSigned;
+use crate::credentials::{IdentityFiles, read_identity, read_roots};
+use crate::failure::Failure;
+use crate::open;
+use crate::part::part;
+use crate::session::{Service, Session};
+use crate::signals::{Stopping, stopping};
+
+/// Answer the onion line protocol
+///
+/// Prints `listening on ADDRESS` when it accepts connections. SIGINT or SIGTERM closes every connection and ends; a
+/// second one ends at once.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Where to listen, as in tcp:127.0.0.1:4433, unix:/run/onion.sock, tcp:[::1]:0+tls:cert=PEM:key=PEM
+    endpoint: String,
+    #[command(flatten)]
+    identity: IdentityFiles,
+    /// Make an authority and a certificate for localhost, 127.0.0.1, ::1, outer.example and inner.example: ca.pem,
+    /// cert.pem and key.pem in this directory, or take those that are there
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["cert", "key"])]
+    self_signed: Option<PathBuf>,
+    /// Another certificate, for clients that ask for NAME
+    #[arg(long, value_name = "NAME=CERT,KEY")]
+    name: Vec<String>,
+    /// Require a certificate from clients, issued by these authorities
+    #[arg(long, value_name = "PEM")]
+    client_ca: Option<PathBuf>,
+    /// Whom to trust in RSTARTTLS; the authority of --self-signed unless set
+    #[arg(long, value_name = "PEM")]
+    ca: Option<PathBuf>,
+}
+
+pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Result<(), Failure> {
+    let endpoint = open::parse(&options.endpoint)?;
+    let server = Arc::new(Server::new(&endpoint, options)?);
+    let stopping = stopping().map_err(|error| Failure::new(error).at("cannot listen for signals"))?;
+    let listener = open::listen(runtime, &endpoint).await?;
+    announce(&listener)?;
+
+    let (alive, mut sessions) = mpsc::channel::<()>(0);
+    while let Some(socket) = accept(runtime, &listener, &stopping).await {
+        let (server, stopping, alive) = (Arc::clone(&server), stopping.clone(), alive.clone());
+        runtime.spawn(
+            async move {
+                serve(runtime, socket, &server, stopping).await;
+                drop(alive);
+            }
+            .boxed(),
+        );
+    }
+    drop(listener);
+    drop(alive);
+    // The channel ends with the last session.
+    let deadline = runtime.sleep_until(runtime.now() + LAST_WORDS);
+    if let Either::Right(_) = select(sessions.next(), deadline).await {
+        log::warn!("some connections did not end in time and are cut");
+    }
+    Ok(())
+}
+
+/// What is made once and used for every connection.
+#[derive(Debug)]
+struct Server {
+    /// The layers that the endpoint asks for.
+    outer: Vec<TlsServer>,
+    service: Arc<Service>,
+}
+
+impl Server {
+    fn new(endpoint: &Endpoint, options: &Options) -> Result<Self, Failure> {
+        let (identity, own_authority) = match &options.self_signed {
+            Some(directory) => {
+                let files = SelfSigned::in_directory(directory)?;
+                let identity = read_identity(&files.certificate, &files.key)?;
+                (Some(identity), Some(files.authority))
+            }
+            None => (options.identity.read()?, None),
+        };
+        let named = options.name.iter().map(|text| named_identity(text)).collect::<Result<Vec<_>, _>>()?;
+        if !named.is_empty() && identity.is_none() {
+            return Err(Failure::usage("--name needs a first certificate: give --cert and --key, or --self-signed"));
+        }
+        let client_roots = options.client_ca.as_deref().map(|file| read_roots("--client-ca", file)).transpose()?;
+        let builder = |identity| builder(identity, &named, client_roots.as_ref());
+        let server = match &identity {
+            Some(identity) => Some(builder(identity.clone())?.build()?),
+            None => None,
+        };
+        let trusted = options.ca.as_ref().or(own_authority.as_ref());
+        let client = match trusted {
+            Some(file) => Some(TlsClient::new(read_roots("--ca", file)?)?),
+            None => None,
+        };
+        let outer = open::servers(endpoint, builder, identity.as_ref())?;
+        Ok(Self { outer, service: Arc::new(Service { server, client }) })
+    }
+}
+
+fn builder(
+    identity: Identity,
+    named: &[(String, Identity)],
+    client_roots: Option<&Roots>,
+) -> Result<TlsServerBuilder, Failure> {
+    let named = named.iter().cloned();
+    let builder = named.fold(TlsServer::builder(identity), |builder, (name, identity)| builder.name(name, identity));
+    Ok(match client_roots {
+        Some(roots) => builder.require_client_certificates(roots.clone()),
+        None => builder,
+    })
+}
+
+fn named_identity(text: &str) -> Result<(String, Identity), Failure> {
+    let parts = text.split_once('=').and_then(|(name, files)| Some((name, files.split_once(',')?)));
+    match parts {
+        Some((name, (cert, key))) if !name.is_empty() && !cert.is_empty() && !key.is_empty() => {
+            Ok((name.to_owned(), read_identity(cert.as_ref(), key.as_ref())?))
+        }
+        _ => Err(Failure::usage(format_args!("--name {text}: write NAME=CERT,KEY"))),
+    }
+}
+
+/// The first line on standard output, for whoever waits until it is there.
+fn announce(listener: &Listener) -> Result<(), Failure> {
+    let mut output = std::io::stdout().lock();
+    writeln!(output, "listening on {}", listener.local_address())
+        .and_then(|()| output.flush())
+        .map_err(|error| Failure::new(error).at("cannot write to standard output"))
+}
+
+/// The next socket; `None` when the process is to end.
+async fn accept(runtime: &dyn Runtime, listener: &Listener, stopping: &Stopping) -> Option<Socket> {
+    loop {
+        match select(pin!(listener.accept()), stopping.clone()).await {
+            Either::Left((Ok(socket), _)) => return Some(socket),
+            Either::Left((Err(error), _)) => {
+                eprintln!("cannot accept a connection: {error}");
+                // Too many open files is an error that stays for a while.
+                runtime.sleep_until(runtime.now() + ACCEPT_PAUSE).await;
+            }
+            Either::Right(_) => return None,
+        }
+    }
+}
+
+async fn serve(runtime: &'static dyn Runtime, socket: Socket, server: &Server, stopping: Stopping) {
+    let peer = socket.peer_address().to_string();
+    log::info!("{peer} connected");
+    let mut session = Session::new(open::over(runtime, socket), Arc::clone(&server.service), stopping);
+    let served = async {
+        session.start(&server.outer).await?;
+        session.run().await
+    };
+    match served.await {
+        Ok(()) => log::info!("{peer} is done"),
+        Err(error) => eprintln!("{}", Failure::from(error).at(peer)),
+    }
+    part(runtime, session.into_connection()).await;
+}
+
+/// How long connections may take to end when the process is to end.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
