@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 
 use onionskin::Connection;
-use onionskin::endpoint::{Endpoint, Roots as RootsName, Step, TlsStep, TlsVersion, Transport};
+use onionskin::endpoint::{Endpoint, Roots as RootsName, Step, TlsStep, Transport};
 use onionskin::runtime::{Listener, Runtime, Socket};
 use onionskin::tls::{Identity, TlsClient, TlsLayer, TlsServer, TlsServerBuilder, Version};
 
@@ -194,14 +194,14 @@ fn step_identity(tls: &TlsStep) -> Result<Option<Identity>, Failure> {
 }
 
 fn versions(tls: &TlsStep) -> Result<Vec<Version>, Failure> {
-    let lowest = tls.min_version.unwrap_or(TlsVersion::Tls12);
-    let highest = tls.max_version.unwrap_or(TlsVersion::Tls13);
-    let all = [(TlsVersion::Tls12, Version::Tls12), (TlsVersion::Tls13, Version::Tls13)];
-    let chosen: Vec<_> = all.into_iter().filter(|(named, _)| (lowest..=highest).contains(named)).collect();
+    let lowest = tls.min_version.unwrap_or(Version::Tls12);
+    let highest = tls.max_version.unwrap_or(Version::Tls13);
+    let all = [Version::Tls12, Version::Tls13];
+    let chosen: Vec<_> = all.into_iter().filter(|version| (lowest..=highest).contains(version)).collect();
     if chosen.is_empty() {
-        return Err(Failure::usage(format_args!("no version is left between min={lowest} and max={highest}")));
+        return Err(Failure::usage("no version is left: min is above max"));
     }
-    Ok(chosen.into_iter().map(|(_, version)| version).collect())
+    Ok(chosen)
 }
 
 fn not_here(transport: &Transport) -> Failure {
