@@ -58,7 +58,8 @@ pub(crate) enum Pace {
 enum Sending {
     /// These bytes, from this one on, are still to be sent; then there may be more.
     Open(Vec<u8>, usize),
-    /// The input has ended: everything is being closed.
+    /// The input has ended: layer by layer is stopped, each when the one inside it has ended, then the wire is closed.
+    /// What the peer still says is shown, however much it is and however long it takes.
     Closing,
     Closed,
     /// The peer is asked to close; nothing more is to be said.
@@ -100,7 +101,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Dialogue<IO> {
                 Ok(Step::Input(Some(input))) => self.take(input).await?,
                 Ok(Step::Input(None)) => self.sending = Sending::Closing,
                 Ok(Step::Readable) => self.relay().await?,
-                Ok(Step::Ended) if self.is_over() => return Ok(()),
+                Ok(Step::Ended) if self.conn.depth() == 0 => return Ok(()),
                 Ok(Step::Ended) => self.follow_peer().await?,
                 Err(error) if self.is_left_behind(&error) => return Ok(()),
                 Err(error) => return Err(error.into()),
@@ -259,7 +260,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Dialogue<IO> {
     async fn follow_peer(&mut self) -> Result<(), Failure> {
         let closed = self.conn.layers().iter().last().map(|layer| layer.description.clone());
         let stopped = self.conn.stop_tls().await?;
-        if !matches!(self.sending, Sending::Quit) {
+        if matches!(self.sending, Sending::Open(..) | Sending::Broken) {
             let (layer, closed) = (stopped.layer, closed.unwrap_or_default());
             eprintln!("the peer closed layer {layer} ({closed}); now {}", self.conn.layers());
         }
@@ -268,14 +269,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Dialogue<IO> {
 
     fn show_late(&self, stopped: &Stopped) -> Result<(), Failure> {
         show(&stopped.late)
-    }
-
-    /// Whether an end is the last one: that of the connection, or the innermost when we close everything.
-    fn is_over(&self) -> bool {
-        match self.sending {
-            Sending::Open(..) | Sending::Quit | Sending::Broken => self.conn.depth() == 0,
-            Sending::Closing | Sending::Closed => true,
-        }
     }
 
     /// Whether the peer, asked to quit, was gone before it had read our part of the leave-taking.
@@ -312,8 +305,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Dialogue<IO> {
                     Ok(count) => *sent += count,
                     Err(_) => self.sending = Sending::Broken,
                 },
+                // What goes wrong shows in reading.
+                Sending::Closing if conn.depth() > 0 => {
+                    let _ = self.conn.begin_stop(Stop::new().timeout(None));
+                    return Poll::Ready(());
+                }
                 Sending::Closing => {
-                    // What went wrong shows in reading.
                     let _ = ready!(conn.poll_close(cx));
                     self.sending = Sending::Closed;
                 }
