@@ -1,4 +1,44 @@
 //! TLS that starts, nests and stops on a live connection.
+//!
+//! ```text
+//!    application    your code: read / write / start_tls / stop_tls
+//!    ────────────────────────────────────────────────────────────── tail
+//!         ▲ │
+//!         │ ▼   boundary: bytes going up, bytes going down
+//!      [ tls #2  client "inner.example" ]   start_tls splices the next layer in HERE, above this one
+//!         ▲ │
+//!         │ ▼   boundary
+//!      [ tls #1  client "outer.example" ]
+//!         ▲ │
+//!         │ ▼   boundary
+//!    ────────────────────────────────────────────────────────────── head
+//!    wire           one socket: TCP, Unix, or any AsyncRead + AsyncWrite
+//! ```
+//!
+//! # The one rule
+//!
+//! Take exactly what you have parsed. A reader with a buffer of its own, put on a [`Connection`] before a layer starts
+//! or stops, holds bytes that no layer can get back. A `Connection` is itself a buffered reader, so none is needed.
+//!
+//! # The map
+//!
+//! | module | what lives there | what it may use |
+//! |---|---|---|
+//! | [`stack`] | the list of layers, the boundaries between them, the work loop: no I/O, no clock, no TLS | nothing of ours |
+//! | [`layer`] | what can be put into a stack: [`tls`] | `stack` |
+//! | [`runtime`] | sockets, timers and tasks of async-std, smol and tokio | nothing of ours |
+//! | [`connection`] | a stack over a socket, for async code | `stack`, `layer`, `runtime` |
+//! | [`endpoint`] | strings that name where to connect or listen, and with which layers | all of these |
+//! | [`testing`] | peers, wires and clocks for tests | all of these |
+//!
+//! # Features
+//!
+//! | feature | what it brings |
+//! |---|---|
+//! | `async-std` (default), `smol`, `tokio` | a runtime; with none, [`Connection::with_timer`] takes your own clock |
+//! | `aws-lc-rs` (default), `ring` | a provider of cryptography; with none, pass one, with both, aws-lc-rs is taken |
+//! | `webpki-roots` | trust anchors that are compiled in |
+//! | `cli` | the command `onion`, and what only it needs |
 
 pub mod connection;
 pub mod endpoint;
@@ -11,3 +51,8 @@ pub use connection::Connection;
 pub use endpoint::{connect, listen};
 pub use layer::tls;
 pub use rustls;
+
+/// The programs in the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
