@@ -384,6 +384,11 @@ impl TlsLayer {
                 self.traffic.records_out += 1;
                 continue;
             }
+            if plain.mark() == Some(&Order::Stop(id)) && self.is_abandoning() && !self.is_between_records(ends) {
+                // A part of a record came after the order was given. The order waits in its place for the rest.
+                return Ok(());
+            }
+            let (_, _, plain, output) = ends.all();
             match plain.take_mark() {
                 Some(Order::Finish(layer)) if layer == id => self.send_close_notify(ends)?,
                 Some(Order::Stop(layer)) if layer == id => self.meet_stop(ends)?,
@@ -473,11 +478,19 @@ impl TlsLayer {
         if !self.handshake.is_done() {
             return refuse("a layer can be abandoned only when its handshake is done");
         }
-        let front = ends.inbound_below().front();
-        if !self.engine.is_at_record_boundary() || !front.is_empty() && Front::of(front) != Front::NotTls {
+        if !self.is_between_records(ends) {
             return refuse("a record has been half received; a layer can be abandoned only between records");
         }
         Ok(())
+    }
+
+    fn is_abandoning(&self) -> bool {
+        self.stopping.stop().is_some_and(|stop| stop.opening == Opening::Abandon)
+    }
+
+    fn is_between_records(&self, ends: &mut Ends<'_>) -> bool {
+        let front = ends.inbound_below().front();
+        self.engine.is_at_record_boundary() && (front.is_empty() || Front::of(front) == Front::NotTls)
     }
 
     fn fail(&mut self, error: LayerError) -> Failure {
