@@ -176,6 +176,9 @@ impl Layer for TlsLayer {
         let sent = ends.outbound_below().len();
         let result = self.receive(ends);
         self.count_sent(ends, sent);
+        if self.wants_to_stop() {
+            ends.report(Report::StopWanted);
+        }
         result
     }
 
@@ -329,10 +332,14 @@ impl TlsLayer {
             self.send_close_notify(ends)?;
         }
         self.check_stopped(ends);
-        if self.stopping == Stopping::NotAsked && self.options.on_peer_close == OnPeerClose::Peel {
-            ends.report(Report::StopWanted);
-        }
         Ok(())
+    }
+
+    /// Reported on every call until the stack orders the stop, as a layer above may have to be peeled first.
+    fn wants_to_stop(&self) -> bool {
+        self.read == ReadHalf::PeerClosed
+            && self.stopping == Stopping::NotAsked
+            && self.options.on_peer_close == OnPeerClose::Peel
     }
 
     /// Whether bytes that are no TLS may stand where the peer's close_notify should.
