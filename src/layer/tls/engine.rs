@@ -2,7 +2,7 @@
 //!
 //! This is the only file that names rustls connection types. It uses the *unbuffered* API, because that one works
 //! in our buffers and leaves what stands behind a close_notify exactly where it was; the buffered one throws it
-//! away. Six things rustls does not do for us, and where they are done:
+//! away. Seven things rustls does not do for us, and where they are done:
 //!
 //! 1. It must be called again after every state until it has nothing left to do: the loops here.
 //! 2. After an error the alert is still inside. It is fetched only while [`CommonState::wants_write`] says that there
@@ -14,6 +14,7 @@
 //! 6. After our close_notify it still answers what the peer sends, and debug builds of it panic where the answer would
 //!    be a fatal alert. Nothing may follow a close_notify (RFC 8446 section 6.1), least of all into the bytes of the
 //!    layer below: from then on its answers go nowhere, and [`process_closed`] makes the panic an error.
+//! 7. It answers a KeyUpdate with its next record, whenever that may be: [`Engine::flush`].
 
 use std::fmt;
 use std::io;
@@ -154,6 +155,20 @@ impl Engine {
         either!(&mut self.side, connection => {
             write(connection.as_mut(), &mut self.seen, input, output, |traffic, _| traffic.refresh_traffic_keys())?;
             // Once more, for the message itself to be encoded on the way to the next chance to write.
+            write(connection.as_mut(), &mut self.seen, input, output, |_, _| Ok(()))
+        })
+    }
+
+    /// Sends what rustls keeps for the next record: its answer to a KeyUpdate.
+    ///
+    /// Only an attempt to write makes it let go, so it is asked for a record that has no room to go to.
+    pub(super) fn flush(&mut self, input: &mut Queue<End>, output: &mut Queue<Order>) -> Result<(), Error> {
+        either!(&mut self.side, connection => {
+            write(connection.as_mut(), &mut self.seen, input, output, |mut traffic, _| match traffic.encrypt(&[0], &mut []) {
+                // Keys that are used up are a matter for who really writes.
+                Err(_) => Ok(()),
+                Ok(_) => Err(Error::EncryptError),
+            })?;
             write(connection.as_mut(), &mut self.seen, input, output, |_, _| Ok(()))
         })
     }

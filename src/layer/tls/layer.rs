@@ -173,8 +173,11 @@ impl Layer for TlsLayer {
     }
 
     fn inbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
-        let sent = ends.outbound_below().len();
-        let result = self.receive(ends);
+        let (sent, received) = (ends.outbound_below().len(), self.traffic.wire_bytes_in);
+        let mut result = self.receive(ends);
+        if result.is_ok() && self.traffic.wire_bytes_in > received {
+            result = self.answer_key_update(ends);
+        }
         self.count_sent(ends, sent);
         if self.wants_to_stop() {
             ends.report(Report::StopWanted);
@@ -340,6 +343,18 @@ impl TlsLayer {
         self.read == ReadHalf::PeerClosed
             && self.stopping == Stopping::NotAsked
             && self.options.on_peer_close == OnPeerClose::Peel
+    }
+
+    /// A KeyUpdate that asks for one in return is answered before the next record of ours (RFC 8446 section 4.6.3).
+    /// On an idle connection there may be none for long, and the peer waits.
+    fn answer_key_update(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        let possible = self.handshake.is_done() && self.write == WriteHalf::Open;
+        if !possible || self.agreed.version != Some(rustls::ProtocolVersion::TLSv1_3) {
+            return Ok(());
+        }
+        let (input, _, _, output) = ends.all();
+        let flushed = self.engine.flush(input, output);
+        flushed.map_err(|error| self.fail(explain(error, &[])))
     }
 
     /// Whether bytes that are no TLS may stand where the peer's close_notify should.
