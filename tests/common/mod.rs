@@ -1,8 +1,14 @@
-//! What the tests share: certificates made on the spot, and the two kinds of peers.
+//! What the tests share: certificates made on the spot, the two kinds of peers, and two of them in conversation.
 #![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(clippy::unwrap_used, reason = "what a helper finds missing fails its test")]
+
+pub(crate) mod layers;
+pub(crate) mod link;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use onionskin::tls::{Identity, Roots, TlsClient, TlsServer, Version};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
 /// A throwaway certificate authority.
 pub(crate) struct Authority {
@@ -12,6 +18,10 @@ pub(crate) struct Authority {
 impl Authority {
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
+        // Names of their own, so that one authority is unknown to those who trust another.
+        static SERIAL: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("authority {}", SERIAL.fetch_add(1, Ordering::Relaxed));
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Self { issuer: CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap() }
     }
@@ -30,10 +40,10 @@ impl Authority {
     }
 
     pub(crate) fn pem_identity(&self, name: &str) -> (String, String) {
-        self.issue(CertificateParams::new(vec![name.to_owned()]).unwrap())
+        self.issue(&CertificateParams::new(vec![name.to_owned()]).unwrap())
     }
 
-    pub(crate) fn issue(&self, params: CertificateParams) -> (String, String) {
+    pub(crate) fn issue(&self, params: &CertificateParams) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         (certificate.pem(), key.serialize_pem())
