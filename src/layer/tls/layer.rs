@@ -456,7 +456,9 @@ impl TlsLayer {
                 return Ok(());
             }
             Some(Opening::AfterPeer(grace)) if self.write == WriteHalf::Open && self.read == ReadHalf::Open => {
-                self.write = WriteHalf::CloseNotifyQueued { until: ends.now() + grace };
+                let over = ends.now() + grace;
+                let until = self.stopping.deadline().map_or(over, |deadline| over.min(deadline));
+                self.write = WriteHalf::CloseNotifyQueued { until };
             }
             _ => self.send_close_notify(ends)?,
         }
