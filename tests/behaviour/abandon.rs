@@ -2,7 +2,7 @@
 
 use onionskin::stack::{CommandErrorKind, LayerErrorKind, PeerAnswer, Readable, Stop};
 
-use crate::common::link::{Case, DEPTHS, Link, ONE, assert_stopped, each, each_version, records, text};
+use crate::common::link::{DEPTHS, Link, ONE, assert_stopped, each, each_version, records, text};
 
 fn abandon() -> Stop {
     Stop::new().abandon()

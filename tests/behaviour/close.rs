@@ -4,6 +4,7 @@ use std::io;
 
 use onionskin::stack::{CommandErrorKind, LayerId, Readable, Stop};
 use onionskin::testing::Peer;
+use onionskin::tls::{OnFailure, TlsLayer};
 
 use crate::common::layers::ClosesBelow;
 use crate::common::link::{DEPTHS, Link, ONE, each, each_version, text};
@@ -262,7 +263,7 @@ fn a_key_update_that_crosses_our_close_leaves_nothing_unsent() {
         let mut link = Link::connected(case);
         let now = link.now();
         let right = link.right.stack.innermost_stoppable().unwrap();
-        let update = onionskin::tls::TlsLayer::request_key_update;
+        let update = TlsLayer::request_key_update;
         if link.right.stack.with_layer(now, right, update).unwrap().is_err() {
             return;
         }
@@ -270,5 +271,75 @@ fn a_key_update_that_crosses_our_close_leaves_nothing_unsent() {
         link.run();
         assert!(link.left.stack.lost().is_none());
         assert!(link.left.stack.is_flushed(), "{:?}", link.left.stack);
+    });
+}
+
+#[test]
+fn a_finished_layer_can_be_closed() {
+    each(DEPTHS, |case| {
+        let mut link = Link::connected(case);
+        let now = link.now();
+        let left = link.left.stack.innermost_stoppable().unwrap();
+        link.left.stack.finish(now, left).unwrap();
+        link.left.stack.close(now);
+        link.run();
+        assert!(link.left.stack.is_flushed());
+        link.right.stack.close(now);
+        link.run();
+        assert_eq!(link.left.ended(), Some(left));
+    });
+}
+
+#[test]
+fn a_close_behind_writes_at_once_reaches_the_socket_before_the_answer() {
+    each(ONE, |case| {
+        let mut link = Link::connected(case);
+        link.left.stop(Stop::new().writes_at_once()).unwrap();
+        link.left.write(b"and goodbye");
+        let now = link.now();
+        link.left.stack.close(now);
+        link.run();
+        assert!(link.left.stack.is_flushed());
+        link.right_answers();
+        link.right.pass_end().unwrap();
+        assert_eq!(text(&link.right.read()), "and goodbye");
+        assert!(matches!(link.right.stack.readable(), Readable::EndOfInput));
+        link.run();
+        assert!(link.left.ended().is_some());
+    });
+}
+
+#[test]
+fn a_close_during_a_handshake_that_may_be_peeled_closes_the_socket() {
+    each(DEPTHS, |case| {
+        let mut link = Link::outer(case);
+        let layer = link.server_layer().on_failure(OnFailure::Peel);
+        link.left_splices(layer);
+        let now = link.now();
+        link.left.stack.close(now);
+        link.run();
+        assert!(link.left.stack.is_flushed());
+        match link.right.stack.readable() {
+            Readable::Ended(_) => assert!(case.depth > 1),
+            Readable::EndOfInput => assert_eq!(case.depth, 1),
+            other => panic!("{other:?}"),
+        }
+    });
+}
+
+#[test]
+fn an_answer_with_the_end_of_file_right_behind_it_is_clean() {
+    each(ONE, |case| {
+        let mut link = Link::connected(case);
+        link.left.stop(Stop::new()).unwrap();
+        link.run();
+        link.right_answers();
+        link.right.write(b"goodbye");
+        let now = link.now();
+        link.right.stack.close(now);
+        link.run();
+        link.left.pass_end().unwrap();
+        assert_eq!(text(&link.left.read()), "goodbye");
+        assert!(matches!(link.left.stack.readable(), Readable::EndOfInput));
     });
 }

@@ -236,3 +236,33 @@ fn an_alert_that_finds_no_reader_does_not_linger_for_ever() {
         assert_eq!(link.right.stack.poll_deadline(), None);
     });
 }
+
+#[test]
+fn a_grace_longer_than_the_deadline_does_not_outlast_it() {
+    each(DEPTHS, |case| {
+        let mut link = Link::connected(case);
+        let stop = Stop::new().after_peer(seconds(60)).on_timeout(OnTimeout::Peel);
+        let left = link.left.stop(stop).unwrap();
+        link.left.write(b"below");
+        link.advance(seconds(5));
+        assert_stopped(&mut link.left, left, PeerAnswer::TimedOut);
+        link.left.pass_end().unwrap();
+        link.right_answers();
+        link.right.pass_end().unwrap();
+        assert_eq!(text(&link.right.read()), "below");
+    });
+}
+
+#[test]
+fn what_the_peer_says_too_late_shows_below_a_layer_that_was_peeled() {
+    each(ONE, |case| {
+        let mut link = Link::connected(case);
+        link.left.stop(Stop::new().on_timeout(OnTimeout::Peel)).unwrap();
+        link.advance(seconds(5));
+        link.left.pass_end().unwrap();
+        let sent = link.right.sent().len();
+        link.right_answers();
+        link.run();
+        assert_eq!(link.left.read(), link.right.sent()[sent..]);
+    });
+}

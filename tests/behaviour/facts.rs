@@ -7,7 +7,7 @@ use onionskin::stack::LayerId;
 use onionskin::tls::{Role, TlsClient, TlsServer, Version};
 
 use crate::common::Authority;
-use crate::common::link::{Case, DEPTHS, Link, NAME, ONE, each, each_version, facts, tls_depth};
+use crate::common::link::{DEPTHS, Link, NAME, ONE, each, each_version, facts, tls_depth};
 
 /// Starts one layer of these configurations on each side.
 fn start_with(link: &mut Link, client: &TlsClient, server: &TlsServer) -> (LayerId, LayerId) {

@@ -203,3 +203,19 @@ fn no_application_protocol_in_common_is_refused() {
         assert!(reason.to_string().contains("NoApplicationProtocol"), "{reason}");
     });
 }
+
+#[test]
+fn a_server_layer_that_was_peeled_leaves_the_command_that_came_instead() {
+    each(DEPTHS, |case| {
+        let mut link = Link::outer(case);
+        let layer = link.server_layer().on_failure(OnFailure::Peel);
+        let right = link.right_splices(layer);
+        link.left.write(b"EHLO example\r\n");
+        link.run();
+        assert_eq!(link.right.ended(), Some(right));
+        link.right.pass_end().unwrap();
+        link.run();
+        assert_eq!(text(&link.right.read()), "EHLO example\\r\\n");
+        assert_eq!(link.left.read(), [21, 3, 3, 0, 2, 2, 50], "the alert is sent even so");
+    });
+}

@@ -5,7 +5,7 @@ use onionskin::testing::Peer;
 use onionskin::tls::{OnFailure, Version};
 
 use crate::common::Authority;
-use crate::common::link::{Case, DEPTHS, Link, each, each_version, facts, text};
+use crate::common::link::{DEPTHS, Link, each, each_version, facts, text};
 
 fn ready(peer: &mut Peer) -> Vec<LayerId> {
     peer.events()

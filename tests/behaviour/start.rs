@@ -21,10 +21,11 @@ fn plaintext_that_is_still_queued_leaves_first_and_unencrypted() {
 
 #[test]
 fn half_a_megabyte_of_queued_plaintext_leaves_before_the_handshake() {
-    each_in_pieces(ONE, |case| {
+    each_in_pieces(1..=3, |case| {
         let mut limits = Limits::default();
         limits.buffer = 600_000;
         let mut link = Link::with_limits(case, limits);
+        link.start_to(case.depth - 1);
         let plain = pattern(500_000);
         link.left.write(&plain);
         let left = link.left_starts();
@@ -32,7 +33,7 @@ fn half_a_megabyte_of_queued_plaintext_leaves_before_the_handshake() {
         let right = link.right_starts();
         link.run();
         link.assert_ready(left, right);
-        assert!(link.left.sent().starts_with(&plain));
+        assert!(case.depth > 1 || link.left.sent().starts_with(&plain));
         link.talk();
     });
 }

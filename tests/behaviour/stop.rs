@@ -1,8 +1,8 @@
 //! Our side stops first: what leaves before, what waits, what still comes, and what is left when it is over.
 
-use onionskin::stack::{CommandErrorKind, LayerErrorKind, PeerAnswer, Readable, Stop};
+use onionskin::stack::{CommandErrorKind, Event, LayerErrorKind, PeerAnswer, Readable, Stop};
 use onionskin::testing::Peer;
-use onionskin::tls::Version;
+use onionskin::tls::{OnFailure, TlsLayer, Version};
 
 use crate::common::layers::Tap;
 use crate::common::link::{
@@ -460,7 +460,7 @@ fn a_key_update_during_a_stop_is_taken_and_not_answered() {
         link.right.hold(true);
         link.run();
         let sent = link.left.sent().len();
-        let update = onionskin::tls::TlsLayer::request_key_update;
+        let update = TlsLayer::request_key_update;
         link.right.stack.with_layer(now, right, update).unwrap().unwrap();
         link.right.write(b"with the new key");
         link.run();
@@ -471,5 +471,66 @@ fn a_key_update_during_a_stop_is_taken_and_not_answered() {
         link.right_answers();
         link.run();
         assert_eq!(link.tls_depth(), (0, 0));
+    });
+}
+
+#[test]
+fn a_finish_during_the_handshake_waits_for_its_end() {
+    each(DEPTHS, |case| {
+        let mut link = Link::outer(case);
+        let left = link.left_starts();
+        link.left.write(b"all I have");
+        let now = link.now();
+        link.left.stack.finish(now, left).unwrap();
+        link.run();
+        let right = link.right_starts();
+        link.run();
+        assert_eq!(text(&link.right.read()), "all I have");
+        assert_eq!(link.right.ended(), Some(right));
+        link.right.write(b"still here");
+        link.run();
+        assert_eq!(text(&link.left.read()), "still here");
+    });
+}
+
+#[test]
+fn both_halves_can_be_finished_and_then_stopped() {
+    each(DEPTHS, |case| {
+        let mut link = Link::connected(case);
+        let now = link.now();
+        for peer in [&mut link.pair.left, &mut link.pair.right] {
+            let layer = peer.stack.innermost_stoppable().unwrap();
+            peer.stack.finish(now, layer).unwrap();
+        }
+        link.run();
+        for peer in [&mut link.pair.left, &mut link.pair.right] {
+            let layer = peer.ended().unwrap();
+            peer.stop(Stop::new()).unwrap();
+            assert_stopped(peer, layer, PeerAnswer::CloseNotify);
+            peer.pass_end().unwrap();
+        }
+        link.talk();
+    });
+}
+
+#[test]
+fn a_stop_during_a_handshake_that_fails_and_peels_is_over_with_it() {
+    each(DEPTHS, |case| {
+        let mut link = Link::outer(case);
+        let layer = link.client_layer().on_failure(OnFailure::Peel);
+        let left = link.left_splices(layer);
+        link.left.stop(Stop::new()).unwrap();
+        link.left.write(b"for after the stop");
+        link.right.write(b"220 no TLS here\r\n");
+        link.run();
+        let events = link.left.events();
+        assert!(matches!(events[..], [Event::Failed { layer, .. }] if layer == left), "{events:?}");
+        link.left.pass_end().unwrap();
+        link.left.read();
+        link.right.read();
+        link.start();
+        link.talk();
+        link.stop();
+        link.talk();
     });
 }
