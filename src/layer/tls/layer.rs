@@ -231,7 +231,7 @@ impl Layer for TlsLayer {
         }
         if due(self.stopping.deadline()) {
             let peel = self.stopping.met().is_some_and(|stop| stop.on_timeout == OnTimeout::Peel);
-            if !peel || self.write != WriteHalf::CloseNotifySent {
+            if !peel {
                 let message = "the peer did not answer the close_notify within the deadline";
                 return Err(self.fail(LayerError::new(LayerErrorKind::StopTimeout, message)));
             }
