@@ -284,7 +284,11 @@ fn a_finished_layer_can_be_closed() {
         link.left.stack.close(now);
         link.run();
         assert!(link.left.stack.is_flushed());
-        link.right.stack.close(now);
+        for _ in 0..case.depth {
+            link.right_answers();
+            link.right.pass_end().unwrap();
+        }
+        assert!(matches!(link.right.stack.readable(), Readable::EndOfInput));
         link.run();
         assert_eq!(link.left.ended(), Some(left));
     });

@@ -62,16 +62,31 @@ fn an_empty_write_sends_nothing() {
 #[test]
 fn one_fragment_is_one_record_in_every_layer() {
     each_version(5, |case| {
-        let mut link = Link::connected(case);
-        let layers: Vec<LayerId> = link.left.stack.layers().map(|(id, _)| id).collect();
-        let records =
-            |peer: &Peer| -> Vec<u64> { layers.iter().map(|&layer| facts(peer, layer).traffic.records_out).collect() };
-        let before = records(&link.left);
-        link.left.write(&pattern(100_000));
+        // One after the other, and all at once: then no layer knows its version when the next one starts.
+        one_record_each(Link::connected(case));
+        let mut link = Link::new(case);
+        for _ in 0..case.depth {
+            link.left_starts();
+            link.right_starts();
+        }
         link.run();
-        let sent: Vec<u64> = records(&link.left).iter().zip(before).map(|(after, before)| after - before).collect();
-        assert_eq!(sent, [7; 5], "100,000 bytes are seven fragments");
+        one_record_each(link);
     });
+}
+
+fn one_record_each(mut link: Link) {
+    let layers: Vec<LayerId> = link.left.stack.layers().map(|(id, _)| id).collect();
+    let records =
+        |peer: &Peer| -> Vec<u64> { layers.iter().map(|&layer| facts(peer, layer).traffic.records_out).collect() };
+    // Around the largest fragment that fits, which the version decides, and several of them.
+    for len in (16_250..16_400).step_by(10).chain([50_000, 100_000]) {
+        let before = records(&link.left);
+        link.left.write(&pattern(len));
+        link.run();
+        link.right.read();
+        let sent: Vec<u64> = records(&link.left).iter().zip(before).map(|(after, before)| after - before).collect();
+        assert_eq!(sent, vec![sent[0]; layers.len()], "{len} bytes");
+    }
 }
 
 fn update_keys(peer: &mut Peer, layer: LayerId) {

@@ -73,6 +73,21 @@ fn commands_after_a_loss_are_refused_with_its_reason() {
 }
 
 #[test]
+fn nothing_is_taken_from_the_wire_after_a_loss() {
+    each(DEPTHS, |case| {
+        let mut link = Link::connected(case);
+        let now = link.now();
+        // Who has failed says so and closes; but the other side may go on sending all the same.
+        link.right.hold(true);
+        link.left.inject(b"EHLO example\r\n");
+        link.run();
+        assert!(link.left.lost().is_some());
+        assert_eq!(link.left.stack.input_room(), 0);
+        assert_eq!(link.left.stack.handle_input(now, b"more"), 0);
+    });
+}
+
+#[test]
 fn a_stream_that_ends_during_the_handshake_is_truncated() {
     each(ONE, |case| {
         let mut link = Link::outer(case);

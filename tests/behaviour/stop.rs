@@ -1,6 +1,6 @@
 //! Our side stops first: what leaves before, what waits, what still comes, and what is left when it is over.
 
-use onionskin::stack::{CommandErrorKind, Event, LayerErrorKind, PeerAnswer, Readable, Stop};
+use onionskin::stack::{CommandErrorKind, Event, LayerErrorKind, Limits, PeerAnswer, Readable, Stop};
 use onionskin::testing::Peer;
 use onionskin::tls::{OnFailure, TlsLayer, Version};
 
@@ -191,6 +191,7 @@ fn room_for_what_comes_late_can_be_lent_to_the_application() {
         assert_eq!(link.tls_depth(), (0, 0), "peeled before the application read anything");
         assert!(link.right.read() == bytes);
         link.right.pass_end().unwrap();
+        assert_eq!(link.right.stack.input_room(), Limits::default().buffer, "and is given back");
         link.left.pass_end().unwrap();
         link.talk();
     });
