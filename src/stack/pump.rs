@@ -147,10 +147,9 @@ impl Stack {
         let Failure { error, consequence } = failure;
         log::debug!("layer {id} failed: {error}");
         // What was to leave through this layer must not leave without it.
-        let inner: Vec<usize> = self.list.upwards(index).collect();
-        let dropped = inner.iter().map(|&index| self.clear_outbound(index)).sum();
-
         if consequence == Consequence::Peel && self.stoppable_above(index).is_none() && self.reason.is_none() {
+            // The order to close stays: the application gave it, whatever becomes of the bytes before it.
+            let dropped = self.clear_outbound(index, |&order| order == Order::Close);
             self.list.node_mut(index).above.inbound.push_mark(End::Layer(id));
             self.peel(index);
             self.unacknowledged.push(id);
@@ -158,6 +157,7 @@ impl Stack {
             return;
         }
 
+        self.clear_outbound(index, |_| false);
         let node = self.list.node_mut(index);
         let loss = LayerLoss { layer: id, description: Described(&*node.layer).to_string(), error };
         node.state = NodeState::Failed;
@@ -167,23 +167,22 @@ impl Stack {
             Some(reason) => self.reason = Some(reason.and(loss)),
             None => {
                 self.reason = Some(Reason::layer(loss));
-                // Layers below are sound: they take leave as in any close, behind the alert.
-                let below = self.list.below(index);
-                self.list.node_mut(below).above.outbound.push_mark(Order::Close);
-                self.wake(below);
                 self.linger = Some(now + LINGER);
                 self.wire_input = Side::Closed;
             }
+        }
+        let below = self.list.below(index);
+        if self.list.node(below).state != NodeState::Failed && self.wire_output != Side::Closed {
+            // Layers below are sound: they take leave as in any close, behind the alert.
+            self.list.node_mut(below).above.outbound.push_mark(Order::Close);
+            self.wake(below);
         }
     }
 
     /// Ends everything from the wire upwards, for `reason` if there was none before.
     pub(super) fn lose_wire(&mut self, now: Instant, reason: Reason) {
         log::debug!("connection lost: {reason}");
-        let all: Vec<usize> = self.list.upwards(WIRE).collect();
-        for index in all {
-            self.clear_outbound(index);
-        }
+        self.clear_outbound(WIRE, |_| false);
         self.wire_output = Side::Closed;
         if self.reason.is_none() {
             self.reason = Some(reason);
@@ -194,9 +193,11 @@ impl Stack {
         }
     }
 
-    /// The order to close stays: the application gave it, whatever becomes of the bytes before it.
-    fn clear_outbound(&mut self, index: usize) -> usize {
-        self.list.node_mut(index).above.outbound.clear(|&order| order == Order::Close)
+    /// Drops what is on its way down above this layer, in all boundaries, but for the orders that `keep` names; the
+    /// number of bytes dropped.
+    fn clear_outbound(&mut self, index: usize, keep: fn(&Order) -> bool) -> usize {
+        let boundaries: Vec<usize> = self.list.upwards(index).collect();
+        boundaries.into_iter().map(|index| self.list.node_mut(index).above.outbound.clear(keep)).sum()
     }
 
     /// Computes anew how large a write may be at each layer to make one unit in every layer below it.

@@ -42,12 +42,18 @@ impl Pair {
     /// Two stacks without layers.
     #[must_use]
     pub fn new(cut: Cut) -> Self {
+        Self::with_limits(cut, Limits::default())
+    }
+
+    /// Two stacks without layers, with limits of their own.
+    #[must_use]
+    pub fn with_limits(cut: Cut, limits: Limits) -> Self {
         let now = Instant::now();
         let seed = match cut {
             Cut::Random(seed) => seed,
             _ => 0,
         };
-        Self { left: Peer::new(now), right: Peer::new(now), cut, dice: Dice::new(seed) }
+        Self { left: Peer::new(now, limits), right: Peer::new(now, limits), cut, dice: Dice::new(seed) }
     }
 
     /// The time that both sides see.
@@ -89,6 +95,38 @@ impl Pair {
         sent || delivered
     }
 
+    /// Writes all of `bytes` on the left, as fast as there is room, while the right reads; what it read.
+    ///
+    /// # Panics
+    ///
+    /// If the left refuses the write, or neither side gets any further before all is written.
+    pub fn left_to_right(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let (mut rest, mut arrived) = (bytes, Vec::new());
+        loop {
+            let written = self.left.write_some(rest);
+            rest = &rest[written..];
+            self.run();
+            let read = self.right.read();
+            if read.is_empty() && written == 0 {
+                assert!(rest.is_empty(), "{} bytes find no room: {:?}", rest.len(), self.left.stack);
+                return arrived;
+            }
+            arrived.extend(read);
+        }
+    }
+
+    /// As [`left_to_right`](Self::left_to_right), the other way.
+    ///
+    /// # Panics
+    ///
+    /// As [`left_to_right`](Self::left_to_right).
+    pub fn right_to_left(&mut self, bytes: &[u8]) -> Vec<u8> {
+        std::mem::swap(&mut self.left, &mut self.right);
+        let arrived = self.left_to_right(bytes);
+        std::mem::swap(&mut self.left, &mut self.right);
+        arrived
+    }
+
     /// Lets time pass, fires what is due on the way in order, and runs.
     pub fn advance(&mut self, by: Duration) {
         let end = self.now() + by;
@@ -112,9 +150,9 @@ impl Pair {
 }
 
 impl Peer {
-    fn new(now: Instant) -> Self {
+    fn new(now: Instant, limits: Limits) -> Self {
         Self {
-            stack: Stack::new(Limits::default()),
+            stack: Stack::new(limits),
             now,
             arriving: Vec::new(),
             end_arriving: false,
@@ -130,8 +168,17 @@ impl Peer {
     ///
     /// If the stack refuses, or has no room.
     pub fn write(&mut self, bytes: &[u8]) {
-        let written = self.stack.write(self.now, bytes).expect("the stack takes writes");
+        let written = self.write_some(bytes);
         assert_eq!(written, bytes.len(), "the stack has room");
+    }
+
+    /// Writes as many of `bytes` as there is room for, and returns how many.
+    ///
+    /// # Panics
+    ///
+    /// If the stack refuses.
+    pub fn write_some(&mut self, bytes: &[u8]) -> usize {
+        self.stack.write(self.now, bytes).expect("the stack takes writes")
     }
 
     /// Takes what can be read, up to the next end.

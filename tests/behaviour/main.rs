@@ -1,5 +1,26 @@
 //! The behaviour of TLS layers over an in-memory pair, by topic.
+//!
+//! Nearly every test runs over a matrix: how the stream is cut into reads, the version of TLS, the depth, and
+//! whether a layer that does nothing stands between. `common::link` has it.
+#![allow(clippy::unwrap_used, reason = "what a helper finds missing fails its test")]
 
 #[path = "../common/mod.rs"]
 mod common;
+
+mod abandon;
+mod both_stop;
+mod close;
+mod config;
+mod data;
+mod deadlines;
+mod facts;
+mod failure;
+mod injection;
+mod leftover;
+mod lenient;
+mod limits;
 mod nest;
+mod passing;
+mod peer_stops;
+mod start;
+mod stop;

@@ -1,6 +1,11 @@
-//! What the tests share: certificates made on the spot, and the two kinds of peers.
-#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+//! What the tests share: certificates made on the spot, the two kinds of peers, and two of them in conversation.
 #![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(clippy::unwrap_used, reason = "what a helper finds missing fails its test")]
+
+pub(crate) mod layers;
+pub(crate) mod link;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use onionskin::tls::{Identity, Roots, TlsClient, TlsServer, Version};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
@@ -13,10 +18,13 @@ pub(crate) struct Authority {
 impl Authority {
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
+        // Names of their own, so that one authority is unknown to those who trust another, and no certificate has the
+        // name of its issuer: OpenSSL would take it for self-signed.
+        static SERIAL: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("authority {}", SERIAL.fetch_add(1, Ordering::Relaxed));
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        // A name of its own: OpenSSL takes a certificate whose subject is its issuer's for self-signed.
-        params.distinguished_name.push(DnType::CommonName, "Onionskin test authority");
         Self { issuer: CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap() }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! This is the only file that names rustls connection types. It uses the *unbuffered* API, because that one works
 //! in our buffers and leaves what stands behind a close_notify exactly where it was; the buffered one throws it
-//! away. Five things rustls does not do for us, and where they are done:
+//! away. Seven things rustls does not do for us, and where they are done:
 //!
 //! 1. It must be called again after every state until it has nothing left to do: the loops here.
 //! 2. After an error the alert is still inside. It is fetched only while [`CommonState::wants_write`] says that there
@@ -11,9 +11,15 @@
 //! 4. It encrypts after a close_notify: the layer does not ask it to.
 //! 5. While a handshake message is spread over records it keeps *positions* in our buffer, so every call must show
 //!    it the bytes that it has already seen, also one that only wants to send: [`Engine::seen`].
+//! 6. After our close_notify it still answers what the peer sends, and debug builds of it panic where the answer would
+//!    be a fatal alert. Nothing may follow a close_notify (RFC 8446 section 6.1), least of all into the bytes of the
+//!    layer below: from then on its answers go nowhere, and [`process_closed`] makes the panic an error.
+//! 7. It answers a KeyUpdate with its next record, whenever that may be: [`Engine::flush`].
 
 use std::fmt;
+use std::io;
 use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
@@ -25,8 +31,8 @@ use rustls::unbuffered::{
     UnbufferedStatus, WriteTraffic,
 };
 use rustls::{
-    CipherSuite, ClientConfig, CommonState, Error, HandshakeKind, InvalidMessage, NamedGroup, ProtocolVersion,
-    ServerConfig,
+    CipherSuite, ClientConfig, CommonState, Error, HandshakeKind, InvalidMessage, NamedGroup, OtherError,
+    ProtocolVersion, ServerConfig,
 };
 
 use crate::stack::{End, Order, Queue};
@@ -36,6 +42,7 @@ pub(super) struct Engine {
     side: Side,
     /// How many bytes at the front of the input rustls has looked at and left there.
     seen: usize,
+    sending: Sending,
     /// Reads along until a server has seen the whole ClientHello.
     hello: Option<Box<Hello>>,
     server_name: Option<String>,
@@ -44,6 +51,14 @@ pub(super) struct Engine {
 enum Side {
     Client(Box<UnbufferedClientConnection>),
     Server(Box<UnbufferedServerConnection>),
+}
+
+/// Whether rustls may still say something to the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sending {
+    Open,
+    /// Our close_notify has been encrypted.
+    Closed,
 }
 
 /// What came of one step of [`Engine::receive`].
@@ -81,13 +96,16 @@ macro_rules! either {
 impl Engine {
     pub(super) fn client(config: Arc<ClientConfig>, name: ServerName<'static>) -> Result<Self, Error> {
         let connection = UnbufferedClientConnection::new(config, name)?;
-        Ok(Self { side: Side::Client(Box::new(connection)), seen: 0, hello: None, server_name: None })
+        Ok(Self::new(Side::Client(Box::new(connection)), None))
     }
 
     pub(super) fn server(config: Arc<ServerConfig>) -> Result<Self, Error> {
         let connection = UnbufferedServerConnection::new(config)?;
-        let hello = Some(Box::default());
-        Ok(Self { side: Side::Server(Box::new(connection)), seen: 0, hello, server_name: None })
+        Ok(Self::new(Side::Server(Box::new(connection)), Some(Box::default())))
+    }
+
+    fn new(side: Side, hello: Option<Box<Hello>>) -> Self {
+        Self { side, seen: 0, sending: Sending::Open, hello, server_name: None }
     }
 
     /// Takes input until one record of plaintext has been given to `plain`, or as far as it goes. What the peer
@@ -105,7 +123,10 @@ impl Engine {
             }
             self.hello = None;
         }
-        either!(&mut self.side, connection => receive(connection.as_mut(), &mut self.seen, input, plain, output))
+        let mut nowhere = Queue::new(0);
+        let output = if self.sending == Sending::Open { output } else { &mut nowhere };
+        let sending = self.sending;
+        either!(&mut self.side, connection => receive(connection.as_mut(), sending, &mut self.seen, input, plain, output))
     }
 
     /// Encrypts `plain` into records.
@@ -120,11 +141,13 @@ impl Engine {
         }))
     }
 
-    /// Encrypts our close_notify.
+    /// Encrypts our close_notify: the last that this engine sends.
     pub(super) fn close(&mut self, input: &mut Queue<End>, output: &mut Queue<Order>) -> Result<(), Error> {
         either!(&mut self.side, connection => write(connection.as_mut(), &mut self.seen, input, output, |mut traffic, output| {
             encrypt(output, 0, |space| traffic.queue_close_notify(space))
-        }))
+        }))?;
+        self.sending = Sending::Closed;
+        Ok(())
     }
 
     /// Sends a KeyUpdate (RFC 8446 section 4.6.3) that asks the peer for one in return.
@@ -136,16 +159,36 @@ impl Engine {
         })
     }
 
-    /// Fetches the alert that an error has left, if any.
+    /// Sends what rustls keeps for the next record: its answer to a KeyUpdate.
+    ///
+    /// Only an attempt to write makes it let go, so it is asked for a record that has no room to go to.
+    pub(super) fn flush(&mut self, input: &mut Queue<End>, output: &mut Queue<Order>) -> Result<(), Error> {
+        either!(&mut self.side, connection => {
+            write(connection.as_mut(), &mut self.seen, input, output, |mut traffic, _| match traffic.encrypt(&[0], &mut []) {
+                // Keys that are used up are a matter for who really writes.
+                Err(_) => Ok(()),
+                Ok(_) => Err(Error::EncryptError),
+            })?;
+            write(connection.as_mut(), &mut self.seen, input, output, |_, _| Ok(()))
+        })
+    }
+
+    /// Fetches the alert that an error has left, if there is one and it may still be sent.
     pub(super) fn alert(&mut self, output: &mut Queue<Order>) {
+        if self.sending == Sending::Closed {
+            return;
+        }
         either!(&mut self.side, connection => alert(connection.as_mut(), output));
     }
 
     /// Makes the error, and the alert, for input that cannot be TLS by its first byte. rustls would wait for five.
     pub(super) fn reject(&mut self, first: u8) -> Error {
         let mut record = [first, 3, 3, 0, 1, 0];
-        either!(&mut self.side, connection => connection.process(&mut record).state.err())
-            .unwrap_or(Error::InvalidMessage(InvalidMessage::InvalidContentType))
+        let rejected = match self.sending {
+            Sending::Open => either!(&mut self.side, connection => connection.process(&mut record).state.err()),
+            Sending::Closed => None,
+        };
+        rejected.unwrap_or(Error::InvalidMessage(InvalidMessage::InvalidContentType))
     }
 
     pub(super) fn is_handshaking(&self) -> bool {
@@ -213,13 +256,17 @@ impl Unbuffered for UnbufferedServerConnection {
 
 fn receive<C: Unbuffered>(
     connection: &mut C,
+    sending: Sending,
     seen: &mut usize,
     input: &mut Queue<End>,
     plain: &mut Queue<End>,
     output: &mut Queue<Order>,
 ) -> Result<Received, Error> {
     loop {
-        let UnbufferedStatus { mut discard, state } = connection.process(input.front_mut());
+        let UnbufferedStatus { mut discard, state } = match sending {
+            Sending::Open => connection.process(input.front_mut()),
+            Sending::Closed => process_closed(connection, input.front_mut()),
+        };
         let received = match state {
             Ok(ConnectionState::ReadTraffic(mut traffic)) => {
                 while let Some(record) = traffic.next_record() {
@@ -252,6 +299,23 @@ fn receive<C: Unbuffered>(
             return Ok(received);
         }
     }
+}
+
+/// As [`Unbuffered::process`] when our close_notify has been sent. Then rustls built with debug assertions panics over
+/// input that it has to refuse (`assertion failed: !self.sent_fatal_alert`), and input is the peer's to choose.
+fn process_closed<'c, 'i, C: Unbuffered>(
+    connection: &'c mut C,
+    input: &'i mut [u8],
+) -> UnbufferedStatus<'c, 'i, C::Data> {
+    let process = move || {
+        let (connection, input) = (connection, input);
+        connection.process(input)
+    };
+    // The layer fails with this error, and nobody asks the connection again.
+    catch_unwind(AssertUnwindSafe(process)).unwrap_or_else(|_| {
+        let error = io::Error::other("what came after our close_notify is not valid");
+        UnbufferedStatus { discard: 0, state: Err(Error::Other(OtherError(Arc::new(error)))) }
+    })
 }
 
 /// Brings rustls to the point where it lets us write, and writes.

@@ -173,9 +173,15 @@ impl Layer for TlsLayer {
     }
 
     fn inbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
-        let sent = ends.outbound_below().len();
-        let result = self.receive(ends);
+        let (sent, received) = (ends.outbound_below().len(), self.traffic.wire_bytes_in);
+        let mut result = self.receive(ends);
+        if result.is_ok() && self.traffic.wire_bytes_in > received {
+            result = self.answer_key_update(ends);
+        }
         self.count_sent(ends, sent);
+        if self.wants_to_stop() {
+            ends.report(Report::StopWanted);
+        }
         result
     }
 
@@ -225,7 +231,7 @@ impl Layer for TlsLayer {
         }
         if due(self.stopping.deadline()) {
             let peel = self.stopping.met().is_some_and(|stop| stop.on_timeout == OnTimeout::Peel);
-            if !peel || self.write != WriteHalf::CloseNotifySent {
+            if !peel {
                 let message = "the peer did not answer the close_notify within the deadline";
                 return Err(self.fail(LayerError::new(LayerErrorKind::StopTimeout, message)));
             }
@@ -329,10 +335,26 @@ impl TlsLayer {
             self.send_close_notify(ends)?;
         }
         self.check_stopped(ends);
-        if self.stopping == Stopping::NotAsked && self.options.on_peer_close == OnPeerClose::Peel {
-            ends.report(Report::StopWanted);
-        }
         Ok(())
+    }
+
+    /// Reported on every call until the stack orders the stop, as a layer above may have to be peeled first.
+    fn wants_to_stop(&self) -> bool {
+        self.read == ReadHalf::PeerClosed
+            && self.stopping == Stopping::NotAsked
+            && self.options.on_peer_close == OnPeerClose::Peel
+    }
+
+    /// A KeyUpdate that asks for one in return is answered before the next record of ours (RFC 8446 section 4.6.3).
+    /// On an idle connection there may be none for long, and the peer waits.
+    fn answer_key_update(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        let possible = self.handshake.is_done() && self.write == WriteHalf::Open;
+        if !possible || self.agreed.version != Some(rustls::ProtocolVersion::TLSv1_3) {
+            return Ok(());
+        }
+        let (input, _, _, output) = ends.all();
+        let flushed = self.engine.flush(input, output);
+        flushed.map_err(|error| self.fail(explain(error, &[])))
     }
 
     /// Whether bytes that are no TLS may stand where the peer's close_notify should.
@@ -384,6 +406,11 @@ impl TlsLayer {
                 self.traffic.records_out += 1;
                 continue;
             }
+            if plain.mark() == Some(&Order::Stop(id)) && self.is_abandoning() && !self.is_between_records(ends) {
+                // A part of a record came after the order was given. The order waits in its place for the rest.
+                return Ok(());
+            }
+            let (_, _, plain, output) = ends.all();
             match plain.take_mark() {
                 Some(Order::Finish(layer)) if layer == id => self.send_close_notify(ends)?,
                 Some(Order::Stop(layer)) if layer == id => self.meet_stop(ends)?,
@@ -429,7 +456,9 @@ impl TlsLayer {
                 return Ok(());
             }
             Some(Opening::AfterPeer(grace)) if self.write == WriteHalf::Open && self.read == ReadHalf::Open => {
-                self.write = WriteHalf::CloseNotifyQueued { until: ends.now() + grace };
+                let over = ends.now() + grace;
+                let until = self.stopping.deadline().map_or(over, |deadline| over.min(deadline));
+                self.write = WriteHalf::CloseNotifyQueued { until };
             }
             _ => self.send_close_notify(ends)?,
         }
@@ -473,11 +502,19 @@ impl TlsLayer {
         if !self.handshake.is_done() {
             return refuse("a layer can be abandoned only when its handshake is done");
         }
-        let front = ends.inbound_below().front();
-        if !self.engine.is_at_record_boundary() || !front.is_empty() && Front::of(front) != Front::NotTls {
+        if !self.is_between_records(ends) {
             return refuse("a record has been half received; a layer can be abandoned only between records");
         }
         Ok(())
+    }
+
+    fn is_abandoning(&self) -> bool {
+        self.stopping.stop().is_some_and(|stop| stop.opening == Opening::Abandon)
+    }
+
+    fn is_between_records(&self, ends: &mut Ends<'_>) -> bool {
+        let front = ends.inbound_below().front();
+        self.engine.is_at_record_boundary() && (front.is_empty() || Front::of(front) == Front::NotTls)
     }
 
     fn fail(&mut self, error: LayerError) -> Failure {

@@ -1,0 +1,6 @@
+//! Scripts and hostility: what must hold whatever the applications, the wire and the peer do.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod hostile;
+mod world;
