@@ -3,4 +3,6 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod hostile;
+mod model;
+mod script;
 mod world;
