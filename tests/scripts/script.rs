@@ -354,7 +354,7 @@ fn script() -> impl Strategy<Value = Script> {
     let buffer = prop_oneof![Just(SMALLEST_BUFFER), Just(Limits::default().buffer)];
     (cut, buffer).prop_flat_map(|(cut, buffer)| {
         let largest = if cut == Cut::Bytes { 300 } else { 90_000 };
-        prop::collection::vec(action(largest), 1..60).prop_map(move |actions| Script { cut, buffer, actions })
+        prop::collection::vec(action(largest), 1..150).prop_map(move |actions| Script { cut, buffer, actions })
     })
 }
 
@@ -364,11 +364,11 @@ fn action(largest: usize) -> impl Strategy<Value = Action> {
     prop_oneof![
         6 => (who(), count()).prop_map(move |(who, count)| Action::Write(who, count.min(largest))),
         4 => (who(), count()).prop_map(|(who, count)| Action::Read(who, count)),
-        3 => who().prop_map(|who| Action::Read(who, usize::MAX)),
-        4 => (who(), start()).prop_map(|(who, start)| Action::Start(who, start)),
+        6 => who().prop_map(|who| Action::Read(who, usize::MAX)),
+        6 => (who(), start()).prop_map(|(who, start)| Action::Start(who, start)),
         1 => who().prop_map(Action::Finish),
         3 => (who(), manner()).prop_map(|(who, manner)| Action::Stop(who, manner)),
-        6 => (who(), manner()).prop_map(|(who, manner)| Action::Follow(who, manner)),
+        9 => (who(), manner()).prop_map(|(who, manner)| Action::Follow(who, manner)),
         1 => who().prop_map(Action::UpdateKeys),
         1 => (who(), any::<bool>()).prop_map(|(who, hold)| Action::Hold(who, hold)),
         4 => (0..40_usize).prop_map(Action::Steps),
