@@ -2,6 +2,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod conversation;
+mod damage;
 mod hostile;
 mod model;
 mod script;
