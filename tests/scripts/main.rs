@@ -4,7 +4,9 @@
 mod common;
 mod conversation;
 mod damage;
+mod forger;
 mod hostile;
+mod inside;
 mod model;
 mod script;
 mod world;
