@@ -253,6 +253,10 @@ impl Conversation {
     }
 
     fn tell(self) -> Story {
+        for side in &self.sides {
+            let next = side.steps.as_slice().first();
+            assert!(side.over.is_some(), "the conversation hangs ({:?}) at {next:?}: {:?}", self.damage, side.stack);
+        }
         Story { damaged: self.damaged, wire: self.wire, sides: self.sides.map(Side::tell) }
     }
 }
@@ -379,6 +383,10 @@ impl Side {
                 }
             }
             Readable::Lost(_) => Some(Over::Lost),
+            // What was to go into the next layer is left unread when there can be none.
+            Readable::Bytes(_) if matches!(self.steps.as_slice().first(), Some(Step::Start(_))) => {
+                self.stack.lost().map(|_| Over::Lost)
+            }
             _ => None,
         };
         self.over.is_some()

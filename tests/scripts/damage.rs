@@ -44,7 +44,7 @@ fn cut_after_every_byte(version: Version) {
                     );
                 }
                 Outcome::Complete | Outcome::Clean => {
-                    assert!(open.is_empty(), "a clean end with open layers; {context}")
+                    assert!(open.is_empty(), "a clean end with open layers; {context}");
                 }
             }
             assert!(cut.ended.len() == 2 || !matches!(cut.outcome, Outcome::Complete), "{context}");

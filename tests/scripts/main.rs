@@ -8,6 +8,8 @@
 //! | `forger.rs`, `inside.rs` | a peer that breaks them with the keys in hand |
 //! | `world.rs` | certificates and configurations, made once |
 
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value, reason = "all of this is a test")]
+
 #[path = "../common/mod.rs"]
 mod common;
 mod conversation;
