@@ -411,16 +411,20 @@ enum HelloRead {
 impl Hello {
     fn read(&mut self, input: &[u8]) -> HelloRead {
         while self.fed < input.len() {
+            // Bit by bit: it takes a long hello only when it knows by its beginning that it is one.
             match self.acceptor.read_tls(&mut &input[self.fed..]) {
                 Ok(count) if count > 0 => self.fed += count,
                 _ => return HelloRead::Complete(None),
             }
+            match self.acceptor.accept() {
+                Ok(None) => {}
+                Ok(Some(accepted)) => {
+                    return HelloRead::Complete(accepted.client_hello().server_name().map(str::to_owned));
+                }
+                Err(_) => return HelloRead::Complete(None),
+            }
         }
-        match self.acceptor.accept() {
-            Ok(None) => HelloRead::Incomplete,
-            Ok(Some(accepted)) => HelloRead::Complete(accepted.client_hello().server_name().map(str::to_owned)),
-            Err(_) => HelloRead::Complete(None),
-        }
+        HelloRead::Incomplete
     }
 }
 

@@ -276,17 +276,19 @@ impl TlsLayer {
             let received = self.engine.receive(input, plain, output);
             self.traffic.wire_bytes_in += (before.0 - input.len()) as u64;
             self.traffic.bytes_in += (plain.len() - before.1) as u64;
+            // Before its error is looked at: what is wrong behind the last flight is no failure of the handshake.
+            if self.handshake.is_handshaking() && !self.engine.is_handshaking() {
+                self.complete_handshake(ends);
+            }
             let received = match received {
                 Ok(received) => received,
                 Err(error) => {
+                    let (input, _, _, output) = ends.all();
                     let error = explain(error, input.front());
                     self.engine.alert(output);
                     return Err(self.fail(error));
                 }
             };
-            if self.handshake.is_handshaking() && !self.engine.is_handshaking() {
-                self.complete_handshake(ends);
-            }
             match received {
                 Received::Plaintext => self.traffic.records_in += 1,
                 Received::Blocked => return self.check_end(ends),
