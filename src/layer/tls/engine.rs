@@ -39,6 +39,8 @@ pub(super) struct Engine {
     /// Reads along until a server has seen the whole ClientHello.
     hello: Option<Box<Hello>>,
     server_name: Option<String>,
+    /// Whether our close_notify is encrypted. No alert follows it.
+    closed: bool,
 }
 
 enum Side {
@@ -81,13 +83,13 @@ macro_rules! either {
 impl Engine {
     pub(super) fn client(config: Arc<ClientConfig>, name: ServerName<'static>) -> Result<Self, Error> {
         let connection = UnbufferedClientConnection::new(config, name)?;
-        Ok(Self { side: Side::Client(Box::new(connection)), seen: 0, hello: None, server_name: None })
+        Ok(Self { side: Side::Client(Box::new(connection)), seen: 0, hello: None, server_name: None, closed: false })
     }
 
     pub(super) fn server(config: Arc<ServerConfig>) -> Result<Self, Error> {
         let connection = UnbufferedServerConnection::new(config)?;
         let hello = Some(Box::default());
-        Ok(Self { side: Side::Server(Box::new(connection)), seen: 0, hello, server_name: None })
+        Ok(Self { side: Side::Server(Box::new(connection)), seen: 0, hello, server_name: None, closed: false })
     }
 
     /// Takes input until one record of plaintext has been given to `plain`, or as far as it goes. What the peer
@@ -122,6 +124,7 @@ impl Engine {
 
     /// Encrypts our close_notify.
     pub(super) fn close(&mut self, input: &mut Queue<End>, output: &mut Queue<Order>) -> Result<(), Error> {
+        self.closed = true;
         either!(&mut self.side, connection => write(connection.as_mut(), &mut self.seen, input, output, |mut traffic, output| {
             encrypt(output, 0, |space| traffic.queue_close_notify(space))
         }))
@@ -143,6 +146,10 @@ impl Engine {
 
     /// Makes the error, and the alert, for input that cannot be TLS by its first byte. rustls would wait for five.
     pub(super) fn reject(&mut self, first: u8) -> Error {
+        if self.closed {
+            // Debug builds of rustls panic when they are to send an alert behind a close_notify.
+            return Error::InvalidMessage(InvalidMessage::InvalidContentType);
+        }
         let mut record = [first, 3, 3, 0, 1, 0];
         either!(&mut self.side, connection => connection.process(&mut record).state.err())
             .unwrap_or(Error::InvalidMessage(InvalidMessage::InvalidContentType))
