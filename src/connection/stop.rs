@@ -22,7 +22,8 @@ pub struct Stopped {
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
-    /// Stops the innermost TLS layer and waits until it is gone; the socket and the layers below stay as they are.
+    /// Stops the innermost TLS layer and waits until it is gone and our close_notify sent; the socket and the layers
+    /// below stay as they are.
     /// If the peer has stopped it already, this answers, and goes on below.
     ///
     /// # Errors
@@ -97,7 +98,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         self.drive(Task::Reader, cx);
         let end_is_ahead = self.stack.end_ahead() == Some(&End::Layer(id));
         if end_is_ahead && self.stack.layer(id).is_none() {
-            return Poll::Ready(self.pass(id));
+            // Our close_notify is what the peer waits for, and nobody may poll us again for long.
+            let sent = self.is_sent() || self.stack.lost().is_some();
+            return if sent { Poll::Ready(self.pass(id)) } else { Poll::Pending };
         }
         if let Err(lost) = self.check_lost() {
             return Poll::Ready(Err(lost));
