@@ -26,9 +26,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
 
     /// Takes bytes that were shown.
     pub(super) fn take(&mut self, count: usize) {
+        let was_full = self.stack.input_room() == 0;
         self.stack.consume(self.timer.now(), count);
-        // Room above may have let a layer below do something that is now to be sent.
-        if !matches!(self.stack.poll_output(), Output::Nothing) {
+        // Room above may have let a layer below do something that is now to be sent, or let in what a writer waits for.
+        let has_room = was_full && self.stack.input_room() > 0;
+        if has_room || !matches!(self.stack.poll_output(), Output::Nothing) {
             self.wakers.wake_other(Task::Reader);
         }
     }

@@ -9,4 +9,5 @@ mod common;
 mod executor;
 mod peers;
 
+mod halves;
 mod sockets;
