@@ -34,7 +34,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     ///
     /// # Errors
     ///
-    /// As [`start_tls`](Self::start_tls); and when there is no such layer.
+    /// As [`start_tls`](Self::start_tls); when the layer has ended already; and when there is no such layer.
     pub async fn ready(&mut self, id: LayerId) -> Result<TlsFacts, Error> {
         poll_fn(|cx| self.poll_ready(id, cx)).await
     }
@@ -74,6 +74,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         }
         match self.stack.layer(id) {
             Some(_) => Poll::Pending,
+            None if self.is_ended(id) => {
+                Poll::Ready(Err(ErrorKind::Command(CommandErrorKind::Ended(id).into()).into()))
+            }
             None => Poll::Ready(Err(self.no_such_layer(id))),
         }
     }

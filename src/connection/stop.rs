@@ -133,7 +133,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         Ok(Stopped { layer: id, answer, late })
     }
 
-    fn is_ended(&self, id: LayerId) -> bool {
+    pub(super) fn is_ended(&self, id: LayerId) -> bool {
         self.ended.iter().any(|event| match event {
             Event::Stopped(layer, _) | Event::Failed { layer, .. } => *layer == id,
             Event::Ready(_) => false,

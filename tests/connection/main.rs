@@ -11,3 +11,4 @@ mod peers;
 
 mod halves;
 mod sockets;
+mod start;
