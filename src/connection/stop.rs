@@ -94,7 +94,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     }
 
     fn poll_stopped(&mut self, id: LayerId, cx: &Context<'_>) -> Poll<Result<Stopped, Error>> {
-        self.stack.set_read_limit(self.timer.now(), self.late_limit);
+        self.stack.set_read_limit(self.timer.now(), self.late_limit.saturating_add(RECORD));
         self.drive(Task::Reader, cx);
         let end_is_ahead = self.stack.end_ahead() == Some(&End::Layer(id));
         if end_is_ahead && self.stack.layer(id).is_none() {
@@ -108,7 +108,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         if !end_is_ahead && self.stack.layer(id).is_none() && !self.is_ended(id) {
             return Poll::Ready(Err(self.no_such_layer(id)));
         }
-        if !end_is_ahead && matches!(self.stack.readable(), Readable::Bytes(bytes) if bytes.len() >= self.late_limit) {
+        if !end_is_ahead && matches!(self.stack.readable(), Readable::Bytes(bytes) if bytes.len() > self.late_limit) {
             return Poll::Ready(Err(ErrorKind::TooMuchLate(self.late_limit).into()));
         }
         Poll::Pending
@@ -140,3 +140,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         })
     }
 }
+
+/// The largest plaintext of a TLS record (RFC 8446 section 5.1). One that does not fit is not delivered in part, so
+/// without this much room above a limit the limit might never be passed.
+pub(super) const RECORD: usize = 1 << 14;

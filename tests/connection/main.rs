@@ -12,3 +12,4 @@ mod peers;
 mod halves;
 mod sockets;
 mod start;
+mod stop;
