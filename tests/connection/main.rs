@@ -10,6 +10,7 @@ mod executor;
 mod peers;
 
 mod halves;
+mod lines;
 mod sockets;
 mod start;
 mod stop;
