@@ -51,7 +51,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
 
     pub(super) fn poll_flushed(&mut self, task: Task, cx: &Context<'_>) -> Poll<Result<(), Error>> {
         self.drive(task, cx);
-        if self.stack.is_flushed() && self.io_flushed {
+        // A lost connection has no deadline for a socket that does not flush: what could be sent has been written.
+        if self.stack.is_flushed() && (self.io_flushed || self.stack.lost().is_some()) {
             return Poll::Ready(self.check_lost());
         }
         Poll::Pending
