@@ -9,6 +9,7 @@ mod common;
 mod executor;
 mod peers;
 
+mod cancel;
 mod deadlines;
 mod halves;
 mod lines;
