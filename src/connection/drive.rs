@@ -79,6 +79,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         moved
     }
 
+    /// Whether all that the stack has for the socket now is sent. Bytes that wait for a layer do not count.
+    pub(super) fn is_sent(&mut self) -> bool {
+        self.io_flushed && matches!(self.stack.poll_output(), Output::Nothing)
+    }
+
     /// Reads once, if the stack has room.
     fn receive(&mut self, cx: &mut Context<'_>) -> bool {
         if self.stack.input_room() == 0 {

@@ -26,9 +26,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
 
     /// Takes bytes that were shown.
     pub(super) fn take(&mut self, count: usize) {
+        let was_full = self.stack.input_room() == 0;
         self.stack.consume(self.timer.now(), count);
-        // Room above may have let a layer below do something that is now to be sent.
-        if !matches!(self.stack.poll_output(), Output::Nothing) {
+        // Room above may have let a layer below do something that is now to be sent, or let in what a writer waits for.
+        let has_room = was_full && self.stack.input_room() > 0;
+        if has_room || !matches!(self.stack.poll_output(), Output::Nothing) {
             self.wakers.wake_other(Task::Reader);
         }
     }
@@ -49,7 +51,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
 
     pub(super) fn poll_flushed(&mut self, task: Task, cx: &Context<'_>) -> Poll<Result<(), Error>> {
         self.drive(task, cx);
-        if self.stack.is_flushed() && self.io_flushed {
+        // A lost connection has no deadline for a socket that does not flush: what could be sent has been written.
+        if self.stack.is_flushed() && (self.io_flushed || self.stack.lost().is_some()) {
             return Poll::Ready(self.check_lost());
         }
         Poll::Pending

@@ -5,6 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use futures::io::{AsyncRead, AsyncWrite};
 
+use super::stop::RECORD;
 use super::wakers::Task;
 use super::{Connection, Error, ErrorKind};
 use crate::stack::Readable;
@@ -72,6 +73,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
             if seen >= limit {
                 return Poll::Ready(Err(ErrorKind::LineTooLong(limit).into()));
             }
+            // The stack holds more than by default if the limit says so.
+            self.stack.set_read_limit(self.timer.now(), limit.saturating_add(RECORD));
             self.drive(Task::Reader, cx);
             let grown = matches!(self.stack.readable(), Readable::Bytes(bytes) if bytes.len() > seen);
             if !grown {

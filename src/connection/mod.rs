@@ -123,8 +123,7 @@ impl<IO> Connection<IO> {
         self.late_limit = bytes;
     }
 
-    /// The longest line that [`read_line`](Self::read_line) takes, with its end; 8,192 bytes unless set. More than the
-    /// buffer limit of the stack cannot be had.
+    /// The longest line that [`read_line`](Self::read_line) takes, with its end; 8,192 bytes unless set.
     pub fn set_line_limit(&mut self, bytes: usize) {
         self.line_limit = bytes;
     }

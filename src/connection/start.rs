@@ -11,7 +11,7 @@ use crate::stack::{CommandErrorKind, Event, LayerId};
 use crate::tls::{TlsFacts, TlsLayer};
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
-    /// Starts TLS inside whatever layers are there, and waits for the handshake.
+    /// Starts TLS inside whatever layers are there, and waits until the handshake is done and our part of it sent.
     ///
     /// Bytes that were received and not yet read go into the new layer: if the peer had put plaintext behind the line
     /// that announced TLS, the handshake fails. What was written before leaves before the handshake, outside it.
@@ -30,11 +30,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         self.ready(id).await
     }
 
-    /// Waits until the handshake of a TLS layer is done.
+    /// Waits until the handshake of a TLS layer is done and our part of it sent.
     ///
     /// # Errors
     ///
-    /// As [`start_tls`](Self::start_tls); and when there is no such layer.
+    /// As [`start_tls`](Self::start_tls); when the layer has ended already; and when there is no such layer.
     pub async fn ready(&mut self, id: LayerId) -> Result<TlsFacts, Error> {
         poll_fn(|cx| self.poll_ready(id, cx)).await
     }
@@ -60,8 +60,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
 
     fn poll_ready(&mut self, id: LayerId, cx: &Context<'_>) -> Poll<Result<TlsFacts, Error>> {
         self.drive(Task::Reader, cx);
-        if let Some(layer) = self.tls(id).filter(|layer| layer.is_ready()) {
-            return Poll::Ready(Ok(layer.facts(id)));
+        if let Some(facts) = self.tls(id).filter(|layer| layer.is_ready()).map(|layer| layer.facts(id)) {
+            // Our last handshake message is what the peer waits for, and nobody may poll us again for long.
+            return if self.is_sent() { Poll::Ready(Ok(facts)) } else { Poll::Pending };
         }
         if let Err(lost) = self.check_lost() {
             // Give the alert its chance to leave; `drive` has a deadline for that.
@@ -73,6 +74,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         }
         match self.stack.layer(id) {
             Some(_) => Poll::Pending,
+            None if self.is_ended(id) => {
+                Poll::Ready(Err(ErrorKind::Command(CommandErrorKind::Ended(id).into()).into()))
+            }
             None => Poll::Ready(Err(self.no_such_layer(id))),
         }
     }

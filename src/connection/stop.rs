@@ -22,7 +22,8 @@ pub struct Stopped {
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
-    /// Stops the innermost TLS layer and waits until it is gone; the socket and the layers below stay as they are.
+    /// Stops the innermost TLS layer and waits until it is gone and our close_notify sent; the socket and the layers
+    /// below stay as they are.
     /// If the peer has stopped it already, this answers, and goes on below.
     ///
     /// # Errors
@@ -93,11 +94,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     }
 
     fn poll_stopped(&mut self, id: LayerId, cx: &Context<'_>) -> Poll<Result<Stopped, Error>> {
-        self.stack.set_read_limit(self.timer.now(), self.late_limit);
+        self.stack.set_read_limit(self.timer.now(), self.late_limit.saturating_add(RECORD));
         self.drive(Task::Reader, cx);
         let end_is_ahead = self.stack.end_ahead() == Some(&End::Layer(id));
         if end_is_ahead && self.stack.layer(id).is_none() {
-            return Poll::Ready(self.pass(id));
+            // Our close_notify is what the peer waits for, and nobody may poll us again for long.
+            let sent = self.is_sent() || self.stack.lost().is_some();
+            return if sent { Poll::Ready(self.pass(id)) } else { Poll::Pending };
         }
         if let Err(lost) = self.check_lost() {
             return Poll::Ready(Err(lost));
@@ -105,7 +108,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         if !end_is_ahead && self.stack.layer(id).is_none() && !self.is_ended(id) {
             return Poll::Ready(Err(self.no_such_layer(id)));
         }
-        if !end_is_ahead && matches!(self.stack.readable(), Readable::Bytes(bytes) if bytes.len() >= self.late_limit) {
+        if !end_is_ahead && matches!(self.stack.readable(), Readable::Bytes(bytes) if bytes.len() > self.late_limit) {
             return Poll::Ready(Err(ErrorKind::TooMuchLate(self.late_limit).into()));
         }
         Poll::Pending
@@ -130,10 +133,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         Ok(Stopped { layer: id, answer, late })
     }
 
-    fn is_ended(&self, id: LayerId) -> bool {
+    pub(super) fn is_ended(&self, id: LayerId) -> bool {
         self.ended.iter().any(|event| match event {
             Event::Stopped(layer, _) | Event::Failed { layer, .. } => *layer == id,
             Event::Ready(_) => false,
         })
     }
 }
+
+/// The largest plaintext of a TLS record (RFC 8446 section 5.1). One that does not fit is not delivered in part, so
+/// without this much room above a limit the limit might never be passed.
+pub(super) const RECORD: usize = 1 << 14;

@@ -165,9 +165,13 @@ impl Stack {
         self.list.upwards(WIRE).map(|index| self.list.node(index).above.inbound.len()).sum()
     }
 
-    /// Whether everything written has left through the wire, with all orders that stood between.
+    /// Whether everything written has left through the wire, with all orders that stood between; or never will, because
+    /// the wire takes no more.
     #[must_use]
     pub fn is_flushed(&self) -> bool {
+        if self.wire_output == Side::Closed {
+            return true;
+        }
         let empty = self.list.upwards(WIRE).all(|index| self.list.node(index).above.outbound.is_empty());
         empty && self.wire_output != Side::Closing
     }
@@ -510,7 +514,7 @@ impl Stack {
     #[must_use]
     pub fn poll_deadline(&self) -> Option<Instant> {
         let layers = self.list.outer_to_inner().filter_map(|index| self.deadline(index));
-        layers.chain(self.linger.filter(|_| self.wire_output != Side::Closed && !self.is_flushed())).min()
+        layers.chain(self.linger.filter(|_| !self.is_flushed())).min()
     }
 
     /// Takes the stack apart: for each boundary from the application to the wire, the bytes that were not read

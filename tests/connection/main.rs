@@ -1,0 +1,18 @@
+//! `Connection`: TLS that starts, nests and stops over sockets, in async code.
+//!
+//! Most tests run over a wire in memory, on an executor of their own that notices when nobody makes progress any more,
+//! so a lost waker is a failed test and not a test that hangs. What only real sockets can show is in `sockets.rs`.
+#![allow(clippy::unwrap_used, reason = "clippy sees only functions marked as tests, and not what they call")]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod executor;
+mod peers;
+
+mod cancel;
+mod deadlines;
+mod halves;
+mod lines;
+mod sockets;
+mod start;
+mod stop;
