@@ -31,6 +31,8 @@ pub struct TlsLayer {
     agreed: Agreed,
     traffic: Traffic,
     key_update_wanted: bool,
+    /// How many key updates of the peer were answered since our last data.
+    idle_key_updates: u8,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +85,7 @@ impl TlsLayer {
             agreed: Agreed::default(),
             traffic: Traffic::default(),
             key_update_wanted: false,
+            idle_key_updates: 0,
         }
     }
 
@@ -173,9 +176,9 @@ impl Layer for TlsLayer {
     }
 
     fn inbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
-        let (sent, received) = (ends.outbound_below().len(), self.traffic.wire_bytes_in);
+        let (sent, received) = (ends.outbound_below().len(), self.traffic);
         let mut result = self.receive(ends);
-        if result.is_ok() && self.traffic.wire_bytes_in > received {
+        if result.is_ok() && self.may_owe_key_update(&received) {
             result = self.answer_key_update(ends);
         }
         self.count_sent(ends, sent);
@@ -347,15 +350,29 @@ impl TlsLayer {
             && self.options.on_peer_close == OnPeerClose::Peel
     }
 
+    /// Whether what came since `before` may have been a KeyUpdate, which the peer wants answered: more than records of
+    /// data, on a layer that can answer.
+    fn may_owe_key_update(&self, before: &Traffic) -> bool {
+        let taken = self.traffic.wire_bytes_in - before.wire_bytes_in;
+        let records = self.traffic.records_in - before.records_in;
+        let data = self.traffic.bytes_in - before.bytes_in + records * TLS13_OVERHEAD as u64;
+        taken != data
+            && self.handshake.is_done()
+            && self.write == WriteHalf::Open
+            && self.agreed.version == Some(rustls::ProtocolVersion::TLSv1_3)
+            && self.idle_key_updates < MOST_IDLE_KEY_UPDATES
+    }
+
     /// A KeyUpdate that asks for one in return is answered before the next record of ours (RFC 8446 section 4.6.3).
-    /// On an idle connection there may be none for long, and the peer waits.
+    /// On an idle connection there may be none for long, and the peer waits. While we say nothing else, several may be
+    /// answered with one, and must: peers count them between data.
     fn answer_key_update(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
-        let possible = self.handshake.is_done() && self.write == WriteHalf::Open;
-        if !possible || self.agreed.version != Some(rustls::ProtocolVersion::TLSv1_3) {
-            return Ok(());
-        }
         let (input, _, _, output) = ends.all();
+        let before = output.len();
         let flushed = self.engine.flush(input, output);
+        if output.len() > before {
+            self.idle_key_updates += 1;
+        }
         flushed.map_err(|error| self.fail(explain(error, &[])))
     }
 
@@ -406,6 +423,7 @@ impl TlsLayer {
                 plain.consume(fragment);
                 self.traffic.bytes_out += fragment as u64;
                 self.traffic.records_out += 1;
+                self.idle_key_updates = 0;
                 continue;
             }
             if plain.mark() == Some(&Order::Stop(id)) && self.is_abandoning() && !self.is_between_records(ends) {
@@ -541,6 +559,9 @@ const TLS13_OVERHEAD: usize = 22;
 
 /// Header, explicit nonce and tag of a TLS 1.2 record with AES-GCM; ChaCha20 needs 8 less.
 const TLS12_OVERHEAD: usize = 29;
+
+/// rustls and BoringSSL take 32 key updates without data between them.
+const MOST_IDLE_KEY_UPDATES: u8 = 16;
 
 /// However deep the stack is, records are not cut smaller than this.
 const SMALLEST_FRAGMENT: usize = 1024;
