@@ -371,7 +371,7 @@ impl Stack {
             return Err(CommandErrorKind::NothingToStop.into());
         };
         if self.list.find(id).is_ok() {
-            return Err(CommandErrorKind::Stopping(id).into());
+            return Err(CommandErrorKind::Ended(id).into());
         }
         self.app().inbound.take_mark();
         self.unacknowledged.retain(|&ended| ended != id);

@@ -124,6 +124,8 @@ pub enum PeerAnswer {
     TimedOut,
     /// None was waited for: the layer was cut with [`Stop::abandon`].
     Abandoned,
+    /// None was needed: the layer had done what it was for and left by itself.
+    NotNeeded,
 }
 
 /// Who opens the exchange of close_notify.

@@ -24,7 +24,7 @@ impl Layer for FirstLine {
         let input = ends.inbound_below();
         if let Some(end) = input.front().iter().position(|&byte| byte == b'\n') {
             input.consume(end + 1);
-            ends.report(Report::Stopped(PeerAnswer::Abandoned));
+            ends.report(Report::Stopped(PeerAnswer::NotNeeded));
         }
         Ok(())
     }
