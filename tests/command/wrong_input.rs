@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread;
 
+use futures::{AsyncReadExt, AsyncWriteExt};
 use onionskin::Connection;
 use onionskin::runtime;
 use rcgen::{CertificateParams, date_time_ymd};
@@ -160,23 +161,23 @@ fn a_peer_that_speaks_no_tls() {
 fn a_connection_that_is_cut_is_no_clean_end() {
     let ca = Authority::new();
     let server = ca.server("localhost", BOTH);
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let endpoint = format!("tcp:{}+tls:insecure=yes", listener.local_addr().unwrap());
     let runtime = runtime::preferred().unwrap();
-    drop(listener);
-    // Taken again through the runtime, whose sockets the library knows.
-    let address = endpoint.split_once('+').unwrap().0.strip_prefix("tcp:").unwrap().parse().unwrap();
-    let listener = runtime::block_on(runtime, runtime.listen_tcp(address)).unwrap();
+    let listener = runtime::block_on(runtime, runtime.listen_tcp(([127, 0, 0, 1], 0).into())).unwrap();
+    let endpoint = format!("tcp:{}+tls:insecure=yes", listener.local_address().as_tcp().unwrap());
     let peer = thread::spawn(move || {
         runtime::block_on(runtime, async {
             let mut conn = Connection::new(listener.accept().await.unwrap());
             conn.start_tls(server.accept().unwrap()).await.unwrap();
             assert_eq!(conn.read_line().await.unwrap().unwrap(), b"hello");
             conn.write_line("half of the truth").await.unwrap();
+            // Below the layer, and without a reset: until the client has gone.
+            let mut socket = conn.into_inner().io;
+            socket.close().await.unwrap();
+            let _ = socket.read_to_end(&mut Vec::new()).await;
         });
     });
     let outcome = run(["connect", &endpoint, "--lockstep"], "hello\nagain\n");
-    assert_eq!(outcome.lines(), ["half of the truth"]);
+    assert_eq!(outcome.lines(), ["half of the truth"], "{outcome:?}");
     let line = outcome.failed(1);
     assert!(line.contains("layer #") && line.contains("without a close_notify"), "{line}");
     peer.join().unwrap();
