@@ -115,9 +115,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Dialogue<IO> {
 
     async fn take(&mut self, input: Input) -> Result<(), Failure> {
         match input {
-            Input::Bytes(bytes) if self.pace == Pace::Lockstep => Ok(self.conn.send_all(&bytes).await?),
             Input::Bytes(bytes) => {
                 self.sending = Sending::Open(bytes, 0);
+                if self.pace == Pace::Lockstep {
+                    poll_fn(|cx| self.poll_send(cx)).await;
+                }
                 Ok(())
             }
             Input::EndOfRequest(expected) if self.pace == Pace::Lockstep => self.await_answer(expected).await,
