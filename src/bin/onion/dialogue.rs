@@ -18,7 +18,7 @@ use futures::channel::mpsc;
 use futures::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncWrite};
 use onionskin::Connection;
 use onionskin::connection::{Error, Stopped};
-use onionskin::stack::{Reason, Stop};
+use onionskin::stack::{End, Reason, Stop};
 use onionskin::tls::{TlsClient, TlsServer};
 
 use crate::failure::Failure;
@@ -101,8 +101,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Dialogue<IO> {
                 Ok(Step::Input(Some(input))) => self.take(input).await?,
                 Ok(Step::Input(None)) => self.sending = Sending::Closing,
                 Ok(Step::Readable) => self.relay().await?,
-                Ok(Step::Ended) if self.conn.depth() == 0 => return Ok(()),
-                Ok(Step::Ended) => self.follow_peer().await?,
+                Ok(Step::Ended) if self.is_layer_ahead() => self.follow_peer().await?,
+                Ok(Step::Ended) => return Ok(()),
                 Err(error) if self.is_left_behind(&error) => return Ok(()),
                 Err(error) => return Err(error.into()),
             }
@@ -115,9 +115,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Dialogue<IO> {
 
     async fn take(&mut self, input: Input) -> Result<(), Failure> {
         match input {
-            Input::Bytes(bytes) if self.pace == Pace::Lockstep => Ok(self.conn.send_all(&bytes).await?),
             Input::Bytes(bytes) => {
                 self.sending = Sending::Open(bytes, 0);
+                if self.pace == Pace::Lockstep {
+                    poll_fn(|cx| self.poll_send(cx)).await;
+                }
                 Ok(())
             }
             Input::EndOfRequest(expected) if self.pace == Pace::Lockstep => self.await_answer(expected).await,
@@ -189,7 +191,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Dialogue<IO> {
     async fn await_answer(&mut self, expected: Expected) -> Result<(), Failure> {
         let line = self.await_line().await?;
         match expected {
-            Expected::Line => Ok(()),
             Expected::Bulk => match Command::parse(&line) {
                 Ok(Command::Bulk(count)) => self.await_bytes(count).await,
                 _ => Ok(()),
@@ -198,7 +199,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Dialogue<IO> {
                 self.stop(Stop::new().after_peer(Stop::GRACE)).await?;
                 self.await_line().await.map(|_| ())
             }
-            Expected::Glue => Ok(()),
+            Expected::Line | Expected::Glue => Ok(()),
         }
     }
 
@@ -271,6 +272,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Dialogue<IO> {
         show(&stopped.late)
     }
 
+    /// Whether the end of a layer comes before that of the connection. It may do so when no layer is left: one that has
+    /// been stopped is gone before everything that it delivered is read.
+    fn is_layer_ahead(&self) -> bool {
+        self.conn.depth() > 0 || matches!(self.conn.stack().end_ahead(), Some(End::Layer(_)))
+    }
+
     /// Whether the peer, asked to quit, was gone before it had read our part of the leave-taking.
     fn is_left_behind(&self, error: &io::Error) -> bool {
         let socket = |error: &Error| error.reason().and_then(Reason::io_error).is_some();
@@ -286,10 +293,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Dialogue<IO> {
     }
 
     fn poll_step(&mut self, wanted: Wanted, cx: &mut Context<'_>) -> Poll<io::Result<Step>> {
-        if self.poll_send(cx).is_ready() && wanted == Wanted::Anything && matches!(self.sending, Sending::Open(..)) {
-            if let Poll::Ready(input) = self.poll_input(cx) {
-                return Poll::Ready(Ok(Step::Input(input)));
-            }
+        let may_ask = self.poll_send(cx).is_ready() && wanted == Wanted::Anything;
+        if may_ask
+            && matches!(self.sending, Sending::Open(..))
+            && let Poll::Ready(input) = self.poll_input(cx)
+        {
+            return Poll::Ready(Ok(Step::Input(input)));
         }
         let bytes = ready!(Pin::new(&mut self.conn).poll_fill_buf(cx))?;
         Poll::Ready(Ok(if bytes.is_empty() { Step::Ended } else { Step::Readable }))
@@ -298,6 +307,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Dialogue<IO> {
     /// Sends what is waiting; ready when nothing is.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
+            let is_layer_ahead = self.is_layer_ahead();
             let conn = Pin::new(&mut self.conn);
             match &mut self.sending {
                 Sending::Open(bytes, sent) if *sent < bytes.len() => match ready!(conn.poll_write(cx, &bytes[*sent..]))
@@ -306,7 +316,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Dialogue<IO> {
                     Err(_) => self.sending = Sending::Broken,
                 },
                 // What goes wrong shows in reading.
-                Sending::Closing if conn.depth() > 0 => {
+                Sending::Closing if is_layer_ahead => {
                     let _ = self.conn.begin_stop(Stop::new().timeout(None));
                     return Poll::Ready(());
                 }

@@ -23,6 +23,7 @@ use std::fmt::{self, Write};
 use onionskin::connection::Layers;
 use onionskin::rustls::pki_types::ServerName;
 use onionskin::stack::Limits;
+use onionskin::tls::TlsFacts;
 
 /// What the asker wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,7 +126,7 @@ impl Answer<'_> {
         match self {
             Self::Echo(text) => [b"ECHO ", *text].concat(),
             Self::Depth(layers) => {
-                let versions: Vec<_> = layers.tls().map(|facts| facts.version_name()).collect();
+                let versions: Vec<_> = layers.tls().map(TlsFacts::version_name).collect();
                 let shown = if versions.is_empty() { "-".to_owned() } else { versions.join("/") };
                 format!("DEPTH {} {shown}", versions.len()).into_bytes()
             }

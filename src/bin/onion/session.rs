@@ -9,7 +9,7 @@ use futures::future::{Either, select};
 use futures::io::{AsyncBufReadExt, AsyncRead, AsyncWrite};
 use onionskin::Connection;
 use onionskin::connection::{Error, ErrorKind};
-use onionskin::stack::Stop;
+use onionskin::stack::{End, Stop};
 use onionskin::tls::{TlsClient, TlsServer};
 use sha2::{Digest, Sha256};
 
@@ -98,7 +98,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
             Either::Left((read, _)) => read,
             Either::Right(_) => return Ok(Heard::End),
         };
-        let is_layer_end = self.conn.depth() > 0;
+        let is_layer_end = matches!(self.conn.stack().end_ahead(), Some(End::Layer(_)));
         match read {
             Ok(Some(line)) if line.len() > LINE_LIMIT => Ok(Heard::TooLong),
             Ok(Some(line)) => Ok(Heard::Line(line)),

@@ -1,0 +1,11 @@
+//! The real binary, run as a user runs it.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod demo;
+mod dialogue;
+mod onion;
+mod server;
+mod wrong_input;
