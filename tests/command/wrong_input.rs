@@ -124,7 +124,7 @@ fn certificates_that_are_not_accepted() {
     let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
     params.not_before = date_time_ymd(2001, 1, 1);
     params.not_after = date_time_ymd(2002, 1, 1);
-    let (chain, key) = authority.issue(params);
+    let (chain, key) = authority.issue(&params);
     let (chain, key) = (directory.write("expired.pem", chain), directory.write("expired.key", key));
     let expired = Server::start(["tcp:127.0.0.1:0", "--cert", &chain, "--key", &key]);
     let ca = directory.write("authority.pem", authority.pem());
