@@ -180,7 +180,8 @@ impl<'a> Ends<'a> {
 pub enum Report {
     /// The handshake is done; facts are known.
     Ready,
-    /// The peer has ended the layer, and the layer was told to answer that by itself.
+    /// The peer has ended the layer, and the layer was told to answer that by itself. Passed over while a stoppable
+    /// layer stands above, so it is to be said again at the next call.
     StopWanted,
     /// The layer is done with: peel it. Allowed anywhere in the list.
     Stopped(PeerAnswer),

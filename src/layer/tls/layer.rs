@@ -176,7 +176,9 @@ impl Layer for TlsLayer {
         let sent = ends.outbound_below().len();
         let result = self.receive(ends);
         self.count_sent(ends, sent);
-        result
+        result?;
+        self.check_stop_wanted(ends);
+        Ok(())
     }
 
     fn outbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
@@ -331,10 +333,17 @@ impl TlsLayer {
             self.send_close_notify(ends)?;
         }
         self.check_stopped(ends);
-        if self.stopping == Stopping::NotAsked && self.options.on_peer_close == OnPeerClose::Peel {
+        Ok(())
+    }
+
+    /// Asks to be stopped, at every call until it is: while a layer above still takes its leave, the stack says no.
+    fn check_stop_wanted(&mut self, ends: &mut Ends<'_>) {
+        if self.read == ReadHalf::PeerClosed
+            && self.stopping == Stopping::NotAsked
+            && self.options.on_peer_close == OnPeerClose::Peel
+        {
             ends.report(Report::StopWanted);
         }
-        Ok(())
     }
 
     /// Whether bytes that are no TLS may stand where the peer's close_notify should.
