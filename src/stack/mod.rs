@@ -361,7 +361,7 @@ impl Stack {
         self.settle(now);
     }
 
-    /// Goes on below the layer whose end [`readable`](Self::readable) showed, once it is peeled.
+    /// Goes on below the layer whose end [`readable`](Self::readable) showed, once it is peeled or the connection lost.
     ///
     /// # Errors
     ///
@@ -370,7 +370,8 @@ impl Stack {
         let Some(&End::Layer(id)) = self.app().inbound.mark() else {
             return Err(CommandErrorKind::NothingToStop.into());
         };
-        if self.list.find(id).is_ok() {
+        // After a loss there is nothing to wait for, and the loss is to be read next.
+        if self.list.find(id).is_ok() && self.reason.is_none() {
             return Err(CommandErrorKind::Ended(id).into());
         }
         self.app().inbound.take_mark();
