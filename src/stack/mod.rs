@@ -370,9 +370,12 @@ impl Stack {
         let Some(&End::Layer(id)) = self.app().inbound.mark() else {
             return Err(CommandErrorKind::NothingToStop.into());
         };
-        // After a loss there is nothing to wait for, and the loss is to be read next.
-        if self.list.find(id).is_ok() && self.reason.is_none() {
-            return Err(CommandErrorKind::Ended(id).into());
+        if let Ok(index) = self.list.find(id) {
+            if self.reason.is_none() {
+                return Err(CommandErrorKind::Ended(id).into());
+            }
+            // After a loss it will never be stopped, and the loss is behind it.
+            self.peel(index);
         }
         self.app().inbound.take_mark();
         self.unacknowledged.retain(|&ended| ended != id);

@@ -134,7 +134,7 @@ impl Stack {
         Ok(())
     }
 
-    fn peel(&mut self, index: usize) {
+    pub(super) fn peel(&mut self, index: usize) {
         let below = self.list.below(index);
         self.list.peel(index);
         self.wake(below);

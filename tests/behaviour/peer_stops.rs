@@ -225,3 +225,21 @@ fn a_grace_is_of_no_use_when_the_peer_has_already_stopped() {
         assert_stopped(&mut link.left, left, PeerAnswer::CloseNotify);
     });
 }
+
+#[test]
+fn a_loss_behind_an_end_that_is_held_can_be_read() {
+    each(2..=5, |case| {
+        let mut link = Link::connected(case);
+        link.left.stop(Stop::new()).unwrap();
+        link.run();
+        let ended = link.right.ended().expect("the innermost layer has ended");
+        assert!(!link.right.pass_end().unwrap_err().is_no_such_layer(), "it is held, and the connection lives");
+
+        link.right.end_input();
+        link.run();
+        assert_eq!(link.right.ended(), Some(ended), "the end is still the next to read");
+        assert_eq!(link.right.pass_end().unwrap(), ended);
+        let reason = link.right.lost().expect("and behind it the loss");
+        assert!(reason.layers().iter().all(|loss| loss.error.is_truncated() && loss.layer != ended), "{reason}");
+    });
+}
