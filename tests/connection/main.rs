@@ -11,6 +11,7 @@ mod peers;
 
 mod cancel;
 mod deadlines;
+mod faults;
 mod halves;
 mod lines;
 mod sockets;
