@@ -14,6 +14,7 @@ mod deadlines;
 mod faults;
 mod halves;
 mod lines;
+mod oracle;
 mod sockets;
 mod start;
 mod stop;
