@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "clippy sees only functions marked as tests, and not what they call")]
 
 #[path = "../common/mod.rs"]
+#[allow(clippy::needless_pass_by_value, reason = "shared with other test binaries, which are as they are")]
 mod common;
 mod executor;
 mod peers;
