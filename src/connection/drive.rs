@@ -39,10 +39,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     fn send(&mut self, cx: &mut Context<'_>) -> bool {
         let mut moved = false;
         loop {
-            let io = Pin::new(&mut self.io);
+            let io = &mut self.io;
             let sent = match self.stack.poll_output() {
-                Output::Bytes(bytes) => io.poll_write(cx, bytes),
-                Output::Shutdown => match io.poll_close(cx) {
+                Output::Bytes(bytes) => uninterrupted(|| Pin::new(&mut *io).poll_write(cx, bytes)),
+                Output::Shutdown => match uninterrupted(|| Pin::new(&mut *io).poll_close(cx)) {
                     Poll::Pending => return moved,
                     // A peer that is gone already is no less closed.
                     Poll::Ready(_) => {
@@ -60,13 +60,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
                     self.stack.handle_sent(now, count);
                     self.io_flushed = false;
                 }
-                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
                 Poll::Ready(Err(error)) => self.stack.handle_error(now, error),
             }
             moved = true;
         }
         if !self.io_flushed {
-            match Pin::new(&mut self.io).poll_flush(cx) {
+            match uninterrupted(|| Pin::new(&mut self.io).poll_flush(cx)) {
                 Poll::Pending => {}
                 Poll::Ready(Ok(())) => self.io_flushed = true,
                 Poll::Ready(Err(error)) => {
@@ -90,17 +89,18 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
             return false;
         }
         let now = self.timer.now();
-        let io = Pin::new(&mut self.io);
-        let read = self.stack.handle_input_with(now, READ_SIZE, |space| match io.poll_read(cx, space) {
-            Poll::Ready(Ok(count)) => (count, Poll::Ready(Ok(count))),
-            Poll::Ready(Err(error)) => (0, Poll::Ready(Err(error))),
-            Poll::Pending => (0, Poll::Pending),
+        let io = &mut self.io;
+        let read = self.stack.handle_input_with(now, READ_SIZE, |space| {
+            match uninterrupted(|| Pin::new(&mut *io).poll_read(cx, space)) {
+                Poll::Ready(Ok(count)) => (count, Poll::Ready(Ok(count))),
+                Poll::Ready(Err(error)) => (0, Poll::Ready(Err(error))),
+                Poll::Pending => (0, Poll::Pending),
+            }
         });
         match read {
             Poll::Pending => return false,
             Poll::Ready(Ok(0)) => self.stack.handle_eof(now),
             Poll::Ready(Ok(_)) => {}
-            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
             Poll::Ready(Err(error)) => self.stack.handle_error(now, error),
         }
         true
@@ -135,6 +135,16 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
                 Event::Ready(_) => {}
                 Event::Stopped(..) | Event::Failed { .. } => self.ended.push(event),
             }
+        }
+    }
+}
+
+/// Tries again for as long as the socket says that a signal came between.
+fn uninterrupted<T>(mut attempt: impl FnMut() -> Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    loop {
+        match attempt() {
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
         }
     }
 }

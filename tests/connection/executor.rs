@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use futures::future::{Either, FusedFuture, FutureExt, LocalBoxFuture};
+use futures::future::{FusedFuture, FutureExt, LocalBoxFuture};
 
 /// One task. It is polled only when its own waker was called, so a wake that goes to another task is no help to it.
 pub(crate) struct Task<'a, T> {
@@ -104,13 +104,6 @@ pub(crate) async fn cancelled_after<F: Future>(polls: usize, future: F) -> Optio
         }
     });
     give_up.await
-}
-
-/// The first of two futures to be done; the other is dropped.
-pub(crate) async fn first<T>(a: impl Future<Output = T>, b: impl Future<Output = T>) -> T {
-    match futures::future::select(Box::pin(a), Box::pin(b)).await {
-        Either::Left((output, _)) | Either::Right((output, _)) => output,
-    }
 }
 
 /// More rounds than any test takes.

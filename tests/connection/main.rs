@@ -5,14 +5,17 @@
 #![allow(clippy::unwrap_used, reason = "clippy sees only functions marked as tests, and not what they call")]
 
 #[path = "../common/mod.rs"]
+#[allow(clippy::needless_pass_by_value, reason = "shared with other test binaries, which are as they are")]
 mod common;
 mod executor;
 mod peers;
 
 mod cancel;
 mod deadlines;
+mod faults;
 mod halves;
 mod lines;
+mod oracle;
 mod sockets;
 mod start;
 mod stop;

@@ -44,7 +44,7 @@ fn configurations() -> &'static Configurations {
 }
 
 /// Without resumption, so that no handshake depends on what other tests have done before.
-fn client_config(authority: &Authority, version: Version) -> Arc<ClientConfig> {
+pub(crate) fn client_config(authority: &Authority, version: Version) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
     let version = if version == Version::Tls13 { &version::TLS13 } else { &version::TLS12 };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures::channel::oneshot;
 use futures::future::{join, join_all};
 use futures::io::{AsyncReadExt, AsyncWriteExt};
 use onionskin::Connection;
@@ -13,7 +14,7 @@ use onionskin::runtime::{self, Listener, Runtime, Socket, block_on};
 use onionskin::stack::Stop;
 use onionskin::tls::Version;
 
-use crate::peers::{VERSIONS, answer, ask_to_depth, client, server};
+use crate::peers::{VERSIONS, answer, ask_to_depth, client, pattern, server};
 
 #[test]
 fn tls_nests_three_deep_and_stops_over_tcp() {
@@ -86,6 +87,48 @@ fn a_hundred_connections_are_three_deep_at_once() {
             };
             join(accept, join_all((0..100).map(ask))).await;
         });
+    }
+}
+
+#[test]
+fn halves_in_tasks_of_their_own_move_megabytes_both_ways() {
+    const BULK: usize = 4_000_000;
+    for &runtime in runtime::all() {
+        for depth in [0, 2] {
+            block_on(runtime, async {
+                let (listener, address) = listen_tcp(runtime).await;
+                let (left, right) = join(runtime.connect_tcp(address), listener.accept()).await;
+                let (mut left, mut right) = (connect(runtime, left.unwrap()), connect(runtime, right.unwrap()));
+                for version in &VERSIONS[..depth] {
+                    let (started, accepted) = join(left.start_tls(client(*version)), right.start_tls(server())).await;
+                    started.unwrap();
+                    accepted.unwrap();
+                }
+                let mut done = Vec::new();
+                for conn in [left, right] {
+                    let (mut reader, mut writer) = conn.split();
+                    let (written, write) = oneshot::channel();
+                    let (received, read) = oneshot::channel();
+                    // Threads of the runtime, which meet at the lock between the halves.
+                    runtime.spawn(Box::pin(async move {
+                        writer.write_all(&pattern(BULK)).await.unwrap();
+                        writer.flush().await.unwrap();
+                        let _ = written.send(writer);
+                    }));
+                    runtime.spawn(Box::pin(async move {
+                        let mut bytes = vec![0; BULK];
+                        reader.read_exact(&mut bytes).await.unwrap();
+                        assert!(bytes == pattern(BULK), "{runtime:?}");
+                        let _ = received.send(reader);
+                    }));
+                    done.push(join(write, read));
+                }
+                for (writer, reader) in join_all(done).await {
+                    writer.unwrap();
+                    reader.unwrap();
+                }
+            });
+        }
     }
 }
 

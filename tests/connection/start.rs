@@ -5,7 +5,7 @@ use futures::io::{AsyncReadExt, AsyncWriteExt};
 use onionskin::connection::ErrorKind;
 use onionskin::stack::CommandErrorKind;
 use onionskin::testing::Cut;
-use onionskin::tls::{OnFailure, OnPeerClose, Version};
+use onionskin::tls::{OnFailure, OnPeerClose, TlsFacts, Version};
 
 use crate::executor::{Task, alone, both, run};
 use crate::peers::{CUTS, VERSIONS, answer, ask_to_depth, client, layered, pair, pattern, server, start, talk};
@@ -140,7 +140,7 @@ fn a_second_start_during_the_handshake_of_the_first_nests() {
             right.start_tls(server()).await.unwrap();
         };
         both(left_starts, right_starts);
-        let versions: Vec<_> = left.layers().tls().map(|facts| facts.version_name()).collect();
+        let versions: Vec<_> = left.layers().tls().map(TlsFacts::version_name).collect();
         assert_eq!(versions, ["TLSv1.3", "TLSv1.2"]);
         talk(&mut left, &mut right);
     }

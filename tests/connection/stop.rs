@@ -136,6 +136,68 @@ fn a_layer_can_answer_by_itself_and_the_application_still_decides_to_go_on() {
 }
 
 #[test]
+fn ends_of_two_layers_in_one_segment_are_two_ends() {
+    for version in VERSIONS {
+        for on_peer_close in [OnPeerClose::Hold, OnPeerClose::Peel] {
+            for cut in CUTS {
+                let (mut left, mut right, _clock) = pair(cut, 2000);
+                for _ in 0..2 {
+                    let layer = client(version).on_peer_close(on_peer_close);
+                    let (started, accepted) = both(left.start_tls(layer), right.start_tls(server()));
+                    started.unwrap();
+                    accepted.unwrap();
+                }
+                let leave = async {
+                    right.queue(b"two\n").unwrap();
+                    right.begin_stop(Stop::new().writes_at_once()).unwrap();
+                    right.queue(b"one\n").unwrap();
+                    right.stop_tls().await.unwrap();
+                    right.begin_stop(Stop::new().writes_at_once()).unwrap();
+                    right.queue(b"none\n").unwrap();
+                    right.stop_tls().await.unwrap();
+                };
+                let follow = async {
+                    for (line, depth) in [(b"two", 1), (b"one", 0)] {
+                        assert_eq!(left.read_line().await.unwrap().unwrap(), line);
+                        assert_eq!(left.read_line().await.unwrap(), None);
+                        let stopped = left.stop_tls().await.unwrap();
+                        assert_eq!((stopped.late, stopped.answer), (Vec::new(), PeerAnswer::CloseNotify));
+                        assert!(left.depth() <= depth);
+                    }
+                    assert_eq!(left.read_line().await.unwrap().unwrap(), b"none");
+                };
+                both(leave, follow);
+                talk(&mut left, &mut right);
+            }
+        }
+    }
+}
+
+#[test]
+fn close_notifies_of_all_layers_in_one_segment_are_as_many_ends() {
+    for on_peer_close in [OnPeerClose::Hold, OnPeerClose::Peel] {
+        let (mut left, mut right, _clock) = pair(Cut::Whole, 10_000);
+        for version in [Version::Tls13, Version::Tls12, Version::Tls13] {
+            let layer = client(version).on_peer_close(on_peer_close);
+            let (started, accepted) = both(left.start_tls(layer), right.start_tls(server()));
+            started.unwrap();
+            accepted.unwrap();
+        }
+        alone(async {
+            right.write_line("bye").await.unwrap();
+            right.close().await.unwrap();
+        });
+        assert_eq!(alone(left.read_line()).unwrap().unwrap(), b"bye");
+        for _ in 0..3 {
+            assert_eq!(alone(left.read_line()).unwrap(), None);
+            alone(left.stop_tls()).unwrap();
+        }
+        assert_eq!((alone(left.read_line()).unwrap(), left.depth()), (None, 0));
+        alone(left.close()).unwrap();
+    }
+}
+
+#[test]
 fn one_half_can_be_finished_and_the_other_goes_on() {
     for version in VERSIONS {
         for cut in CUTS {

@@ -1,0 +1,297 @@
+//! Sockets that fail, end too early, or are merely odd.
+
+use std::error::Error as _;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use onionskin::Connection;
+use onionskin::connection::{Error, ErrorKind};
+use onionskin::stack::LayerErrorKind;
+use onionskin::testing::{Clock, Cut, WireEnd, wire};
+use onionskin::tls::Version;
+
+use crate::executor::{Task, alone, both, run};
+use crate::peers::{VERSIONS, answer, ask_to_depth, client, layered, pair, pattern, server, start};
+
+#[test]
+fn a_reset_in_the_middle_of_a_record_names_socket_and_layers() {
+    let (mut left, mut right, _clock) = layered(Cut::Whole, 3000, &[Version::Tls13, Version::Tls12]);
+    alone(right.send_all(b"whole")).unwrap();
+    let mut send = Task::new(right.send_all(&[b'x'; 9000]));
+    assert!(send.run().is_none(), "a part of the record is on the wire");
+    left.get_ref().fail(io::ErrorKind::ConnectionReset);
+
+    let mut said = [0; 5];
+    alone(left.read_exact(&mut said)).unwrap();
+    assert_eq!(&said, b"whole", "what came before is read first");
+    let failed = alone(left.read(&mut [0])).unwrap_err();
+    assert_eq!(failed.kind(), io::ErrorKind::ConnectionReset);
+    let error = Error::of(&failed).expect("a read fails with our error inside");
+    let reason = error.reason().unwrap();
+    assert_eq!(reason.io_error().unwrap().kind(), io::ErrorKind::ConnectionReset);
+    let layers: Vec<_> = left.layers().iter().map(|layer| layer.id).collect();
+    let lost: Vec<_> = reason.layers().iter().map(|loss| loss.layer).collect();
+    assert_eq!(lost, layers, "each layer, from the wire inwards");
+    let shown = failed.to_string();
+    assert!(shown.starts_with("the socket failed: "), "{shown}");
+    assert!(shown.contains("layer #1 (tls1.3") && shown.contains("layer #2 (tls1.2"), "{shown}");
+
+    // Everything else fails for the same reason.
+    let by_write = alone(left.write(b"x")).unwrap_err();
+    let by_flush = alone(left.flush()).unwrap_err();
+    let by_line = io::Error::from(alone(left.read_line()).unwrap_err());
+    let by_stop = io::Error::from(alone(left.stop_tls()).unwrap_err());
+    let by_start = io::Error::from(alone(left.start_tls(client(Version::Tls13))).unwrap_err());
+    let by_close = alone(left.close()).unwrap_err();
+    for error in [by_write, by_flush, by_line, by_stop, by_start, by_close] {
+        assert_eq!((error.kind(), error.to_string()), (io::ErrorKind::ConnectionReset, shown.clone()));
+        assert!(Error::of(&error).is_some());
+    }
+}
+
+#[test]
+fn an_error_has_its_cause_as_source() {
+    let (mut left, _right, _clock) = pair(Cut::Whole, 1000);
+    left.get_ref().fail(io::ErrorKind::ConnectionReset);
+    let error = alone(left.read_line()).unwrap_err();
+    let source = error.source().unwrap().downcast_ref::<io::Error>().unwrap();
+    assert_eq!(source.kind(), io::ErrorKind::ConnectionReset);
+    assert!(Error::of(&io::Error::other("somebody else's")).is_none());
+    assert!(Error::of(&io::ErrorKind::TimedOut.into()).is_none());
+}
+
+#[test]
+fn a_peer_that_is_gone_wakes_whoever_waits() {
+    for phase in 0..4 {
+        let (mut left, mut right, _clock) = pair(Cut::Whole, 10_000);
+        if phase > 1 {
+            start(&mut left, &mut right, Version::Tls13);
+        }
+        let mut wait = Task::new(async {
+            match phase {
+                0 => left.read_line().await.map(|line| assert_eq!(line, None)),
+                1 => left.start_tls(client(Version::Tls12)).await.map(drop),
+                2 => left.stop_tls().await.map(drop),
+                _ => left.send_all(&pattern(500_000)).await,
+            }
+        });
+        assert!(wait.run().is_none());
+        drop(right);
+        let ended = wait.run().expect("it is woken");
+        assert_eq!(ended.is_err(), phase > 0, "{ended:?}");
+    }
+}
+
+#[test]
+fn end_of_file_is_clean_in_clear_and_nowhere_else() {
+    for depth in 0..=3 {
+        let (mut left, mut right, _clock) = layered(Cut::Whole, 10_000, &[Version::Tls13; 3][..depth]);
+        alone(right.send_all(b"last\n")).unwrap();
+        drop(right);
+        assert_eq!(alone(left.read_line()).unwrap().unwrap(), b"last");
+        for _ in 0..3 {
+            match alone(left.read_line()) {
+                Ok(line) => assert_eq!((line, depth), (None, 0)),
+                Err(error) => {
+                    assert!(error.is_truncated(), "{error}");
+                    assert_eq!(error.reason().unwrap().layers().len(), depth, "{error}");
+                    let error = alone(left.read(&mut [0])).unwrap_err();
+                    assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn end_of_file_during_a_handshake_or_a_stop_is_named() {
+    for version in VERSIONS {
+        let (mut left, right, _clock) = pair(Cut::Whole, 10_000);
+        drop(right);
+        let error = alone(left.start_tls(client(version))).unwrap_err();
+        let broken = error.reason().and_then(|reason| reason.io_error()).map(io::Error::kind);
+        assert!(error.is_truncated() || broken == Some(io::ErrorKind::BrokenPipe), "{error}");
+
+        let (mut left, mut right, _clock) = pair(Cut::Whole, 10_000);
+        alone(right.close()).unwrap();
+        let error = alone(left.start_tls(client(version))).unwrap_err();
+        assert!(error.is_truncated(), "{error}");
+        assert!(error.to_string().contains("during the handshake"), "{error}");
+
+        let (mut left, right, _clock) = layered(Cut::Whole, 10_000, &[version]);
+        let mut stop = Task::new(left.stop_tls());
+        assert!(stop.run().is_none());
+        drop(right);
+        let error = stop.run().unwrap().unwrap_err();
+        assert_eq!(error.layer_error().unwrap().kind(), LayerErrorKind::Truncated, "{error}");
+        assert!(error.to_string().contains("instead of the peer's close_notify"), "{error}");
+    }
+}
+
+#[test]
+fn end_of_file_behind_the_close_notify_is_clean() {
+    for version in VERSIONS {
+        let (mut left, mut right, _clock) = layered(Cut::Whole, 10_000, &[version]);
+        alone(async {
+            right.write_line("bye").await.unwrap();
+            right.close().await.unwrap();
+        });
+        drop(right);
+        let mut said = Vec::new();
+        for _ in 0..3 {
+            alone(left.read_to_end(&mut said)).unwrap();
+        }
+        assert_eq!(said, b"bye\r\n");
+    }
+}
+
+#[test]
+fn a_socket_whose_flush_pends_makes_flush_wait_and_nothing_else() {
+    let (mut left, mut right, _clock) = layered(Cut::Whole, 10_000, &[Version::Tls13]);
+    left.get_ref().stall(true);
+    alone(left.write_all(b"hello\n")).unwrap();
+    let mut flush = Task::new(left.flush());
+    assert!(flush.run().is_none());
+    drop(flush);
+    assert_eq!(alone(right.read_line()).unwrap().unwrap(), b"hello");
+    alone(right.write_line("you too")).unwrap();
+    assert_eq!(alone(left.read_line()).unwrap().unwrap(), b"you too");
+    let mut close = Task::new(left.close());
+    assert!(close.run().is_none());
+    drop(close);
+    left.get_ref().stall(false);
+    alone(left.flush()).unwrap();
+    alone(left.close()).unwrap();
+    assert_eq!(alone(right.read(&mut [0])).unwrap(), 0);
+}
+
+#[test]
+fn a_socket_that_takes_nothing_and_says_so_is_an_error() {
+    let (mut conn, _peer) = odd(Oddity::WritesZero);
+    let error = alone(conn.write_line("hello")).unwrap_err();
+    assert_eq!(error.reason().unwrap().io_error().unwrap().kind(), io::ErrorKind::WriteZero, "{error}");
+    assert_eq!(io::Error::from(error).kind(), io::ErrorKind::WriteZero);
+}
+
+#[test]
+fn a_socket_that_is_interrupted_is_asked_again() {
+    let (mut conn, peer) = odd(Oddity::Interrupts);
+    let mut peer = Connection::with_timer(peer, Arc::new(Clock::new()));
+    let ask = async {
+        ask_to_depth(&mut conn, Version::Tls13, 1).await.unwrap();
+        conn.close().await.unwrap();
+    };
+    let ((), answered) = both(ask, answer(&mut peer));
+    answered.unwrap();
+}
+
+#[test]
+fn a_flush_that_fails_is_a_loss() {
+    let (mut conn, _peer) = odd(Oddity::FailsToFlush);
+    let error = alone(conn.write_line("hello")).unwrap_err();
+    assert_eq!(error.reason().unwrap().io_error().unwrap().kind(), io::ErrorKind::StorageFull, "{error}");
+}
+
+#[test]
+fn garbage_fails_and_says_what_it_was() {
+    let garbage: [(&[u8], bool); 3] =
+        [(b"HTTP/1.1 400 Bad Request\r\n", true), (&[23, 3, 3, 0, 40, 1, 2, 3], false), (&[0; 100], true)];
+    for version in VERSIONS {
+        for (bytes, is_not_spoken) in garbage {
+            let (mut left, mut right, _clock) = layered(Cut::Bytes, 10_000, &[version]);
+            left.get_ref().inject(bytes);
+            left.get_ref().inject(&[7; 40]);
+            let failed = alone(left.read(&mut [0])).unwrap_err();
+            let error = Error::of(&failed).unwrap();
+            assert_eq!((failed.kind(), error.is_not_spoken()), (io::ErrorKind::InvalidData, is_not_spoken), "{error}");
+            // The peer gets an alert.
+            let mut read = Task::new(right.read_line());
+            let error = read.run().unwrap().unwrap_err();
+            assert!(error.is_refused(), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_handshake_that_fails_at_the_certificate_tells_both_sides() {
+    for version in VERSIONS {
+        let (mut left, mut right, _clock) = pair(Cut::Whole, 10_000);
+        let stranger = crate::common::Authority::new();
+        let layer = stranger.client(&[version]).to(crate::peers::NAME).unwrap();
+        let mut started = Task::new(left.start_tls(layer));
+        let mut accepted = Task::new(right.start_tls(server()));
+        run(&mut [&mut started, &mut accepted]);
+        let (ours, theirs) = (started.output().unwrap().unwrap_err(), accepted.output().unwrap().unwrap_err());
+        assert!(ours.is_certificate(), "{ours}");
+        assert!(theirs.is_refused(), "{theirs}");
+        assert!(matches!(theirs.kind(), ErrorKind::Lost(_)));
+    }
+}
+
+/// What is wrong with a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Oddity {
+    WritesZero,
+    /// Every other call.
+    Interrupts,
+    FailsToFlush,
+}
+
+struct Odd {
+    end: WireEnd,
+    oddity: Oddity,
+    calls: usize,
+}
+
+fn odd(oddity: Oddity) -> (Connection<Odd>, WireEnd) {
+    let (end, peer) = wire(Cut::Whole, 1000);
+    (Connection::with_timer(Odd { end, oddity, calls: 0 }, Arc::new(Clock::new())), peer)
+}
+
+impl Odd {
+    fn is_interrupted(&mut self) -> bool {
+        self.calls += 1;
+        self.oddity == Oddity::Interrupts && self.calls % 2 == 1
+    }
+}
+
+impl AsyncRead for Odd {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        if self.is_interrupted() {
+            return Poll::Ready(Err(io::ErrorKind::Interrupted.into()));
+        }
+        Pin::new(&mut self.end).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Odd {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.oddity == Oddity::WritesZero {
+            return Poll::Ready(Ok(0));
+        }
+        if self.is_interrupted() {
+            return Poll::Ready(Err(io::ErrorKind::Interrupted.into()));
+        }
+        Pin::new(&mut self.end).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.oddity == Oddity::FailsToFlush {
+            return Poll::Ready(Err(io::ErrorKind::StorageFull.into()));
+        }
+        if self.is_interrupted() {
+            return Poll::Ready(Err(io::ErrorKind::Interrupted.into()));
+        }
+        Pin::new(&mut self.end).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_interrupted() {
+            return Poll::Ready(Err(io::ErrorKind::Interrupted.into()));
+        }
+        Pin::new(&mut self.end).poll_close(cx)
+    }
+}
