@@ -1,5 +1,8 @@
 //! The answering side of the onion line protocol, on one connection.
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
