@@ -13,7 +13,7 @@ use futures::io::{AsyncRead, AsyncWrite};
 
 use super::Connection;
 use super::wakers::Task;
-use crate::stack::{Event, Output};
+use crate::stack::{Event, Output, PeerAnswer};
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     /// Does all that can be done without waiting. Afterwards the task is registered for what could not.
@@ -132,7 +132,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         while let Some(event) = self.stack.poll_event() {
             match event {
                 // `TlsLayer::is_ready` tells it too, for as long as the layer is there.
-                Event::Ready(_) => {}
+                // The second kind left no end to be read.
+                Event::Ready(_) | Event::Stopped(_, PeerAnswer::NotNeeded) => {}
                 Event::Stopped(..) | Event::Failed { .. } => self.ended.push(event),
             }
         }

@@ -28,7 +28,7 @@ use crate::signals::{Stopping, stopping};
 /// second one ends at once.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Where to listen, as in tcp:127.0.0.1:4433, unix:/run/onion.sock, tcp:[::1]:0+tls:cert=PEM:key=PEM
+    /// Where to listen, as in tcp:127.0.0.1:4433, unix:/run/onion.sock, tcp:localhost:0+tls:cert=PEM:key=PEM
     endpoint: String,
     #[command(flatten)]
     identity: IdentityFiles,
