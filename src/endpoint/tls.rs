@@ -1,7 +1,9 @@
 //! From a `tls` step to a client or a server.
 
 use super::step::{Roots as ReadyMade, TlsStep};
-use crate::tls::{ConfigError, ConfigErrorKind, Identity, Roots, TlsClient, TlsServer, Version};
+use crate::tls::{
+    ConfigError, ConfigErrorKind, Identity, Roots, TlsClient, TlsClientBuilder, TlsServer, TlsServerBuilder, Version,
+};
 
 impl TlsStep {
     /// The client that this step describes, made anew: keep it, to resume sessions.
@@ -12,6 +14,15 @@ impl TlsStep {
     ///
     /// When a key of the step is for servers or contradicts another, and when a file is missing or wrong.
     pub fn client(&self) -> Result<TlsClient, ConfigError> {
+        self.client_builder()?.build()
+    }
+
+    /// As [`client`](Self::client), to be configured further.
+    ///
+    /// # Errors
+    ///
+    /// As [`client`](Self::client).
+    pub fn client_builder(&self) -> Result<TlsClientBuilder, ConfigError> {
         if self.client_trust_anchors.is_some() {
             return Err(misused("`client-ca` is for servers: a client verifies with `ca` or `roots`"));
         }
@@ -26,7 +37,7 @@ impl TlsStep {
         if let Some(identity) = self.identity()? {
             builder = builder.identity(identity);
         }
-        builder.build()
+        Ok(builder)
     }
 
     /// The server that this step describes, made anew: keep it, to let clients resume sessions.
@@ -35,6 +46,15 @@ impl TlsStep {
     ///
     /// When a key of the step is for clients, there is no certificate, or a file is missing or wrong.
     pub fn server(&self) -> Result<TlsServer, ConfigError> {
+        self.server_builder()?.build()
+    }
+
+    /// As [`server`](Self::server), to be configured further.
+    ///
+    /// # Errors
+    ///
+    /// As [`server`](Self::server).
+    pub fn server_builder(&self) -> Result<TlsServerBuilder, ConfigError> {
         if self.server_name.is_some() || self.trust_anchors.is_some() || self.roots.is_some() || self.insecure {
             return Err(misused(
                 "`sni`, `ca`, `roots` and `insecure` are for clients: a server needs `cert` and `key`",
@@ -45,15 +65,15 @@ impl TlsStep {
         if let Some(file) = &self.client_trust_anchors {
             builder = builder.require_client_certificates(Roots::from_pem_file(file)?);
         }
-        builder.build()
+        Ok(builder)
     }
 
     fn identity(&self) -> Result<Option<Identity>, ConfigError> {
         match (&self.certificate, &self.private_key) {
             (None, None) => Ok(None),
             (Some(chain), Some(key)) => Identity::from_pem_files(chain, key).map(Some),
-            (Some(_), None) => Err(misused("`cert` needs `key` beside it")),
-            (None, Some(_)) => Err(misused("`key` needs `cert` beside it")),
+            (Some(_), None) => Err(misused("`cert` needs the private key beside it: write key=PEM too")),
+            (None, Some(_)) => Err(misused("`key` needs the certificate beside it: write cert=PEM too")),
         }
     }
 
