@@ -81,9 +81,6 @@ impl From<ConfigError> for Failure {
 /// What can be done about a failed layer, where that is known.
 fn advice(error: &Error) -> Option<&'static str> {
     let layer = error.layer_error()?;
-    if layer.is_not_spoken() {
-        return Some("is TLS to start later, or not at all?");
-    }
     match layer.source()?.downcast_ref()? {
         rustls::Error::InvalidCertificate(error) => match error {
             CertificateError::UnknownIssuer => Some("name its authority with --ca"),

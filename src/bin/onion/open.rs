@@ -7,6 +7,7 @@ use std::io;
 use std::sync::Arc;
 
 use onionskin::Connection;
+use onionskin::connection::Error;
 use onionskin::endpoint::{Endpoint, Roots as RootsName, Step, TlsStep, TlsVersion, Transport};
 use onionskin::runtime::{Listener, Runtime, Socket};
 use onionskin::tls::{Identity, TlsClient, TlsLayer, TlsServer, TlsServerBuilder, Version};
@@ -49,7 +50,7 @@ pub(crate) async fn connect(
     let socket = dial(runtime, &endpoint.transport).await?;
     let mut conn = over(runtime, socket);
     for layer in layers {
-        conn.start_tls(layer).await?;
+        conn.start_tls(layer).await.map_err(cannot_start)?;
     }
     Ok(conn)
 }
@@ -128,6 +129,13 @@ fn cannot_connect(transport: &Transport, error: &io::Error) -> Failure {
         _ => "",
     };
     Failure::new(format_args!("cannot connect to {transport}: {error}{advice}"))
+}
+
+fn cannot_start(error: Error) -> Failure {
+    if error.is_not_spoken() {
+        return Failure::new(format_args!("{error}: leave the tls step out if TLS starts later there, or never"));
+    }
+    error.into()
 }
 
 fn client_layer(step: &Step, endpoint: &Endpoint, defaults: &ClientDefaults) -> Result<TlsLayer, Failure> {
