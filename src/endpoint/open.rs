@@ -97,21 +97,8 @@ impl Listener {
             Step::Tls(tls) => Ok(tls.server()?),
         };
         let layers = endpoint.steps.iter().map(layer).collect::<Result<_, OpenError>>()?;
-        Self::with_layers(runtime, &endpoint.transport, layers).await
-    }
-
-    /// Listens at `transport` with layers of your own, from the wire inwards.
-    ///
-    /// # Errors
-    ///
-    /// When the address cannot be had.
-    pub async fn with_layers(
-        runtime: &'static dyn Runtime,
-        transport: &Transport,
-        layers: Vec<TlsServer>,
-    ) -> Result<Self, OpenError> {
-        let listening = bind(runtime, transport).await;
-        let sockets = listening.map_err(|error| OpenErrorKind::Listen(transport.clone(), Arc::new(error)))?;
+        let listening = bind(runtime, &endpoint.transport).await;
+        let sockets = listening.map_err(|error| OpenErrorKind::Listen(endpoint.transport.clone(), Arc::new(error)))?;
         Ok(Self { runtime, sockets, layers })
     }
 

@@ -207,6 +207,17 @@ fn a_signal_closes_every_connection_and_ends() {
 
 #[test]
 #[cfg(unix)]
+fn a_second_signal_does_not_wait_for_anybody() {
+    let server = Server::start(["tcp:127.0.0.1:0"]);
+    let mut idle = TcpStream::connect(address(&server)).unwrap();
+    signal("TERM", server.id());
+    // The server has closed its side, and now waits for this one.
+    assert_eq!(idle.read(&mut [0]).unwrap(), 0);
+    assert_eq!(server.stop("TERM").status, Some(128 + 15));
+}
+
+#[test]
+#[cfg(unix)]
 fn a_unix_socket_serves_as_well() {
     let directory = Directory::new();
     let path = directory.file("onion.sock");

@@ -153,7 +153,7 @@ fn a_peer_that_speaks_no_tls() {
         // Until the client has gone.
         let _ = socket.read_to_end(&mut Vec::new());
     });
-    fails(1, &["connect", &endpoint], "", &["layer #", "220 mail.example", "plaintext"]);
+    fails(1, &["connect", &endpoint], "", &["layer #", "220 mail.example", "tls step"]);
     peer.join().unwrap();
 }
 

@@ -41,11 +41,12 @@ pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Res
     };
     let identity = options.identity.read()?;
     let server = identity.clone().map(TlsServer::new).transpose()?;
-    let defaults = ClientDefaults { trust, identity };
+    let defaults =
+        ClientDefaults { trust_anchors: options.ca.as_ref(), insecure: options.insecure, identity: &options.identity };
     let conn = open::connect(runtime, &endpoint, &defaults).await?;
 
     let input = input::read(runtime).map_err(|error| Failure::new(error).at("cannot start a thread"))?;
-    let partner = Partner { host: open::host(&endpoint).to_owned(), defaults, server };
+    let partner = Partner { host: open::host(&endpoint).to_owned(), trust, identity, server };
     let pace = if options.lockstep { Pace::Lockstep } else { Pace::Free };
     let mut dialogue = Dialogue::new(conn, input, partner, pace);
     let result = dialogue.run().await;

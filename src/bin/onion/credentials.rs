@@ -66,8 +66,7 @@ impl Trust {
         let roots = match self {
             Self::Everyone => return Ok(TlsClient::dangerously_without_verification()),
             Self::Roots(roots) => roots.clone(),
-            Self::System => Roots::system()
-                .map_err(|error| Failure::new(format_args!("{error}: name the authorities to trust with --ca")))?,
+            Self::System => Roots::system()?,
         };
         Ok(TlsClient::builder(roots))
     }

@@ -4,14 +4,14 @@
 //! of `onion serve`. Every layer has a certificate of its own, from an authority that is made in memory, and the
 //! versions of TLS alternate. What the client says at each depth must come back byte for byte.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use clap::Args;
 use futures::FutureExt;
 use futures::channel::oneshot;
 use onionskin::Connection;
-use onionskin::runtime::{Address, Listener, Runtime, Socket};
+use onionskin::endpoint::Listener;
+use onionskin::runtime::{Address, Runtime, Socket};
 use onionskin::stack::Stop;
 use onionskin::tls::{Roots, TlsClient, TlsFacts, TlsServer, Version};
 
@@ -41,7 +41,7 @@ pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Res
     let authority = Authority::new()?;
     let service = Service { server: Some(server(&authority, depth)?), client: None };
 
-    let listener = runtime.listen_tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+    let listener = open::listen(runtime, &open::parse("tcp:127.0.0.1:0")?).await?;
     let address = listener.local_address().as_tcp().expect("a listener of TCP has an address of TCP");
     let (tell, told) = oneshot::channel();
     runtime.spawn(answer(runtime, listener, service).map(|result| tell.send(result).unwrap_or(())).boxed());
@@ -71,9 +71,9 @@ fn server(authority: &Authority, depth: usize) -> Result<TlsServer, Failure> {
 
 /// The server's task: one connection. Returns whom it talked to.
 async fn answer(runtime: &'static dyn Runtime, listener: Listener, service: Service) -> Result<Address, Failure> {
-    let socket = listener.accept().await?;
-    let peer = socket.peer_address().clone();
-    let mut session = Session::new(open::over(runtime, socket), Arc::new(service), signals::never());
+    let incoming = listener.accept().await?;
+    let peer = incoming.peer_address().clone();
+    let mut session = Session::new(incoming.ready().await?, Arc::new(service), signals::never());
     let result = session.run().await;
     part(runtime, session.into_connection()).await;
     result?;

@@ -19,11 +19,11 @@ use futures::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncWrite};
 use onionskin::Connection;
 use onionskin::connection::{Error, Stopped};
 use onionskin::stack::{End, Reason, Stop};
-use onionskin::tls::{TlsClient, TlsServer};
+use onionskin::tls::{Identity, TlsClient, TlsServer};
 
+use crate::credentials::Trust;
 use crate::failure::Failure;
 use crate::input::{Expected, Input, Local};
-use crate::open::ClientDefaults;
 use crate::protocol::{Command, LINE_LIMIT};
 
 /// A conversation over one connection.
@@ -41,7 +41,8 @@ pub(crate) struct Dialogue<IO> {
 pub(crate) struct Partner {
     /// The name to verify when none is given.
     pub(crate) host: String,
-    pub(crate) defaults: ClientDefaults,
+    pub(crate) trust: Trust,
+    pub(crate) identity: Option<Identity>,
     /// How to be the TLS server.
     pub(crate) server: Option<TlsServer>,
 }
@@ -344,7 +345,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Dialogue<IO> {
 
 impl Partner {
     fn client(&self) -> Result<TlsClient, Failure> {
-        self.defaults.client()
+        let builder = self.trust.client()?;
+        Ok(match &self.identity {
+            Some(identity) => builder.identity(identity.clone()),
+            None => builder,
+        }
+        .build()?)
     }
 }
 

@@ -6,8 +6,9 @@ use std::io;
 use std::process::ExitCode;
 
 use onionskin::connection::Error;
+use onionskin::endpoint::{OpenError, OpenErrorKind};
 use onionskin::rustls::{self, AlertDescription, CertificateError};
-use onionskin::tls::ConfigError;
+use onionskin::tls::{ConfigError, ConfigErrorKind};
 
 /// The end of the command, with its reason.
 #[derive(Debug)]
@@ -74,16 +75,40 @@ impl From<io::Error> for Failure {
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
-        Self::new(error)
+        match error.kind() {
+            ConfigErrorKind::Unsupported => Self::usage(error),
+            ConfigErrorKind::NoRoots => Self::new(format_args!("{error}: name the authorities to trust with --ca")),
+            _ => Self::new(error),
+        }
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        match error.kind() {
+            OpenErrorKind::Config(error) => error.clone().into(),
+            OpenErrorKind::Connection(error) if error.is_not_spoken() => {
+                Self::new(format_args!("{error}: leave the tls step out if TLS starts later there, or never"))
+            }
+            OpenErrorKind::Connection(error) => error.clone().into(),
+            OpenErrorKind::Connect(_, cause) => match cause.kind() {
+                io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
+                    Self::new(format_args!("{error}: is a server listening there?"))
+                }
+                _ => Self::new(error),
+            },
+            OpenErrorKind::Listen(_, cause) if cause.kind() == io::ErrorKind::AddrInUse => {
+                Self::new(format_args!("{error}: stop who listens there, or choose another port (0 picks one)"))
+            }
+            _ if error.is_usage() => Self::usage(error),
+            _ => Self::new(error),
+        }
     }
 }
 
 /// What can be done about a failed layer, where that is known.
 fn advice(error: &Error) -> Option<&'static str> {
     let layer = error.layer_error()?;
-    if layer.is_not_spoken() {
-        return Some("is TLS to start later, or not at all?");
-    }
     match layer.source()?.downcast_ref()? {
         rustls::Error::InvalidCertificate(error) => match error {
             CertificateError::UnknownIssuer => Some("name its authority with --ca"),

@@ -51,11 +51,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show layers of TLS that start, nest and stop on one socket
     Demo(demo::Options),
-    /// Answer the onion line protocol
     Serve(serve::Options),
-    /// Talk to a peer from standard input
     Connect(connect::Options),
 }
 

@@ -10,14 +10,14 @@ use clap::Args;
 use futures::channel::mpsc;
 use futures::future::{Either, select};
 use futures::{FutureExt, StreamExt};
-use onionskin::endpoint::Endpoint;
-use onionskin::runtime::{Listener, Runtime, Socket};
-use onionskin::tls::{Identity, Roots, TlsClient, TlsServer, TlsServerBuilder};
+use onionskin::endpoint::{Endpoint, Incoming, Listener};
+use onionskin::runtime::Runtime;
+use onionskin::tls::{Identity, Roots, TlsClient, TlsServer};
 
 use crate::authority::SelfSigned;
 use crate::credentials::{IdentityFiles, read_identity, read_roots};
 use crate::failure::Failure;
-use crate::open;
+use crate::open::{self, ServerDefaults};
 use crate::part::part;
 use crate::session::{Service, Session};
 use crate::signals::{Stopping, stopping};
@@ -55,11 +55,11 @@ pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Res
     announce(&listener)?;
 
     let (alive, mut sessions) = mpsc::channel::<()>(0);
-    while let Some(socket) = accept(runtime, &listener, &stopping).await {
+    while let Some(incoming) = accept(runtime, &listener, &stopping).await {
         let (server, stopping, alive) = (Arc::clone(&server), stopping.clone(), alive.clone());
         runtime.spawn(
             async move {
-                serve(runtime, socket, &server, stopping).await;
+                serve(runtime, incoming, &server, stopping).await;
                 drop(alive);
             }
             .boxed(),
@@ -85,45 +85,41 @@ struct Server {
 
 impl Server {
     fn new(endpoint: &Endpoint, options: &Options) -> Result<Self, Failure> {
-        let (identity, own_authority) = match &options.self_signed {
-            Some(directory) => {
-                let files = SelfSigned::in_directory(directory)?;
-                let identity = read_identity(&files.certificate, &files.key)?;
-                (Some(identity), Some(files.authority))
-            }
-            None => (options.identity.read()?, None),
+        let own = options.self_signed.as_ref().map(|directory| SelfSigned::in_directory(directory)).transpose()?;
+        let files = match &own {
+            Some(own) => &IdentityFiles { cert: Some(own.certificate.clone()), key: Some(own.key.clone()) },
+            None => &options.identity,
         };
+        let identity = files.read()?;
         let named = options.name.iter().map(|text| named_identity(text)).collect::<Result<Vec<_>, _>>()?;
         if !named.is_empty() && identity.is_none() {
             return Err(Failure::usage("--name needs a first certificate: give --cert and --key, or --self-signed"));
         }
         let client_roots = options.client_ca.as_deref().map(|file| read_roots("--client-ca", file)).transpose()?;
-        let builder = |identity| builder(identity, &named, client_roots.as_ref());
-        let server = match &identity {
-            Some(identity) => Some(builder(identity.clone())?.build()?),
+        let defaults =
+            ServerDefaults { identity: files, named: &named, client_trust_anchors: options.client_ca.as_ref() };
+        let outer = open::servers(endpoint, &defaults)?;
+        let server = match identity {
+            Some(identity) => Some(server(identity, &named, client_roots)?),
             None => None,
         };
-        let trusted = options.ca.as_ref().or(own_authority.as_ref());
+        let trusted = options.ca.as_ref().or(own.as_ref().map(|own| &own.authority));
         let client = match trusted {
             Some(file) => Some(TlsClient::new(read_roots("--ca", file)?)?),
             None => None,
         };
-        let outer = open::servers(endpoint, builder, identity.as_ref())?;
         Ok(Self { outer, service: Arc::new(Service { server, client }) })
     }
 }
 
-fn builder(
-    identity: Identity,
-    named: &[(String, Identity)],
-    client_roots: Option<&Roots>,
-) -> Result<TlsServerBuilder, Failure> {
+fn server(identity: Identity, named: &[(String, Identity)], clients: Option<Roots>) -> Result<TlsServer, Failure> {
     let named = named.iter().cloned();
     let builder = named.fold(TlsServer::builder(identity), |builder, (name, identity)| builder.name(name, identity));
-    Ok(match client_roots {
-        Some(roots) => builder.require_client_certificates(roots.clone()),
+    let builder = match clients {
+        Some(roots) => builder.require_client_certificates(roots),
         None => builder,
-    })
+    };
+    Ok(builder.build()?)
 }
 
 fn named_identity(text: &str) -> Result<(String, Identity), Failure> {
@@ -144,11 +140,11 @@ fn announce(listener: &Listener) -> Result<(), Failure> {
         .map_err(|error| Failure::new(error).at("cannot write to standard output"))
 }
 
-/// The next socket; `None` when the process is to end.
-async fn accept(runtime: &dyn Runtime, listener: &Listener, stopping: &Stopping) -> Option<Socket> {
+/// The next peer; `None` when the process is to end.
+async fn accept(runtime: &dyn Runtime, listener: &Listener, stopping: &Stopping) -> Option<Incoming> {
     loop {
         match select(pin!(listener.accept()), stopping.clone()).await {
-            Either::Left((Ok(socket), _)) => return Some(socket),
+            Either::Left((Ok(incoming), _)) => return Some(incoming),
             Either::Left((Err(error), _)) => {
                 eprintln!("cannot accept a connection: {error}");
                 // Too many open files is an error that stays for a while.
@@ -159,10 +155,14 @@ async fn accept(runtime: &dyn Runtime, listener: &Listener, stopping: &Stopping)
     }
 }
 
-async fn serve(runtime: &'static dyn Runtime, socket: Socket, server: &Server, stopping: Stopping) {
-    let peer = socket.peer_address().to_string();
+async fn serve(runtime: &'static dyn Runtime, incoming: Incoming, server: &Server, stopping: Stopping) {
+    let peer = incoming.peer_address().to_string();
     log::info!("{peer} connected");
-    let mut session = Session::new(open::over(runtime, socket), Arc::clone(&server.service), stopping);
+    let conn = match incoming.ready().await {
+        Ok(conn) => conn,
+        Err(error) => return eprintln!("{}", Failure::from(error).at(peer)),
+    };
+    let mut session = Session::new(conn, Arc::clone(&server.service), stopping);
     let served = async {
         session.start(&server.outer).await?;
         session.run().await

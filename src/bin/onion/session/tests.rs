@@ -31,9 +31,12 @@ impl AsyncRead for Recorder {
 }
 
 impl AsyncWrite for Recorder {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let count = ready!(Pin::new(&mut self.socket).poll_write(cx, bytes))?;
-        self.sends.lock().unwrap().push(count);
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        // Locked before the bytes leave, so that who has received them finds them here.
+        let mut sends = this.sends.lock().unwrap();
+        let count = ready!(Pin::new(&mut this.socket).poll_write(cx, bytes))?;
+        sends.push(count);
         Poll::Ready(Ok(count))
     }
 
