@@ -11,6 +11,7 @@ use std::error::Error;
 
 use futures::AsyncWriteExt;
 use onionskin::runtime::{self, Socket};
+use onionskin::stack::End;
 use onionskin::tls::{Identity, TlsFacts, TlsServer};
 use onionskin::{Connection, listen};
 
@@ -42,11 +43,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 async fn serve(mut conn: Connection<Socket>, tls: &TlsServer) -> Result<(), Box<dyn Error>> {
     loop {
         let Some(line) = conn.read_line().await? else {
-            if conn.depth() == 0 {
-                return Ok(());
+            if let Some(End::Layer(_)) = conn.end() {
+                conn.stop_tls().await?; // the peer has stopped TLS unasked: answer, and go on below
+                continue;
             }
-            conn.stop_tls().await?; // the peer has stopped TLS unasked: answer, and go on below
-            continue;
+            return Ok(());
         };
         let line = String::from_utf8_lossy(&line).into_owned();
         let depth = conn.depth();

@@ -39,7 +39,7 @@ use futures::future::BoxFuture;
 
 use self::wakers::Wakers;
 use crate::runtime::Timer;
-use crate::stack::{Event, Layer, LayerId, Limits, Remains, Stack};
+use crate::stack::{End, Event, Layer, LayerId, Limits, Readable, Remains, Stack};
 
 pub use self::error::{Error, ErrorKind};
 pub use self::layers::{LayerView, Layers};
@@ -57,7 +57,8 @@ pub use self::stop::Stopped;
 ///
 /// What is written is sent at once as far as the socket takes it; [`flush`](futures::io::AsyncWriteExt::flush) waits
 /// for the rest. [`close`](futures::io::AsyncWriteExt::close) sends close_notify on every layer, from the inside out,
-/// and then closes the write side of the socket. Dropping the connection sends nothing.
+/// and then closes the write side of the socket; after it, reads see the rest of the innermost layer and no further.
+/// Dropping the connection sends nothing.
 ///
 /// [`futures::io::AsyncReadExt::split`] gives a reader and a writer for two tasks.
 ///
@@ -136,6 +137,16 @@ impl<IO> Connection<IO> {
     /// The number of layers.
     pub fn depth(&self) -> usize {
         self.stack.depth()
+    }
+
+    /// The end that is next to read, if one is: what a read that returned 0 has met.
+    pub fn end(&self) -> Option<End> {
+        match self.stack.readable() {
+            Readable::Ended(id) => Some(End::Layer(id)),
+            Readable::EndOfInput => Some(End::Wire),
+            Readable::Lost(_) => Some(End::Lost),
+            Readable::Nothing | Readable::Bytes(_) => None,
+        }
     }
 
     /// The socket. Reading from it or writing to it goes past all layers.
