@@ -1,6 +1,6 @@
 //! `onion demo`.
 
-use crate::onion::run;
+use crate::onion::{Directory, finish, onion, run};
 
 #[test]
 fn the_demo_nests_and_peels_at_every_depth() {
@@ -57,5 +57,17 @@ fn a_depth_out_of_range_is_wrong_usage() {
         let outcome = run(["demo", "--depth", depth], "");
         assert_eq!(outcome.status, Some(2), "{outcome:?}");
         assert!(outcome.stderr.contains("--depth"), "{outcome:?}");
+    }
+}
+
+#[test]
+fn the_secrets_of_every_layer_go_to_the_key_log_if_it_is_wanted() {
+    let directory = Directory::new();
+    let file = directory.file("keys");
+    let outcome = finish(onion(["demo", "--depth", "2"]).env("SSLKEYLOGFILE", &file).spawn().unwrap()).succeeded();
+    let keys = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{error}: {outcome:?}"));
+    // Client and server write each secret once: the outer layer speaks TLS 1.3, the inner one TLS 1.2.
+    for label in ["CLIENT_TRAFFIC_SECRET_0 ", "SERVER_TRAFFIC_SECRET_0 ", "CLIENT_RANDOM "] {
+        assert_eq!(keys.lines().filter(|line| line.starts_with(label)).count(), 2, "{keys}");
     }
 }

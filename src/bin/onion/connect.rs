@@ -40,7 +40,7 @@ pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Res
         None => Trust::System,
     };
     let identity = options.identity.read()?;
-    let server = identity.clone().map(TlsServer::new).transpose()?;
+    let server = identity.clone().map(|identity| TlsServer::builder(identity).key_log().build()).transpose()?;
     let defaults =
         ClientDefaults { trust_anchors: options.ca.as_ref(), insecure: options.insecure, identity: &options.identity };
     let conn = open::connect(runtime, &endpoint, &defaults).await?;

@@ -66,7 +66,7 @@ fn server(authority: &Authority, depth: usize) -> Result<TlsServer, Failure> {
         let name = layer_name(layer);
         builder = builder.name(name.as_str(), authority.identity(&[&name])?);
     }
-    Ok(builder.build()?)
+    Ok(builder.key_log().build()?)
 }
 
 /// The server's task: one connection. Returns whom it talked to.
@@ -142,7 +142,7 @@ impl Asker {
             1 => (Version::Tls13, Frame::Single),
             _ => (Version::Tls12, Frame::Double),
         };
-        let client = TlsClient::builder(self.roots.clone()).versions(&[version]).build()?;
+        let client = TlsClient::builder(self.roots.clone()).versions(&[version]).key_log().build()?;
         self.ask(&Command::Start(Some(name.clone()))).await?;
         let facts = self.conn.start_tls(client.to(&name)?).await?;
         self.handshakes += 1;

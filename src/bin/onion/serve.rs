@@ -105,7 +105,7 @@ impl Server {
         };
         let trusted = options.ca.as_ref().or(own.as_ref().map(|own| &own.authority));
         let client = match trusted {
-            Some(file) => Some(TlsClient::new(read_roots("--ca", file)?)?),
+            Some(file) => Some(TlsClient::builder(read_roots("--ca", file)?).key_log().build()?),
             None => None,
         };
         Ok(Self { outer, service: Arc::new(Service { server, client }) })
@@ -119,7 +119,7 @@ fn server(identity: Identity, named: &[(String, Identity)], clients: Option<Root
         Some(roots) => builder.require_client_certificates(roots),
         None => builder,
     };
-    Ok(builder.build()?)
+    Ok(builder.key_log().build()?)
 }
 
 fn named_identity(text: &str) -> Result<(String, Identity), Failure> {

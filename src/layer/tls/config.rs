@@ -279,3 +279,17 @@ fn certificates(pem: &[u8], name: &str) -> Result<Vec<CertificateDer<'static>>, 
     }
     Ok(chain)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_a_provider_if_one_was_built_in() {
+        let built_in = cfg!(any(feature = "aws-lc-rs", feature = "ring"));
+        match default_provider() {
+            Ok(_) => assert!(built_in),
+            Err(error) => assert!(error.is_no_provider() && !built_in, "{error}"),
+        }
+    }
+}
