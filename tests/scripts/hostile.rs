@@ -178,6 +178,8 @@ fn a_hello_with_garbage_for_its_second_half_is_refused() {
                 pair.left.splice(World::shared().fresh_client(version).to(NAME).unwrap());
                 pair.run();
                 let hello = pair.right.intercept();
+                // How long it is depends on the provider.
+                let kept = kept.min(hello.len() - 6);
                 let mut begun = in_fragments(&hello[..5 + kept], fragment);
                 for garbage in [
                     &b"220 hello\r\n"[..],
