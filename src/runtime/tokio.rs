@@ -4,7 +4,7 @@
 //! thread; without one it panics. Here they take the runtime around the call, else the one that
 //! the process shares, which starts on first use and lives as long as the process.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use futures::future::{BoxFuture, LocalBoxFuture};
 use futures::io::{AsyncRead, AsyncWrite};
+use pin_project::pin_project;
 use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio::runtime::{Builder, Handle, Runtime as Reactor};
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
@@ -104,12 +105,24 @@ fn shared() -> &'static Reactor {
 ///
 /// The runtime is chosen now, not at the first poll: it is the caller's.
 fn in_context<'a, T>(future: impl Future<Output = T> + Send + 'a) -> BoxFuture<'a, T> {
-    let handle = current();
-    let mut future = Box::pin(future);
-    Box::pin(poll_fn(move |cx| {
-        let _entered = handle.enter();
-        future.as_mut().poll(cx)
-    }))
+    Box::pin(InContext { future, handle: current() })
+}
+
+#[pin_project]
+struct InContext<F> {
+    #[pin]
+    future: F,
+    handle: Handle,
+}
+
+impl<F: Future> Future for InContext<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let _entered = this.handle.enter();
+        this.future.poll(cx)
+    }
 }
 
 impl Accept for TcpListener {
