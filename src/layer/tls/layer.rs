@@ -295,6 +295,11 @@ impl TlsLayer {
             match received {
                 Received::Plaintext => self.traffic.records_in += 1,
                 Received::Blocked => return self.check_end(ends),
+                // Nobody has proved to be the peer yet, so this is not its word that all was said.
+                Received::PeerClosed if self.handshake.is_handshaking() => {
+                    let message = "the peer closed the layer during the handshake";
+                    return Err(self.fail(LayerError::new(LayerErrorKind::Refused, message)));
+                }
                 Received::PeerClosed => self.peer_closed(ends)?,
             }
         }
