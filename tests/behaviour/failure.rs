@@ -1,7 +1,7 @@
 //! Handshakes that fail: who is told what, and what becomes of the connection.
 
 use onionskin::stack::{CommandErrorKind, Event, LayerErrorKind, Readable};
-use onionskin::tls::{OnFailure, TlsClient, TlsServer, Version};
+use onionskin::tls::{OnFailure, OnPeerClose, TlsClient, TlsServer, Version};
 
 use crate::common::Authority;
 use crate::common::link::{Case, DEPTHS, Link, ONE, each, each_version, records, text};
@@ -232,5 +232,20 @@ fn a_server_layer_that_was_peeled_leaves_the_command_that_came_instead() {
         link.run();
         assert_eq!(text(&link.right.read()), "EHLO example\\r\\n");
         assert_eq!(link.left.read(), [21, 3, 3, 0, 2, 2, 50], "the alert is sent even so");
+    });
+}
+
+#[test]
+fn a_close_notify_during_the_handshake_is_a_refusal_and_no_end() {
+    each(ONE, |case| {
+        for is_client in [true, false] {
+            let mut link = Link::outer(case);
+            let layer = if is_client { link.client_layer() } else { link.server_layer() };
+            link.left.splice(layer.on_peer_close(OnPeerClose::Peel));
+            link.left.inject(&[21, 3, 3, 0, 2, 1, 0]);
+            link.run();
+            let reason = link.left.lost().unwrap_or_else(|| panic!("{:?}", link.left.stack.readable()));
+            assert_eq!(reason.layer_error().unwrap().kind(), LayerErrorKind::Refused, "{reason}");
+        }
     });
 }

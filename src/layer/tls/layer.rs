@@ -9,7 +9,7 @@ use super::failure::explain;
 use super::halves::{Handshake, ReadHalf, Stopping, WriteHalf};
 use super::record::{Front, LARGEST_PLAINTEXT};
 use crate::stack::{
-    Ends, Failure, Framing, Layer, LayerError, LayerErrorKind, LayerId, OnTimeout, Opening, Order, PeerAnswer, Report,
+    End, Ends, Failure, Framing, Layer, LayerError, LayerErrorKind, LayerId, OnTimeout, Opening, Order, PeerAnswer, Report,
     Stop,
 };
 
@@ -295,6 +295,11 @@ impl TlsLayer {
             match received {
                 Received::Plaintext => self.traffic.records_in += 1,
                 Received::Blocked => return self.check_end(ends),
+                // Nobody has proved to be the peer yet, so this is not its word that all was said.
+                Received::PeerClosed if self.handshake.is_handshaking() => {
+                    let message = "the peer closed the layer during the handshake";
+                    return Err(self.fail(LayerError::new(LayerErrorKind::Refused, message)));
+                }
                 Received::PeerClosed => self.peer_closed(ends)?,
             }
         }
@@ -319,7 +324,9 @@ impl TlsLayer {
             }
             return Ok(());
         }
-        if input.front().is_empty() && self.may_leave_out_close_notify() {
+        // A loss is no end: then the peer has not gone on, and nothing behind it can be read.
+        let ended = input.front().is_empty() && input.next_mark() != Some(&End::Lost);
+        if ended && self.may_leave_out_close_notify() {
             self.end_without_close_notify(ends, PeerAnswer::Missing);
             return Ok(());
         }
@@ -533,6 +540,10 @@ impl TlsLayer {
     }
 
     fn is_between_records(&self, ends: &mut Ends<'_>) -> bool {
+        if self.read != ReadHalf::Open {
+            // Whatever stands there is the layer below's.
+            return true;
+        }
         let front = ends.inbound_below().front();
         self.engine.is_at_record_boundary() && (front.is_empty() || Front::of(front) == Front::NotTls)
     }
