@@ -7,10 +7,10 @@ use super::engine::{Agreed, Engine, Received};
 use super::facts::{Role, TlsFacts, Traffic, describe};
 use super::failure::explain;
 use super::halves::{Handshake, ReadHalf, Stopping, WriteHalf};
-use super::record::{Front, LARGEST_PLAINTEXT};
+use super::record::{Front, LARGEST_PLAINTEXT, is_close_notify_in_clear};
 use crate::stack::{
-    End, Ends, Failure, Framing, Layer, LayerError, LayerErrorKind, LayerId, OnTimeout, Opening, Order, PeerAnswer, Report,
-    Stop,
+    End, Ends, Failure, Framing, Layer, LayerError, LayerErrorKind, LayerId, OnTimeout, Opening, Order, PeerAnswer,
+    Report, Stop,
 };
 
 /// TLS as a layer of a [`Stack`](crate::stack::Stack): one side of one TLS connection, in either role.
@@ -275,6 +275,11 @@ impl TlsLayer {
                 }
                 _ => {}
             }
+            if self.handshake.is_handshaking() && is_close_notify_in_clear(input.front()) {
+                // rustls ignores it, as anybody can have sent it; but nobody who wants TLS sends it.
+                let message = "the peer closed the layer during the handshake";
+                return Err(self.fail(LayerError::new(LayerErrorKind::Refused, message)));
+            }
             let before = (input.len(), plain.len());
             let received = self.engine.receive(input, plain, output);
             self.traffic.wire_bytes_in += (before.0 - input.len()) as u64;
@@ -295,11 +300,6 @@ impl TlsLayer {
             match received {
                 Received::Plaintext => self.traffic.records_in += 1,
                 Received::Blocked => return self.check_end(ends),
-                // Nobody has proved to be the peer yet, so this is not its word that all was said.
-                Received::PeerClosed if self.handshake.is_handshaking() => {
-                    let message = "the peer closed the layer during the handshake";
-                    return Err(self.fail(LayerError::new(LayerErrorKind::Refused, message)));
-                }
                 Received::PeerClosed => self.peer_closed(ends)?,
             }
         }
