@@ -1,5 +1,7 @@
 //! Peers that leave their close_notify out: lenient stops take that, others do not.
 
+use std::io;
+
 use onionskin::stack::{PeerAnswer, Readable, Stop};
 
 use crate::common::link::{DEPTHS, Link, ONE, assert_stopped, each, text};
@@ -89,5 +91,18 @@ fn with_a_grace_our_close_notify_stays_out_if_the_peers_does() {
         assert_eq!(link.left.sent().len(), sent);
         assert_eq!(link.left.pass_end().unwrap(), left);
         assert_eq!(text(&link.left.read()), "220 in clear\\r\\n");
+    });
+}
+
+#[test]
+fn a_socket_that_fails_is_a_loss_even_so() {
+    each(ONE, |case| {
+        let mut link = Link::connected(case);
+        link.left.stop(Stop::new().lenient()).unwrap();
+        link.run();
+        let now = link.now();
+        link.left.stack.handle_error(now, io::ErrorKind::ConnectionReset.into());
+        let reason = link.left.lost().expect("nobody said that the layer had ended");
+        assert_eq!(reason.layers().len(), 1, "{reason}");
     });
 }

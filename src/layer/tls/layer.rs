@@ -9,7 +9,7 @@ use super::failure::explain;
 use super::halves::{Handshake, ReadHalf, Stopping, WriteHalf};
 use super::record::{Front, LARGEST_PLAINTEXT};
 use crate::stack::{
-    Ends, Failure, Framing, Layer, LayerError, LayerErrorKind, LayerId, OnTimeout, Opening, Order, PeerAnswer, Report,
+    End, Ends, Failure, Framing, Layer, LayerError, LayerErrorKind, LayerId, OnTimeout, Opening, Order, PeerAnswer, Report,
     Stop,
 };
 
@@ -319,7 +319,9 @@ impl TlsLayer {
             }
             return Ok(());
         }
-        if input.front().is_empty() && self.may_leave_out_close_notify() {
+        // A loss is no end: then the peer has not gone on, and nothing behind it can be read.
+        let ended = input.front().is_empty() && input.next_mark() != Some(&End::Lost);
+        if ended && self.may_leave_out_close_notify() {
             self.end_without_close_notify(ends, PeerAnswer::Missing);
             return Ok(());
         }
