@@ -107,3 +107,19 @@ fn a_half_record_that_comes_before_queued_writes_have_left_is_not_cut_either() {
         assert!(matches!(link.left.stack.readable(), Readable::Nothing));
     });
 }
+
+#[test]
+fn a_layer_that_the_peer_has_stopped_is_cut_whatever_stands_behind_it() {
+    each(ONE, |case| {
+        let mut link = Link::connected(case);
+        link.right.stop(Stop::new().writes_at_once()).unwrap();
+        // The first bytes of a ClientHello: no more of this layer's business than any others.
+        link.right.write(&[22, 3, 1]);
+        link.run();
+        let left = link.left.stop(abandon()).unwrap();
+        link.run();
+        assert_stopped(&mut link.left, left, PeerAnswer::Abandoned);
+        link.left.pass_end().unwrap();
+        assert_eq!(link.left.read(), [22, 3, 1]);
+    });
+}

@@ -535,6 +535,10 @@ impl TlsLayer {
     }
 
     fn is_between_records(&self, ends: &mut Ends<'_>) -> bool {
+        if self.read != ReadHalf::Open {
+            // Whatever stands there is the layer below's.
+            return true;
+        }
         let front = ends.inbound_below().front();
         self.engine.is_at_record_boundary() && (front.is_empty() || Front::of(front) == Front::NotTls)
     }
