@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use super::engine::{Agreed, Engine, Received};
 use super::facts::{Role, TlsFacts, Traffic, describe};
 use super::failure::explain;
-use super::halves::{Handshake, ReadHalf, Stopping, WriteHalf};
+use super::halves::{Handshake, ReadHalf, Stopping, WriteHalf, after};
 use super::record::{Front, LARGEST_PLAINTEXT};
 use crate::stack::{
-    End, Ends, Failure, Framing, Layer, LayerError, LayerErrorKind, LayerId, OnTimeout, Opening, Order, PeerAnswer, Report,
-    Stop,
+    End, Ends, Failure, Framing, Layer, LayerError, LayerErrorKind, LayerId, OnTimeout, Opening, Order, PeerAnswer,
+    Report, Stop,
 };
 
 /// TLS as a layer of a [`Stack`](crate::stack::Stack): one side of one TLS connection, in either role.
@@ -212,7 +212,7 @@ impl Layer for TlsLayer {
 
     fn deadline(&self) -> Option<Instant> {
         let grace = match self.write {
-            WriteHalf::CloseNotifyQueued { until } => Some(until),
+            WriteHalf::CloseNotifyQueued { until } => until,
             _ => None,
         };
         [self.handshake.deadline(), self.stopping.deadline(), grace].into_iter().flatten().min()
@@ -226,7 +226,7 @@ impl Layer for TlsLayer {
             return Err(self.fail(LayerError::new(LayerErrorKind::HandshakeTimeout, message)));
         }
         if let WriteHalf::CloseNotifyQueued { until } = self.write
-            && until <= now
+            && due(until)
         {
             let sent = ends.outbound_below().len();
             self.send_close_notify(ends)?;
@@ -478,8 +478,8 @@ impl TlsLayer {
                 return Ok(());
             }
             Some(Opening::AfterPeer(grace)) if self.write == WriteHalf::Open && self.read == ReadHalf::Open => {
-                let over = ends.now() + grace;
-                let until = self.stopping.deadline().map_or(over, |deadline| over.min(deadline));
+                let over = after(ends.now(), Some(grace));
+                let until = [over, self.stopping.deadline()].into_iter().flatten().min();
                 self.write = WriteHalf::CloseNotifyQueued { until };
             }
             _ => self.send_close_notify(ends)?,
