@@ -182,10 +182,26 @@ impl Stack {
         self.list.node(self.list.innermost()).above.inbound.next_mark()
     }
 
+    /// The peeled layer whose end the application reads next, also if that still waits below a layer that has no room.
+    #[must_use]
+    pub fn peeled_ahead(&self) -> Option<LayerId> {
+        self.layer_end_ahead().filter(|&id| self.layer(id).is_none())
+    }
+
     /// The layer that ended without the application having asked for it, and that it has not yet gone on below.
     #[must_use]
     pub fn ended_by_itself(&self) -> Option<LayerId> {
         self.unacknowledged.first().copied()
+    }
+
+    /// The layer whose end comes first, in whatever boundary it waits.
+    fn layer_end_ahead(&self) -> Option<LayerId> {
+        let boundaries = self.list.inner_to_outer().chain([WIRE]);
+        let mut ends = boundaries.flat_map(|index| self.list.node(index).above.inbound.marks());
+        ends.find_map(|end| match *end {
+            End::Layer(id) => Some(id),
+            _ => None,
+        })
     }
 
     fn stoppable_above(&self, index: usize) -> Option<usize> {
@@ -286,7 +302,7 @@ impl Stack {
         if self.list.len() >= self.limits.depth {
             return Err(CommandErrorKind::TooDeep(self.limits.depth).into());
         }
-        if let Some(&End::Layer(id)) = self.app().inbound.marks().find(|end| matches!(end, End::Layer(_))) {
+        if let Some(id) = self.layer_end_ahead() {
             return Err(CommandErrorKind::Ended(id).into());
         }
         if let Some((id, NodeState::Stopping)) = self.innermost_state() {
