@@ -390,7 +390,9 @@ impl Stack {
             if self.reason.is_none() {
                 return Err(CommandErrorKind::Ended(id).into());
             }
-            // After a loss it will never be stopped, and the loss is behind it.
+            // After a loss it will never be stopped, and the loss is behind it. What was written through it must not
+            // leave without it.
+            self.clear_outbound(index, |&order| order == Order::Close);
             self.peel(index);
         }
         self.app().inbound.take_mark();
