@@ -234,3 +234,20 @@ fn a_server_layer_that_was_peeled_leaves_the_command_that_came_instead() {
         assert_eq!(link.left.read(), [21, 3, 3, 0, 2, 2, 50], "the alert is sent even so");
     });
 }
+
+#[test]
+fn a_close_notify_that_anybody_may_have_sent_during_the_handshake_ends_nothing() {
+    each(ONE, |case| {
+        for to_client in [true, false] {
+            let mut link = Link::outer(case);
+            let left = link.left_starts();
+            let victim = if to_client { &mut link.left } else { &mut link.right };
+            victim.inject(&[21, 3, 3, 0, 2, 1, 0]);
+            let right = link.right_starts();
+            link.run();
+            assert!(link.left.ended().is_none() && link.right.ended().is_none());
+            link.assert_ready(left, right);
+            link.talk();
+        }
+    });
+}
