@@ -77,7 +77,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     }
 
     /// Closes the write half of the innermost TLS layer and waits until its close_notify is sent. Reading goes on;
-    /// [`stop_tls`](Self::stop_tls) completes the stop.
+    /// [`stop_tls`](Self::stop_tls) completes the stop. If that was begun before, this changes nothing.
     ///
     /// # Errors
     ///

@@ -202,7 +202,8 @@ impl Failure {
     }
 
     /// The layer alone is lost: it is peeled, if no stoppable layer stands above it. What had been written
-    /// through it and not sent is dropped, never sent in clear.
+    /// through it and not sent is dropped, never sent in clear. What a layer above keeps inside itself is not known to
+    /// the stack: it must not let go of that later.
     #[must_use]
     pub fn peel(error: LayerError) -> Self {
         Self { error, consequence: Consequence::Peel }

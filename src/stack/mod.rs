@@ -274,6 +274,10 @@ impl Stack {
     }
 
     /// `count` bytes of what [`poll_output`](Self::poll_output) offered have been sent.
+    ///
+    /// # Panics
+    ///
+    /// If `count` is more than it would offer now: say what was sent before anything else is called.
     pub fn handle_sent(&mut self, now: Instant, count: usize) {
         self.wire().outbound.consume(count);
         self.wake_above(WIRE);
@@ -371,6 +375,10 @@ impl Stack {
     }
 
     /// Takes `count` bytes off the front of what [`readable`](Self::readable) showed.
+    ///
+    /// # Panics
+    ///
+    /// If `count` is more than it would show now.
     pub fn consume(&mut self, now: Instant, count: usize) {
         self.app().inbound.consume(count);
         self.wake(self.list.innermost());
