@@ -16,23 +16,24 @@ use super::wakers::Task;
 use crate::stack::{Event, Output, PeerAnswer};
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
-    /// Does all that can be done without waiting. Afterwards the task is registered for what could not.
+    /// Does all that can be done without waiting, but not without end: a peer can send much that comes to nothing.
+    /// Afterwards the task is registered for what could not be done.
     pub(super) fn drive(&mut self, task: Task, cx: &Context<'_>) {
         self.wakers.register(task, cx);
         let both = self.wakers.both();
         let mut cx = Context::from_waker(&both);
-        let mut moved = false;
-        loop {
+        for round in 0..MOST_ROUNDS {
             let progress = self.send(&mut cx) | self.receive(&mut cx) | self.fire(&mut cx);
             self.collect_events();
             if !progress {
-                break;
+                if round > 0 {
+                    self.wakers.wake_other(task);
+                }
+                return;
             }
-            moved = true;
         }
-        if moved {
-            self.wakers.wake_other(task);
-        }
+        // Others have their turn, and then both go on.
+        both.wake();
     }
 
     /// Sends until the stack has nothing more or the socket takes nothing more.
@@ -152,3 +153,6 @@ fn uninterrupted<T>(mut attempt: impl FnMut() -> Poll<io::Result<T>>) -> Poll<io
 
 /// The most that one read takes: a full TLS record and what may stand around it.
 const READ_SIZE: usize = 32 * 1024;
+
+/// So many reads, of megabytes in all, before the executor gets its thread back.
+const MOST_ROUNDS: usize = 128;

@@ -56,12 +56,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     ///
     /// As [`stop_tls_with`](Self::stop_tls_with).
     pub fn begin_stop(&mut self, stop: Stop) -> Result<LayerId, Error> {
-        if let Some(id) = self.stack.ended_by_itself() {
-            return Ok(id);
-        }
-        if let Some(&End::Layer(id)) = self.stack.end_ahead()
-            && self.stack.layer(id).is_none()
-        {
+        // One that is gone is read before one that is only about to go.
+        if let Some(id) = self.stack.peeled_ahead().or_else(|| self.stack.ended_by_itself()) {
             return Ok(id);
         }
         let id = self.stack.innermost_stoppable().ok_or(CommandErrorKind::NothingToStop);
@@ -81,7 +77,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     }
 
     /// Closes the write half of the innermost TLS layer and waits until its close_notify is sent. Reading goes on;
-    /// [`stop_tls`](Self::stop_tls) completes the stop.
+    /// [`stop_tls`](Self::stop_tls) completes the stop. If that was begun before, this changes nothing.
     ///
     /// # Errors
     ///

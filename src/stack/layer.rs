@@ -16,7 +16,7 @@ use super::{Boundary, End, LayerError, LayerId, Order, PeerAnswer, Queue, Stop};
 ///
 /// - It touches nothing but its [`Ends`]. It never blocks, reads no clock, and keeps no unbounded buffer.
 /// - It moves what it can and returns. It is called again when one of its ends has changed; a call that finds
-///   nothing to do changes nothing.
+///   nothing to do changes nothing. A layer that never comes to rest fails.
 /// - It honours [`Queue::room`] when it gives. A whole unit (a record) may go over the limit by itself if the
 ///   queue was empty; control bytes may always.
 /// - It consumes only what it has parsed. What it leaves is the next owner's when it is peeled.
@@ -75,7 +75,7 @@ pub trait Layer: Any + Send + fmt::Debug {
         None
     }
 
-    /// The deadline has passed.
+    /// The deadline has passed. Afterwards [`deadline`](Self::deadline) must have moved on, or the layer fails.
     fn timeout(&mut self, _ends: &mut Ends<'_>) -> Result<(), Failure> {
         Ok(())
     }
@@ -202,7 +202,8 @@ impl Failure {
     }
 
     /// The layer alone is lost: it is peeled, if no stoppable layer stands above it. What had been written
-    /// through it and not sent is dropped, never sent in clear.
+    /// through it and not sent is dropped, never sent in clear. What a layer above keeps inside itself is not known to
+    /// the stack: it must not let go of that later.
     #[must_use]
     pub fn peel(error: LayerError) -> Self {
         Self { error, consequence: Consequence::Peel }

@@ -182,10 +182,26 @@ impl Stack {
         self.list.node(self.list.innermost()).above.inbound.next_mark()
     }
 
+    /// The peeled layer whose end the application reads next, also if that still waits below a layer that has no room.
+    #[must_use]
+    pub fn peeled_ahead(&self) -> Option<LayerId> {
+        self.layer_end_ahead().filter(|&id| self.layer(id).is_none())
+    }
+
     /// The layer that ended without the application having asked for it, and that it has not yet gone on below.
     #[must_use]
     pub fn ended_by_itself(&self) -> Option<LayerId> {
         self.unacknowledged.first().copied()
+    }
+
+    /// The layer whose end comes first, in whatever boundary it waits.
+    fn layer_end_ahead(&self) -> Option<LayerId> {
+        let boundaries = self.list.inner_to_outer().chain([WIRE]);
+        let mut ends = boundaries.flat_map(|index| self.list.node(index).above.inbound.marks());
+        ends.find_map(|end| match *end {
+            End::Layer(id) => Some(id),
+            _ => None,
+        })
     }
 
     fn stoppable_above(&self, index: usize) -> Option<usize> {
@@ -258,6 +274,10 @@ impl Stack {
     }
 
     /// `count` bytes of what [`poll_output`](Self::poll_output) offered have been sent.
+    ///
+    /// # Panics
+    ///
+    /// If `count` is more than it would offer now: say what was sent before anything else is called.
     pub fn handle_sent(&mut self, now: Instant, count: usize) {
         self.wire().outbound.consume(count);
         self.wake_above(WIRE);
@@ -286,7 +306,7 @@ impl Stack {
         if self.list.len() >= self.limits.depth {
             return Err(CommandErrorKind::TooDeep(self.limits.depth).into());
         }
-        if let Some(&End::Layer(id)) = self.app().inbound.marks().find(|end| matches!(end, End::Layer(_))) {
+        if let Some(id) = self.layer_end_ahead() {
             return Err(CommandErrorKind::Ended(id).into());
         }
         if let Some((id, NodeState::Stopping)) = self.innermost_state() {
@@ -355,6 +375,10 @@ impl Stack {
     }
 
     /// Takes `count` bytes off the front of what [`readable`](Self::readable) showed.
+    ///
+    /// # Panics
+    ///
+    /// If `count` is more than it would show now.
     pub fn consume(&mut self, now: Instant, count: usize) {
         self.app().inbound.consume(count);
         self.wake(self.list.innermost());
@@ -374,7 +398,9 @@ impl Stack {
             if self.reason.is_none() {
                 return Err(CommandErrorKind::Ended(id).into());
             }
-            // After a loss it will never be stopped, and the loss is behind it.
+            // After a loss it will never be stopped, and the loss is behind it. What was written through it must not
+            // leave without it.
+            self.clear_outbound(index, |&order| order == Order::Close);
             self.peel(index);
         }
         self.app().inbound.take_mark();

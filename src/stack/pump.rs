@@ -4,20 +4,25 @@
 //! inwards and back, again and again, until nobody is left to wake; so a batch of input is drained through all
 //! layers, and all that it caused is drained down, before the driver touches the socket. Each round either moves
 //! bytes or marks in one direction or ends the loop; nothing is called from inside a call.
+//!
+//! A layer that breaks its contract, so that the loop or a deadline would never end, fails, and the connection with it.
 
 use std::time::Instant;
 
 use super::layer::{Consequence, Failure};
 use super::list::{NodeState, WIRE};
 use super::{
-    Boundary, CommandError, CommandErrorKind, Described, End, Ends, Event, LINGER, Layer, LayerLoss, Order, Reason,
-    Report, Side, Stack, Stop,
+    Boundary, CommandError, CommandErrorKind, Described, End, Ends, Event, LINGER, Layer, LayerError, LayerErrorKind,
+    LayerLoss, Order, Reason, Report, Side, Stack, Stop,
 };
 
 impl Stack {
     /// Calls woken layers until none is left.
     pub(super) fn settle(&mut self, now: Instant) {
-        loop {
+        for round in 0.. {
+            if round >= MOST_ROUNDS {
+                self.fail_restless(now);
+            }
             let mut idle = true;
             let mut cursor = self.list.above(WIRE);
             while let Some(index) = cursor {
@@ -38,6 +43,19 @@ impl Stack {
         self.release_idle();
     }
 
+    /// Fails the outermost layer that still wants to run, be it the culprit or one that the culprit keeps busy.
+    fn fail_restless(&mut self, now: Instant) {
+        let restless = |&index: &usize| {
+            let node = self.list.node(index);
+            node.woken && node.state != NodeState::Failed
+        };
+        let restless = self.list.outer_to_inner().find(restless);
+        if let Some(index) = restless {
+            let message = "the layer does not come to rest";
+            self.fail(index, now, Failure::lose(LayerError::new(LayerErrorKind::Limit, message)));
+        }
+    }
+
     fn run_if_woken(&mut self, index: usize, now: Instant) -> bool {
         let node = self.list.node_mut(index);
         let run = std::mem::take(&mut node.woken) && node.state != NodeState::Failed;
@@ -52,8 +70,13 @@ impl Stack {
 
     pub(super) fn time_out(&mut self, index: usize, now: Instant) {
         self.call(index, now, Layer::timeout);
-        if self.list.contains(index) {
-            self.wake(index);
+        if !self.list.contains(index) {
+            return;
+        }
+        self.wake(index);
+        if self.is_due(index, now) {
+            let message = "the layer's deadline does not move on when it has passed";
+            self.fail(index, now, Failure::lose(LayerError::new(LayerErrorKind::Limit, message)));
         }
     }
 
@@ -195,7 +218,7 @@ impl Stack {
 
     /// Drops what is on its way down above this layer, in all boundaries, but for the orders that `keep` names; the
     /// number of bytes dropped.
-    fn clear_outbound(&mut self, index: usize, keep: fn(&Order) -> bool) -> usize {
+    pub(super) fn clear_outbound(&mut self, index: usize, keep: fn(&Order) -> bool) -> usize {
         let boundaries: Vec<usize> = self.list.upwards(index).collect();
         boundaries.into_iter().map(|index| self.list.node_mut(index).above.outbound.clear(keep)).sum()
     }
@@ -244,3 +267,6 @@ impl Stack {
         &mut self.list.node_mut(innermost).above
     }
 }
+
+/// More rounds than there are bytes in the boundaries of any stack that does what it should.
+const MOST_ROUNDS: usize = 1 << 20;

@@ -33,7 +33,7 @@ impl Stop {
     /// Lets the peer go first: our close_notify leaves when the peer's has come, or when `grace` is over.
     ///
     /// For whoever has just answered a command to stop: real clients differ in who closes first.
-    /// [`GRACE`](Self::GRACE) is a good value.
+    /// [`GRACE`](Self::GRACE) is a good value. A grace longer than the [`timeout`](Self::timeout) ends with it.
     #[must_use]
     pub fn after_peer(mut self, grace: Duration) -> Self {
         self.opening = Opening::AfterPeer(grace);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use onionskin::stack::{Event, LayerErrorKind, OnTimeout, PeerAnswer, Stop};
 use onionskin::tls::OnFailure;
 
+use crate::common::layers::StuckDeadline;
 use crate::common::link::{DEPTHS, Link, ONE, assert_stopped, each, each_version, text};
 
 const MOMENT: Duration = Duration::from_millis(1);
@@ -264,5 +265,34 @@ fn what_the_peer_says_too_late_shows_below_a_layer_that_was_peeled() {
         link.right_answers();
         link.run();
         assert_eq!(link.left.read(), link.right.sent()[sent..]);
+    });
+}
+
+#[test]
+fn a_deadline_beyond_all_time_is_none() {
+    each_version(1, |case| {
+        let mut link = Link::outer(case);
+        let layer = link.client_layer().handshake_timeout(Some(Duration::MAX));
+        link.left_splices(layer);
+        assert_eq!(link.left.stack.poll_deadline(), None);
+        link.right_starts();
+        link.run();
+        link.left.stop(Stop::new().timeout(Some(Duration::MAX)).after_peer(Duration::MAX)).unwrap();
+        assert_eq!(link.left.stack.poll_deadline(), None);
+        link.right.stop(Stop::new()).unwrap();
+        link.run();
+        assert!(link.left.ended().is_some() && link.right.ended().is_some());
+    });
+}
+
+#[test]
+fn a_layer_whose_deadline_stays_in_the_past_is_not_asked_for_ever() {
+    each_version(1, |case| {
+        let mut link = Link::outer(case);
+        let layer = link.left.splice(StuckDeadline::default());
+        link.advance(seconds(1));
+        let reason = link.left.lost().expect("it would fire for ever");
+        assert_eq!(reason.layers()[0].layer, layer);
+        assert!(link.left.stack.poll_deadline().is_none());
     });
 }

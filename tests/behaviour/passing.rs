@@ -1,9 +1,9 @@
 //! Layers that are no TLS: one that does nothing, and one that leaves by itself from the middle.
 
-use onionskin::stack::{CommandErrorKind, Event, Readable, Stop};
+use onionskin::stack::{CommandErrorKind, Event, Output, PeerAnswer, Readable, Stop};
 
-use crate::common::layers::{FirstLine, PassThrough};
-use crate::common::link::{DEPTHS, Link, ONE, each, each_version, text};
+use crate::common::layers::{FailsWhenTold, FirstLine, PassThrough, Restless};
+use crate::common::link::{DEPTHS, Link, ONE, assert_stopped, each, each_version, pattern, records, text};
 
 #[test]
 fn a_layer_that_does_nothing_changes_nothing() {
@@ -98,5 +98,62 @@ fn a_header_layer_leaves_from_the_middle_while_data_flows() {
         link.talk();
         link.stop();
         link.talk();
+    });
+}
+
+#[test]
+fn what_was_written_through_tls_does_not_leave_without_it_when_a_layer_above_fails() {
+    each_version(1, |case| {
+        let mut link = Link::connected(case);
+        let above = link.left.splice(FailsWhenTold::default());
+        while link.left.write_some(&[b'x'; 16_384]) > 0 {}
+        link.right.stop(Stop::new()).unwrap();
+        let now = link.now();
+        let Output::Bytes(close_notify) = link.right.stack.poll_output() else { panic!("a close_notify") };
+        let close_notify = close_notify.to_vec();
+        link.left.stack.handle_input(now, &close_notify);
+        link.left.stack.with_layer(now, above, FailsWhenTold::fail).unwrap();
+        assert!(link.left.ended().is_some());
+        link.left.pass_end().unwrap();
+        assert_eq!(link.left.lost().unwrap().layers()[0].layer, above);
+        link.right.hold(true);
+        link.run();
+        assert_eq!(records(link.left.sent()).1, b"");
+        assert!(link.left.stack.is_flushed());
+    });
+}
+
+#[test]
+fn a_new_layer_is_refused_while_an_end_waits_below_a_layer_that_has_no_room() {
+    each_version(1, |case| {
+        let mut link = Link::connected(case);
+        link.left.splice(PassThrough);
+        let left = link.left.stop(Stop::new()).unwrap();
+        link.run();
+        let late = pattern(200_000);
+        for part in late.chunks(10_000) {
+            link.right.write(part);
+            link.run();
+        }
+        link.right_answers();
+        link.run();
+        assert_stopped(&mut link.left, left, PeerAnswer::CloseNotify);
+        let (now, layer) = (link.now(), link.client_layer());
+        let refused = link.left.stack.splice(now, Box::new(layer)).unwrap_err();
+        assert!(matches!(refused.kind(), CommandErrorKind::Ended(id) if *id == left), "{refused}");
+        assert!(link.left.read() == late);
+        link.left.pass_end().unwrap();
+        link.right.pass_end().unwrap();
+        link.right.events();
+        link.start();
+    });
+}
+
+#[test]
+fn a_layer_that_never_comes_to_rest_is_a_loss_and_no_livelock() {
+    each_version(1, |case| {
+        let mut link = Link::outer(case);
+        let layer = link.left.splice(Restless);
+        assert_eq!(link.left.stack.lost().expect("it would run for ever").layers()[0].layer, layer);
     });
 }

@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use onionskin::stack::{Ends, Failure, Layer, LayerId, Order, PeerAnswer, Report};
+use onionskin::stack::{Ends, Failure, Layer, LayerError, LayerErrorKind, LayerId, Order, PeerAnswer, Report};
 
 /// Changes nothing, by the defaults of the trait.
 #[derive(Debug)]
@@ -88,5 +89,63 @@ impl Layer for ClosesBelow {
             ends.outbound_below().push_mark(Order::Finish(self.below));
         }
         Ok(())
+    }
+}
+
+/// Passes everything on until it is told to fail.
+#[derive(Debug, Default)]
+pub(crate) struct FailsWhenTold(bool);
+
+impl FailsWhenTold {
+    pub(crate) fn fail(&mut self) {
+        self.0 = true;
+    }
+}
+
+impl Layer for FailsWhenTold {
+    fn inbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        ends.pass_inbound();
+        if self.0 {
+            return Err(LayerError::new(LayerErrorKind::Protocol, "it was told to fail").into());
+        }
+        Ok(())
+    }
+}
+
+/// Eats all its input.
+#[derive(Debug)]
+pub(crate) struct Eats;
+
+impl Layer for Eats {
+    fn inbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        let count = ends.inbound_below().front().len();
+        ends.inbound_below().consume(count);
+        Ok(())
+    }
+}
+
+/// Breaks the contract: each call changes something.
+#[derive(Debug)]
+pub(crate) struct Restless;
+
+impl Layer for Restless {
+    fn outbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        ends.outbound_below().push(b"!");
+        Ok(())
+    }
+}
+
+/// Breaks the contract: its deadline does not move on when it has passed.
+#[derive(Debug, Default)]
+pub(crate) struct StuckDeadline(Option<Instant>);
+
+impl Layer for StuckDeadline {
+    fn attach(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        self.0 = Some(ends.now() + Duration::from_secs(1));
+        Ok(())
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.0
     }
 }

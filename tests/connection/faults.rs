@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use futures::FutureExt;
 use futures::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use onionskin::Connection;
 use onionskin::connection::{Error, ErrorKind};
@@ -13,6 +14,7 @@ use onionskin::stack::LayerErrorKind;
 use onionskin::testing::{Clock, Cut, WireEnd, wire};
 use onionskin::tls::Version;
 
+use crate::common::layers::Eats;
 use crate::executor::{Task, alone, both, run};
 use crate::peers::{VERSIONS, answer, ask_to_depth, client, layered, pair, pattern, server, start};
 
@@ -196,6 +198,13 @@ fn a_flush_that_fails_is_a_loss() {
 }
 
 #[test]
+fn a_peer_that_sends_much_and_says_nothing_lets_others_run() {
+    let (mut conn, _peer) = odd(Oddity::NeverPends);
+    conn.splice(Eats).unwrap();
+    assert!(conn.read(&mut [0]).now_or_never().is_none());
+}
+
+#[test]
 fn garbage_fails_and_says_what_it_was() {
     let garbage: [(&[u8], bool); 3] =
         [(b"HTTP/1.1 400 Bad Request\r\n", true), (&[23, 3, 3, 0, 40, 1, 2, 3], false), (&[0; 100], true)];
@@ -238,6 +247,7 @@ enum Oddity {
     /// Every other call.
     Interrupts,
     FailsToFlush,
+    NeverPends,
 }
 
 struct Odd {
@@ -262,6 +272,9 @@ impl AsyncRead for Odd {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         if self.is_interrupted() {
             return Poll::Ready(Err(io::ErrorKind::Interrupted.into()));
+        }
+        if self.oddity == Oddity::NeverPends {
+            return Poll::Ready(Ok(buffer.len()));
         }
         Pin::new(&mut self.end).poll_read(cx, buffer)
     }

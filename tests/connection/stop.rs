@@ -6,6 +6,7 @@ use onionskin::stack::{CommandErrorKind, PeerAnswer, Stop};
 use onionskin::testing::Cut;
 use onionskin::tls::{OnPeerClose, Version};
 
+use crate::common::layers::PassThrough;
 use crate::executor::{Task, alone, both, run};
 use crate::peers::{CUTS, Conn, VERSIONS, client, layered, pair, pattern, server, start, talk};
 
@@ -398,5 +399,41 @@ fn close_takes_leave_on_every_layer() {
         both(close, answer);
         let error = alone(left.write_line("more")).unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::Command(error) if matches!(error.kind(), CommandErrorKind::Closed)));
+    }
+}
+
+#[test]
+fn a_stop_that_was_begun_comes_before_that_of_an_outer_layer_which_answered_by_itself() {
+    let (mut left, mut right, _clock) = pair(Cut::Whole, 10_000);
+    for version in VERSIONS {
+        let layer = client(version).on_peer_close(OnPeerClose::Peel);
+        let (started, accepted) = both(left.start_tls(layer), right.start_tls(server()));
+        started.unwrap();
+        accepted.unwrap();
+    }
+    let inner = left.begin_stop(Stop::new()).unwrap();
+    alone(right.close()).unwrap();
+    assert_eq!((alone(left.read_line()).unwrap(), left.depth()), (None, 0));
+    assert_eq!(alone(left.stop_tls()).unwrap().layer, inner);
+    assert_ne!(alone(left.stop_tls()).unwrap().layer, inner);
+}
+
+#[test]
+fn a_stop_is_joined_also_while_its_end_waits_below_a_layer_that_has_no_room() {
+    for version in VERSIONS {
+        let (mut left, mut right, _clock) = layered(Cut::Whole, 1_000_000, &[Version::Tls13, version]);
+        left.splice(PassThrough).unwrap();
+        let inner = left.begin_stop(Stop::new()).unwrap();
+        let late = pattern(200_000);
+        let answer = async {
+            right.send_all(&late).await.unwrap();
+            right.stop_tls().await.unwrap();
+        };
+        both(answer, left.flush()).1.unwrap();
+        alone(left.flush()).unwrap();
+        assert_eq!(left.depth(), 2);
+        let stopped = alone(left.stop_tls()).unwrap();
+        assert!((stopped.layer, stopped.late) == (inner, late));
+        talk(&mut left, &mut right);
     }
 }

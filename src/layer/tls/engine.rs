@@ -1,4 +1,5 @@
-//! rustls, behind five verbs: receive, send, close, refresh, facts.
+//! rustls, behind five verbs: receive, send, close, refresh, and what was agreed; and three for what it leaves to us:
+//! flush, alert, reject.
 //!
 //! This is the only file that names rustls connection types. It uses the *unbuffered* API, because that one works
 //! in our buffers and leaves what stands behind a close_notify exactly where it was; the buffered one throws it

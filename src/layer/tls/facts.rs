@@ -78,7 +78,7 @@ impl TlsFacts {
 }
 
 impl fmt::Display for TlsFacts {
-    /// `tls1.3 AES_128_GCM "mail.example"`
+    /// `tls1.3 AES_128_GCM client "mail.example"`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         describe(f, self.role, self.version, self.cipher_suite, self.server_name.as_deref())
     }

@@ -28,7 +28,7 @@ pub(super) enum Handshake {
 
 impl Handshake {
     pub(super) fn begin(&mut self, now: Instant, timeout: Option<Duration>) {
-        *self = Self::Handshaking { since: Some(now), deadline: timeout.map(|timeout| now + timeout) };
+        *self = Self::Handshaking { since: Some(now), deadline: after(now, timeout) };
     }
 
     pub(super) fn complete(&mut self, now: Instant) {
@@ -56,9 +56,9 @@ impl Handshake {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WriteHalf {
     Open,
-    /// Nothing more is encrypted; our close_notify waits for the peer's, at most until then.
+    /// Nothing more is encrypted; our close_notify waits for the peer's, at most until then if there is a limit.
     CloseNotifyQueued {
-        until: Instant,
+        until: Option<Instant>,
     },
     CloseNotifySent,
 }
@@ -93,7 +93,7 @@ impl Stopping {
     /// Starts the clock: at the command, or when the handshake is done.
     pub(super) fn start_clock(&mut self, now: Instant) {
         if let Self::Ordered { stop, deadline } | Self::Met { stop, deadline } = self {
-            *deadline = stop.timeout.map(|timeout| now + timeout);
+            *deadline = after(now, stop.timeout);
         }
     }
 
@@ -135,4 +135,9 @@ impl ReadHalf {
             Self::Eof => Some(PeerAnswer::Missing),
         }
     }
+}
+
+/// The moment so long after `now`; none if that is beyond all time.
+pub(super) fn after(now: Instant, wait: Option<Duration>) -> Option<Instant> {
+    now.checked_add(wait?)
 }

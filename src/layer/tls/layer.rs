@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use super::engine::{Agreed, Engine, Received};
 use super::facts::{Role, TlsFacts, Traffic, describe};
 use super::failure::explain;
-use super::halves::{Handshake, ReadHalf, Stopping, WriteHalf};
-use super::record::{Front, LARGEST_PLAINTEXT, is_close_notify_in_clear};
+use super::halves::{Handshake, ReadHalf, Stopping, WriteHalf, after};
+use super::record::{Front, LARGEST_PLAINTEXT};
 use crate::stack::{
     End, Ends, Failure, Framing, Layer, LayerError, LayerErrorKind, LayerId, OnTimeout, Opening, Order, PeerAnswer,
     Report, Stop,
@@ -212,7 +212,7 @@ impl Layer for TlsLayer {
 
     fn deadline(&self) -> Option<Instant> {
         let grace = match self.write {
-            WriteHalf::CloseNotifyQueued { until } => Some(until),
+            WriteHalf::CloseNotifyQueued { until } => until,
             _ => None,
         };
         [self.handshake.deadline(), self.stopping.deadline(), grace].into_iter().flatten().min()
@@ -226,7 +226,7 @@ impl Layer for TlsLayer {
             return Err(self.fail(LayerError::new(LayerErrorKind::HandshakeTimeout, message)));
         }
         if let WriteHalf::CloseNotifyQueued { until } = self.write
-            && until <= now
+            && due(until)
         {
             let sent = ends.outbound_below().len();
             self.send_close_notify(ends)?;
@@ -274,11 +274,6 @@ impl TlsLayer {
                     return Err(self.fail(error));
                 }
                 _ => {}
-            }
-            if self.handshake.is_handshaking() && is_close_notify_in_clear(input.front()) {
-                // rustls ignores it, as anybody can have sent it; but nobody who wants TLS sends it.
-                let message = "the peer closed the layer during the handshake";
-                return Err(self.fail(LayerError::new(LayerErrorKind::Refused, message)));
             }
             let before = (input.len(), plain.len());
             let received = self.engine.receive(input, plain, output);
@@ -483,8 +478,8 @@ impl TlsLayer {
                 return Ok(());
             }
             Some(Opening::AfterPeer(grace)) if self.write == WriteHalf::Open && self.read == ReadHalf::Open => {
-                let over = ends.now() + grace;
-                let until = self.stopping.deadline().map_or(over, |deadline| over.min(deadline));
+                let over = after(ends.now(), Some(grace));
+                let until = [over, self.stopping.deadline()].into_iter().flatten().min();
                 self.write = WriteHalf::CloseNotifyQueued { until };
             }
             _ => self.send_close_notify(ends)?,

@@ -25,11 +25,6 @@ impl Front {
     }
 }
 
-/// Whether a close_notify that is not encrypted stands at the front (RFC 8446 section 6).
-pub(super) fn is_close_notify_in_clear(input: &[u8]) -> bool {
-    matches!(input, [21, 3, _, 0, 2, _, 0, ..])
-}
-
 /// change_cipher_spec, alert, handshake, application_data, and heartbeat, which rustls knows and refuses.
 const CONTENT_TYPES: std::ops::RangeInclusive<u8> = 20..=24;
 
