@@ -62,7 +62,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         self.drive(Task::Reader, cx);
         if let Some(facts) = self.tls(id).filter(|layer| layer.is_ready()).map(|layer| layer.facts(id)) {
             // Our last handshake message is what the peer waits for, and nobody may poll us again for long.
-            return if self.is_sent() { Poll::Ready(Ok(facts)) } else { Poll::Pending };
+            let sent = self.is_sent() || self.stack.lost().is_some();
+            return if sent { Poll::Ready(Ok(facts)) } else { Poll::Pending };
         }
         if let Err(lost) = self.check_lost() {
             // Give the alert its chance to leave; `drive` has a deadline for that.
