@@ -60,8 +60,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         if let Some(id) = self.stack.peeled_ahead().or_else(|| self.stack.ended_by_itself()) {
             return Ok(id);
         }
-        let id = self.stack.innermost_stoppable().ok_or(CommandErrorKind::NothingToStop);
-        let id = id.map_err(|kind| ErrorKind::Command(kind.into()))?;
+        let id = self.innermost()?;
         self.stack.stop(self.timer.now(), id, stop)?;
         Ok(id)
     }
@@ -83,10 +82,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     ///
     /// When there is no TLS layer, or the connection is lost.
     pub async fn finish(&mut self) -> Result<(), Error> {
-        let id = self.stack.innermost_stoppable().ok_or(CommandErrorKind::NothingToStop);
-        let id = id.map_err(|kind| ErrorKind::Command(kind.into()))?;
+        let id = self.innermost()?;
         self.stack.finish(self.timer.now(), id)?;
         poll_fn(|cx| self.poll_flushed(Task::Reader, cx)).await
+    }
+
+    fn innermost(&self) -> Result<LayerId, Error> {
+        let nothing = || ErrorKind::Command(CommandErrorKind::NothingToStop.into()).into();
+        self.stack.innermost_stoppable().ok_or_else(nothing)
     }
 
     fn poll_stopped(&mut self, id: LayerId, cx: &Context<'_>) -> Poll<Result<Stopped, Error>> {
