@@ -39,6 +39,9 @@
 //! | `aws-lc-rs` (default), `ring` | a provider of cryptography; with none, pass one, with both, aws-lc-rs is taken |
 //! | `webpki-roots` | trust anchors that are compiled in |
 //! | `cli` | the command `onion`, and what only it needs |
+//!
+//! A runtime brings sockets and timers; the futures may be polled by any executor. Under tokio, the features
+//! `tokio` and `aws-lc-rs` without the default ones leave async-std out.
 
 pub mod connection;
 pub mod endpoint;

@@ -3,13 +3,15 @@
 
 mod common;
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use futures::future::join;
-use onionskin::Connection;
 use onionskin::endpoint::{Connector, Endpoint, Listener, OpenError, OpenErrorKind};
 use onionskin::runtime::{self, Runtime, Socket};
+use onionskin::rustls::{CertificateError, Error::InvalidCertificate};
 use onionskin::tls::{ConfigErrorKind, TlsFacts};
+use onionskin::{Connection, connection};
 
 use crate::common::Authority;
 
@@ -130,10 +132,15 @@ fn the_host_is_verified_where_no_name_is_given() {
     on_every_runtime(async |runtime| {
         let host = |address: &str| format!("tcp:localhost:{}", address.rsplit(':').next().unwrap());
         let (client, server) = open(runtime, &server, |address| format!("{}+tls:{}", host(address), files.ca())).await;
-        let OpenErrorKind::Connection(error) = client.unwrap_err().kind().clone() else { panic!() };
-        assert!(error.is_certificate(), "{error}");
-        let OpenErrorKind::Connection(error) = server.unwrap_err().kind().clone() else { panic!() };
-        assert!(error.is_refused(), "{error}");
+        let error = client.unwrap_err();
+        assert!(error.connection_error().unwrap().is_certificate(), "{error}");
+        // What was asked for, and what the certificate is for, is there for programs too, through all conversions.
+        let error = io::Error::from(error);
+        let error = connection::Error::of(&error).unwrap().tls_error().unwrap();
+        let another_name = matches!(error, InvalidCertificate(CertificateError::NotValidForNameContext { .. }));
+        assert!(another_name, "{error}");
+        let error = server.unwrap_err();
+        assert!(error.connection_error().unwrap().is_refused(), "{error}");
     });
 }
 
@@ -149,8 +156,8 @@ fn a_server_can_demand_certificates() {
 
         let (_client, accepted) =
             open(runtime, &server, |address| format!("{address}+tls:insecure=yes:sni=localhost")).await;
-        let OpenErrorKind::Connection(error) = accepted.unwrap_err().kind().clone() else { panic!() };
-        assert!(error.is_certificate(), "{error}");
+        let error = accepted.unwrap_err();
+        assert!(error.connection_error().unwrap().is_certificate(), "{error}");
     });
 }
 
@@ -196,5 +203,7 @@ fn sockets_that_cannot_be_had_are_named() {
         drop(taken);
         let error = Connector::new(runtime, &endpoint).unwrap().connect().await.unwrap_err();
         assert!(error.is_io() && error.to_string().starts_with(&format!("cannot connect to {address}")), "{error}");
+        assert!(error.connection_error().is_none());
+        assert_eq!(io::Error::from(error).kind(), io::ErrorKind::ConnectionRefused);
     });
 }

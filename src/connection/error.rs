@@ -9,7 +9,24 @@ use crate::tls::ConfigError;
 
 /// An error of a [`Connection`](super::Connection).
 ///
-/// Read and write calls wrap it into an [`io::Error`], from which [`Error::of`] takes it again.
+/// Read and write calls wrap it into an [`io::Error`], from which [`Error::of`] takes it again. `?` does the same, also
+/// for a [`ConfigError`] and an [`OpenError`](crate::endpoint::OpenError): a function that uses all of them can return
+/// [`io::Result`].
+///
+/// ```
+/// use onionskin::connection::Error;
+/// use onionskin::rustls::{self, CertificateError::NotValidForNameContext};
+///
+/// fn explain(error: &Error) -> &'static str {
+///     match error.tls_error() {
+///         _ if error.is_not_spoken() => "it speaks plaintext",
+///         Some(rustls::Error::InvalidCertificate(NotValidForNameContext { .. })) => "it has another name",
+///         _ if error.is_certificate() => "it is not to be trusted",
+///         _ if error.is_refused() => "it refused us",
+///         _ => "something else",
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Error(Box<ErrorKind>);
 
@@ -67,6 +84,12 @@ impl Error {
             },
             _ => self.reason()?.layer_error(),
         }
+    }
+
+    /// The error of rustls that is the cause, if one is: what is wrong with a certificate, or which alert came.
+    #[must_use]
+    pub fn tls_error(&self) -> Option<&rustls::Error> {
+        self.layer_error()?.source()?.downcast_ref()
     }
 
     /// Whether the peer does not speak TLS where it should.
@@ -178,5 +201,11 @@ impl From<ConfigError> for Error {
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         Self::new(error.io_kind(), error)
+    }
+}
+
+impl From<ConfigError> for io::Error {
+    fn from(error: ConfigError) -> Self {
+        Error::from(error).into()
     }
 }

@@ -21,6 +21,37 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # A server, and a peer that stops unasked
+//!
+//! Where the peer has stopped TLS, reads end, and [`Connection::end`] tells it from the end of the connection.
+//! [`Connection::stop_tls`] answers and goes on below:
+//!
+//! ```
+//! use futures::io::{AsyncRead, AsyncWrite};
+//! use onionskin::Connection;
+//! use onionskin::connection::{End, Error};
+//! use onionskin::tls::TlsServer;
+//!
+//! async fn serve<IO>(mut conn: Connection<IO>, server: TlsServer) -> Result<(), Error>
+//! where
+//!     IO: AsyncRead + AsyncWrite + Unpin,
+//! {
+//!     loop {
+//!         match conn.read_line().await? {
+//!             Some(line) if line == b"STARTTLS" => {
+//!                 conn.write_line("220 go ahead").await?; // the last line outside
+//!                 conn.start_tls(server.accept()?).await?;
+//!             }
+//!             Some(_) => conn.write_line("250 fine").await?,
+//!             None if matches!(conn.end(), Some(End::Layer(_))) => {
+//!                 conn.stop_tls().await?;
+//!             }
+//!             None => return Ok(()),
+//!         }
+//!     }
+//! }
+//! ```
 
 mod drive;
 mod error;
@@ -39,13 +70,18 @@ use futures::future::BoxFuture;
 
 use self::wakers::Wakers;
 use crate::runtime::Timer;
-use crate::stack::{End, Event, Layer, LayerId, Limits, Readable, Remains, Stack};
+use crate::stack::{Event, Layer, Readable, Remains, Stack};
 
 pub use self::error::{Error, ErrorKind};
 pub use self::layers::{LayerView, Layers};
 pub use self::stop::Stopped;
+#[doc(no_inline)]
+pub use crate::stack::{End, LayerId, Limits, OnTimeout, PeerAnswer, Stop};
 
 /// One socket with layers over it, any `AsyncRead + AsyncWrite` below and itself one above.
+///
+/// The traits are those of [`futures::io`]. A socket of tokio gets them from `tokio_util::compat`, and any executor may
+/// poll the futures.
 ///
 /// # Reading and writing
 ///

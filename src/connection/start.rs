@@ -20,7 +20,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     ///
     /// When the stack takes no further layer; when the handshake fails or passes its deadline. The connection is then
     /// lost, after the alert has been sent, unless the layer was made with
-    /// [`OnFailure::Peel`](crate::tls::OnFailure::Peel).
+    /// [`OnFailure::Peel`](crate::tls::OnFailure::Peel). [`Error`] tells a peer that speaks plaintext from one that has
+    /// another name.
     ///
     /// # Cancellation
     ///

@@ -103,8 +103,8 @@ struct Kind<T: 'static> {
 
 impl<T> Kind<T> {
     fn list(kinds: &[Self]) -> String {
-        let names: Vec<_> = kinds.iter().map(|kind| kind.name).collect();
-        names.join(", ")
+        let usages: Vec<_> = kinds.iter().map(|kind| kind.usage).collect();
+        usages.join(", ")
     }
 }
 

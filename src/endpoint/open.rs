@@ -220,6 +220,15 @@ impl OpenError {
         &self.0
     }
 
+    /// The error of the connection, if the peer was reached and a handshake failed.
+    #[must_use]
+    pub fn connection_error(&self) -> Option<&ConnectionError> {
+        match self.kind() {
+            OpenErrorKind::Connection(error) => Some(error),
+            _ => None,
+        }
+    }
+
     /// Whether the string, or the configuration it stands for, is wrong, so that trying again will not help.
     #[must_use]
     pub fn is_usage(&self) -> bool {
@@ -281,11 +290,24 @@ impl From<ConnectionError> for OpenError {
     }
 }
 
+impl From<OpenError> for io::Error {
+    fn from(error: OpenError) -> Self {
+        let kind = match *error.0 {
+            OpenErrorKind::Connection(error) => return error.into(),
+            OpenErrorKind::Config(error) => return error.into(),
+            OpenErrorKind::Connect(_, ref cause) | OpenErrorKind::Listen(_, ref cause) => cause.kind(),
+            OpenErrorKind::Parse(_) | OpenErrorKind::NoName => io::ErrorKind::InvalidInput,
+            OpenErrorKind::NoRuntime => io::ErrorKind::Unsupported,
+        };
+        Self::new(kind, error)
+    }
+}
+
 /// Connects to the endpoint that `endpoint` describes, on the preferred runtime.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), onionskin::endpoint::OpenError> {
-/// let conn = onionskin::connect("tcp:mail.example:25+tls").await?;
+/// let conn = onionskin::connect("tcp:mail.example:465+tls").await?;
 /// println!("{}", conn.layers());
 /// # Ok(())
 /// # }
@@ -301,6 +323,18 @@ pub async fn connect(endpoint: &str) -> Result<Connection<Socket>, OpenError> {
 }
 
 /// Listens at the endpoint that `endpoint` describes, on the preferred runtime.
+///
+/// ```no_run
+/// # async fn example() -> std::io::Result<()> {
+/// let listener = onionskin::listen("tcp:127.0.0.1:0").await?;
+/// println!("port {}", listener.local_address().as_tcp().expect("it is TCP").port());
+/// loop {
+///     let incoming = listener.accept().await?;
+///     let conn = incoming.ready().await?; // in a task of its own, in a real server
+/// #   drop(conn);
+/// }
+/// # }
+/// ```
 ///
 /// # Errors
 ///

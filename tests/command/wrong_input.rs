@@ -23,9 +23,9 @@ fn fails(status: i32, arguments: &[&str], script: &str, names: &[&str]) {
 #[test]
 fn endpoints_that_are_none() {
     for command in ["connect", "serve"] {
-        fails(2, &[command, "udp:127.0.0.1:1"], "", &["udp", "tcp, unix"]);
+        fails(2, &[command, "udp:127.0.0.1:1"], "", &["udp", "tcp:HOST:PORT, unix:PATH"]);
         fails(2, &[command, "tcp:127.0.0.1"], "", &["PORT", "tcp:HOST:PORT"]);
-        fails(2, &[command, "tcp:127.0.0.1:1+ssl"], "", &["ssl", "tls"]);
+        fails(2, &[command, "tcp:127.0.0.1:1+ssl"], "", &["ssl", "are tls"]);
         fails(2, &[command, "tcp:127.0.0.1:1+tls:min=1.3:max=1.2:insecure=yes"], "", &[]);
     }
     fails(2, &["serve", "tcp:127.0.0.1:0+tls"], "", &["--cert"]);

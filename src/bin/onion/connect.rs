@@ -13,7 +13,8 @@ use crate::part::part;
 
 /// Talk to a peer from standard input
 ///
-/// Standard input goes to the peer and the peer's bytes to standard output, until both have ended.
+/// Standard input goes to the peer and the peer's bytes to standard output, until both have ended. The peer can be
+/// `onion serve`, which says in its own help what it answers.
 #[derive(Debug, Args)]
 #[command(after_help = LOCAL_COMMANDS)]
 pub(crate) struct Options {
@@ -56,12 +57,15 @@ pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Res
 
 const LOCAL_COMMANDS: &str = r"Lines that begin with a backslash are local commands. All but \layers ask the peer with the
 command of the onion line protocol that has their name, wait for its OK, and then do it:
-  \starttls [NAME]   start TLS inside the layers that are there, and verify that the peer is NAME
+  \starttls [NAME]   start TLS inside the layers that are there, and verify that the peer is NAME,
+                     the host of ENDPOINT unless given
   \rstarttls [NAME]  the same with us as the TLS server, which takes --cert and --key
   \stoptls           stop the innermost layer, the peer's close_notify first
   \astoptls          stop the innermost layer, our close_notify first
   \layers            show the layers on standard error
   \quit              let the peer close every layer and the connection
 Two backslashes at the beginning of a line send one. The bytes behind a line `SINK n` are sent as they are.
+
+Environment: SSLKEYLOGFILE=FILE has the secrets of every layer written there, RUST_LOG=debug shows what layers do.
 
 Exit status: 0 after a clean end, 1 after a failure, 2 if a command cannot be meant.";

@@ -1,6 +1,5 @@
 //! Why the command ends without success: one line for people, and an exit status.
 
-use std::error::Error as StdError;
 use std::fmt::{self, Display};
 use std::io;
 use std::process::ExitCode;
@@ -108,8 +107,7 @@ impl From<OpenError> for Failure {
 
 /// What can be done about a failed layer, where that is known.
 fn advice(error: &Error) -> Option<&'static str> {
-    let layer = error.layer_error()?;
-    match layer.source()?.downcast_ref()? {
+    match error.tls_error()? {
         rustls::Error::InvalidCertificate(error) => match error {
             CertificateError::UnknownIssuer => Some("name its authority with --ca"),
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => Some("the peer must renew it"),

@@ -27,6 +27,7 @@ use crate::signals::{Stopping, stopping};
 /// Prints `listening on ADDRESS` when it accepts connections. SIGINT or SIGTERM closes every connection and ends; a
 /// second one ends at once.
 #[derive(Debug, Args)]
+#[command(after_help = PROTOCOL)]
 pub(crate) struct Options {
     /// Where to listen, as in tcp:127.0.0.1:4433, unix:/run/onion.sock, tcp:localhost:0+tls:cert=PEM:key=PEM
     endpoint: String,
@@ -173,6 +174,21 @@ async fn serve(runtime: &'static dyn Runtime, incoming: Incoming, server: &Serve
     }
     part(runtime, session.into_connection()).await;
 }
+
+const PROTOCOL: &str = r"Commands of the onion line protocol; each is answered at the depth at which it was asked:
+  ECHO TEXT         the same line again
+  DEPTH             how many layers there are, and their versions
+  STARTTLS [NAME]   OK, then a handshake with us as the TLS server
+  RSTARTTLS [NAME]  OK, then a handshake with us as the TLS client, which verifies NAME
+  STOPTLS           OK, then our close_notify, then the peer's
+  ASTOPTLS          OK, then the peer's close_notify, then ours
+  GLUE TEXT         OK, then in one send our close_notify and, one layer further out, GLUED TEXT
+  BULK N            a line BULK N, then N bytes
+  SINK N            takes the N bytes behind the line, and answers with their SHA-256
+  QUIT              BYE, then the end of every layer and of the connection
+Anything else is answered with ERR and the reason.
+
+Environment: SSLKEYLOGFILE=FILE has the secrets of every layer written there, RUST_LOG=debug shows what layers do.";
 
 /// How long connections may take to end when the process is to end.
 const LAST_WORDS: Duration = Duration::from_secs(5);
