@@ -269,9 +269,7 @@ impl TlsLayer {
                 }
                 Front::NotTls if self.engine.is_at_record_boundary() => {
                     let error = self.engine.reject(input.front()[0]);
-                    let error = explain(error, input.front());
-                    self.engine.alert(output);
-                    return Err(self.fail(error));
+                    return Err(self.fail_over_input(error, ends));
                 }
                 _ => {}
             }
@@ -285,12 +283,7 @@ impl TlsLayer {
             }
             let received = match received {
                 Ok(received) => received,
-                Err(error) => {
-                    let (input, _, _, output) = ends.all();
-                    let error = explain(error, input.front());
-                    self.engine.alert(output);
-                    return Err(self.fail(error));
-                }
+                Err(error) => return Err(self.fail_over_input(error, ends)),
             };
             match received {
                 Received::Plaintext => self.traffic.records_in += 1,
@@ -299,6 +292,14 @@ impl TlsLayer {
             }
         }
         Ok(())
+    }
+
+    /// The failure over what stands at the front of the input. The peer is sent the alert for it.
+    fn fail_over_input(&mut self, error: rustls::Error, ends: &mut Ends<'_>) -> Failure {
+        let (input, _, _, output) = ends.all();
+        let error = explain(error, input.front());
+        self.engine.alert(output);
+        self.fail(error)
     }
 
     fn complete_handshake(&mut self, ends: &mut Ends<'_>) {
