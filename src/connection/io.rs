@@ -27,7 +27,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     /// Takes bytes that were shown.
     pub(super) fn take(&mut self, count: usize) {
         let was_full = self.stack.input_room() == 0;
-        self.stack.consume(self.timer.now(), count);
+        self.stack.consume(self.wire.now(), count);
         // Room above may have let a layer below do something that is now to be sent, or let in what a writer waits for.
         let has_room = was_full && self.stack.input_room() > 0;
         if has_room || !matches!(self.stack.poll_output(), Output::Nothing) {
@@ -37,10 +37,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
 
     /// Writes as much as there is room for, and waits while there is none.
     pub(super) fn poll_put(&mut self, bytes: &[u8], cx: &Context<'_>) -> Poll<Result<usize, Error>> {
-        let mut written = self.stack.write(self.timer.now(), bytes)?;
+        let mut written = self.stack.write(self.wire.now(), bytes)?;
         self.drive(Task::Writer, cx);
         if written == 0 && !bytes.is_empty() {
-            written = self.stack.write(self.timer.now(), bytes)?;
+            written = self.stack.write(self.wire.now(), bytes)?;
             if written == 0 {
                 return Poll::Pending;
             }
@@ -52,7 +52,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     pub(super) fn poll_flushed(&mut self, task: Task, cx: &Context<'_>) -> Poll<Result<(), Error>> {
         self.drive(task, cx);
         // A lost connection has no deadline for a socket that does not flush: what could be sent has been written.
-        if self.stack.is_flushed() && (self.io_flushed || self.stack.lost().is_some()) {
+        if self.stack.is_flushed() && (self.wire.is_flushed() || self.stack.lost().is_some()) {
             return Poll::Ready(self.check_lost());
         }
         Poll::Pending
@@ -101,7 +101,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<IO> {
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.stack.close(this.timer.now());
+        this.stack.close(this.wire.now());
         this.poll_flushed(Task::Writer, cx).map_err(io::Error::from)
     }
 }

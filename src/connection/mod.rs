@@ -53,6 +53,7 @@
 //! }
 //! ```
 
+pub(crate) mod alarm;
 mod drive;
 mod error;
 mod io;
@@ -61,14 +62,13 @@ mod line;
 mod start;
 mod stop;
 mod wakers;
+pub(crate) mod wire;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
-
-use futures::future::BoxFuture;
 
 use self::wakers::Wakers;
+use self::wire::Wire;
 use crate::runtime::Timer;
 use crate::stack::{Event, Layer, Readable, Remains, Stack};
 
@@ -107,12 +107,9 @@ pub use crate::stack::{End, LayerId, Limits, OnTimeout, PeerAnswer, Stop};
 ///
 /// They fire while something is polled.
 pub struct Connection<IO> {
-    io: IO,
     stack: Stack,
-    timer: Arc<dyn Timer>,
-    alarm: Option<(Instant, BoxFuture<'static, ()>)>,
+    wire: Wire<IO>,
     wakers: Wakers,
-    io_flushed: bool,
     /// Layers that were peeled and that nobody has asked about yet; each has an end to be read.
     ended: Vec<Event>,
     late_limit: usize,
@@ -135,12 +132,9 @@ impl<IO> Connection<IO> {
     /// A connection without layers over `io`, with this clock and these limits.
     pub fn with_limits(io: IO, timer: Arc<dyn Timer>, limits: Limits) -> Self {
         Self {
-            io,
             stack: Stack::new(limits),
-            timer,
-            alarm: None,
+            wire: Wire::new(io, timer),
             wakers: Wakers::new(),
-            io_flushed: true,
             ended: Vec::new(),
             late_limit: LATE_LIMIT,
             line_limit: LINE_LIMIT,
@@ -187,7 +181,7 @@ impl<IO> Connection<IO> {
 
     /// The socket. Reading from it or writing to it goes past all layers.
     pub fn get_ref(&self) -> &IO {
-        &self.io
+        &self.wire.io
     }
 
     /// The stack below this connection, to look at.
@@ -201,12 +195,12 @@ impl<IO> Connection<IO> {
     ///
     /// As [`Stack::splice`].
     pub fn splice(&mut self, layer: impl Layer) -> Result<LayerId, Error> {
-        Ok(self.stack.splice(self.timer.now(), Box::new(layer))?)
+        Ok(self.stack.splice(self.wire.now(), Box::new(layer))?)
     }
 
     /// Gives up the layers and returns the socket with every byte that was not yet read or sent.
     pub fn into_inner(self) -> Parts<IO> {
-        Parts { io: self.io, remains: self.stack.into_remains() }
+        Parts { io: self.wire.io, remains: self.stack.into_remains() }
     }
 }
 

@@ -52,7 +52,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     ///
     /// When the layer does not speak TLS 1.3, is not ready, or is closed for writing.
     pub async fn update_keys(&mut self, id: LayerId) -> Result<(), Error> {
-        let now = self.timer.now();
+        let now = self.wire.now();
         self.stack
             .with_layer(now, id, TlsLayer::request_key_update)?
             .map_err(|error| ErrorKind::Command(CommandErrorKind::Refused(id, error).into()))?;
@@ -89,7 +89,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         let index = self.ended.iter().position(failed)?;
         let Event::Failed { error, .. } = self.ended.remove(index) else { return None };
         // Nothing was delivered by a layer that never was ready, so its end is next to read.
-        let _ = self.stack.pass_end(self.timer.now());
+        let _ = self.stack.pass_end(self.wire.now());
         Some(ErrorKind::Peeled(id, error).into())
     }
 

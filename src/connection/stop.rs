@@ -61,7 +61,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
             return Ok(id);
         }
         let id = self.innermost()?;
-        self.stack.stop(self.timer.now(), id, stop)?;
+        self.stack.stop(self.wire.now(), id, stop)?;
         Ok(id)
     }
 
@@ -72,7 +72,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     ///
     /// When the connection does not take writes or is lost.
     pub fn queue(&mut self, bytes: &[u8]) -> Result<usize, Error> {
-        Ok(self.stack.write(self.timer.now(), bytes)?)
+        Ok(self.stack.write(self.wire.now(), bytes)?)
     }
 
     /// Closes the write half of the innermost TLS layer and waits until its close_notify is sent. Reading goes on;
@@ -83,7 +83,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     /// When there is no TLS layer, or the connection is lost.
     pub async fn finish(&mut self) -> Result<(), Error> {
         let id = self.innermost()?;
-        self.stack.finish(self.timer.now(), id)?;
+        self.stack.finish(self.wire.now(), id)?;
         poll_fn(|cx| self.poll_flushed(Task::Reader, cx)).await
     }
 
@@ -93,7 +93,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     }
 
     fn poll_stopped(&mut self, id: LayerId, cx: &Context<'_>) -> Poll<Result<Stopped, Error>> {
-        self.stack.set_read_limit(self.timer.now(), self.late_limit.saturating_add(RECORD));
+        self.stack.set_read_limit(self.wire.now(), self.late_limit.saturating_add(RECORD));
         self.drive(Task::Reader, cx);
         let end_is_ahead = self.stack.end_ahead() == Some(&End::Layer(id));
         if end_is_ahead && self.stack.layer(id).is_none() {
@@ -123,7 +123,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         if let Some(error) = self.take_failure(id) {
             return Err(error);
         }
-        self.stack.pass_end(self.timer.now())?;
+        self.stack.pass_end(self.wire.now())?;
         let stopped = |event: &Event| matches!(event, Event::Stopped(layer, _) if *layer == id);
         let answer = match self.ended.iter().position(stopped).map(|index| self.ended.remove(index)) {
             Some(Event::Stopped(_, answer)) => answer,

@@ -36,12 +36,14 @@ impl Boundary {
 
     /// Joins the boundary above a peeled layer to this one, which was below it.
     ///
-    /// Inbound, what the layer had already passed up comes first; outbound, what it had already sent down.
+    /// Inbound, what the layer had already passed up comes first; outbound, what it had already sent down. The limits are
+    /// those of the boundary above, which the neighbour above knows.
     pub(crate) fn join(&mut self, above: Self) {
         let limit = above.inbound.limit;
         let below = std::mem::replace(&mut self.inbound, above.inbound);
         self.inbound.append(below);
         self.inbound.limit = limit;
+        self.outbound.limit = above.outbound.limit;
         self.outbound.append(above.outbound);
     }
 

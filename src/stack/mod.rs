@@ -66,6 +66,7 @@ pub use self::stop::{OnTimeout, PeerAnswer, Stop};
 pub struct Stack {
     list: List,
     limits: Limits,
+    write_limit: usize,
     events: VecDeque<Event>,
     /// Layers that ended by themselves and that the application has not yet gone on below. While there is
     /// one, writes are refused: they would leave in clear of a layer that the writer believes in.
@@ -113,6 +114,7 @@ impl Stack {
         Self {
             list: List::new(limits.buffer),
             limits,
+            write_limit: limits.buffer,
             events: VecDeque::new(),
             unacknowledged: Vec::new(),
             reason: None,
@@ -192,6 +194,12 @@ impl Stack {
     #[must_use]
     pub fn ended_by_itself(&self) -> Option<LayerId> {
         self.unacknowledged.first().copied()
+    }
+
+    /// The innermost layer that is being stopped.
+    #[must_use]
+    pub fn stopping(&self) -> Option<LayerId> {
+        self.innermost_state().filter(|&(_, state)| state == NodeState::Stopping).map(|(id, _)| id)
     }
 
     /// The layer whose end comes first, in whatever boundary it waits.
@@ -315,8 +323,11 @@ impl Stack {
         let index = self.list.splice(layer, Boundary::new(self.limits.buffer));
         let limit = self.limits.buffer;
         let below = self.list.below(index);
-        // Room lent to the application while it stopped a layer is not the new layer's.
+        // Room lent to the application is not the new layer's.
         self.list.node_mut(below).above.inbound.set_limit(limit);
+        self.list.node_mut(below).above.outbound.set_limit(limit);
+        let write_limit = self.write_limit;
+        self.app().outbound.set_limit(write_limit);
         self.measure();
         let id = self.list.id(index);
         self.call(index, now, Layer::attach);
@@ -418,6 +429,30 @@ impl Stack {
         self.app().inbound.set_limit(limit);
         self.wake(self.list.innermost());
         self.settle(now);
+    }
+
+    /// Sets how many bytes the application may have written that no layer has taken yet. As [`Limits::buffer`] unless
+    /// set, and never less.
+    pub fn set_write_limit(&mut self, limit: usize) {
+        self.write_limit = limit.max(self.limits.buffer);
+        let limit = self.write_limit;
+        self.app().outbound.set_limit(limit);
+    }
+
+    /// Drops everything that can be read, over all ends, for an application that has closed and only waits until the
+    /// peer has closed too: whether it has. Before [`close`](Self::close) it does nothing.
+    pub fn discard(&mut self, now: Instant) -> bool {
+        if self.application == Side::Open && self.reason.is_none() {
+            return false;
+        }
+        let is_last = |end: &End| matches!(end, End::Wire | End::Lost);
+        let inbound = &mut self.app().inbound;
+        if inbound.len() > 0 || !inbound.marks().all(is_last) {
+            inbound.clear(is_last);
+            self.wake(self.list.innermost());
+            self.settle(now);
+        }
+        self.app().inbound.marks().any(is_last)
     }
 
     /// Closes every layer from the inside out, then the write side of the wire, behind the bytes already

@@ -1,0 +1,137 @@
+//! The socket under a stack, and how bytes move between the two.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use futures::io::{AsyncRead, AsyncWrite};
+
+use super::alarm::Alarm;
+use crate::runtime::Timer;
+use crate::stack::{Output, Stack};
+
+/// A socket with a clock: all that a [`Stack`] needs to live.
+#[derive(Debug)]
+pub(crate) struct Wire<IO> {
+    pub(crate) io: IO,
+    alarm: Alarm,
+    flushed: bool,
+}
+
+impl<IO> Wire<IO> {
+    pub(crate) fn new(io: IO, timer: Arc<dyn Timer>) -> Self {
+        Self { io, alarm: Alarm::new(timer), flushed: true }
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.alarm.now()
+    }
+
+    /// Whether the socket has no bytes of its own to flush.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.flushed
+    }
+
+    /// Whether all that the stack has for the socket now is sent. Bytes that wait for a layer do not count.
+    pub(crate) fn is_sent(&self, stack: &mut Stack) -> bool {
+        self.flushed && matches!(stack.poll_output(), Output::Nothing)
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
+    /// Sends, reads once and fires what is due; whether any of it got the stack further. If not, the task of `cx` is
+    /// woken when the socket or the clock has something.
+    pub(crate) fn turn(&mut self, stack: &mut Stack, cx: &mut Context<'_>) -> bool {
+        self.send(stack, cx) | self.receive(stack, cx) | self.fire(stack, cx)
+    }
+
+    /// Sends until the stack has nothing more or the socket takes nothing more.
+    fn send(&mut self, stack: &mut Stack, cx: &mut Context<'_>) -> bool {
+        let mut moved = false;
+        loop {
+            let io = &mut self.io;
+            let sent = match stack.poll_output() {
+                Output::Bytes(bytes) => uninterrupted(|| Pin::new(&mut *io).poll_write(cx, bytes)),
+                Output::Shutdown => match uninterrupted(|| Pin::new(&mut *io).poll_close(cx)) {
+                    Poll::Pending => return moved,
+                    // A peer that is gone already is no less closed.
+                    Poll::Ready(_) => {
+                        stack.handle_shutdown();
+                        return true;
+                    }
+                },
+                Output::Nothing => break,
+            };
+            let now = self.now();
+            match sent {
+                Poll::Pending => return moved,
+                Poll::Ready(Ok(0)) => stack.handle_error(now, io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(count)) => {
+                    stack.handle_sent(now, count);
+                    self.flushed = false;
+                }
+                Poll::Ready(Err(error)) => stack.handle_error(now, error),
+            }
+            moved = true;
+        }
+        if !self.flushed {
+            match uninterrupted(|| Pin::new(&mut self.io).poll_flush(cx)) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(())) => self.flushed = true,
+                Poll::Ready(Err(error)) => {
+                    self.flushed = true;
+                    stack.handle_error(self.now(), error);
+                    moved = true;
+                }
+            }
+        }
+        moved
+    }
+
+    /// Reads once, if the stack has room.
+    fn receive(&mut self, stack: &mut Stack, cx: &mut Context<'_>) -> bool {
+        if stack.input_room() == 0 {
+            return false;
+        }
+        let now = self.now();
+        let io = &mut self.io;
+        let read = stack.handle_input_with(now, READ_SIZE, |space| {
+            match uninterrupted(|| Pin::new(&mut *io).poll_read(cx, space)) {
+                Poll::Ready(Ok(count)) => (count, Poll::Ready(Ok(count))),
+                Poll::Ready(Err(error)) => (0, Poll::Ready(Err(error))),
+                Poll::Pending => (0, Poll::Pending),
+            }
+        });
+        match read {
+            Poll::Pending => return false,
+            Poll::Ready(Ok(0)) => stack.handle_eof(now),
+            Poll::Ready(Ok(_)) => {}
+            Poll::Ready(Err(error)) => stack.handle_error(now, error),
+        }
+        true
+    }
+
+    /// Fires what is due, and sets the alarm for what is next.
+    fn fire(&mut self, stack: &mut Stack, cx: &mut Context<'_>) -> bool {
+        let is_due = self.alarm.is_due(stack.poll_deadline(), cx);
+        if is_due {
+            stack.handle_timeout(self.now());
+        }
+        is_due
+    }
+}
+
+/// Tries again for as long as the socket says that a signal came between.
+fn uninterrupted<T>(mut attempt: impl FnMut() -> Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    loop {
+        match attempt() {
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
+/// The most that one read takes: a full TLS record and what may stand around it.
+const READ_SIZE: usize = 32 * 1024;
