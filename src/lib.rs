@@ -46,12 +46,13 @@
 pub mod connection;
 pub mod endpoint;
 pub mod layer;
+pub mod protocol;
 pub mod runtime;
 pub mod stack;
 pub mod testing;
 
 pub use connection::Connection;
-pub use endpoint::{connect, listen};
+pub use endpoint::{connect, connect_with, listen, listen_with};
 pub use layer::tls;
 pub use rustls;
 

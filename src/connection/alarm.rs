@@ -20,6 +20,11 @@ impl Alarm {
         Self { timer, set: None }
     }
 
+    /// Another alarm on the same clock.
+    pub(crate) fn another(&self) -> Self {
+        Self::new(Arc::clone(&self.timer))
+    }
+
     pub(crate) fn now(&self) -> Instant {
         self.timer.now()
     }

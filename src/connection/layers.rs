@@ -29,7 +29,7 @@ pub struct LayerView {
 }
 
 impl Layers {
-    pub(super) fn of(wire: &str, stack: &Stack) -> Self {
+    pub(crate) fn of(wire: &str, stack: &Stack) -> Self {
         let view = |(id, layer)| LayerView::of(id, layer);
         Self { wire: wire.to_owned(), layers: stack.layers().map(view).collect() }
     }
@@ -67,7 +67,7 @@ impl<'a> IntoIterator for &'a Layers {
 }
 
 impl LayerView {
-    fn of(id: LayerId, layer: &dyn crate::stack::Layer) -> Self {
+    pub(crate) fn of(id: LayerId, layer: &dyn crate::stack::Layer) -> Self {
         let any: &dyn std::any::Any = layer;
         let tls = any.downcast_ref::<TlsLayer>().map(|layer| layer.facts(id));
         Self { id, name: layer.name(), description: Described(layer).to_string(), tls }

@@ -54,7 +54,7 @@
 //! ```
 
 pub(crate) mod alarm;
-mod drive;
+pub(crate) mod drive;
 mod error;
 mod io;
 mod layers;
@@ -196,6 +196,11 @@ impl<IO> Connection<IO> {
     /// As [`Stack::splice`].
     pub fn splice(&mut self, layer: impl Layer) -> Result<LayerId, Error> {
         Ok(self.stack.splice(self.wire.now(), Box::new(layer))?)
+    }
+
+    /// What a protocol needs to take over: the stack, with its events, the socket, and the name of the wire.
+    pub(crate) fn into_driven(self) -> (Stack, Wire<IO>, String) {
+        (self.stack, self.wire, self.label)
     }
 
     /// Gives up the layers and returns the socket with every byte that was not yet read or sent.

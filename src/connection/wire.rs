@@ -25,6 +25,11 @@ impl<IO> Wire<IO> {
         Self { io, alarm: Alarm::new(timer), flushed: true }
     }
 
+    /// An alarm for somebody else, on the same clock.
+    pub(crate) fn alarm(&self) -> Alarm {
+        self.alarm.another()
+    }
+
     pub(crate) fn now(&self) -> Instant {
         self.alarm.now()
     }

@@ -25,6 +25,7 @@ mod arguments;
 mod error;
 mod grammar;
 mod open;
+mod server;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,7 @@ use std::str::FromStr;
 use self::arguments::Arguments;
 pub use self::error::{ErrorKind, ParseError};
 pub use self::open::{Connector, Incoming, Listener, OpenError, OpenErrorKind, connect, listen};
+pub use self::server::{Server, ServerStopped, Task, connect_with, listen_with};
 pub use self::step::{Roots, Step, TlsStep};
 pub use self::transport::Transport;
 

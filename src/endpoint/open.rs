@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 
 use super::{Endpoint, ParseError, Step, Transport};
 use crate::connection::{Connection, Error as ConnectionError};
+use crate::protocol::Addresses;
 use crate::runtime::{Address, Listener as SocketListener, Runtime, Socket, Timer};
 use crate::tls::{ConfigError, TlsClient, TlsServer};
 
@@ -37,6 +38,10 @@ impl Connector {
         };
         let layers = endpoint.steps.iter().map(layer).collect::<Result<_, OpenError>>()?;
         Ok(Self { runtime, transport: endpoint.transport.clone(), layers })
+    }
+
+    pub(super) fn runtime(&self) -> &'static dyn Runtime {
+        self.runtime
     }
 
     /// Connects, and does the handshakes of all layers, from the wire inwards.
@@ -102,6 +107,10 @@ impl Listener {
         Ok(Self { runtime, sockets, layers })
     }
 
+    pub(super) fn runtime(&self) -> &'static dyn Runtime {
+        self.runtime
+    }
+
     /// Where it listens; the port that was picked, if it was to pick one.
     pub fn local_address(&self) -> &Address {
         self.sockets.local_address()
@@ -134,6 +143,10 @@ impl Incoming {
     /// Where the peer is.
     pub fn peer_address(&self) -> &Address {
         self.connection.get_ref().peer_address()
+    }
+
+    pub(super) fn addresses(&self) -> Addresses {
+        Addresses::from(self.connection.get_ref())
     }
 
     /// Does the handshakes of all layers, from the wire inwards.

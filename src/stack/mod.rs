@@ -72,6 +72,7 @@ pub struct Stack {
     /// one, writes are refused: they would leave in clear of a layer that the writer believes in.
     unacknowledged: Vec<LayerId>,
     reason: Option<Reason>,
+    lost_after_close: bool,
     application: Side,
     wire_input: Side,
     wire_output: Side,
@@ -118,6 +119,7 @@ impl Stack {
             events: VecDeque::new(),
             unacknowledged: Vec::new(),
             reason: None,
+            lost_after_close: false,
             application: Side::Open,
             wire_input: Side::Open,
             wire_output: Side::Open,
@@ -153,6 +155,12 @@ impl Stack {
     #[must_use]
     pub fn lost(&self) -> Option<&Reason> {
         self.reason.as_ref()
+    }
+
+    /// Whether the connection was lost only after we had closed it and everything had left.
+    #[must_use]
+    pub fn is_lost_after_close(&self) -> bool {
+        self.lost_after_close
     }
 
     /// The number of bytes on their way down, in all boundaries.
@@ -251,6 +259,12 @@ impl Stack {
             Side::Open => self.list.node(WIRE).above.inbound.room(),
             Side::Closing | Side::Closed => 0,
         }
+    }
+
+    /// Whether no more can come from the wire: it has ended, or the connection is lost.
+    #[must_use]
+    pub fn is_input_closed(&self) -> bool {
+        self.wire_input == Side::Closed
     }
 
     /// End of file on the wire.

@@ -189,6 +189,7 @@ impl Stack {
         match self.reason.take() {
             Some(reason) => self.reason = Some(reason.and(loss)),
             None => {
+                self.lost_after_close = self.wire_output == Side::Closed;
                 self.reason = Some(Reason::layer(loss));
                 self.linger = Some(now + LINGER);
                 self.wire_input = Side::Closed;
@@ -206,8 +207,9 @@ impl Stack {
     pub(super) fn lose_wire(&mut self, now: Instant, reason: Reason) {
         log::debug!("connection lost: {reason}");
         self.clear_outbound(WIRE, |_| false);
-        self.wire_output = Side::Closed;
+        let was_closed = std::mem::replace(&mut self.wire_output, Side::Closed) == Side::Closed;
         if self.reason.is_none() {
+            self.lost_after_close = was_closed;
             self.reason = Some(reason);
             self.wire_input = Side::Closed;
             self.wire().inbound.push_mark(End::Lost);

@@ -1,15 +1,21 @@
 //! A kit for tests without sockets and without a clock: two stacks, a wire between them that cuts the stream as
 //! the test wishes, and time that passes when the test says so.
 //!
-//! [`Pair`] is for stacks without I/O. [`wire`] and [`Clock`] are a socket and a timer for a
-//! [`Connection`](crate::Connection), or for whatever else is async.
+//! - [`StringTransport`] is for one [`Protocol`](crate::protocol::Protocol), with the test as its peer.
+//! - [`Dialogue`] is for two protocols that talk to each other.
+//! - [`Pair`] is for stacks without I/O.
+//! - [`wire`] and [`Clock`] are a socket and a timer for a [`Connection`](crate::Connection), or for whatever else is async.
 
 mod clock;
 mod cut;
+mod dialogue;
 mod pair;
+mod string_transport;
 mod wire;
 
 pub use self::clock::Clock;
 pub use self::cut::{Cut, Dice};
+pub use self::dialogue::Dialogue;
 pub use self::pair::{Pair, Peer};
+pub use self::string_transport::StringTransport;
 pub use self::wire::{WireEnd, wire};

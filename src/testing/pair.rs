@@ -1,5 +1,6 @@
 //! Two stacks and the wire between them.
 
+use std::iter;
 use std::time::{Duration, Instant};
 
 use super::{Cut, Dice};
@@ -34,7 +35,6 @@ pub struct Peer {
     arriving: Vec<u8>,
     end_arriving: bool,
     hold: bool,
-    events: Vec<Event>,
     sent: Vec<u8>,
 }
 
@@ -130,12 +130,18 @@ impl Pair {
     /// Lets time pass, fires what is due on the way in order, and runs.
     pub fn advance(&mut self, by: Duration) {
         let end = self.now() + by;
-        while let Some(due) = [&self.left, &self.right].into_iter().filter_map(|peer| peer.stack.poll_deadline()).min()
+        while let Some(due) = self.poll_deadline()
             && due <= end
         {
             self.set_now(due);
         }
         self.set_now(end);
+    }
+
+    /// When the next layer of either side is due.
+    #[must_use]
+    pub fn poll_deadline(&self) -> Option<Instant> {
+        [&self.left, &self.right].into_iter().filter_map(|peer| peer.stack.poll_deadline()).min()
     }
 
     fn set_now(&mut self, now: Instant) {
@@ -157,7 +163,6 @@ impl Peer {
             arriving: Vec::new(),
             end_arriving: false,
             hold: false,
-            events: Vec::new(),
             sent: Vec::new(),
         }
     }
@@ -252,6 +257,13 @@ impl Peer {
         self.end_arriving = true;
     }
 
+    /// As [`end_input`](Self::end_input), if that did not come before; whether it did not.
+    pub(super) fn end_once(&mut self) -> bool {
+        let is_new = !self.end_arriving && !self.stack.is_input_closed();
+        self.end_arriving |= is_new;
+        is_new
+    }
+
     /// Puts bytes on the wire towards this peer that the other did not send.
     pub fn inject(&mut self, bytes: &[u8]) {
         self.arriving.extend_from_slice(bytes);
@@ -269,8 +281,7 @@ impl Peer {
 
     /// The events since this was last asked.
     pub fn events(&mut self) -> Vec<Event> {
-        self.collect_events();
-        std::mem::take(&mut self.events)
+        iter::from_fn(|| self.stack.poll_event()).collect()
     }
 
     /// Everything this peer ever put on the wire.
@@ -283,12 +294,6 @@ impl Peer {
     #[must_use]
     pub fn now(&self) -> Instant {
         self.now
-    }
-
-    fn collect_events(&mut self) {
-        while let Some(event) = self.stack.poll_event() {
-            self.events.push(event);
-        }
     }
 
     fn send_to(&mut self, other: &mut Self) -> bool {
@@ -319,13 +324,11 @@ impl Peer {
         if count > 0 {
             let taken = self.stack.handle_input(self.now, &self.arriving[..count]);
             self.arriving.drain(..taken);
-            self.collect_events();
             return taken > 0;
         }
         if self.end_arriving {
             self.end_arriving = false;
             self.stack.handle_eof(self.now);
-            self.collect_events();
             return true;
         }
         false

@@ -1,0 +1,334 @@
+//! Protocols at endpoints: one over a connection of ours, and one for each connection of a server.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::channel::{mpsc, oneshot};
+use futures::future::{AbortHandle, Abortable, Either, FutureExt, abortable, select};
+use futures::stream::StreamExt;
+
+use super::{Connector, Incoming, Listener, OpenError, OpenErrorKind};
+use crate::protocol::{Addresses, Factory, Finished, Handle, Protocol, run};
+use crate::runtime::{Address, Runtime};
+
+/// Connects to `endpoint` on the preferred runtime, and hands the connection over to `protocol` in a task of its own.
+///
+/// ```no_run
+/// use onionskin::protocol::{Protocol, Result, Transport};
+///
+/// struct Visitor;
+///
+/// impl Protocol for Visitor {
+///     fn connection_made(&mut self, transport: &mut Transport<'_>) -> Result {
+///         println!("{}", transport.layers());
+///         transport.lose_connection();
+///         Ok(())
+///     }
+/// }
+///
+/// # async fn example() -> std::io::Result<()> {
+/// let finished = onionskin::connect_with("tcp:mail.example:465+tls", Visitor).await?.await;
+/// println!("{}", finished.reason);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// As [`connect`](super::connect): the protocol is dropped, and never hears of a connection.
+pub async fn connect_with<P: Protocol>(endpoint: &str, protocol: P) -> Result<Task<P>, OpenError> {
+    let runtime = crate::runtime::preferred().ok_or(OpenErrorKind::NoRuntime)?;
+    Connector::new(runtime, &endpoint.parse()?)?.connect_with(protocol).await
+}
+
+/// Listens at `endpoint` on the preferred runtime, and gives each connection a protocol from `factory`.
+///
+/// ```no_run
+/// use onionskin::protocol::{Addresses, Protocol, Result, Transport};
+///
+/// struct Echo;
+///
+/// impl Protocol for Echo {
+///     fn data_received(&mut self, transport: &mut Transport<'_>) -> Result {
+///         let bytes = transport.take(transport.input().len());
+///         transport.write(&bytes)
+///     }
+/// }
+///
+/// # async fn example() -> std::io::Result<()> {
+/// let server = onionskin::listen_with("tcp:127.0.0.1:4433", |_: &Addresses| Echo).await?;
+/// server.wait().await;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// As [`listen`](super::listen).
+pub async fn listen_with(endpoint: &str, factory: impl Factory) -> Result<Server, OpenError> {
+    let runtime = crate::runtime::preferred().ok_or(OpenErrorKind::NoRuntime)?;
+    Ok(Server::new(Listener::new(runtime, &endpoint.parse()?).await?, factory))
+}
+
+impl Connector {
+    /// Connects, and hands the connection over to `protocol` in a task of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect): the protocol is dropped, and never hears of a connection.
+    pub async fn connect_with<P: Protocol>(&self, protocol: P) -> Result<Task<P>, OpenError> {
+        let connection = self.connect().await?;
+        let addresses = Addresses::from(connection.get_ref());
+        let running = run(connection, protocol).between(addresses);
+        let handle = running.handle();
+        let (done, finished) = oneshot::channel();
+        self.runtime().spawn(Box::pin(async move {
+            // Nobody may want to know.
+            let _ = done.send(running.await);
+        }));
+        Ok(Task { handle, finished })
+    }
+}
+
+/// A protocol that runs in a task of its own: a future that is done when its connection is over.
+///
+/// Dropping it changes nothing: the protocol runs on.
+#[derive(Debug)]
+pub struct Task<P> {
+    handle: Handle,
+    finished: oneshot::Receiver<Finished<P>>,
+}
+
+impl<P> Task<P> {
+    /// A way to the connection from other tasks and threads.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+}
+
+impl<P> Future for Task<P> {
+    type Output = Finished<P>;
+
+    /// # Panics
+    ///
+    /// When the protocol panicked.
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Finished<P>> {
+        let finished = Pin::new(&mut self.finished).poll(cx);
+        finished.map(|finished| finished.expect("the protocol did not panic"))
+    }
+}
+
+/// A listener whose connections each have a protocol.
+///
+/// Dropping it stops listening; the connections that are there live on.
+#[derive(Debug)]
+pub struct Server {
+    runtime: &'static dyn Runtime,
+    address: Address,
+    accepting: AbortHandle,
+    register: Arc<Register>,
+    /// Ends when nobody accepts any more and the last connection is gone.
+    all_gone: mpsc::Receiver<Infallible>,
+}
+
+/// How a [`Server`] stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerStopped {
+    /// How many connections had not ended in time, and were aborted.
+    pub aborted: usize,
+}
+
+impl Server {
+    /// Accepts from `listener`, in tasks of its runtime.
+    ///
+    /// [`Factory::start_factory`] is called now, and [`Factory::stop_factory`] when nothing is accepted any more and the
+    /// last connection is gone.
+    pub fn new(listener: Listener, factory: impl Factory) -> Self {
+        let runtime = listener.runtime();
+        let address = listener.local_address().clone();
+        let register = Arc::new(Register::default());
+        let (present, all_gone) = mpsc::channel(0);
+        factory.start_factory();
+        let serving = Arc::new(Serving { factory, runtime, register: Arc::clone(&register), _present: present });
+        let (accept, accepting) = abortable(accept(listener, serving));
+        runtime.spawn(Box::pin(async {
+            let _ = accept.await;
+        }));
+        Self { runtime, address, accepting, register, all_gone }
+    }
+
+    /// Where it listens; the port that was picked, if it was to pick one.
+    pub fn local_address(&self) -> &Address {
+        &self.address
+    }
+
+    /// How many connections there are, those in their handshakes too.
+    pub fn connections(&self) -> usize {
+        self.register.entries().live.len()
+    }
+
+    /// Waits as long as the server listens: for ever, unless its tasks are ended by the runtime.
+    ///
+    /// # Cancellation
+    ///
+    /// Changes nothing: wait for a signal beside it, and then [`stop`](Self::stop).
+    pub async fn wait(&mut self) {
+        self.all_gone.next().await;
+    }
+
+    /// Listens no more, tells each protocol so ([`Protocol::stop_requested`]), and waits until all connections have
+    /// ended by themselves; those that have not when `patience` is over are aborted.
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing is accepted any more; the connections live on.
+    pub async fn stop(mut self, patience: Duration) -> ServerStopped {
+        self.accepting.abort();
+        self.register.request_stop();
+        let deadline = self.runtime.sleep_until(self.runtime.now() + patience);
+        let late = matches!(select(self.all_gone.next(), deadline).await, Either::Right(_));
+        let aborted = if late { self.register.abort() } else { 0 };
+        self.all_gone.next().await;
+        ServerStopped { aborted }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+/// What the tasks of a server share. When the last of them is gone, so is this.
+struct Serving<F: Factory> {
+    factory: F,
+    runtime: &'static dyn Runtime,
+    register: Arc<Register>,
+    /// Dropped last, behind the call of `stop_factory`.
+    _present: mpsc::Sender<Infallible>,
+}
+
+impl<F: Factory> Drop for Serving<F> {
+    fn drop(&mut self) {
+        self.factory.stop_factory();
+    }
+}
+
+async fn accept<F: Factory>(listener: Listener, serving: Arc<Serving<F>>) {
+    loop {
+        match listener.accept().await {
+            Ok(incoming) => {
+                let (abort, registration) = AbortHandle::new_pair();
+                let ticket = Ticket::new(&serving.register, abort);
+                let task = AssertUnwindSafe(serve(incoming, Arc::clone(&serving), ticket)).catch_unwind();
+                serving.runtime.spawn(Box::pin(async {
+                    if let Ok(Err(_)) = Abortable::new(task, registration).await {
+                        log::error!("a protocol panicked; its connection is dropped, and the server goes on");
+                    }
+                }));
+            }
+            // A peer that is gone again is none of ours.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                log::warn!("cannot accept at {}, trying again: {error}", listener.local_address());
+                serving.runtime.sleep_until(serving.runtime.now() + PAUSE).await;
+            }
+        }
+    }
+}
+
+/// One connection, from its handshakes to its end.
+async fn serve<F: Factory>(incoming: Incoming, serving: Arc<Serving<F>>, ticket: Ticket) {
+    let addresses = incoming.addresses();
+    let Some(protocol) = serving.factory.build(&addresses) else { return };
+    let connection = match incoming.ready().await {
+        Ok(connection) => connection,
+        Err(error) => {
+            log::info!("{addresses}: {error}");
+            return;
+        }
+    };
+    let running = run(connection, protocol).between(addresses);
+    ticket.begin(running.handle());
+    running.await;
+}
+
+/// The connections of a server, so that all of them can be told something.
+#[derive(Debug, Default)]
+struct Register(Mutex<Entries>);
+
+#[derive(Debug, Default)]
+struct Entries {
+    live: HashMap<u64, Entry>,
+    next: u64,
+    is_stopping: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    abort: AbortHandle,
+    /// Once its handshakes are done.
+    handle: Option<Handle>,
+}
+
+impl Register {
+    fn request_stop(&self) {
+        let mut entries = self.entries();
+        entries.is_stopping = true;
+        entries.live.values().filter_map(|entry| entry.handle.as_ref()).for_each(Handle::request_stop);
+    }
+
+    /// Aborts all connections; how many there were.
+    fn abort(&self) -> usize {
+        let entries = self.entries();
+        entries.live.values().for_each(|entry| entry.abort.abort());
+        entries.live.len()
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.0.lock().expect("nothing panics while it holds the register")
+    }
+}
+
+/// The entry of one connection, for as long as this is there.
+struct Ticket {
+    number: u64,
+    register: Arc<Register>,
+}
+
+impl Ticket {
+    fn new(register: &Arc<Register>, abort: AbortHandle) -> Self {
+        let mut entries = register.entries();
+        let number = entries.next;
+        entries.next += 1;
+        entries.live.insert(number, Entry { abort, handle: None });
+        Self { number, register: Arc::clone(register) }
+    }
+
+    fn begin(&self, handle: Handle) {
+        let mut entries = self.register.entries();
+        if entries.is_stopping {
+            handle.request_stop();
+        }
+        if let Some(entry) = entries.live.get_mut(&self.number) {
+            entry.handle = Some(handle);
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.register.entries().live.remove(&self.number);
+    }
+}
+
+/// How long to wait after the system could not accept: it may be out of file descriptors.
+const PAUSE: Duration = Duration::from_millis(100);

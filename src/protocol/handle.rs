@@ -1,0 +1,246 @@
+//! A connection as other tasks and threads see it.
+
+use std::collections::VecDeque;
+use std::error::Error as StdError;
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
+
+use futures::task::AtomicWaker;
+
+use super::{Producer, Result, Transport};
+
+/// A way to a connection from other tasks and threads. Cheap to clone; got from [`Transport::handle`].
+///
+/// What it asks for is done in the order in which it was asked, between two callbacks of the protocol.
+#[derive(Clone)]
+pub struct Handle(Arc<Shared>);
+
+/// Why a [`Handle`] did not take what it was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HandleError {
+    /// The connection is over.
+    Over,
+    /// So much waits to be sent that no more is taken: wait for [`Handle::writable`].
+    Full,
+}
+
+impl Handle {
+    /// Writes `bytes`, all or nothing, as [`Transport::write`] does.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is over; when more than the write limit would wait for the connection's own task, or does
+    /// already wait in the connection.
+    pub fn write(&self, bytes: impl Into<Vec<u8>>) -> Result<(), HandleError> {
+        let bytes = bytes.into();
+        let mut inbox = self.0.inbox();
+        if inbox.is_closed {
+            return Err(HandleError::Over);
+        }
+        if inbox.written + inbox.waiting > 0 && inbox.written + inbox.waiting + bytes.len() > inbox.limit {
+            return Err(HandleError::Full);
+        }
+        inbox.written += bytes.len();
+        inbox.commands.push_back(Command::Write(bytes));
+        drop(inbox);
+        self.0.waker.wake();
+        Ok(())
+    }
+
+    /// Waits until less than the high water mark waits to be sent.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is over.
+    ///
+    /// # Cancellation
+    ///
+    /// Changes nothing.
+    pub async fn writable(&self) -> Result<(), HandleError> {
+        poll_fn(|cx| {
+            let mut inbox = self.0.inbox();
+            if inbox.is_closed {
+                return Poll::Ready(Err(HandleError::Over));
+            }
+            if inbox.written + inbox.waiting <= inbox.high {
+                return Poll::Ready(Ok(()));
+            }
+            if !inbox.writers.iter().any(|waker| waker.will_wake(cx.waker())) {
+                inbox.writers.push(cx.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Has `command` run on the connection's own task, with its transport.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is over. One that is lost later drops the command without running it.
+    pub fn call(&self, command: impl FnOnce(&mut Transport<'_>) -> Result + Send + 'static) -> Result<(), HandleError> {
+        self.push(Command::Call(Box::new(command)))
+    }
+
+    /// As [`Transport::lose_connection`]. Nothing happens if the connection is over.
+    pub fn lose_connection(&self) {
+        let _ = self.call(|transport| {
+            transport.lose_connection();
+            Ok(())
+        });
+    }
+
+    /// As [`Transport::abort_connection`]. Nothing happens if the connection is over.
+    pub fn abort_connection(&self) {
+        let _ = self.call(|transport| {
+            transport.abort_connection();
+            Ok(())
+        });
+    }
+
+    /// As [`Transport::pause_producing`]. Nothing happens if the connection is over.
+    pub fn pause_producing(&self) {
+        let _ = self.call(|transport| {
+            transport.pause_producing();
+            Ok(())
+        });
+    }
+
+    /// As [`Transport::resume_producing`]. Nothing happens if the connection is over.
+    pub fn resume_producing(&self) {
+        let _ = self.call(|transport| {
+            transport.resume_producing();
+            Ok(())
+        });
+    }
+
+    /// Whether the connection is over.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.0.inbox().is_closed
+    }
+
+    /// Tells the protocol that the server stops.
+    pub(crate) fn request_stop(&self) {
+        let _ = self.push(Command::StopRequested);
+    }
+
+    pub(super) fn new(limit: usize, high: usize) -> Self {
+        let inbox = Inbox { limit, high, ..Inbox::default() };
+        Self(Arc::new(Shared { inbox: Mutex::new(inbox), waker: AtomicWaker::new() }))
+    }
+
+    pub(super) fn next(&self) -> Option<Command> {
+        let mut inbox = self.0.inbox();
+        let command = inbox.commands.pop_front()?;
+        if let Command::Write(bytes) = &command {
+            inbox.written -= bytes.len();
+        }
+        Some(command)
+    }
+
+    pub(super) fn register(&self, cx: &Context<'_>) {
+        self.0.waker.register(cx.waker());
+    }
+
+    pub(super) fn set_limits(&self, limit: usize, high: usize) {
+        let mut inbox = self.0.inbox();
+        (inbox.limit, inbox.high) = (limit, high);
+    }
+
+    /// Says how much waits to be sent in the connection.
+    pub(super) fn set_waiting(&self, waiting: usize) {
+        let mut inbox = self.0.inbox();
+        inbox.waiting = waiting;
+        if inbox.written + waiting <= inbox.high {
+            inbox.writers.drain(..).for_each(Waker::wake);
+        }
+    }
+
+    pub(super) fn close(&self) {
+        let mut inbox = self.0.inbox();
+        inbox.is_closed = true;
+        // What a command holds may be a handle of this very connection, so it is dropped outside the lock.
+        let commands = std::mem::take(&mut inbox.commands);
+        inbox.writers.drain(..).for_each(Waker::wake);
+        drop(inbox);
+        drop(commands);
+    }
+
+    fn push(&self, command: Command) -> Result<(), HandleError> {
+        let mut inbox = self.0.inbox();
+        if inbox.is_closed {
+            return Err(HandleError::Over);
+        }
+        inbox.commands.push_back(command);
+        drop(inbox);
+        self.0.waker.wake();
+        Ok(())
+    }
+}
+
+/// Reads no more from this connection while the one that it is registered with is full.
+impl Producer for Handle {
+    fn resume_producing(&mut self, _transport: &mut Transport<'_>) -> Result {
+        Self::resume_producing(self);
+        Ok(())
+    }
+
+    fn pause_producing(&mut self) {
+        Self::pause_producing(self);
+    }
+
+    fn stop_producing(&mut self) {
+        self.lose_connection();
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("is_over", &self.is_over()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for HandleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Over => "the connection is over",
+            Self::Full => "too much waits to be sent",
+        })
+    }
+}
+
+impl StdError for HandleError {}
+
+pub(super) enum Command {
+    Write(Vec<u8>),
+    Call(Box<dyn FnOnce(&mut Transport<'_>) -> Result + Send>),
+    StopRequested,
+}
+
+struct Shared {
+    inbox: Mutex<Inbox>,
+    waker: AtomicWaker,
+}
+
+#[derive(Default)]
+struct Inbox {
+    commands: VecDeque<Command>,
+    /// Bytes in those commands that are writes.
+    written: usize,
+    /// Bytes in the connection that wait to be sent.
+    waiting: usize,
+    limit: usize,
+    high: usize,
+    writers: Vec<Waker>,
+    is_closed: bool,
+}
+
+impl Shared {
+    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().expect("nothing panics while it holds the inbox")
+    }
+}

@@ -1,0 +1,539 @@
+//! A protocol on top of a stack: what happened is turned into callbacks.
+//!
+//! The stack has three ways to tell something: events, what can be read (bytes, ends, a loss), and how much waits to be
+//! sent. A session looks at them in this order, makes one callback of the first that is new, and looks again. So a
+//! callback finds the connection as the one before left it, nothing is called from inside a call, and a layer's end is
+//! told where it stands among the bytes.
+//!
+//! ```text
+//!             connection_made                lose_connection, end of input, an error
+//!   [ New ] ─────────────────▶ [ Open ] ──────────────▶ [ Flushing ] ─────▶ [ Draining ]
+//!                                 │                           │   all has left   │  the peer has closed too
+//!                                 │ lost, aborted             │ lost, stuck      │  or is not waited for
+//!                                 ▼                           ▼                  ▼
+//!                              [ Over ] ◀────────────────────────────────────────┘     connection_lost
+//! ```
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::task::Context;
+use std::time::{Duration, Instant};
+
+use super::flow::Level;
+use super::handle::Command;
+use super::transport::{Leaving, Reading, State};
+use super::{
+    Addresses, Error, ErrorKind, Handle, LayerId, LayerView, PeerAnswer, Protocol, Reason, ReasonKind, Result,
+    Streaming, Transport,
+};
+use crate::stack::{self, End, Event, LayerError, Readable, Stack};
+
+/// A [`Protocol`] as the application of a [`Stack`], without any I/O: for drivers of your own.
+///
+/// The driver moves bytes between its socket and the stack as [`Stack`] tells it to, and calls
+/// [`dispatch`](Self::dispatch) whenever something has happened: after each `handle_*`, when
+/// [`poll_deadline`](Self::poll_deadline) has passed, and when a [`Handle`] has woken it. What `dispatch` caused is to be
+/// sent, and so on until it returns false. When [`is_over`](Self::is_over), the socket is to be dropped.
+pub struct Session<P: Protocol> {
+    /// Always there, but for the one who takes it out in `into_protocol`.
+    protocol: Option<P>,
+    state: State,
+    phase: Phase,
+    /// Layers that were peeled, until their end is read.
+    departed: VecDeque<Departure>,
+    /// The layer whose end was told and that is still there.
+    announced: Option<LayerId>,
+    /// How much input the protocol was shown when it last took nothing.
+    refused: Option<usize>,
+    input_ended: bool,
+}
+
+#[derive(Debug)]
+enum Phase {
+    New,
+    Open,
+    /// Closed by us; what was written before is still to leave.
+    Flushing {
+        because: Option<Error>,
+        progress: Progress,
+    },
+    /// All has left; the peer is to close too, so that no reset overtakes what we said last.
+    Draining {
+        because: Option<Error>,
+        until: Instant,
+    },
+    Over(Reason),
+}
+
+/// How much was still to be sent, and until when it has to become less.
+#[derive(Debug)]
+struct Progress {
+    waiting: usize,
+    until: Instant,
+}
+
+#[derive(Debug)]
+enum Departure {
+    Stopped(LayerId, PeerAnswer),
+    Failed(LayerId, LayerError),
+}
+
+impl<P: Protocol> Session<P> {
+    /// A session that has not begun: the first [`dispatch`](Self::dispatch) makes the connection known to the protocol.
+    pub fn new(protocol: P, addresses: Addresses) -> Self {
+        let label = addresses.to_string();
+        Self {
+            protocol: Some(protocol),
+            state: State::new(label, addresses),
+            phase: Phase::New,
+            departed: VecDeque::new(),
+            announced: None,
+            refused: None,
+            input_ended: false,
+        }
+    }
+
+    /// Names the wire, as it shows in [`Transport::layers`]. By default it is the address of the peer.
+    #[must_use]
+    pub fn named(mut self, label: impl Into<String>) -> Self {
+        self.state.label = label.into();
+        self
+    }
+
+    pub(super) fn set_addresses(&mut self, addresses: Addresses) {
+        self.state.addresses = addresses;
+    }
+
+    /// The protocol.
+    pub fn protocol(&self) -> &P {
+        self.protocol.as_ref().expect(PRESENT)
+    }
+
+    /// The protocol, to be changed.
+    pub fn protocol_mut(&mut self) -> &mut P {
+        self.protocol.as_mut().expect(PRESENT)
+    }
+
+    /// A way to this connection from other tasks and threads.
+    pub fn handle(&self) -> Handle {
+        self.state.handle.clone()
+    }
+
+    /// Why the connection is over, if it is and the protocol was told.
+    pub fn reason(&self) -> Option<&Reason> {
+        match &self.phase {
+            Phase::Over(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// Whether the connection is over, and the protocol was told.
+    pub fn is_over(&self) -> bool {
+        self.reason().is_some()
+    }
+
+    /// The protocol, and why its connection is over, if it is.
+    pub fn into_protocol(mut self) -> (P, Option<Reason>) {
+        let reason = self.reason().cloned();
+        let protocol = self.protocol.take().expect(PRESENT);
+        (protocol, reason)
+    }
+
+    /// When [`dispatch`](Self::dispatch) is next due, if nothing else happens. The stack has a deadline of its own.
+    pub fn poll_deadline(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::Flushing { progress, .. } => Some(progress.until),
+            Phase::Draining { until, .. } => Some(*until),
+            Phase::New | Phase::Open => self.state.timeout,
+            Phase::Over(_) => None,
+        }
+    }
+
+    /// Has the task of `cx` woken when a [`Handle`] asks for something.
+    pub fn register(&self, cx: &Context<'_>) {
+        self.state.handle.register(cx);
+    }
+
+    /// Tells the protocol all that has happened; whether there was anything.
+    pub fn dispatch(&mut self, stack: &mut Stack, now: Instant) -> bool {
+        let mut steps = 0;
+        // Not without end: other threads may ask for more and more, and the socket must have its turn.
+        while steps < MOST_STEPS && self.step(stack, now) {
+            steps += 1;
+        }
+        if !self.is_over() {
+            self.state.handle.set_waiting(stack.outbound_len());
+        }
+        steps > 0
+    }
+
+    /// Does what the protocol's own code would do with the transport, and then tells the protocol what came of it.
+    pub fn with_transport<R>(
+        &mut self,
+        stack: &mut Stack,
+        now: Instant,
+        act: impl FnOnce(&mut P, &mut Transport<'_>) -> R,
+    ) -> R {
+        let result = act(self.protocol.as_mut().expect(PRESENT), &mut Transport::new(stack, &mut self.state, now));
+        self.something_happened();
+        self.dispatch(stack, now);
+        result
+    }
+}
+
+/// One step: at most one callback, and whether anything was done.
+impl<P: Protocol> Session<P> {
+    fn step(&mut self, stack: &mut Stack, now: Instant) -> bool {
+        match self.phase {
+            Phase::New => {
+                self.phase = Phase::Open;
+                stack.set_write_limit(self.state.write_limit);
+                log::debug!("connection made: {}", Transport::new(stack, &mut self.state, now));
+                self.tell(stack, now, P::connection_made);
+                true
+            }
+            Phase::Open => {
+                self.leave(stack, now)
+                    || self.obey(stack, now)
+                    || self.tell_events(stack, now)
+                    || self.tell_input(stack, now)
+                    || self.tell_level(stack, now)
+                    || self.call_producer(stack, now)
+                    || self.tell_timeout(stack, now)
+            }
+            Phase::Flushing { .. } => self.flush(stack, now),
+            Phase::Draining { .. } => self.drain(stack, now),
+            Phase::Over(_) => false,
+        }
+    }
+
+    /// Carries out what the protocol said about leaving.
+    fn leave(&mut self, stack: &mut Stack, now: Instant) -> bool {
+        match &self.state.leaving {
+            Leaving::Staying => false,
+            Leaving::InOrder(_) if self.state.flow.has_producer() && stack.lost().is_none() => false,
+            Leaving::InOrder(error) => {
+                let because = error.clone();
+                stack.close(now);
+                let progress = Progress { waiting: stack.outbound_len(), until: now + STUCK };
+                self.phase = Phase::Flushing { because, progress };
+                true
+            }
+            Leaving::AtOnce(error) => {
+                let because = error.clone();
+                self.abort(stack, now, because);
+                true
+            }
+        }
+    }
+
+    /// Carries out the next command of a handle.
+    fn obey(&mut self, stack: &mut Stack, now: Instant) -> bool {
+        let Some(command) = self.state.handle.next() else { return false };
+        self.tell(stack, now, |protocol, transport| match command {
+            Command::Write(bytes) => transport.write(&bytes),
+            Command::Call(act) => act(transport),
+            Command::StopRequested => protocol.stop_requested(transport),
+        });
+        true
+    }
+
+    fn tell_events(&mut self, stack: &mut Stack, now: Instant) -> bool {
+        let Some(event) = stack.poll_event() else { return false };
+        match event {
+            Event::Ready(id) => {
+                // A layer that left right after it became ready has nothing more to tell.
+                if let Some(layer) = stack.layer(id).map(|layer| LayerView::of(id, layer)) {
+                    log::debug!("layer {id} ready: {}", Transport::new(stack, &mut self.state, now));
+                    self.tell(stack, now, |protocol, transport| protocol.layer_ready(transport, &layer));
+                }
+            }
+            // It left no end to be read.
+            Event::Stopped(id, PeerAnswer::NotNeeded) => {
+                self.tell(stack, now, |protocol, transport| {
+                    protocol.layer_stopped(transport, id, PeerAnswer::NotNeeded)
+                });
+            }
+            Event::Stopped(id, answer) => self.departed.push_back(Departure::Stopped(id, answer)),
+            Event::Failed { layer, error, .. } => self.departed.push_back(Departure::Failed(layer, error)),
+        }
+        true
+    }
+
+    fn tell_input(&mut self, stack: &mut Stack, now: Instant) -> bool {
+        if self.is_held(stack) {
+            return false;
+        }
+        match stack.readable() {
+            Readable::Nothing => false,
+            Readable::Bytes(bytes) => {
+                let shown = bytes.len();
+                self.tell_bytes(stack, now, shown)
+            }
+            Readable::Ended(id) => self.tell_end(stack, now, id),
+            Readable::EndOfInput => self.tell_end_of_input(stack, now),
+            Readable::Lost(reason) => {
+                let reason = reason.clone();
+                self.tell_loss(stack, reason)
+            }
+        }
+    }
+
+    /// Whether the protocol is not to be told of input now.
+    fn is_held(&self, stack: &Stack) -> bool {
+        if self.state.reading == Reading::Paused || !matches!(self.state.leaving, Leaving::Staying) {
+            return true;
+        }
+        // While a layer is stopped, what is written waits for the peer's close_notify, which may stand behind input.
+        self.state.flow.is_full()
+            && !self.state.reads_while_full
+            && stack.stopping().is_none()
+            && stack.lost().is_none()
+    }
+
+    fn tell_bytes(&mut self, stack: &mut Stack, now: Instant, shown: usize) -> bool {
+        if self.refused != Some(shown) {
+            let before = self.state.consumed;
+            self.call(stack, now, P::data_received);
+            if self.state.consumed != before {
+                self.something_happened();
+            } else {
+                self.refused = Some(Transport::new(stack, &mut self.state, now).input().len());
+            }
+            return true;
+        }
+        // The protocol waits for more of a message.
+        match stack.end_ahead() {
+            Some(&End::Layer(id)) => {
+                let message = format!("layer {id} ended in the middle of a message");
+                self.fail(stack, now, Error::new(ErrorKind::Unfinished, message))
+            }
+            Some(End::Wire) => self.tell_end_of_input(stack, now),
+            Some(End::Lost) => match stack.lost().cloned() {
+                Some(reason) => self.tell_loss(stack, reason),
+                None => false,
+            },
+            None if shown > self.state.input_limit => {
+                let message = format!("a message is longer than {} bytes", self.state.input_limit);
+                self.fail(stack, now, Error::new(ErrorKind::TooLong, message))
+            }
+            None => {
+                // One record more than the limit, because a record is not delivered in part.
+                stack.set_read_limit(now, self.state.input_limit.saturating_add(RECORD));
+                false
+            }
+        }
+    }
+
+    fn tell_end(&mut self, stack: &mut Stack, now: Instant, id: LayerId) -> bool {
+        let by_itself = stack.ended_by_itself() == Some(id);
+        let is_there = stack.layer(id).is_some();
+        let asked_for = stack.stopping() == Some(id) && !by_itself;
+        let departure = self.departed.iter().position(|departure| departure.layer() == id);
+        let failed = departure.is_some_and(|at| matches!(self.departed[at], Departure::Failed(..)));
+        let by_the_peer = if by_itself { !failed } else { is_there && !asked_for };
+        if by_the_peer && self.announced != Some(id) {
+            self.announced = Some(id);
+            self.tell(stack, now, |protocol, transport| protocol.layer_ended(transport, id));
+            return true;
+        }
+        // It is still there, and waits for the protocol or for our close_notify to leave.
+        if stack.pass_end(now).is_err() {
+            return false;
+        }
+        self.announced = None;
+        match departure.and_then(|at| self.departed.remove(at)) {
+            Some(Departure::Stopped(id, answer)) => {
+                log::debug!("layer {id} stopped: {}", Transport::new(stack, &mut self.state, now));
+                self.tell(stack, now, |protocol, transport| protocol.layer_stopped(transport, id, answer));
+            }
+            Some(Departure::Failed(id, error)) => {
+                self.tell(stack, now, |protocol, transport| protocol.layer_failed(transport, id, &error));
+            }
+            // The connection was lost before the layer could be peeled: the loss is next.
+            None => {}
+        }
+        true
+    }
+
+    fn tell_end_of_input(&mut self, stack: &mut Stack, now: Instant) -> bool {
+        if std::mem::replace(&mut self.input_ended, true) {
+            return false;
+        }
+        self.tell(stack, now, P::end_of_input);
+        true
+    }
+
+    /// The alert that tells the peer why is given its time to leave.
+    fn tell_loss(&mut self, stack: &mut Stack, reason: stack::Reason) -> bool {
+        if !stack.is_flushed() {
+            return false;
+        }
+        self.end(ReasonKind::Lost(reason));
+        true
+    }
+
+    fn tell_level(&mut self, stack: &mut Stack, now: Instant) -> bool {
+        let Some(level) = self.state.flow.change(stack.outbound_len()) else { return false };
+        self.tell(
+            stack,
+            now,
+            match level {
+                Level::Full => P::writing_paused,
+                Level::Open => P::writing_resumed,
+            },
+        );
+        true
+    }
+
+    fn call_producer(&mut self, stack: &mut Stack, now: Instant) -> bool {
+        let is_full = self.state.flow.is_full();
+        let Some(mut registered) = self.state.flow.lend() else { return false };
+        let before = stack.outbound_len();
+        self.call(stack, now, |_, transport| {
+            if is_full {
+                registered.producer.pause_producing();
+                return Ok(());
+            }
+            registered.producer.resume_producing(transport)
+        });
+        registered.told = Some(if is_full { Level::Full } else { Level::Open });
+        registered.dry = registered.streaming == Streaming::Pull && stack.outbound_len() == before;
+        self.state.flow.give_back(registered);
+        true
+    }
+
+    fn tell_timeout(&mut self, stack: &mut Stack, now: Instant) -> bool {
+        if self.state.timeout.is_none_or(|timeout| now < timeout) {
+            return false;
+        }
+        self.state.timeout = None;
+        self.tell(stack, now, P::timed_out);
+        true
+    }
+
+    fn tell(&mut self, stack: &mut Stack, now: Instant, callback: impl FnOnce(&mut P, &mut Transport<'_>) -> Result) {
+        self.call(stack, now, callback);
+        self.something_happened();
+    }
+
+    fn call(&mut self, stack: &mut Stack, now: Instant, callback: impl FnOnce(&mut P, &mut Transport<'_>) -> Result) {
+        let protocol = self.protocol.as_mut().expect(PRESENT);
+        if let Err(error) = callback(protocol, &mut Transport::new(stack, &mut self.state, now)) {
+            self.fail(stack, now, error);
+        }
+    }
+
+    /// The protocol may understand what it did not take before, and its producer may have something to write.
+    fn something_happened(&mut self) {
+        self.refused = None;
+        self.state.flow.refresh();
+    }
+
+    fn fail(&mut self, stack: &mut Stack, now: Instant, error: Error) -> bool {
+        Transport::new(stack, &mut self.state, now).fail(error);
+        true
+    }
+}
+
+/// Leaving.
+impl<P: Protocol> Session<P> {
+    fn flush(&mut self, stack: &mut Stack, now: Instant) -> bool {
+        while stack.poll_event().is_some() {}
+        if let Leaving::AtOnce(error) = &self.state.leaving {
+            let error = error.clone();
+            self.abort(stack, now, error);
+            return true;
+        }
+        let is_peer_gone = stack.discard(now);
+        let Phase::Flushing { because, progress } = &mut self.phase else { return false };
+        // A peer that has gone after it had everything is no loss.
+        let loss = stack.lost().filter(|_| !stack.is_lost_after_close());
+        if let (true, true, Some(reason)) = (is_peer_gone, stack.is_flushed(), loss) {
+            let reason = because.take().map_or_else(|| ReasonKind::Lost(reason.clone()), ReasonKind::Failed);
+            self.end(reason);
+            return true;
+        }
+        if loss.is_none() && stack.is_flushed() {
+            self.phase = Phase::Draining { because: because.take(), until: now + LINGER };
+            return true;
+        }
+        let waiting = stack.outbound_len();
+        if waiting != progress.waiting {
+            *progress = Progress { waiting, until: now + STUCK };
+        }
+        if progress.until <= now {
+            let message = "the peer did not read what was sent last";
+            let because = because.take().unwrap_or_else(|| Error::new(ErrorKind::PeerTooSlow, message));
+            self.abort(stack, now, Some(because));
+            return true;
+        }
+        false
+    }
+
+    fn drain(&mut self, stack: &mut Stack, now: Instant) -> bool {
+        while stack.poll_event().is_some() {}
+        // What the peer does now no longer matters: all that was written has left in order.
+        let is_peer_gone = stack.discard(now);
+        let Phase::Draining { because, until } = &mut self.phase else { return false };
+        if !is_peer_gone && now < *until {
+            return false;
+        }
+        let reason = because.take().map_or(ReasonKind::Closed, ReasonKind::Failed);
+        self.end(reason);
+        true
+    }
+
+    fn abort(&mut self, stack: &mut Stack, now: Instant, because: Option<Error>) {
+        stack.abort(now);
+        let lost = || stack.lost().cloned().map_or(ReasonKind::Closed, ReasonKind::Lost);
+        self.end(because.map_or_else(lost, ReasonKind::Failed));
+    }
+
+    fn end(&mut self, reason: ReasonKind) {
+        let reason = Reason::from(reason);
+        log::debug!("connection over: {}: {reason}", self.state.label);
+        self.phase = Phase::Over(reason.clone());
+        self.state.handle.close();
+        self.state.flow.end();
+        self.protocol_mut().connection_lost(&reason);
+    }
+}
+
+impl Departure {
+    fn layer(&self) -> LayerId {
+        match self {
+            Self::Stopped(layer, _) | Self::Failed(layer, _) => *layer,
+        }
+    }
+}
+
+impl<P: Protocol> Drop for Session<P> {
+    /// The protocol hears of the end of its connection, whatever ended it.
+    fn drop(&mut self) {
+        self.state.handle.close();
+        let is_live = !matches!(self.phase, Phase::New | Phase::Over(_));
+        if is_live && self.protocol.is_some() && !std::thread::panicking() {
+            self.end(ReasonKind::Lost(stack::Reason::aborted()));
+        }
+    }
+}
+
+impl<P: Protocol> fmt::Debug for Session<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("phase", &self.phase).field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+const PRESENT: &str = "the protocol is there until `into_protocol` takes it";
+
+const MOST_STEPS: usize = 1 << 16;
+
+/// The largest plaintext of a TLS record (RFC 8446 section 5.1).
+const RECORD: usize = 1 << 14;
+
+/// How long a peer may take nothing at all of what was written before a close.
+const STUCK: Duration = Duration::from_secs(30);
+
+/// How long a peer may take to close after us.
+const LINGER: Duration = Duration::from_secs(5);

@@ -1,0 +1,409 @@
+//! The connection as the callbacks see it.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use super::flow::Flow;
+use super::{Addresses, Error, ErrorKind, Handle, LayerId, Layers, Producer, ProducerError, Result, Stop, Streaming};
+use crate::runtime::Address;
+use crate::stack::{CommandError, CommandErrorKind, Layer, Readable, Stack};
+use crate::tls::{TlsFacts, TlsLayer};
+
+/// What a [`Protocol`](super::Protocol) does to its connection. All of it may be called in every callback.
+///
+/// Commands act on the stack at once, and never call the protocol back before it has returned.
+#[derive(Debug)]
+pub struct Transport<'a> {
+    stack: &'a mut Stack,
+    state: &'a mut State,
+    now: Instant,
+}
+
+/// What a session knows beside the stack.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) label: String,
+    pub(super) addresses: Addresses,
+    pub(super) reading: Reading,
+    pub(super) reads_while_full: bool,
+    pub(super) input_limit: usize,
+    /// How many bytes the protocol has taken.
+    pub(super) consumed: u64,
+    pub(super) write_limit: usize,
+    pub(super) flow: Flow,
+    pub(super) leaving: Leaving,
+    pub(super) timeout: Option<Instant>,
+    pub(super) handle: Handle,
+}
+
+/// Whether the protocol wants to be told of input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    Flowing,
+    Paused,
+}
+
+/// Whether the protocol wants to leave.
+#[derive(Clone, Debug)]
+pub(super) enum Leaving {
+    Staying,
+    /// In order, after what was written; because of an error, if there is one.
+    InOrder(Option<Error>),
+    /// At once; because of an error, if there is one.
+    AtOnce(Option<Error>),
+}
+
+/// What is known.
+impl<'a> Transport<'a> {
+    pub(super) fn new(stack: &'a mut Stack, state: &'a mut State, now: Instant) -> Self {
+        Self { stack, state, now }
+    }
+
+    /// The time at which the callback was called.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Where the peer is, if that is known; behind a PROXY header, what that says.
+    #[must_use]
+    pub fn peer_address(&self) -> Option<&Address> {
+        self.state.addresses.peer.as_ref()
+    }
+
+    /// The address of this end, if it is known; behind a PROXY header, what that says.
+    #[must_use]
+    pub fn local_address(&self) -> Option<&Address> {
+        self.state.addresses.local.as_ref()
+    }
+
+    /// The layers as they stand.
+    #[must_use]
+    pub fn layers(&self) -> Layers {
+        Layers::of(&self.state.label, self.stack)
+    }
+
+    /// The number of layers.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.stack.depth()
+    }
+
+    /// What is known of a TLS layer, if it is still there.
+    #[must_use]
+    pub fn tls_facts(&self, layer: LayerId) -> Option<TlsFacts> {
+        let found: &dyn std::any::Any = self.stack.layer(layer)?;
+        found.downcast_ref::<TlsLayer>().map(|tls| tls.facts(layer))
+    }
+
+    /// The stack itself, to look at.
+    #[must_use]
+    pub fn stack(&self) -> &Stack {
+        self.stack
+    }
+
+    /// A way to this connection from other tasks and threads.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.state.handle.clone()
+    }
+
+    /// Whether the layer has ended and answers that by itself.
+    pub(super) fn answers_by_itself(&self, layer: LayerId) -> bool {
+        self.stack.ended_by_itself() == Some(layer)
+    }
+}
+
+/// Reading.
+impl Transport<'_> {
+    /// What was received and not yet taken, up to the next end of a layer.
+    #[must_use]
+    pub fn input(&self) -> &[u8] {
+        match self.stack.readable() {
+            Readable::Bytes(bytes) => bytes,
+            _ => &[],
+        }
+    }
+
+    /// Takes `count` bytes of the [`input`](Self::input) and drops them.
+    ///
+    /// # Panics
+    ///
+    /// If `count` is more than there is.
+    pub fn consume(&mut self, count: usize) {
+        if count > 0 {
+            self.stack.consume(self.now, count);
+            self.state.consumed += count as u64;
+        }
+    }
+
+    /// Takes `count` bytes of the [`input`](Self::input).
+    ///
+    /// # Panics
+    ///
+    /// If `count` is more than there is.
+    pub fn take(&mut self, count: usize) -> Vec<u8> {
+        let taken = self.input()[..count].to_vec();
+        self.consume(count);
+        taken
+    }
+
+    /// Makes room for messages of this many bytes: so much input can wait for the rest of a message. 64 KiB unless set;
+    /// it never shrinks. A message that does not fit closes the connection with an error.
+    pub fn expect_input(&mut self, bytes: usize) {
+        self.state.input_limit = self.state.input_limit.max(bytes);
+    }
+
+    /// Calls no [`data_received`](super::Protocol::data_received), and tells of no end, until
+    /// [`resume_producing`](Self::resume_producing). The peer is held up when the stack is full; handshakes go on.
+    pub fn pause_producing(&mut self) {
+        self.state.reading = Reading::Paused;
+    }
+
+    /// Undoes [`pause_producing`](Self::pause_producing). What had arrived comes at once, after the callback.
+    pub fn resume_producing(&mut self) {
+        self.state.reading = Reading::Flowing;
+    }
+
+    /// Whether input is not delivered now, because it is paused or the connection is being left.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.state.reading == Reading::Paused || self.is_leaving()
+    }
+
+    /// Whether input is delivered also while more than the high water mark waits to be sent.
+    ///
+    /// It is not, unless this is set: a peer that asks and does not read the answers is not asked for more questions,
+    /// which bounds what it can make us hold. Set it where both sides may write much before they read.
+    pub fn read_while_full(&mut self, yes: bool) {
+        self.state.reads_while_full = yes;
+    }
+}
+
+/// Writing.
+impl Transport<'_> {
+    /// Takes all of `bytes`, to be sent through all layers. After the connection was closed or lost, they are dropped.
+    ///
+    /// # Errors
+    ///
+    /// When more than the write limit would wait to be sent: the connection is then aborted, because a part of `bytes`
+    /// may have left already. When the innermost layer is finished, or has ended by itself and the protocol was not
+    /// told yet: nothing was written.
+    pub fn write(&mut self, bytes: &[u8]) -> Result {
+        // A producer that is not done writes on, and the close waits for it.
+        if self.is_leaving() && !self.state.flow.has_producer() {
+            return Ok(());
+        }
+        match self.stack.write(self.now, bytes) {
+            Ok(count) if count == bytes.len() => Ok(()),
+            Ok(_) => {
+                let message = format!("more than {} bytes wait for the peer to read them", self.state.write_limit);
+                let error = Error::new(ErrorKind::PeerTooSlow, message);
+                self.state.leaving = Leaving::AtOnce(Some(error.clone()));
+                Err(error)
+            }
+            Err(error) => match error.kind() {
+                CommandErrorKind::Lost(_) | CommandErrorKind::Closed => Ok(()),
+                _ => Err(error.into()),
+            },
+        }
+    }
+
+    /// How many bytes wait to be sent, in all boundaries.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.stack.outbound_len()
+    }
+
+    /// Whether more waits to be sent than the high water mark.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.state.flow.is_full() || self.waiting() > self.state.flow.high
+    }
+
+    /// Sets the water marks, in bytes: above `high`, producers are paused, and at `low` they are resumed. 64 KiB and
+    /// 16 KiB unless set. A `low` above `high` is taken as `high`.
+    pub fn set_water_marks(&mut self, low: usize, high: usize) {
+        (self.state.flow.low, self.state.flow.high) = (low.min(high), high);
+        self.state.handle.set_limits(self.state.write_limit, high);
+    }
+
+    /// Sets how many bytes may wait to be sent before a [`write`](Self::write) fails: 16 MiB unless set, and never less
+    /// than a boundary of the stack holds.
+    pub fn set_write_limit(&mut self, bytes: usize) {
+        self.state.write_limit = bytes;
+        self.stack.set_write_limit(bytes);
+        self.state.handle.set_limits(bytes, self.state.flow.high);
+    }
+
+    /// Registers the producer that writes to this connection. It is resumed after the callback, or paused if there is
+    /// no room; [`lose_connection`](Self::lose_connection) waits until it is unregistered. If the connection is over
+    /// it is told to stop at once.
+    ///
+    /// # Errors
+    ///
+    /// When there is one already.
+    pub fn register_producer(
+        &mut self,
+        mut producer: impl Producer,
+        streaming: Streaming,
+    ) -> Result<(), ProducerError> {
+        if self.stack.lost().is_some() || matches!(self.state.leaving, Leaving::AtOnce(_)) {
+            producer.stop_producing();
+            return Ok(());
+        }
+        self.state.flow.register(Box::new(producer), streaming)
+    }
+
+    /// Forgets the producer, if there is one.
+    pub fn unregister_producer(&mut self) {
+        self.state.flow.unregister();
+    }
+}
+
+/// Layers.
+impl Transport<'_> {
+    /// Starts TLS inside whatever layers are there. Input that was not taken goes into it, and what was written leaves
+    /// before it, outside. [`layer_ready`](super::Protocol::layer_ready) follows when the handshake is done.
+    ///
+    /// # Errors
+    ///
+    /// As [`Stack::splice`].
+    pub fn start_tls(&mut self, layer: TlsLayer) -> Result<LayerId, CommandError> {
+        self.splice(layer)
+    }
+
+    /// Puts any layer between the innermost one and the protocol.
+    ///
+    /// # Errors
+    ///
+    /// As [`Stack::splice`].
+    pub fn splice(&mut self, layer: impl Layer) -> Result<LayerId, CommandError> {
+        self.stack.splice(self.now, Box::new(layer))
+    }
+
+    /// Stops the innermost TLS layer. What was written before leaves through it; what is written from now on waits, and
+    /// leaves below it. [`data_received`](super::Protocol::data_received) still gets what was on its way, and then
+    /// [`layer_stopped`](super::Protocol::layer_stopped) follows. If the peer has stopped the layer, this answers.
+    ///
+    /// # Errors
+    ///
+    /// When there is no layer to stop, and as [`Stack::stop`].
+    pub fn stop_tls(&mut self) -> Result<LayerId, CommandError> {
+        self.stop_tls_with(Stop::new())
+    }
+
+    /// As [`stop_tls`](Self::stop_tls), with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`stop_tls`](Self::stop_tls), and when the layer refuses to be stopped like this.
+    pub fn stop_tls_with(&mut self, stop: Stop) -> Result<LayerId, CommandError> {
+        let id = self.innermost()?;
+        self.stack.stop(self.now, id, stop)?;
+        Ok(id)
+    }
+
+    /// Closes the write half of the innermost TLS layer, behind what was written. Reading goes on, and
+    /// [`stop_tls`](Self::stop_tls) completes the stop.
+    ///
+    /// # Errors
+    ///
+    /// When there is no layer to stop, and as [`Stack::finish`].
+    pub fn finish(&mut self) -> Result<LayerId, CommandError> {
+        let id = self.innermost()?;
+        self.stack.finish(self.now, id)?;
+        Ok(id)
+    }
+
+    /// Changes a layer of a known type.
+    ///
+    /// # Errors
+    ///
+    /// When the layer is gone or not of this type.
+    pub fn with_layer<L: Layer, R>(
+        &mut self,
+        layer: LayerId,
+        change: impl FnOnce(&mut L) -> R,
+    ) -> Result<R, CommandError> {
+        self.stack.with_layer(self.now, layer, change)
+    }
+
+    fn innermost(&self) -> Result<LayerId, CommandError> {
+        self.stack.innermost_stoppable().ok_or_else(|| CommandErrorKind::NothingToStop.into())
+    }
+}
+
+/// Leaving, and time.
+impl Transport<'_> {
+    /// Closes the connection: when what was written has left, and the producer is unregistered, every layer takes leave
+    /// from the inside out, and the socket is closed. No more input is delivered, and what is written now is dropped.
+    ///
+    /// A peer that does not read for 30 seconds, or does not close within 5 seconds after us, is not waited for.
+    pub fn lose_connection(&mut self) {
+        self.leave(None);
+    }
+
+    /// As [`lose_connection`](Self::lose_connection), with an error that becomes the reason of the loss. The same as
+    /// returning that error from a callback.
+    pub fn fail(&mut self, error: impl Into<Error>) {
+        self.leave(Some(error.into()));
+    }
+
+    /// Ends the connection at once. Nothing more is sent, not even what waits.
+    pub fn abort_connection(&mut self) {
+        if !matches!(self.state.leaving, Leaving::AtOnce(_)) {
+            self.state.leaving = Leaving::AtOnce(None);
+        }
+    }
+
+    /// Calls [`timed_out`](super::Protocol::timed_out) when this time is over, unless this is called again before. `None`
+    /// takes it back.
+    pub fn set_timeout(&mut self, timeout: Option<Duration>) {
+        // A time that no clock will show never comes.
+        self.state.timeout = timeout.and_then(|timeout| self.now.checked_add(timeout));
+    }
+
+    /// Whether the connection is being closed or aborted.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        !matches!(self.state.leaving, Leaving::Staying)
+    }
+
+    fn leave(&mut self, error: Option<Error>) {
+        if !self.is_leaving() {
+            self.state.leaving = Leaving::InOrder(error);
+        }
+    }
+}
+
+impl State {
+    pub(super) fn new(label: String, addresses: Addresses) -> Self {
+        let flow = Flow::new();
+        Self {
+            label,
+            addresses,
+            reading: Reading::Flowing,
+            reads_while_full: false,
+            input_limit: INPUT_LIMIT,
+            consumed: 0,
+            write_limit: WRITE_LIMIT,
+            handle: Handle::new(WRITE_LIMIT, flow.high),
+            flow,
+            leaving: Leaving::Staying,
+            timeout: None,
+        }
+    }
+}
+
+impl fmt::Display for Transport<'_> {
+    /// As [`Layers`].
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.layers().fmt(f)
+    }
+}
+
+const INPUT_LIMIT: usize = 64 * 1024;
+
+/// More than most protocols ever write at once, and little enough that some peers that do not read do no harm.
+const WRITE_LIMIT: usize = 16 * 1024 * 1024;

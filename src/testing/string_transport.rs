@@ -1,0 +1,197 @@
+//! One protocol, and bytes in place of a peer.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use crate::protocol::{Addresses, Handle, Protocol, Reason, Session, Transport};
+use crate::stack::{Limits, Output, Stack};
+
+/// A transport for unit tests of one protocol: what the peer sends is said by the test, and what is sent is kept.
+///
+/// There is no socket, no runtime and no other task; time passes when [`advance`](Self::advance) says so.
+///
+/// ```
+/// use onionskin::protocol::{LineReceiver, Lines, Protocol, Result, Transport};
+/// use onionskin::testing::StringTransport;
+///
+/// struct Adder(Lines);
+///
+/// impl Protocol for Adder {
+///     fn data_received(&mut self, transport: &mut Transport<'_>) -> Result {
+///         self.receive_lines(transport)
+///     }
+/// }
+///
+/// impl LineReceiver for Adder {
+///     fn lines(&mut self) -> &mut Lines {
+///         &mut self.0
+///     }
+///
+///     fn line_received(&mut self, transport: &mut Transport<'_>, line: &[u8]) -> Result {
+///         let numbers = std::str::from_utf8(line).map_err(|_| "no text")?.split(' ');
+///         let sum: i64 = numbers.map(|number| number.parse().unwrap_or(0)).sum();
+///         self.send_line(transport, sum.to_string().as_bytes())
+///     }
+/// }
+///
+/// let mut transport = StringTransport::new(Adder(Lines::new()));
+/// transport.receive(b"1 2 3\r\n4");
+/// assert_eq!(transport.sent(), b"6\r\n");
+/// transport.receive(b" 5\r\n");
+/// assert_eq!(transport.sent(), b"9\r\n");
+/// transport.end_of_input();
+/// assert!(transport.reason().is_some_and(|reason| reason.is_closed()));
+/// ```
+#[derive(Debug)]
+pub struct StringTransport<P: Protocol> {
+    session: Session<P>,
+    stack: Stack,
+    now: Instant,
+    arriving: Vec<u8>,
+    end_arriving: bool,
+    sent: Vec<u8>,
+    hold: bool,
+}
+
+impl<P: Protocol> StringTransport<P> {
+    /// A connection without addresses, already made.
+    pub fn new(protocol: P) -> Self {
+        Self::between(Addresses::default(), protocol)
+    }
+
+    /// A connection between these addresses, already made.
+    pub fn between(addresses: Addresses, protocol: P) -> Self {
+        let mut this = Self {
+            session: Session::new(protocol, addresses),
+            stack: Stack::new(Limits::default()),
+            now: Instant::now(),
+            arriving: Vec::new(),
+            end_arriving: false,
+            sent: Vec::new(),
+            hold: false,
+        };
+        this.run();
+        this
+    }
+
+    /// The peer sends `bytes`, which arrive in one piece as far as the stack takes them.
+    pub fn receive(&mut self, bytes: &[u8]) {
+        self.arriving.extend_from_slice(bytes);
+        self.run();
+    }
+
+    /// The peer closes its side, behind what it has sent.
+    pub fn end_of_input(&mut self) {
+        self.end_arriving = true;
+        self.run();
+    }
+
+    /// The socket fails.
+    pub fn break_with(&mut self, error: io::Error) {
+        self.stack.handle_error(self.now, error);
+        self.run();
+    }
+
+    /// Takes what was sent since this was last asked.
+    pub fn sent(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.sent)
+    }
+
+    /// While held, the peer reads nothing, and what is written piles up.
+    pub fn hold(&mut self, hold: bool) {
+        self.hold = hold;
+        self.run();
+    }
+
+    /// Lets time pass, and fires what is due on the way, in order.
+    pub fn advance(&mut self, by: Duration) {
+        let end = self.now + by;
+        while let Some(due) = [self.session.poll_deadline(), self.stack.poll_deadline()].into_iter().flatten().min()
+            && due <= end
+        {
+            self.set_now(due);
+        }
+        self.set_now(end);
+    }
+
+    /// Has the protocol, or the test in its place, use the transport outside of any callback.
+    pub fn act<R>(&mut self, act: impl FnOnce(&mut P, &mut Transport<'_>) -> R) -> R {
+        let result = self.session.with_transport(&mut self.stack, self.now, act);
+        self.run();
+        result
+    }
+
+    /// Does what handles of the connection have asked for.
+    pub fn run(&mut self) {
+        loop {
+            let told = self.session.dispatch(&mut self.stack, self.now);
+            let moved = self.send() | self.deliver();
+            if !told && !moved {
+                return;
+            }
+        }
+    }
+
+    /// The protocol.
+    pub fn protocol(&self) -> &P {
+        self.session.protocol()
+    }
+
+    /// The protocol, to be changed.
+    pub fn protocol_mut(&mut self) -> &mut P {
+        self.session.protocol_mut()
+    }
+
+    /// A way to the connection from other tasks and threads; [`run`](Self::run) does what it asks for.
+    pub fn handle(&self) -> Handle {
+        self.session.handle()
+    }
+
+    /// Why the connection is over, if the protocol was told that it is.
+    pub fn reason(&self) -> Option<&Reason> {
+        self.session.reason()
+    }
+
+    /// The stack below the protocol, to look at.
+    pub fn stack(&self) -> &Stack {
+        &self.stack
+    }
+
+    fn set_now(&mut self, now: Instant) {
+        self.now = now;
+        if self.stack.poll_deadline().is_some_and(|due| due <= now) {
+            self.stack.handle_timeout(now);
+        }
+        self.run();
+    }
+
+    fn send(&mut self) -> bool {
+        let mut moved = false;
+        while !self.hold {
+            match self.stack.poll_output() {
+                Output::Bytes(bytes) => {
+                    let count = bytes.len();
+                    self.sent.extend_from_slice(bytes);
+                    self.stack.handle_sent(self.now, count);
+                }
+                Output::Shutdown => self.stack.handle_shutdown(),
+                Output::Nothing => break,
+            }
+            moved = true;
+        }
+        moved
+    }
+
+    fn deliver(&mut self) -> bool {
+        if !self.arriving.is_empty() {
+            let taken = self.stack.handle_input(self.now, &self.arriving);
+            self.arriving.drain(..taken);
+            return taken > 0;
+        }
+        let ended = std::mem::take(&mut self.end_arriving);
+        if ended {
+            self.stack.handle_eof(self.now);
+        }
+        ended
+    }
+}
