@@ -57,13 +57,13 @@ pub async fn connect_with<P: Protocol>(endpoint: &str, protocol: P) -> Result<Ta
 ///
 /// impl Protocol for Echo {
 ///     fn data_received(&mut self, transport: &mut Transport<'_>) -> Result {
-///         let bytes = transport.take(transport.input().len());
+///         let bytes = transport.take_all();
 ///         transport.write(&bytes)
 ///     }
 /// }
 ///
 /// # async fn example() -> std::io::Result<()> {
-/// let server = onionskin::listen_with("tcp:127.0.0.1:4433", |_: &Addresses| Echo).await?;
+/// let mut server = onionskin::listen_with("tcp:127.0.0.1:4433", |_: &Addresses| Echo).await?;
 /// server.wait().await;
 /// # Ok(())
 /// # }

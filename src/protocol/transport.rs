@@ -148,6 +148,11 @@ impl Transport<'_> {
         taken
     }
 
+    /// Takes all of the [`input`](Self::input): for protocols without messages.
+    pub fn take_all(&mut self) -> Vec<u8> {
+        self.take(self.input().len())
+    }
+
     /// Makes room for messages of this many bytes: so much input can wait for the rest of a message. 64 KiB unless set;
     /// it never shrinks. A message that does not fit closes the connection with an error.
     pub fn expect_input(&mut self, bytes: usize) {

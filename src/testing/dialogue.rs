@@ -20,8 +20,7 @@ use crate::stack::Limits;
 ///     }
 ///
 ///     fn data_received(&mut self, transport: &mut Transport<'_>) -> Result {
-///         let count = transport.input().len();
-///         self.0.extend(transport.take(count));
+///         self.0.extend(transport.take_all());
 ///         Ok(())
 ///     }
 /// }
@@ -30,8 +29,7 @@ use crate::stack::Limits;
 ///
 /// impl Protocol for Echoes {
 ///     fn data_received(&mut self, transport: &mut Transport<'_>) -> Result {
-///         let count = transport.input().len();
-///         let bytes = transport.take(count);
+///         let bytes = transport.take_all();
 ///         transport.write(&bytes)
 ///     }
 /// }
