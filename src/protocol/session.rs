@@ -445,11 +445,11 @@ impl<P: Protocol> Session<P> {
             self.abort(stack, now, error);
             return true;
         }
-        let is_peer_gone = stack.discard(now);
+        stack.discard(now);
         let Phase::Flushing { because, progress } = &mut self.phase else { return false };
         // A peer that has gone after it had everything is no loss.
         let loss = stack.lost().filter(|_| !stack.is_lost_after_close());
-        if let (true, true, Some(reason)) = (is_peer_gone, stack.is_flushed(), loss) {
+        if let (true, Some(reason)) = (stack.is_flushed(), loss) {
             let reason = because.take().map_or_else(|| ReasonKind::Lost(reason.clone()), ReasonKind::Failed);
             self.end(reason);
             return true;
@@ -474,9 +474,9 @@ impl<P: Protocol> Session<P> {
     fn drain(&mut self, stack: &mut Stack, now: Instant) -> bool {
         while stack.poll_event().is_some() {}
         // What the peer does now no longer matters: all that was written has left in order.
-        let is_peer_gone = stack.discard(now);
+        stack.discard(now);
         let Phase::Draining { because, until } = &mut self.phase else { return false };
-        if !is_peer_gone && now < *until {
+        if !stack.is_input_closed() && now < *until {
             return false;
         }
         let reason = because.take().map_or(ReasonKind::Closed, ReasonKind::Failed);

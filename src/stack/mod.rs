@@ -454,10 +454,10 @@ impl Stack {
     }
 
     /// Drops everything that can be read, over all ends, for an application that has closed and only waits until the
-    /// peer has closed too: whether it has. Before [`close`](Self::close) it does nothing.
-    pub fn discard(&mut self, now: Instant) -> bool {
+    /// peer has closed too ([`is_input_closed`](Self::is_input_closed)). Before [`close`](Self::close) it does nothing.
+    pub fn discard(&mut self, now: Instant) {
         if self.application == Side::Open && self.reason.is_none() {
-            return false;
+            return;
         }
         let is_last = |end: &End| matches!(end, End::Wire | End::Lost);
         let inbound = &mut self.app().inbound;
@@ -466,7 +466,6 @@ impl Stack {
             self.wake(self.list.innermost());
             self.settle(now);
         }
-        self.app().inbound.marks().any(is_last)
     }
 
     /// Closes every layer from the inside out, then the write side of the wire, behind the bytes already

@@ -1,0 +1,94 @@
+//! A connection as other tasks and threads see it.
+
+use std::thread;
+
+use futures::FutureExt;
+use onionskin::protocol::{HandleError, Streaming};
+use onionskin::testing::{Cut, StringTransport};
+
+use crate::common::link::pattern;
+use crate::record::{Recorder, in_clear};
+
+#[test]
+fn writes_of_other_threads_leave_in_their_order() {
+    let mut transport = StringTransport::new(Recorder::new());
+    let handle = transport.handle();
+    thread::spawn(move || {
+        handle.write("one ").unwrap();
+        handle.call(|transport| transport.write(b"two ")).unwrap();
+        handle.write(b"three").unwrap();
+        handle.lose_connection();
+        handle.write("four").unwrap();
+    })
+    .join()
+    .unwrap();
+    transport.run();
+    assert_eq!(transport.sent(), b"one two three");
+    transport.end_of_input();
+    assert!(transport.reason().unwrap().is_closed());
+}
+
+#[test]
+fn a_handle_of_a_connection_that_is_over_says_so() {
+    let mut transport = StringTransport::new(Recorder::new());
+    let handle = transport.handle();
+    assert!(!handle.is_over());
+    handle.abort_connection();
+    transport.run();
+    assert!(handle.is_over());
+    assert_eq!(handle.write("late"), Err(HandleError::Over));
+    assert_eq!(handle.call(|_| Ok(())), Err(HandleError::Over));
+    assert_eq!(handle.writable().now_or_never(), Some(Err(HandleError::Over)));
+    handle.lose_connection();
+    handle.pause_producing();
+}
+
+#[test]
+fn a_handle_takes_no_more_than_the_limit_and_tells_when_there_is_room() {
+    let mut transport = StringTransport::new(Recorder::new());
+    transport.hold(true);
+    transport.act(|_, transport| transport.set_write_limit(1_000_000));
+    let handle = transport.handle();
+    handle.write(pattern(600_000)).unwrap();
+    assert_eq!(handle.write(pattern(600_000)), Err(HandleError::Full), "while it waits for the connection");
+    transport.run();
+    assert_eq!(handle.write(pattern(600_000)), Err(HandleError::Full), "and while it waits in the connection");
+    assert_eq!(handle.writable().now_or_never(), None);
+    let mut room = Box::pin(handle.writable());
+    assert!((&mut room).now_or_never().is_none());
+    transport.hold(false);
+    assert_eq!(room.now_or_never(), Some(Ok(())));
+    handle.write(pattern(600_000)).unwrap();
+    transport.run();
+    assert_eq!(transport.sent().len(), 1_200_000);
+}
+
+#[test]
+fn an_error_of_a_command_closes_the_connection() {
+    let mut transport = StringTransport::new(Recorder::new());
+    transport.handle().call(|_| Err("enough".into())).unwrap();
+    transport.run();
+    transport.end_of_input();
+    assert_eq!(transport.reason().unwrap().to_string(), "enough");
+}
+
+#[test]
+fn a_handle_is_a_producer_that_stops_reading_where_the_other_connection_is_full() {
+    // left ── (a)  [ relay ]  (b) ── right
+    let (mut a, _, _) = in_clear(Cut::Whole, Recorder::new(), Recorder::new());
+    let mut b = StringTransport::new(Recorder::new());
+    let reader = a.with_right(|_, transport| transport.handle());
+    b.act(|_, transport| transport.register_producer(reader, Streaming::Push)).unwrap();
+    a.run();
+    assert!(!a.with_right(|_, transport| transport.is_paused()));
+    b.hold(true);
+    b.act(|_, transport| transport.write(&pattern(100_000))).unwrap();
+    a.run();
+    assert!(a.with_right(|_, transport| transport.is_paused()));
+    b.hold(false);
+    a.run();
+    assert!(!a.with_right(|_, transport| transport.is_paused()));
+    b.act(|_, transport| transport.abort_connection());
+    a.run();
+    assert!(a.right_reason().is_some(), "the end of one is the end of the other");
+}

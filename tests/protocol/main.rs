@@ -1,0 +1,12 @@
+//! The callback side: what is told when, flow control, wrappers, servers.
+#![allow(clippy::unwrap_used, reason = "what a helper finds missing fails its test")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod flow;
+mod handles;
+mod layers;
+mod leaving;
+mod record;
+mod wrapped;
