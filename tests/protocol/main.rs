@@ -9,4 +9,5 @@ mod handles;
 mod layers;
 mod leaving;
 mod record;
+mod servers;
 mod wrapped;
