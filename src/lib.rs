@@ -1,7 +1,7 @@
 //! TLS that starts, nests and stops on a live connection.
 //!
 //! ```text
-//!    application    your code: read / write / start_tls / stop_tls
+//!    application    your code: read / write / start_tls / stop_tls, or a Protocol with its callbacks
 //!    ────────────────────────────────────────────────────────────── tail
 //!         ▲ │
 //!         │ ▼   boundary: bytes going up, bytes going down
@@ -28,6 +28,7 @@
 //! | [`layer`] | what can be put into a stack: [`tls`] | `stack` |
 //! | [`runtime`] | sockets, timers and tasks of async-std, smol and tokio | nothing of ours |
 //! | [`connection`] | a stack over a socket, for async code | `stack`, `layer`, `runtime` |
+//! | [`protocol`] | the callback side: protocols, receivers, flow control, factories | `connection` and what that uses |
 //! | [`endpoint`] | strings that name where to connect or listen, and with which layers | all of these |
 //! | [`testing`] | peers, wires and clocks for tests | all of these |
 //!
