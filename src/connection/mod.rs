@@ -117,7 +117,6 @@ pub struct Connection<IO> {
     ended: Vec<Event>,
     late_limit: usize,
     line_limit: usize,
-    label: String,
 }
 
 impl<IO> Connection<IO> {
@@ -144,14 +143,13 @@ impl<IO> Connection<IO> {
             ended: Vec::new(),
             late_limit: LATE_LIMIT,
             line_limit: LINE_LIMIT,
-            label: "wire".to_owned(),
         }
     }
 
-    /// Names the wire, as it shows in [`layers`](Self::layers): `tcp 127.0.0.1:25`.
+    /// Names the wire, as it shows in [`layers`](Self::layers) and in the logs: `tcp 127.0.0.1:25`.
     #[must_use]
     pub fn named(mut self, label: impl Into<String>) -> Self {
-        self.label = label.into();
+        self.stack.name_wire(label);
         self
     }
 
@@ -167,7 +165,7 @@ impl<IO> Connection<IO> {
 
     /// The layers as they stand.
     pub fn layers(&self) -> Layers {
-        Layers::of(&self.label, &self.stack)
+        Layers::of(&self.stack)
     }
 
     /// The number of layers.
@@ -227,9 +225,16 @@ impl<IO> Parts<IO> {
     }
 }
 
+impl<IO> fmt::Display for Connection<IO> {
+    /// The layers from the wire inwards, in one line; with `{:#}`, a drawing: see [`Layers`].
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.stack.fmt(f)
+    }
+}
+
 impl<IO> fmt::Debug for Connection<IO> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("layers", &self.layers().to_string()).finish_non_exhaustive()
+        f.debug_struct("Connection").field("layers", &self.to_string()).finish_non_exhaustive()
     }
 }
 

@@ -53,7 +53,8 @@ impl Pair {
             Cut::Random(seed) => seed,
             _ => 0,
         };
-        Self { left: Peer::new(now, limits), right: Peer::new(now, limits), cut, dice: Dice::new(seed) }
+        let (left, right) = (Peer::new("left", now, limits), Peer::new("right", now, limits));
+        Self { left, right, cut, dice: Dice::new(seed) }
     }
 
     /// The time that both sides see.
@@ -150,9 +151,11 @@ impl Pair {
 }
 
 impl Peer {
-    fn new(now: Instant, limits: Limits) -> Self {
+    fn new(label: &str, now: Instant, limits: Limits) -> Self {
+        let mut stack = Stack::new(limits);
+        stack.name_wire(label);
         Self {
-            stack: Stack::new(limits),
+            stack,
             now,
             arriving: Vec::new(),
             end_arriving: false,

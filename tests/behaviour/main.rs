@@ -13,6 +13,7 @@ mod close;
 mod config;
 mod data;
 mod deadlines;
+mod drawing;
 mod facts;
 mod failure;
 mod injection;
