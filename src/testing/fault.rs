@@ -321,7 +321,7 @@ struct Way {
 #[derive(Clone, Debug)]
 enum Effect {
     Delay(Delayed),
-    Cut(Cut, Dice),
+    Cut(Cut, Dice, Turn),
     Flip { offset: u64, bits: u8 },
     FlipAtRandom { dice: Dice, one_in: usize },
     WithoutEnd,
@@ -330,11 +330,18 @@ enum Effect {
     LoseAt(u64),
 }
 
+/// Whether a cut moves a piece when it is called next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    Moves,
+    Rests,
+}
+
 impl Effect {
     fn of(kind: Kind) -> Self {
         match kind {
             Kind::Delay(by) => Self::Delay(Delayed::new(by)),
-            Kind::Cut(cut) => Self::Cut(cut, cut.dice()),
+            Kind::Cut(cut) => Self::Cut(cut, cut.dice(), Turn::Moves),
             Kind::Flip { offset, bits } => Self::Flip { offset, bits },
             Kind::FlipAtRandom { seed, one_in } => Self::FlipAtRandom { dice: Dice::new(seed), one_in },
             Kind::WithoutEnd => Self::WithoutEnd,
@@ -350,13 +357,23 @@ impl Way {
         let taken = &mut self.taken;
         match &mut self.effect {
             Effect::Delay(delayed) => delayed.pass(taken, now, from, to),
-            Effect::Cut(cut, dice) => {
+            Effect::Cut(Cut::Whole | Cut::Coalesced, ..) => pass_changed(taken, from, to, |_, _| ()),
+            Effect::Cut(cut, dice, turn) => {
+                if from.is_empty() || (to.room() == 0 && !from.front().is_empty()) {
+                    return Ok(());
+                }
+                // The work loop goes up and down, and calls this layer twice before it calls the same neighbour again.
+                if *turn == Turn::Rests {
+                    *turn = Turn::Moves;
+                    from.touch();
+                    return Ok(());
+                }
+                *turn = Turn::Rests;
                 let ready = from.front().len().min(to.room());
                 if ready > 0 {
                     let piece = cut.piece(dice, ready) as u64;
                     pass_bytes(taken, piece, from, to, |_, _| ());
                 } else if let Some(mark) = from.take_mark() {
-                    // In a call of its own, so that the neighbour can act on the bytes before it knows.
                     to.push_mark(mark);
                 }
             }

@@ -348,6 +348,21 @@ mod tests {
     }
 
     #[test]
+    fn end_of_file_is_held_too_and_released_behind_the_bytes() {
+        let (mut left, mut right) = wire(Cut::Whole, 8);
+        right.hold(true);
+        block_on(left.write_all(b"last")).unwrap();
+        block_on(left.close()).unwrap();
+        let mut received = Vec::new();
+        let mut read = right.read_to_end(&mut received);
+        assert!(poll_once(&mut read).is_pending());
+        drop(read);
+        right.hold(false);
+        block_on(right.read_to_end(&mut received)).unwrap();
+        assert_eq!(received, b"last");
+    }
+
+    #[test]
     fn a_fault_shows_behind_what_has_arrived() {
         let (mut left, right) = wire(Cut::Whole, 8);
         left.inject(b"ab");

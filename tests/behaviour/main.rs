@@ -16,6 +16,7 @@ mod deadlines;
 mod drawing;
 mod facts;
 mod failure;
+mod faults;
 mod injection;
 mod leftover;
 mod lenient;
