@@ -13,10 +13,10 @@ use crate::tls::{TlsFacts, TlsLayer};
 /// ```text
 /// application
 ///     │
-/// [ tls #2 ]    client "b"  TLSv1.3  TLS13_AES_256_GCM_SHA384  X25519MLKEM768  alpn h2
-///     │         1 certificate  handshake 0.3 ms  bytes 36 in, 24 out
+/// [ tls #2 ]    client "b"  TLSv1.3  TLS13_AES_256_GCM_SHA384  X25519  alpn h2  1 certificate
+///     │         handshake 0.3 ms  bytes 36 in, 24 out
 ///     │
-/// [ tls #1 ]    client "a"  TLSv1.3  TLS13_AES_256_GCM_SHA384  X25519MLKEM768  1 certificate
+/// [ tls #1 ]    client "a"  TLSv1.3  TLS13_AES_256_GCM_SHA384  X25519  1 certificate
 ///     │         handshake 0.4 ms  bytes 3912 in, 1503 out
 ///     │         ▼ waiting: 128 bytes
 /// wire          tcp 127.0.0.1:25

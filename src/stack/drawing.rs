@@ -3,7 +3,7 @@
 //! ```text
 //! application
 //!     │
-//! [ tls #3 stopping ]   client "inner.example"  TLSv1.3  TLS13_AES_256_GCM_SHA384  X25519MLKEM768
+//! [ tls #3 stopping ]   client "inner.example"  TLSv1.3  TLS13_AES_256_GCM_SHA384  X25519
 //!     │                 1 certificate  handshake 0.4 ms  bytes 36 in, 24 out  close_notify sent
 //!     │
 //! [ layer #2 ]
