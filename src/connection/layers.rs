@@ -2,15 +2,32 @@
 
 use std::fmt;
 
-use crate::stack::{Described, LayerId, Stack};
+use crate::stack::{Described, Layer, LayerId, Stack};
 use crate::tls::{TlsFacts, TlsLayer};
 
 /// The layers of a connection at one moment, from the wire inwards.
 ///
-/// Shown as one line: `tcp 127.0.0.1:25 ─ tls1.3 AES_256_GCM client "a" ─ tls1.3 AES_256_GCM client "b"`.
+/// Shown as one line: `tcp 127.0.0.1:25 ─ tls1.3 AES_256_GCM client "a" ─ tls1.3 AES_256_GCM client "b"`. With `{:#}` it
+/// is a drawing of at most 100 columns, without an end of line at its end:
+///
+/// ```text
+/// application
+///     │
+/// [ tls #2 ]    client "b"  TLSv1.3  TLS13_AES_256_GCM_SHA384  X25519  alpn h2  1 certificate
+///     │         handshake 0.3 ms  bytes 36 in, 24 out
+///     │
+/// [ tls #1 ]    client "a"  TLSv1.3  TLS13_AES_256_GCM_SHA384  X25519  1 certificate
+///     │         handshake 0.4 ms  bytes 3912 in, 1503 out
+///     │         ▼ waiting: 128 bytes
+/// wire          tcp 127.0.0.1:25
+/// ```
+///
+/// A layer says `handshaking` until it knows more, and `finished`, `stopping` or `failed` beside its id. What waits
+/// between two layers on its way up (▲) and down (▼) shows where it does; when a connection is stuck, that is the place.
 #[derive(Clone, Debug)]
 pub struct Layers {
-    wire: String,
+    line: String,
+    drawing: String,
     layers: Vec<LayerView>,
 }
 
@@ -24,14 +41,16 @@ pub struct LayerView {
     pub name: &'static str,
     /// One phrase for people.
     pub description: String,
+    /// What the drawing shows beside it: [`Layer::details`].
+    pub details: Vec<String>,
     /// What is known of it, if it is TLS.
     pub tls: Option<TlsFacts>,
 }
 
 impl Layers {
-    pub(crate) fn of(wire: &str, stack: &Stack) -> Self {
+    pub(crate) fn of(stack: &Stack) -> Self {
         let view = |(id, layer)| LayerView::of(id, layer);
-        Self { wire: wire.to_owned(), layers: stack.layers().map(view).collect() }
+        Self { line: stack.to_string(), drawing: format!("{stack:#}"), layers: stack.layers().map(view).collect() }
     }
 
     /// From the wire inwards.
@@ -67,16 +86,15 @@ impl<'a> IntoIterator for &'a Layers {
 }
 
 impl LayerView {
-    pub(crate) fn of(id: LayerId, layer: &dyn crate::stack::Layer) -> Self {
+    pub(crate) fn of(id: LayerId, layer: &dyn Layer) -> Self {
         let any: &dyn std::any::Any = layer;
         let tls = any.downcast_ref::<TlsLayer>().map(|layer| layer.facts(id));
-        Self { id, name: layer.name(), description: Described(layer).to_string(), tls }
+        Self { id, name: layer.name(), description: Described(layer).to_string(), details: layer.details(), tls }
     }
 }
 
 impl fmt::Display for Layers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.wire)?;
-        self.layers.iter().try_for_each(|layer| write!(f, " ─ {}", layer.description))
+        f.write_str(if f.alternate() { &self.drawing } else { &self.line })
     }
 }

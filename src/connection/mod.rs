@@ -114,7 +114,6 @@ pub struct Connection<IO> {
     ended: Vec<Event>,
     late_limit: usize,
     line_limit: usize,
-    label: String,
 }
 
 impl<IO> Connection<IO> {
@@ -138,14 +137,13 @@ impl<IO> Connection<IO> {
             ended: Vec::new(),
             late_limit: LATE_LIMIT,
             line_limit: LINE_LIMIT,
-            label: "wire".to_owned(),
         }
     }
 
-    /// Names the wire, as it shows in [`layers`](Self::layers): `tcp 127.0.0.1:25`.
+    /// Names the wire, as it shows in [`layers`](Self::layers) and in the logs: `tcp 127.0.0.1:25`.
     #[must_use]
     pub fn named(mut self, label: impl Into<String>) -> Self {
-        self.label = label.into();
+        self.stack.name_wire(label);
         self
     }
 
@@ -161,7 +159,7 @@ impl<IO> Connection<IO> {
 
     /// The layers as they stand.
     pub fn layers(&self) -> Layers {
-        Layers::of(&self.label, &self.stack)
+        Layers::of(&self.stack)
     }
 
     /// The number of layers.
@@ -198,9 +196,9 @@ impl<IO> Connection<IO> {
         Ok(self.stack.splice(self.wire.now(), Box::new(layer))?)
     }
 
-    /// What a protocol needs to take over: the stack, with its events, the socket, and the name of the wire.
-    pub(crate) fn into_driven(self) -> (Stack, Wire<IO>, String) {
-        (self.stack, self.wire, self.label)
+    /// What a protocol needs to take over: the stack, with its events, and the socket.
+    pub(crate) fn into_driven(self) -> (Stack, Wire<IO>) {
+        (self.stack, self.wire)
     }
 
     /// Gives up the layers and returns the socket with every byte that was not yet read or sent.
@@ -226,9 +224,16 @@ impl<IO> Parts<IO> {
     }
 }
 
+impl<IO> fmt::Display for Connection<IO> {
+    /// The layers from the wire inwards, in one line; with `{:#}`, a drawing: see [`Layers`].
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.stack.fmt(f)
+    }
+}
+
 impl<IO> fmt::Debug for Connection<IO> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("layers", &self.layers().to_string()).finish_non_exhaustive()
+        f.debug_struct("Connection").field("layers", &self.to_string()).finish_non_exhaustive()
     }
 }
 

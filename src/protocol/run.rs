@@ -39,9 +39,9 @@ where
     IO: AsyncRead + AsyncWrite + Unpin,
     P: Protocol,
 {
-    let (stack, wire, label) = connection.into_driven();
+    let (stack, wire) = connection.into_driven();
     let alarm = wire.alarm();
-    let session = Session::new(protocol, Addresses::default()).named(label);
+    let session = Session::new(protocol, Addresses::default());
     Running { handle: session.handle(), live: Some(Live { stack, wire, session, alarm }) }
 }
 

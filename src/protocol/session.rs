@@ -81,23 +81,15 @@ enum Departure {
 impl<P: Protocol> Session<P> {
     /// A session that has not begun: the first [`dispatch`](Self::dispatch) makes the connection known to the protocol.
     pub fn new(protocol: P, addresses: Addresses) -> Self {
-        let label = addresses.to_string();
         Self {
             protocol: Some(protocol),
-            state: State::new(label, addresses),
+            state: State::new(addresses),
             phase: Phase::New,
             departed: VecDeque::new(),
             announced: None,
             refused: None,
             input_ended: false,
         }
-    }
-
-    /// Names the wire, as it shows in [`Transport::layers`]. By default it is the address of the peer.
-    #[must_use]
-    pub fn named(mut self, label: impl Into<String>) -> Self {
-        self.state.label = label.into();
-        self
     }
 
     pub(super) fn set_addresses(&mut self, addresses: Addresses) {
@@ -188,7 +180,6 @@ impl<P: Protocol> Session<P> {
             Phase::New => {
                 self.phase = Phase::Open;
                 stack.set_write_limit(self.state.write_limit);
-                log::debug!("connection made: {}", Transport::new(stack, &mut self.state, now));
                 self.tell(stack, now, P::connection_made);
                 true
             }
@@ -244,7 +235,6 @@ impl<P: Protocol> Session<P> {
             Event::Ready(id) => {
                 // A layer that left right after it became ready has nothing more to tell.
                 if let Some(layer) = stack.layer(id).map(|layer| LayerView::of(id, layer)) {
-                    log::debug!("layer {id} ready: {}", Transport::new(stack, &mut self.state, now));
                     self.tell(stack, now, |protocol, transport| protocol.layer_ready(transport, &layer));
                 }
             }
@@ -344,7 +334,6 @@ impl<P: Protocol> Session<P> {
         self.announced = None;
         match departure.and_then(|at| self.departed.remove(at)) {
             Some(Departure::Stopped(id, answer)) => {
-                log::debug!("layer {id} stopped: {}", Transport::new(stack, &mut self.state, now));
                 self.tell(stack, now, |protocol, transport| protocol.layer_stopped(transport, id, answer));
             }
             Some(Departure::Failed(id, error)) => {
@@ -492,7 +481,7 @@ impl<P: Protocol> Session<P> {
 
     fn end(&mut self, reason: ReasonKind) {
         let reason = Reason::from(reason);
-        log::debug!("connection over: {}: {reason}", self.state.label);
+        log::debug!("{}: {reason}", self.state.addresses);
         self.phase = Phase::Over(reason.clone());
         self.state.handle.close();
         self.state.flow.end();

@@ -22,7 +22,6 @@ pub struct Transport<'a> {
 /// What a session knows beside the stack.
 #[derive(Debug)]
 pub(super) struct State {
-    pub(super) label: String,
     pub(super) addresses: Addresses,
     pub(super) reading: Reading,
     pub(super) reads_while_full: bool,
@@ -80,7 +79,7 @@ impl<'a> Transport<'a> {
     /// The layers as they stand.
     #[must_use]
     pub fn layers(&self) -> Layers {
-        Layers::of(&self.state.label, self.stack)
+        Layers::of(self.stack)
     }
 
     /// The number of layers.
@@ -383,10 +382,9 @@ impl Transport<'_> {
 }
 
 impl State {
-    pub(super) fn new(label: String, addresses: Addresses) -> Self {
+    pub(super) fn new(addresses: Addresses) -> Self {
         let flow = Flow::new();
         Self {
-            label,
             addresses,
             reading: Reading::Flowing,
             reads_while_full: false,

@@ -219,6 +219,11 @@ impl<M> Queue<M> {
         }
     }
 
+    /// Has the neighbours on both sides called again, though nothing has changed.
+    pub(crate) fn touch(&mut self) {
+        self.version += 1;
+    }
+
     pub(crate) fn set_limit(&mut self, limit: usize) {
         self.limit = limit;
         self.version += 1;

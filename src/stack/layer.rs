@@ -35,9 +35,17 @@ pub trait Layer: Any + Send + fmt::Debug {
         "layer"
     }
 
-    /// One phrase for people, as it shows in a drawing of the stack. By default the name.
+    /// One phrase for people, as it shows in errors, logs and the one-line form of the stack. By default the name.
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+
+    /// What is known of this layer now, in facts of a few words each, the most telling first: what a drawing of the
+    /// stack shows beside it. By default none, and the drawing shows the description.
+    ///
+    /// Not secrets: drawings go into logs.
+    fn details(&self) -> Vec<String> {
+        Vec::new()
     }
 
     /// The layer has been put into the list.
@@ -166,6 +174,7 @@ impl<'a> Ends<'a> {
     /// Marks the clean end of this layer's inbound stream: the last thing it gives.
     pub fn end_inbound(&mut self) {
         self.above.inbound.push_mark(End::Layer(self.id));
+        self.report(Report::Ended);
     }
 
     /// Reports to the stack.
@@ -180,6 +189,8 @@ impl<'a> Ends<'a> {
 pub enum Report {
     /// The handshake is done; facts are known.
     Ready,
+    /// The inbound stream has ended. [`Ends::end_inbound`] reports it; the application reads it in its place.
+    Ended,
     /// The peer has ended the layer, and the layer was told to answer that by itself. Reported again on every call
     /// until the stop is ordered: while a stoppable layer stands above, it is not.
     StopWanted,

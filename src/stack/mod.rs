@@ -22,8 +22,21 @@
 //! - **Marks keep order.** The end of a layer's stream and the order to stop one stand *in* the queues
 //!   ([`End`], [`Order`]), so no flag can be seen before the bytes in front of it.
 //! - **No recursion.** Layers do not call each other. The stack runs a work loop over those whose ends changed.
+//!
+//! # In the logs
+//!
+//! A layer that becomes ready, ends, is peeled or fails makes a line at the level `debug`, and so does the loss of the
+//! connection, each with the whole stack as it stands after it. The target is `onionskin::stack`:
+//!
+//! ```text
+//! layer #2 is ready; now tcp 127.0.0.1:25 ─ tls1.3 AES_256_GCM client "a" ─ tls1.3 AES_256_GCM client "b"
+//! ```
+//!
+//! At the level `trace` a drawing follows, the one that `{:#}` makes of a [`Stack`]: facts of each layer, and the bytes
+//! and marks that wait between them.
 
 mod boundary;
+mod drawing;
 mod error;
 mod event;
 mod layer;
@@ -37,9 +50,11 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use self::boundary::Boundary;
+use self::drawing::DEFAULT_LABEL;
 use self::list::{List, NodeState, WIRE};
 
 pub use self::boundary::{End, Order, Queue};
+pub(crate) use self::drawing::Described;
 pub use self::error::{CommandError, CommandErrorKind, LayerError, LayerErrorKind, LayerLoss, Reason};
 pub use self::event::{Event, Output, Readable};
 pub use self::layer::{Ends, Failure, Framing, Layer, Report};
@@ -62,9 +77,23 @@ pub use self::stop::{OnTimeout, PeerAnswer, Stop};
 ///
 /// After every such call it drains, in this order: [`poll_event`](Self::poll_event), [`readable`](Self::readable),
 /// [`poll_output`](Self::poll_output), and asks [`poll_deadline`](Self::poll_deadline) when to come back.
+///
+/// # For the eyes
+///
+/// `{}` shows the layers in one line, `{:#}` draws them with their facts:
+///
+/// ```
+/// use onionskin::stack::{Limits, Stack};
+///
+/// let mut stack = Stack::new(Limits::default());
+/// stack.name_wire("tcp 127.0.0.1:25");
+/// assert_eq!(stack.to_string(), "tcp 127.0.0.1:25");
+/// assert_eq!(format!("{stack:#}"), "application\n    │\nwire          tcp 127.0.0.1:25");
+/// ```
 #[derive(Debug)]
 pub struct Stack {
     list: List,
+    label: String,
     limits: Limits,
     write_limit: usize,
     events: VecDeque<Event>,
@@ -114,6 +143,7 @@ impl Stack {
         let limits = Limits { buffer: limits.buffer.max(SMALLEST_BUFFER), ..limits };
         Self {
             list: List::new(limits.buffer),
+            label: DEFAULT_LABEL.to_owned(),
             limits,
             write_limit: limits.buffer,
             events: VecDeque::new(),
@@ -125,6 +155,11 @@ impl Stack {
             wire_output: Side::Open,
             linger: None,
         }
+    }
+
+    /// Names the wire, as it shows in drawings and logs: `tcp 127.0.0.1:25`. It is `wire` unless set.
+    pub fn name_wire(&mut self, label: impl Into<String>) {
+        self.label = label.into();
     }
 
     /// The layers, from the wire inwards.
@@ -622,24 +657,6 @@ impl fmt::Debug for Remains {
     /// Counts only: the bytes may be secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Remains").field("inbound", &self.inbound.len()).field("outbound", &self.outbound.len()).finish()
-    }
-}
-
-impl fmt::Display for Stack {
-    /// The layers from the wire inwards, in one line.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("wire")?;
-        self.layers().try_for_each(|(_, layer)| write!(f, " ─ {}", Described(layer)))
-    }
-}
-
-/// A layer as [`Layer::describe`] shows it.
-#[derive(Debug)]
-pub(crate) struct Described<'a>(pub(crate) &'a dyn Layer);
-
-impl fmt::Display for Described<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.describe(f)
     }
 }
 

@@ -124,10 +124,11 @@ impl Stack {
         for report in reports {
             match report {
                 Report::Ready => {
-                    log::debug!("layer {id} ready: {}", Described(&*self.list.node(index).layer));
+                    self.log_change(format_args!("layer {id} is ready"));
                     self.measure();
                     self.events.push_back(Event::Ready(id));
                 }
+                Report::Ended => self.log_change(format_args!("layer {id} ended")),
                 Report::StopWanted => {
                     let innermost = self.stoppable_above(index).is_none();
                     let stopping = self.list.node(index).state == NodeState::Stopping;
@@ -137,8 +138,8 @@ impl Stack {
                     }
                 }
                 Report::Stopped(answer) => {
-                    log::debug!("layer {id} peeled ({answer:?})");
                     self.peel(index);
+                    self.log_change(format_args!("layer {id} is peeled ({answer:?})"));
                     self.events.push_back(Event::Stopped(id, answer));
                     return;
                 }
@@ -168,13 +169,13 @@ impl Stack {
     fn fail(&mut self, index: usize, now: Instant, failure: Failure) {
         let id = self.list.id(index);
         let Failure { error, consequence } = failure;
-        log::debug!("layer {id} failed: {error}");
         // What was to leave through this layer must not leave without it.
         if consequence == Consequence::Peel && self.stoppable_above(index).is_none() && self.reason.is_none() {
             // The order to close stays: the application gave it, whatever becomes of the bytes before it.
             let dropped = self.clear_outbound(index, |&order| order == Order::Close);
             self.list.node_mut(index).above.inbound.push_mark(End::Layer(id));
             self.peel(index);
+            self.log_change(format_args!("layer {id} failed and is peeled: {error}"));
             self.unacknowledged.push(id);
             self.events.push_back(Event::Failed { layer: id, error, dropped });
             return;
@@ -186,6 +187,7 @@ impl Stack {
         node.state = NodeState::Failed;
         node.above.inbound.push_mark(End::Lost);
         self.wake_above(index);
+        let error = loss.error.clone();
         match self.reason.take() {
             Some(reason) => self.reason = Some(reason.and(loss)),
             None => {
@@ -195,6 +197,7 @@ impl Stack {
                 self.wire_input = Side::Closed;
             }
         }
+        self.log_change(format_args!("layer {id} failed: {error}"));
         let below = self.list.below(index);
         if self.list.node(below).state != NodeState::Failed && self.wire_output != Side::Closed {
             // Layers below are sound: they take leave as in any close, behind the alert.
@@ -205,17 +208,18 @@ impl Stack {
 
     /// Ends everything from the wire upwards, for `reason` if there was none before.
     pub(super) fn lose_wire(&mut self, now: Instant, reason: Reason) {
-        log::debug!("connection lost: {reason}");
         self.clear_outbound(WIRE, |_| false);
         let was_closed = std::mem::replace(&mut self.wire_output, Side::Closed) == Side::Closed;
+        let change = format!("the connection is lost: {reason}");
         if self.reason.is_none() {
             self.lost_after_close = was_closed;
             self.reason = Some(reason);
             self.wire_input = Side::Closed;
             self.wire().inbound.push_mark(End::Lost);
             self.wake_above(WIRE);
-            self.settle(now);
         }
+        self.log_change(format_args!("{change}"));
+        self.settle(now);
     }
 
     /// Drops what is on its way down above this layer, in all boundaries, but for the orders that `keep` names; the

@@ -8,10 +8,32 @@ pub enum Cut {
     Whole,
     /// One at a time.
     Bytes,
+    /// So many at a time, but never none.
+    Pieces(usize),
     /// All that both sides have to say is collected and then handed over in one read.
     Coalesced,
     /// In pieces of random length, the two directions taking turns at random. The number is the seed.
     Random(u64),
+}
+
+impl Cut {
+    /// The generator that its randomness comes from.
+    pub(super) fn dice(self) -> Dice {
+        match self {
+            Self::Random(seed) => Dice::new(seed),
+            _ => Dice::new(0),
+        }
+    }
+
+    /// How many of `ready` bytes, which must be some, come at once.
+    pub(super) fn piece(self, dice: &mut Dice, ready: usize) -> usize {
+        match self {
+            Self::Whole | Self::Coalesced => ready,
+            Self::Bytes => 1,
+            Self::Pieces(size) => size.clamp(1, ready),
+            Self::Random(_) => dice.piece().min(ready),
+        }
+    }
 }
 
 /// A small random generator (SplitMix64), so that a seed printed by a failed test repeats it anywhere.
@@ -33,6 +55,11 @@ impl Dice {
     /// True once in `times` throws.
     pub fn one_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
+    }
+
+    /// The length of a piece: longer than a handshake's small messages, shorter than its large ones.
+    pub(super) fn piece(&mut self) -> usize {
+        1 + self.below(700)
     }
 
     fn next(&mut self) -> u64 {

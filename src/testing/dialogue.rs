@@ -59,11 +59,7 @@ impl<L: Protocol, R: Protocol> Dialogue<L, R> {
 
     /// Two protocols on the stacks of a pair that may have layers already.
     pub fn over(pair: Pair, left: L, right: R) -> Self {
-        Self {
-            pair,
-            left: Session::new(left, Addresses::default()).named("left"),
-            right: Session::new(right, Addresses::default()).named("right"),
-        }
+        Self { pair, left: Session::new(left, Addresses::default()), right: Session::new(right, Addresses::default()) }
     }
 
     /// Lets both talk until neither has anything to say.

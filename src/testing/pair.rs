@@ -49,11 +49,8 @@ impl Pair {
     #[must_use]
     pub fn with_limits(cut: Cut, limits: Limits) -> Self {
         let now = Instant::now();
-        let seed = match cut {
-            Cut::Random(seed) => seed,
-            _ => 0,
-        };
-        Self { left: Peer::new(now, limits), right: Peer::new(now, limits), cut, dice: Dice::new(seed) }
+        let (left, right) = (Peer::new("left", now, limits), Peer::new("right", now, limits));
+        Self { left, right, cut, dice: cut.dice() }
     }
 
     /// The time that both sides see.
@@ -83,8 +80,9 @@ impl Pair {
             Cut::Coalesced if sent => true,
             Cut::Whole | Cut::Coalesced => self.left.deliver(usize::MAX) | self.right.deliver(usize::MAX),
             Cut::Bytes => self.left.deliver(1) | self.right.deliver(1),
+            Cut::Pieces(size) => self.left.deliver(size.max(1)) | self.right.deliver(size.max(1)),
             Cut::Random(_) => {
-                let (left, right) = (1 + self.dice.below(700), 1 + self.dice.below(700));
+                let (left, right) = (self.dice.piece(), self.dice.piece());
                 match self.dice.below(3) {
                     0 => self.left.deliver(left) || self.right.deliver(right),
                     1 => self.right.deliver(right) || self.left.deliver(left),
@@ -156,15 +154,10 @@ impl Pair {
 }
 
 impl Peer {
-    fn new(now: Instant, limits: Limits) -> Self {
-        Self {
-            stack: Stack::new(limits),
-            now,
-            arriving: Vec::new(),
-            end_arriving: false,
-            hold: false,
-            sent: Vec::new(),
-        }
+    fn new(label: &str, now: Instant, limits: Limits) -> Self {
+        let mut stack = Stack::new(limits);
+        stack.name_wire(label);
+        Self { stack, now, arriving: Vec::new(), end_arriving: false, hold: false, sent: Vec::new() }
     }
 
     /// Writes all of `bytes`.

@@ -61,9 +61,11 @@ impl<P: Protocol> StringTransport<P> {
 
     /// A connection between these addresses, already made.
     pub fn between(addresses: Addresses, protocol: P) -> Self {
+        let mut stack = Stack::new(Limits::default());
+        stack.name_wire(addresses.to_string());
         let mut this = Self {
             session: Session::new(protocol, addresses),
-            stack: Stack::new(Limits::default()),
+            stack,
             now: Instant::now(),
             arriving: Vec::new(),
             end_arriving: false,

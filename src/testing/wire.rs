@@ -235,6 +235,7 @@ impl Way {
         match self.cut {
             Cut::Whole => self.bytes.len(),
             Cut::Bytes => 1,
+            Cut::Pieces(size) => size.clamp(1, self.bytes.len()),
             Cut::Coalesced => {
                 let settled = self.found == self.bytes.len();
                 self.found = if settled { 0 } else { self.bytes.len() };
@@ -248,7 +249,7 @@ impl Way {
     /// All of `count`, or with a random cut a part of it that is not nothing.
     fn some_of(&mut self, count: usize) -> usize {
         match self.cut {
-            Cut::Random(_) if count > 0 => (1 + self.dice.below(RANDOM_PIECE)).min(count),
+            Cut::Random(_) if count > 0 => self.dice.piece().min(count),
             _ => count,
         }
     }
@@ -278,9 +279,6 @@ fn lock(way: &Mutex<Way>) -> MutexGuard<'_, Way> {
     way.lock().expect("no test panics while it holds the wire")
 }
 
-/// Longer than a handshake's small messages, shorter than its large ones.
-const RANDOM_PIECE: usize = 700;
-
 /// A random cut pends for no reason once in so many calls.
 const ODDLY_PENDING: usize = 4;
 
@@ -300,7 +298,7 @@ mod tests {
     #[test]
     fn every_cut_delivers_every_byte() {
         let sent: Vec<u8> = (0..10_000_u32).map(|n| n.to_le_bytes()[0]).collect();
-        for cut in [Cut::Whole, Cut::Bytes, Cut::Coalesced, Cut::Random(5)] {
+        for cut in [Cut::Whole, Cut::Bytes, Cut::Pieces(7), Cut::Coalesced, Cut::Random(5)] {
             let (mut left, mut right) = wire(cut, 100);
             let mut received = Vec::new();
             let write = async {
@@ -347,6 +345,21 @@ mod tests {
         assert!(poll_once(&mut left.flush()).is_pending());
         left.stall(false);
         block_on(poll_fn(|cx| Pin::new(&mut left).poll_flush(cx))).unwrap();
+    }
+
+    #[test]
+    fn end_of_file_is_held_too_and_released_behind_the_bytes() {
+        let (mut left, mut right) = wire(Cut::Whole, 8);
+        right.hold(true);
+        block_on(left.write_all(b"last")).unwrap();
+        block_on(left.close()).unwrap();
+        let mut received = Vec::new();
+        let mut read = right.read_to_end(&mut received);
+        assert!(poll_once(&mut read).is_pending());
+        drop(read);
+        right.hold(false);
+        block_on(right.read_to_end(&mut received)).unwrap();
+        assert_eq!(received, b"last");
     }
 
     #[test]

@@ -137,7 +137,7 @@ fn a_stack_shows_its_layers_from_the_wire_inwards() {
         let shown = link.left.stack.to_string();
         let version = if case.version == Version::Tls12 { "tls1.2" } else { "tls1.3" };
         assert_eq!(shown.matches(version).count(), 2, "{shown}");
-        assert!(shown.starts_with("wire ─ ") && shown.ends_with("client \"server.example\""), "{shown}");
+        assert!(shown.starts_with("left ─ ") && shown.ends_with("client \"server.example\""), "{shown}");
     });
 }
 

@@ -112,18 +112,6 @@ impl Layer for FailsWhenTold {
     }
 }
 
-/// Eats all its input.
-#[derive(Debug)]
-pub(crate) struct Eats;
-
-impl Layer for Eats {
-    fn inbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
-        let count = ends.inbound_below().front().len();
-        ends.inbound_below().consume(count);
-        Ok(())
-    }
-}
-
 /// Breaks the contract: each call changes something.
 #[derive(Debug)]
 pub(crate) struct Restless;

@@ -11,10 +11,9 @@ use futures::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use onionskin::Connection;
 use onionskin::connection::{Error, ErrorKind};
 use onionskin::stack::LayerErrorKind;
-use onionskin::testing::{Clock, Cut, WireEnd, wire};
+use onionskin::testing::{Clock, Cut, Fault, WireEnd, wire};
 use onionskin::tls::Version;
 
-use crate::common::layers::Eats;
 use crate::executor::{Task, alone, both, run};
 use crate::peers::{VERSIONS, answer, ask_to_depth, client, layered, pair, pattern, server, start};
 
@@ -200,7 +199,7 @@ fn a_flush_that_fails_is_a_loss() {
 #[test]
 fn a_peer_that_sends_much_and_says_nothing_lets_others_run() {
     let (mut conn, _peer) = odd(Oddity::NeverPends);
-    conn.splice(Eats).unwrap();
+    conn.splice(Fault::silence_at(0).inbound()).unwrap();
     assert!(conn.read(&mut [0]).now_or_never().is_none());
 }
 

@@ -153,6 +153,11 @@ fn roles_mix_and_the_layers_are_shown_from_the_wire_inwards() {
     start(&mut right, &mut left, Version::Tls12);
     talk(&mut left, &mut right);
     let shown = left.layers().to_string();
+    assert_eq!(left.to_string(), shown);
+    let drawing = format!("{:#}", left.layers());
+    assert_eq!(format!("{left:#}"), drawing);
+    assert!(drawing.starts_with("application\n    │\n[ tls #2 ]    server \"a.test\"  TLSv1.2  "), "{drawing}");
+    assert!(drawing.ends_with("\n    │\nwire          tcp 192.0.2.1:25"), "{drawing}");
     let parts: Vec<_> = shown.split(" ─ ").collect();
     assert!(
         matches!(parts[..], ["tcp 192.0.2.1:25", outer, inner]

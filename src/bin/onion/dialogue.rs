@@ -126,7 +126,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Dialogue<IO> {
             Input::EndOfRequest(expected) if self.pace == Pace::Lockstep => self.await_answer(expected).await,
             Input::EndOfRequest(_) => Ok(()),
             Input::Local(Local::Layers) => {
-                eprintln!("{}", self.conn.layers());
+                eprintln!("{:#}", self.conn);
                 Ok(())
             }
             Input::Local(Local::Ask(command)) => self.ask(&command).await,
@@ -264,7 +264,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Dialogue<IO> {
         let stopped = self.conn.stop_tls().await?;
         if matches!(self.sending, Sending::Open(..) | Sending::Broken) {
             let (layer, closed) = (stopped.layer, closed.unwrap_or_default());
-            eprintln!("the peer closed layer {layer} ({closed}); now {}", self.conn.layers());
+            eprintln!("the peer closed layer {layer} ({closed}); now {}", self.conn);
         }
         self.show_late(&stopped)
     }

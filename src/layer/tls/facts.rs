@@ -68,44 +68,101 @@ impl TlsFacts {
     /// The version as RFCs and OpenSSL write it: `TLSv1.3`.
     #[must_use]
     pub fn version_name(&self) -> &'static str {
-        match self.version {
-            Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
-            Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
-            Some(_) => "TLS?",
-            None => "handshaking",
-        }
+        version_name(self.version)
     }
 }
 
 impl fmt::Display for TlsFacts {
-    /// `tls1.3 AES_128_GCM client "mail.example"`
+    /// `tls1.3 AES_128_GCM client "mail.example"`; with `{:#}`, all the facts, in one line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        describe(f, self.role, self.version, self.cipher_suite, self.server_name.as_deref())
+        let outline = Outline {
+            role: self.role,
+            server_name: self.server_name.as_deref(),
+            version: self.version,
+            version_name: self.version_name(),
+            cipher_suite: self.cipher_suite,
+            key_exchange_group: self.key_exchange_group,
+            alpn: self.alpn.as_deref(),
+            peer_certificates: self.peer_certificates.len(),
+            resumed: self.resumed,
+            handshake_time: self.handshake_time,
+            traffic: self.traffic,
+        };
+        if f.alternate() { f.write_str(&outline.details().join("  ")) } else { outline.describe(f) }
     }
 }
 
-pub(super) fn describe(
-    f: &mut fmt::Formatter<'_>,
-    role: Role,
-    version: Option<ProtocolVersion>,
-    cipher_suite: Option<CipherSuite>,
-    server_name: Option<&str>,
-) -> fmt::Result {
+/// What is shown of a TLS layer: the facts, borrowed from wherever they are.
+pub(super) struct Outline<'a> {
+    pub(super) role: Role,
+    pub(super) server_name: Option<&'a str>,
+    pub(super) version: Option<ProtocolVersion>,
+    /// Or why there is none.
+    pub(super) version_name: &'static str,
+    pub(super) cipher_suite: Option<CipherSuite>,
+    pub(super) key_exchange_group: Option<NamedGroup>,
+    pub(super) alpn: Option<&'a [u8]>,
+    pub(super) peer_certificates: usize,
+    pub(super) resumed: bool,
+    pub(super) handshake_time: Option<Duration>,
+    pub(super) traffic: Traffic,
+}
+
+impl Outline<'_> {
+    /// One phrase.
+    pub(super) fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.version {
+            Some(ProtocolVersion::TLSv1_3) => f.write_str("tls1.3")?,
+            Some(ProtocolVersion::TLSv1_2) => f.write_str("tls1.2")?,
+            _ => f.write_str("tls")?,
+        }
+        if let Some(cipher) = self.cipher_suite.and_then(|suite| suite.as_str()).map(cipher_name) {
+            write!(f, " {cipher}")?;
+        }
+        write!(f, " {}", self.party())
+    }
+
+    /// Everything, in facts of a few words.
+    pub(super) fn details(&self) -> Vec<String> {
+        let Traffic { bytes_in, bytes_out, .. } = self.traffic;
+        let certificates = match self.peer_certificates {
+            0 => None,
+            1 => Some("1 certificate".to_owned()),
+            count => Some(format!("{count} certificates")),
+        };
+        let facts = [
+            Some(self.party()),
+            Some(self.version_name.to_owned()),
+            self.cipher_suite.map(|suite| format!("{suite:?}")),
+            self.key_exchange_group.map(|group| format!("{group:?}")),
+            self.alpn.map(|alpn| format!("alpn {}", alpn.escape_ascii())),
+            certificates,
+            self.resumed.then(|| "resumed".to_owned()),
+            self.handshake_time.map(|took| format!("handshake {:.1} ms", took.as_secs_f64() * 1000.0)),
+            self.version.map(|_| format!("bytes {bytes_in} in, {bytes_out} out")),
+        ];
+        facts.into_iter().flatten().collect()
+    }
+
+    /// The role, and the name it is played under: `client "mail.example"`.
+    fn party(&self) -> String {
+        let role = match self.role {
+            Role::Client => "client",
+            Role::Server => "server",
+        };
+        match self.server_name {
+            Some(name) => format!("{role} \"{}\"", name.escape_debug()),
+            None => role.to_owned(),
+        }
+    }
+}
+
+pub(super) fn version_name(version: Option<ProtocolVersion>) -> &'static str {
     match version {
-        Some(ProtocolVersion::TLSv1_3) => f.write_str("tls1.3")?,
-        Some(ProtocolVersion::TLSv1_2) => f.write_str("tls1.2")?,
-        _ => f.write_str("tls")?,
-    }
-    if let Some(cipher) = cipher_suite.and_then(|suite| suite.as_str()).map(cipher_name) {
-        write!(f, " {cipher}")?;
-    }
-    match role {
-        Role::Client => f.write_str(" client")?,
-        Role::Server => f.write_str(" server")?,
-    }
-    match server_name {
-        Some(name) => write!(f, " \"{}\"", name.escape_debug()),
-        None => Ok(()),
+        Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+        Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+        Some(_) => "TLS?",
+        None => "handshaking",
     }
 }
 

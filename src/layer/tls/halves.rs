@@ -45,6 +45,14 @@ impl Handshake {
         matches!(self, Self::Done { .. })
     }
 
+    /// How long it took, if it is done.
+    pub(super) fn time(self) -> Option<Duration> {
+        match self {
+            Self::Done { took } => Some(took),
+            _ => None,
+        }
+    }
+
     pub(super) fn deadline(self) -> Option<Instant> {
         match self {
             Self::Handshaking { deadline, .. } => deadline,
@@ -61,6 +69,17 @@ pub(super) enum WriteHalf {
         until: Option<Instant>,
     },
     CloseNotifySent,
+}
+
+impl WriteHalf {
+    /// What is to be said of it, if anything is.
+    pub(super) fn word(self) -> Option<&'static str> {
+        match self {
+            Self::Open => None,
+            Self::CloseNotifyQueued { .. } => Some("close_notify waits for the peer's"),
+            Self::CloseNotifySent => Some("close_notify sent"),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +146,15 @@ impl Stopping {
 }
 
 impl ReadHalf {
+    /// What is to be said of it, if anything is.
+    pub(super) fn word(self) -> Option<&'static str> {
+        match self {
+            Self::Open => None,
+            Self::PeerClosed => Some("close_notify received"),
+            Self::Eof => Some("no close_notify received"),
+        }
+    }
+
     /// How the peer took its part, if its half is closed.
     pub(super) fn answer(self) -> Option<PeerAnswer> {
         match self {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::engine::{Agreed, Engine, Received};
-use super::facts::{Role, TlsFacts, Traffic, describe};
+use super::facts::{Outline, Role, TlsFacts, Traffic, version_name};
 use super::failure::explain;
 use super::halves::{Handshake, ReadHalf, Stopping, WriteHalf, after};
 use super::record::{Front, LARGEST_PLAINTEXT};
@@ -124,10 +124,7 @@ impl TlsLayer {
             peer_certificates: agreed.peer_certificates,
             server_name: self.server_name().map(str::to_owned),
             resumed: agreed.resumed,
-            handshake_time: match self.handshake {
-                Handshake::Done { took } => Some(took),
-                _ => None,
-            },
+            handshake_time: self.handshake.time(),
             traffic: self.traffic,
         }
     }
@@ -156,6 +153,25 @@ impl TlsLayer {
         Ok(())
     }
 
+    fn outline(&self) -> Outline<'_> {
+        Outline {
+            role: self.role,
+            server_name: self.server_name(),
+            version: self.agreed.version,
+            version_name: match (self.agreed.version, self.handshake) {
+                (None, Handshake::Failed) => "handshake failed",
+                (version, _) => version_name(version),
+            },
+            cipher_suite: self.agreed.cipher_suite,
+            key_exchange_group: self.agreed.key_exchange_group,
+            alpn: self.agreed.alpn.as_deref(),
+            peer_certificates: self.agreed.peer_certificates.len(),
+            resumed: self.agreed.resumed,
+            handshake_time: self.handshake.time(),
+            traffic: self.traffic,
+        }
+    }
+
     fn server_name(&self) -> Option<&str> {
         self.expected.as_deref().or_else(|| self.engine.server_name())
     }
@@ -167,7 +183,12 @@ impl Layer for TlsLayer {
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        describe(f, self.role, self.agreed.version, self.agreed.cipher_suite, self.server_name())
+        self.outline().describe(f)
+    }
+
+    fn details(&self) -> Vec<String> {
+        let halves = [self.write.word(), self.read.word()];
+        self.outline().details().into_iter().chain(halves.into_iter().flatten().map(str::to_owned)).collect()
     }
 
     fn attach(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {

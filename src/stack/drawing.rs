@@ -1,0 +1,253 @@
+//! A stack for the eyes: one line, or a drawing for somebody who wonders why nothing moves. The same in the logs.
+//!
+//! ```text
+//! application
+//!     │
+//! [ tls #3 stopping ]   client "inner.example"  TLSv1.3  TLS13_AES_256_GCM_SHA384  X25519
+//!     │                 1 certificate  handshake 0.4 ms  bytes 36 in, 24 out  close_notify sent
+//!     │
+//! [ layer #2 ]
+//!     │                 ▼ waiting: 43 bytes
+//! [ tls #1 ]            client "outer.example"  handshaking
+//!     │
+//! wire                  tcp 127.0.0.1:25
+//! ```
+//!
+//! Boxes on the left, facts on the right. The row over a box is the boundary there: what waits in it on its way up (▲) and
+//! down (▼), marks too. Whatever a peer sends, a fact does not break out of its place.
+
+use std::fmt;
+
+use super::list::{NodeState, WIRE};
+use super::{Boundary, End, Layer, Order, Queue, Side, Stack};
+
+impl fmt::Display for Stack {
+    /// The layers from the wire inwards, in one line; with `{:#}`, as a drawing of at most 100 columns with the facts of
+    /// each layer and what waits between them, the application at the top.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() { self.draw(f) } else { self.draw_line(f) }
+    }
+}
+
+impl Stack {
+    /// Logs a change with the stack as it stands after it.
+    pub(super) fn log_change(&self, change: fmt::Arguments<'_>) {
+        log::debug!(target: LOG, "{change}; now {self}");
+        log::trace!(target: LOG, "{change}; now\n{self:#}");
+    }
+
+    fn draw_line(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&clean(&self.label))?;
+        for index in self.list.outer_to_inner() {
+            let node = self.list.node(index);
+            write!(f, " ─ {}", clean(&Described(&*node.layer).to_string()))?;
+            if let Some(state) = node.state.word() {
+                write!(f, " ({state})")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn draw(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let boxes: Vec<String> = self.list.inner_to_outer().map(|index| self.box_of(index)).collect();
+        let widest = boxes.iter().map(|head| head.chars().count()).max().unwrap_or_default();
+        let page = Page { column: widest.max(APPLICATION.len()) + GAP };
+
+        page.rows(f, APPLICATION, &self.facts_of_application())?;
+        for (index, head) in self.list.inner_to_outer().zip(&boxes) {
+            page.boundary(f, &self.list.node(index).above)?;
+            page.rows(f, head, &facts_of(&*self.list.node(index).layer))?;
+        }
+        page.boundary(f, &self.list.node(WIRE).above)?;
+        f.write_str(&page.row("wire", &self.facts_of_wire().join(SPACE)))
+    }
+
+    fn box_of(&self, index: usize) -> String {
+        let node = self.list.node(index);
+        let (name, id) = (cut(&clean(node.layer.name()), LONGEST_NAME), self.list.id(index));
+        match node.state.word() {
+            Some(state) => format!("[ {name} {id} {state} ]"),
+            None => format!("[ {name} {id} ]"),
+        }
+    }
+
+    fn facts_of_application(&self) -> Vec<String> {
+        let fact = match (&self.reason, self.application) {
+            (Some(_), _) => Some("the connection is lost"),
+            (None, Side::Open) => None,
+            (None, Side::Closing | Side::Closed) => Some("closed for writing"),
+        };
+        fact.map(str::to_owned).into_iter().collect()
+    }
+
+    fn facts_of_wire(&self) -> Vec<String> {
+        let mut facts = Vec::new();
+        if self.label != DEFAULT_LABEL {
+            facts.push(cut(&clean(&self.label), LONGEST_LABEL));
+        }
+        if self.wire_input != Side::Open && self.reason.is_none() {
+            facts.push("end of file received".to_owned());
+        }
+        if self.wire_output == Side::Closed {
+            facts.push("closed for writing".to_owned());
+        }
+        facts
+    }
+}
+
+impl NodeState {
+    /// What is to be said of a layer in this state, if anything is.
+    fn word(self) -> Option<&'static str> {
+        match self {
+            Self::Live => None,
+            Self::Finished => Some("finished"),
+            Self::Stopping => Some("stopping"),
+            Self::Failed => Some("failed"),
+        }
+    }
+}
+
+/// A layer as [`Layer::describe`] shows it.
+#[derive(Debug)]
+pub(crate) struct Described<'a>(pub(crate) &'a dyn Layer);
+
+impl fmt::Display for Described<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.describe(f)
+    }
+}
+
+/// The details of a layer, or its description if that says more than its name.
+fn facts_of(layer: &dyn Layer) -> Vec<String> {
+    let facts = layer.details();
+    if !facts.is_empty() {
+        return facts;
+    }
+    let description = Described(layer).to_string();
+    if description == layer.name() { Vec::new() } else { vec![description] }
+}
+
+/// Where the right half of the drawing begins.
+struct Page {
+    column: usize,
+}
+
+impl Page {
+    /// What stands on the left once, beside as many lines of facts as it takes.
+    fn rows(&self, f: &mut fmt::Formatter<'_>, left: &str, facts: &[String]) -> fmt::Result {
+        let mut lines = self.lines(facts).into_iter();
+        writeln!(f, "{}", self.row(left, &lines.next().unwrap_or_default()))?;
+        lines.try_for_each(|line| writeln!(f, "{}", self.row(PIPE, &line)))
+    }
+
+    fn boundary(&self, f: &mut fmt::Formatter<'_>, boundary: &Boundary) -> fmt::Result {
+        let up = waiting("▲", &boundary.inbound, |end| match end {
+            End::Layer(id) => format!("end of {id}"),
+            End::Wire => "end of file".to_owned(),
+            End::Lost => "loss".to_owned(),
+        });
+        let down = waiting("▼", &boundary.outbound, |order| match order {
+            Order::Finish(id) => format!("finish of {id}"),
+            Order::Stop(id) => format!("stop of {id}"),
+            Order::Close => "close".to_owned(),
+        });
+        let lines = self.lines(&[up, down].into_iter().flatten().collect::<Vec<_>>());
+        if lines.is_empty() {
+            return writeln!(f, "{PIPE}");
+        }
+        lines.iter().try_for_each(|line| writeln!(f, "{}", self.row(PIPE, line)))
+    }
+
+    fn row(&self, left: &str, right: &str) -> String {
+        format!("{left:column$}{right}", column = self.column).trim_end().to_owned()
+    }
+
+    /// The facts, as many on a line as there is room for.
+    fn lines(&self, facts: &[String]) -> Vec<String> {
+        let width = WIDTH - self.column;
+        let mut lines: Vec<String> = Vec::new();
+        for fact in facts.iter().map(|fact| cut(&clean(fact), width)) {
+            match lines.last_mut() {
+                Some(line) if line.chars().count() + SPACE.len() + fact.chars().count() <= width => {
+                    line.push_str(SPACE);
+                    line.push_str(&fact);
+                }
+                _ => lines.push(fact),
+            }
+        }
+        lines
+    }
+}
+
+/// What rests in a queue, if anything does.
+fn waiting<M>(arrow: &str, queue: &Queue<M>, name: impl Fn(&M) -> String) -> Option<String> {
+    let bytes = match queue.len() {
+        0 => None,
+        1 => Some("1 byte".to_owned()),
+        count => Some(format!("{count} bytes")),
+    };
+    let waiting: Vec<String> = bytes.into_iter().chain(queue.marks().map(name)).collect();
+    (!waiting.is_empty()).then(|| format!("{arrow} waiting: {}", waiting.join(", ")))
+}
+
+/// Without characters that would move the cursor.
+fn clean(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() {
+            clean.extend(character.escape_debug());
+        } else {
+            clean.push(character);
+        }
+    }
+    clean
+}
+
+/// At most `width` characters.
+fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// How the wire of a stack is called that has no better label.
+pub(super) const DEFAULT_LABEL: &str = "wire";
+
+/// What the log lines are filed under, whichever file writes them.
+const LOG: &str = "onionskin::stack";
+
+const APPLICATION: &str = "application";
+
+/// The pipe between boxes, below the middle of a short one.
+const PIPE: &str = "    │";
+
+/// Between the boxes and the facts.
+const GAP: usize = 3;
+
+/// Between two facts.
+const SPACE: &str = "  ";
+
+/// The widest line of a drawing.
+const WIDTH: usize = 100;
+
+/// So that the facts have their room whatever a layer is called.
+const LONGEST_NAME: usize = 20;
+
+/// So that the wire's facts fit on its line.
+const LONGEST_LABEL: usize = 40;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_stand_side_by_side_as_far_as_they_fit() {
+        let page = Page { column: WIDTH - 12 };
+        let lines = |facts: &[&str]| page.lines(&facts.iter().map(|&fact| fact.to_owned()).collect::<Vec<_>>());
+        assert_eq!(lines(&["12345", "12345", "1"]), ["12345  12345", "1"]);
+        assert_eq!(lines(&["zwölf Zeichen", "und"]), ["zwölf Zeich…", "und"]);
+        assert_eq!(lines(&["a\nb\u{1b}"]), ["a\\nb\\u{1b}"]);
+        assert_eq!(lines(&[]), Vec::<String>::new());
+    }
+}
