@@ -144,7 +144,7 @@ fn a_socket_by_its_number() {
     let step = format!("tls:{}", files.identity("localhost"));
     for &runtime in runtime::all() {
         for number in [0, 3] {
-            if number > 2 && !can_copy_descriptors(runtime) {
+            if number > 2 && !block_on(runtime, can_copy_descriptors(runtime)) {
                 continue;
             }
             // One that listens.
@@ -217,10 +217,10 @@ fn child() {
     let name = variable("RUNTIME");
     let runtime = *runtime::all().iter().find(|runtime| runtime.name() == name).unwrap();
     let endpoint = variable("ENDPOINT").parse().unwrap();
-    let refused = |text: &str, as_client: bool, part: &str| {
+    let refused = async |text: &str, as_client: bool, part: &str| {
         let error = match as_client {
-            true => block_on(runtime, Connector::new(runtime, &text.parse().unwrap()).unwrap().connect()).map(drop),
-            false => block_on(runtime, Listener::new(runtime, &text.parse().unwrap())).map(drop),
+            true => Connector::new(runtime, &text.parse().unwrap()).unwrap().connect().await.map(drop),
+            false => Listener::new(runtime, &text.parse().unwrap()).await.map(drop),
         };
         let error = error.unwrap_err();
         assert!(error.is_io() && error.to_string().contains(part), "{text}: {error} should tell of {part}");
@@ -276,29 +276,29 @@ fn child() {
                 assert_eq!(control.read_line().await.unwrap().as_deref(), Some(&b"go"[..]));
             }
             "systemd mistakes" => {
-                refused("systemd:2", false, "systemd passed 2");
-                refused("systemd:name=wob", false, "web, other");
-                refused("systemd:1", false, "not a socket");
-                refused("systemd:name=other", false, "not a socket");
+                refused("systemd:2", false, "systemd passed 2").await;
+                refused("systemd:name=wob", false, "web, other").await;
+                refused("systemd:1", false, "not a socket").await;
+                refused("systemd:name=other", false, "not a socket").await;
                 let listener = Listener::new(runtime, &endpoint).await.unwrap();
-                refused("systemd:0", false, "taken already");
-                refused("systemd:name=web", false, "taken already");
+                refused("systemd:0", false, "taken already").await;
+                refused("systemd:name=web", false, "taken already").await;
                 drop(listener);
             }
-            "no systemd" => refused("systemd:0", false, "LISTEN_FDS"),
+            "no systemd" => refused("systemd:0", false, "LISTEN_FDS").await,
             "descriptor mistakes" => {
-                refused("fd:0", false, "no stream socket");
-                refused("fd:0", true, "no stream socket");
-                if can_copy_descriptors(runtime) {
-                    refused("fd:999", true, "no descriptor 999");
+                refused("fd:0", false, "no stream socket").await;
+                refused("fd:0", true, "no stream socket").await;
+                if can_copy_descriptors(runtime).await {
+                    refused("fd:999", true, "no descriptor 999").await;
                     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-                    refused(&format!("fd:{}", listener.as_raw_fd()), true, "listens");
+                    refused(&format!("fd:{}", listener.as_raw_fd()), true, "listens").await;
                     let connected = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
                     let number = connected.as_raw_fd();
                     Connector::new(runtime, &format!("fd:{number}").parse().unwrap()).unwrap().connect().await.unwrap();
                 }
                 Connector::new(runtime, &"stdio".parse().unwrap()).unwrap().connect().await.unwrap();
-                refused("stdio", true, "a process has them once");
+                refused("stdio", true, "a process has them once").await;
             }
             role => panic!("{role}"),
         }
@@ -329,11 +329,11 @@ fn over(runtime: &'static dyn Runtime, stream: UnixStream) -> Connection<Socket>
 }
 
 /// Where a container forbids the call, the numbers above 2 cannot be tested.
-fn can_copy_descriptors(runtime: &'static dyn Runtime) -> bool {
+async fn can_copy_descriptors(runtime: &'static dyn Runtime) -> bool {
     if !cfg!(target_os = "linux") {
         return false;
     }
-    let error = block_on(runtime, Connector::new(runtime, &"fd:999".parse().unwrap()).unwrap().connect()).unwrap_err();
+    let error = Connector::new(runtime, &"fd:999".parse().unwrap()).unwrap().connect().await.unwrap_err();
     let can = !error.to_string().contains("pidfd_getfd");
     assert!(can || std::env::var_os("CI").is_none(), "{error}");
     if !can {
