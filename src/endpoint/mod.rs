@@ -23,8 +23,11 @@
 //! | `systemd:INDEX` | as `fd`, with a socket of `LISTEN_FDS`, counted from 0 | the same |
 //! | `systemd:name=NAME` | the same, by its name in `LISTEN_FDNAMES` | the same |
 //!
-//! `stdio` and everything behind it are for Unix. `fd` with a number above 2 needs Linux 5.6 and a system that lets a
-//! process copy its own descriptors. What is handed down can be opened once; sockets may be TCP or Unix.
+//! `stdio`, `fd` and `systemd` are for Unix, and need a runtime that is built in. Sockets that are handed down may be TCP
+//! or Unix. `stdio` and each socket of systemd can be opened once; a connection of `fd` is shut down when it is dropped.
+//! `fd` with a number above 2 needs Linux 5.6, and a system that lets a process copy its own descriptors
+//! (`pidfd_getfd`): some containers do not. The first use of `systemd` removes `LISTEN_FDS` and `LISTEN_PID` from the
+//! environment, so that no child process takes them for its own.
 //!
 //! `stdio` takes standard input and output away from the rest of the process, which finds `/dev/null` in their places:
 //! what it prints from then on goes nowhere. What it has read ahead through [`std::io::stdin`] stays its own. They are

@@ -12,7 +12,7 @@ use crate::runtime::{Address, Listener as SocketListener, Runtime, Socket, Timer
 
 /// An endpoint made ready for connecting to it, any number of times: files are read, and sessions can be resumed.
 ///
-/// `stdio`, `fd` and `systemd` name a connection that is there already, so they can be connected to once.
+/// `stdio`, `fd` and `systemd` name a connection that is there already: of these, connect to each once.
 #[derive(Clone, Debug)]
 pub struct Connector {
     runtime: &'static dyn Runtime,

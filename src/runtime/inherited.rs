@@ -170,7 +170,7 @@ impl Drop for ShutdownOnDrop {
     }
 }
 
-/// What systemd has passed, read once: the variables are removed then, so that no child takes them for its own.
+/// What systemd has passed, read once: listenfd removes the variables then, so that no child takes them for its own.
 struct Passed {
     sockets: ListenFd,
     names: Vec<String>,

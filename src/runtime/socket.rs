@@ -20,7 +20,7 @@ pub struct Socket {
     local: Address,
     peer: Address,
     /// Dropped behind the stream.
-    held: Option<Box<dyn Any + Send>>,
+    _held: Option<Box<dyn Any + Send>>,
 }
 
 impl Socket {
@@ -28,17 +28,17 @@ impl Socket {
     ///
     /// Its `poll_close` must keep the promise of this type: the write side closes, reading goes on.
     pub fn new(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, local: Address, peer: Address) -> Self {
-        Self { stream: Box::new(stream), local, peer, held: None }
+        Self { stream: Box::new(stream), local, peer, _held: None }
     }
 
     /// The same socket, which drops `held` when it goes itself.
-    #[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
+    #[cfg(all(unix, any(feature = "async-std", feature = "smol", feature = "tokio")))]
     pub(super) fn holding(self, held: impl Any + Send) -> Self {
-        let held: Box<dyn Any + Send> = match self.held {
+        let held: Box<dyn Any + Send> = match self._held {
             Some(before) => Box::new((before, held)),
             None => Box::new(held),
         };
-        Self { held: Some(held), ..self }
+        Self { _held: Some(held), ..self }
     }
 
     /// The address of this end.
