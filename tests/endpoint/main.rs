@@ -19,11 +19,13 @@ use onionskin::tls::{TlsClient, TlsServer, Version};
 use crate::common::Authority;
 
 /// Certificates in files. The directory goes when this does.
+#[allow(dead_code, reason = "no sockets are handed down without a runtime")]
 struct Files {
     directory: PathBuf,
     authority: Authority,
 }
 
+#[allow(dead_code, reason = "no sockets are handed down without a runtime")]
 impl Files {
     fn new(test: &str) -> Self {
         let directory = std::env::temp_dir().join(format!("onionskin-{test}-{}", std::process::id()));

@@ -6,6 +6,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use crate::endpoint::*;
+use crate::runtime::Address;
 use crate::tls::Version;
 
 fn parsed(text: &str) -> Endpoint {
@@ -44,6 +45,26 @@ fn transports() {
     assert_eq!(parsed("fd:3"), Endpoint::new(Transport::Descriptor { number: 3 }));
     assert_eq!(parsed("systemd:0"), systemd(SystemdSocket::Index(0)));
     assert_eq!(parsed("systemd:name=http"), systemd(SystemdSocket::Name("http".into())));
+}
+
+#[test]
+fn an_address_has_its_transport() {
+    let to = |address: Address| {
+        let transport = Transport::to(&address)?;
+        assert_eq!(parsed(&transport.to_string()).transport, transport);
+        Some(transport.to_string())
+    };
+    let tcp = |text: &str| to(Address::Tcp(text.parse().unwrap())).unwrap();
+    assert_eq!(tcp("127.0.0.1:25"), "tcp:127.0.0.1:25");
+    assert_eq!(tcp("[::]:25"), "tcp:[::]:25");
+    // A link-local address is one of several without its zone.
+    assert_eq!(tcp("[fe80::1%2]:25"), "tcp:[fe80::1%2]:25");
+    assert_eq!(to(Address::Unix(Some("@app".into()))).unwrap(), r"unix:\@app");
+    assert_eq!(to(Address::Abstract(b"a:b".to_vec())).unwrap(), r"unix:@a\:b");
+    assert_eq!(to(Address::Stdio).unwrap(), "stdio");
+    // No string leads there.
+    assert_eq!(to(Address::Abstract(vec![0xff])), None);
+    assert_eq!(to(Address::Unix(None)), None);
 }
 
 #[test]
