@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let tls = self_signed(&arguments.next().unwrap_or_else(|| "/tmp/ca.pem".to_owned()))?;
 
         let listener = listen(&endpoint).await?;
-        println!("listening on {}", listener.local_address());
+        println!("listening on {}", listener.endpoint());
         loop {
             let incoming = listener.accept().await?;
             let tls = tls.clone();

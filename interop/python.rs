@@ -77,7 +77,7 @@ fn python_client(bench: &Bench, steps: &str, options: &[&str]) {
         server.arg("--name").arg(format!("{name}={},{}", cert.display(), key.display()));
     }
     let mut server = Peer::start(server.arg("--ca").arg(bench.ca()));
-    let port = server.expect("listening on tcp 127.0.0.1:").rsplit(':').next().unwrap_or_default().to_owned();
+    let port = server.expect("listening on tcp:127.0.0.1:").rsplit(':').next().unwrap_or_default().to_owned();
 
     let mut client = python(&["connect", "127.0.0.1", &port, "--ca"]);
     client.arg(bench.ca());
@@ -155,8 +155,8 @@ fn serve(bench: &Bench, kind: &str, options: &[&str]) -> (Peer, String) {
         server.arg("--name").arg(format!("{name}={},{}", cert.display(), key.display()));
     }
     let mut server = Peer::start(server.args(options));
-    let line = server.expect("listening on tcp ");
-    (server, format!("tcp:{}", line.rsplit(' ').next().unwrap_or_default()))
+    let line = server.expect("listening on tcp:");
+    (server, line.rsplit(' ').next().unwrap_or_default().to_owned())
 }
 
 fn python(arguments: &[&str]) -> Command {

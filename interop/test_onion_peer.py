@@ -97,7 +97,7 @@ class PeerCase(unittest.TestCase):
         with process:
             try:
                 banner = process.stdout.readline()
-                self.assertRegex(banner, r"^listening on tcp 127\.0\.0\.1:\d+\n$")
+                self.assertRegex(banner, r"^listening on tcp:127\.0\.0\.1:\d+\n$")
                 yield int(banner.rpartition(":")[2])
             finally:
                 process.send_signal(signal.SIGTERM)

@@ -148,7 +148,7 @@ class Session:
 def serve(listener, run_session):
     """Accept for ever; call `run_session(socket)` for each connection in a thread of its own."""
     host, port = listener.getsockname()
-    print(f"listening on tcp {host}:{port}", flush=True)
+    print(f"listening on tcp:{host}:{port}", flush=True)
     while True:
         connected, _ = listener.accept()
         threading.Thread(target=run_session, args=[connected], daemon=True).start()

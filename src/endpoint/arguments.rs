@@ -5,7 +5,8 @@
 //! [`Printer`], in the order in which it reads.
 
 use std::fmt::{self, Display};
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use super::error::{ErrorKind, ParseError};
@@ -35,13 +36,13 @@ impl Arguments {
 
     /// Takes the next positional argument.
     pub(super) fn positional(&mut self, name: &str) -> Result<Word, ParseError> {
-        match self.rest.iter().position(|argument| argument.key.is_none()) {
-            Some(index) => Ok(self.rest.remove(index).value),
-            None => {
-                let message = format!("{name} is missing: write {}", self.usage);
-                Err(ParseError::new(ErrorKind::MissingArgument, self.end, message))
-            }
-        }
+        self.optional().ok_or_else(|| self.missing(name))
+    }
+
+    /// Takes the next positional argument, if there is one.
+    pub(super) fn optional(&mut self) -> Option<Word> {
+        let index = self.rest.iter().position(|argument| argument.key.is_none())?;
+        Some(self.rest.remove(index).value)
     }
 
     /// Takes the value of `key` and reads it, if the key is there.
@@ -50,12 +51,35 @@ impl Arguments {
         key: &'static str,
         read: impl FnOnce(Word) -> Result<T, ParseError>,
     ) -> Result<Option<T>, ParseError> {
-        self.known_keys.push(key);
-        let is_wanted = |argument: &Argument| argument.key.as_ref().is_some_and(|found| found.text == key);
-        match self.rest.iter().position(is_wanted) {
+        match self.find(key) {
             Some(index) => read(self.rest.remove(index).value).map(Some),
             None => Ok(None),
         }
+    }
+
+    /// Takes an IP address and the port that stands behind it as an argument of its own, as in `key=[::1]:25`.
+    pub(super) fn socket_address(&mut self, key: &'static str) -> Result<Option<SocketAddr>, ParseError> {
+        let Some(index) = self.find(key) else {
+            return Ok(None);
+        };
+        let ip = self.rest.remove(index).value.ip_address()?;
+        let is_port = self.rest.get(index).is_some_and(|argument| argument.key.is_none());
+        if !is_port {
+            return Err(self.missing(&format!("the port behind {key}={}", host(&ip.to_string()))));
+        }
+        let port = self.rest.remove(index).value.port()?;
+        Ok(Some(SocketAddr::new(ip, port)))
+    }
+
+    fn find(&mut self, key: &'static str) -> Option<usize> {
+        self.known_keys.push(key);
+        self.rest.iter().position(|argument| argument.key.as_ref().is_some_and(|found| found.text == key))
+    }
+
+    /// The error for something that does not stand where it is needed. `end` is where it could be added.
+    pub(super) fn missing(&self, name: &str) -> ParseError {
+        let message = format!("{name} is missing: write {}", self.usage);
+        ParseError::new(ErrorKind::MissingArgument, self.end, message)
     }
 
     /// Makes sure that everything has been taken.
@@ -119,12 +143,55 @@ impl Word {
         Ok(self.text)
     }
 
+    /// An IPv4 address, or an IPv6 address in brackets.
+    fn ip_address(self) -> Result<IpAddr, ParseError> {
+        let address = match self.bracketed {
+            true => self.text.parse().map(IpAddr::V6),
+            false => self.text.parse().map(IpAddr::V4),
+        };
+        address.map_err(|_| self.invalid(format!("{:?} is no IP address (IPv6 stands in brackets)", self.text)))
+    }
+
     /// A TCP port.
     pub(super) fn port(self) -> Result<u16, ParseError> {
         let is_number = !self.bracketed && self.text.bytes().all(|byte| byte.is_ascii_digit());
         match self.text.parse() {
             Ok(port) if is_number => Ok(port),
             _ => Err(self.invalid(format!("{:?} is no port: write 0 to 65535", self.text))),
+        }
+    }
+
+    /// A number from 0 up.
+    pub(super) fn number(self, what: &str) -> Result<u32, ParseError> {
+        let is_number = !self.bracketed && self.text.bytes().all(|byte| byte.is_ascii_digit());
+        match self.text.parse() {
+            Ok(number) if is_number => Ok(number),
+            _ => Err(self.invalid(format!("{:?} is no {what}: write a number from 0 up", self.text))),
+        }
+    }
+
+    /// Whole seconds; `None` for the word `none`.
+    pub(super) fn seconds(self) -> Result<Option<NonZeroU32>, ParseError> {
+        if self.text == "none" && !self.bracketed {
+            return Ok(None);
+        }
+        let is_number = !self.bracketed && self.text.bytes().all(|byte| byte.is_ascii_digit());
+        match self.text.parse() {
+            Ok(seconds) if is_number => Ok(Some(seconds)),
+            _ => Err(self.invalid(format!("{:?} is no time: write whole seconds from 1 up, or none", self.text))),
+        }
+    }
+
+    /// Whether it begins with an `@` that no backslash has made an ordinary character.
+    pub(super) fn has_at(&self) -> bool {
+        self.text.starts_with('@') && !self.escaped && !self.bracketed
+    }
+
+    /// What stands behind the `@`: any text but none.
+    pub(super) fn behind_at(self) -> Result<String, ParseError> {
+        match self.text.strip_prefix('@') {
+            None | Some("") => Err(self.invalid("the name of an abstract socket follows the @")),
+            Some(name) => Ok(name.to_owned()),
         }
     }
 
@@ -196,6 +263,17 @@ pub(super) fn text(text: &str) -> impl Display {
 /// The word that [`Word::path`] reads back, if the path is UTF-8.
 pub(super) fn path(path: &Path) -> impl Display {
     Escaped(&path.to_string_lossy()).to_string()
+}
+
+/// The path of a Unix socket, which [`Word::path`] reads back where [`Word::has_at`] is asked before.
+pub(super) fn socket_path(file: &Path) -> impl Display {
+    let word = path(file).to_string();
+    if word.starts_with('@') { format!("\\{word}") } else { word }
+}
+
+/// The two words that [`Arguments::socket_address`] reads back.
+pub(super) fn socket_address(address: SocketAddr) -> impl Display {
+    format!("{}:{}", host(&address.ip().to_string()), address.port())
 }
 
 /// The word that [`Word::host`] reads back.

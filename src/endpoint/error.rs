@@ -11,7 +11,7 @@ use std::fmt;
 /// let error = "tpc:localhost:25".parse::<onionskin::endpoint::Endpoint>().unwrap_err();
 /// assert_eq!(
 ///     format!("{error:#}"),
-///     "unknown transport \"tpc\": the known ones are tcp:HOST:PORT, unix:PATH\n  tpc:localhost:25\n  ^",
+///     "unknown transport \"tpc\": the known ones are tcp:HOST:PORT, unix:PATH, stdio, fd:NUMBER, systemd:INDEX\n  tpc:localhost:25\n  ^",
 /// );
 /// ```
 #[derive(Clone, PartialEq, Eq)]

@@ -36,6 +36,8 @@ pub(super) struct Word {
     /// Where it begins, in bytes from the start of the endpoint string.
     pub(super) position: usize,
     pub(super) bracketed: bool,
+    /// Whether a backslash has taken the meaning from the first character.
+    pub(super) escaped: bool,
 }
 
 /// Splits an endpoint string into its steps: one or more, none of them without a kind.
@@ -100,6 +102,7 @@ impl Scanner<'_> {
 
     fn plain_word(&mut self, ends: &[char]) -> Result<Word, ParseError> {
         let position = self.position;
+        let escaped = self.peek() == Some('\\');
         let mut text = String::new();
         while let Some(c) = self.peek() {
             if ends.contains(&c) {
@@ -108,20 +111,20 @@ impl Scanner<'_> {
             self.position += c.len_utf8();
             text.push(if c == '\\' { self.escaped()? } else { c });
         }
-        Ok(Word { text, position, bracketed: false })
+        Ok(Word { text, position, bracketed: false, escaped })
     }
 
     /// The character behind a backslash, which has been read.
     fn escaped(&mut self) -> Result<char, ParseError> {
         match self.peek() {
-            Some(c) if c == '[' || MARKS.contains(&c) => {
+            Some(c) if FIRST_MARKS.contains(&c) || MARKS.contains(&c) => {
                 self.position += c.len_utf8();
                 Ok(c)
             }
             _ => Err(ParseError::new(
                 ErrorKind::BadEscape,
                 self.position - 1,
-                r"a backslash stands only before : = + \ [ (write \\ for a backslash)",
+                r"a backslash stands only before : = + \ [ @ (write \\ for a backslash)",
             )),
         }
     }
@@ -136,7 +139,7 @@ impl Scanner<'_> {
         if !matches!(self.peek(), None | Some(':' | '+')) {
             return bad(self.position, "behind a closing bracket goes `:`, `+` or the end");
         }
-        Ok(Word { text: text.to_owned(), position, bracketed: true })
+        Ok(Word { text: text.to_owned(), position, bracketed: true, escaped: false })
     }
 
     fn accept(&mut self, mark: char) -> bool {
@@ -151,6 +154,9 @@ impl Scanner<'_> {
         self.input[self.position..].chars().next()
     }
 }
+
+/// The characters that mean something where a value begins: an address in brackets, and the name of an abstract socket.
+const FIRST_MARKS: [char; 2] = ['[', '@'];
 
 /// The characters that separate, and the one that takes their meaning away.
 const MARKS: [char; 4] = [':', '=', '+', '\\'];

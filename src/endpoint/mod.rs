@@ -7,40 +7,86 @@
 //!
 //! Steps are joined by `+`, from the wire inwards. A step is a kind and its arguments, joined by
 //! `:`; an argument is a value, or a key and a value joined by `=`. A backslash takes the meaning
-//! from the character behind it: `\:` `\=` `\+` `\\` `\[`. An IPv6 address stands in brackets,
+//! from the character behind it: `\:` `\=` `\+` `\\` `\[` `\@`. An IPv6 address stands in brackets,
 //! where nothing needs a backslash.
 //!
-//! | step | arguments |
-//! |---|---|
-//! | `tcp:HOST:PORT` | port 0 lets a server pick one |
-//! | `unix:PATH` | |
-//! | `tls` | `sni`, `ca`, `roots`, `insecure`, `cert`, `key`, `alpn`, `min`, `max`, `client-ca`: see [`TlsStep`] |
+//! # Transports
+//!
+//! | first step | for a client | for a server |
+//! |---|---|---|
+//! | `tcp:HOST:PORT` | to a name, an IPv4 address, or an IPv6 address in brackets | at the first address of the name; port 0 picks one |
+//! | … `:timeout=SECONDS` | how long to resolve and to connect; 30 unless set, `none` for as long as the system does | not allowed |
+//! | `unix:PATH` | to the socket in this file | creates the file, and removes it in the end |
+//! | `unix:@NAME` | to a name in the abstract namespace of Linux; `\@` for a file whose name begins with `@` | the same |
+//! | `stdio` | over standard input and output | the same: the one connection that there is |
+//! | `fd:NUMBER` | over a connected socket that the parent process has handed down | at a socket that listens, or the one connection that there is |
+//! | `systemd:INDEX` | as `fd`, with a socket of `LISTEN_FDS`, counted from 0 | the same |
+//! | `systemd:name=NAME` | the same, by its name in `LISTEN_FDNAMES` | the same |
+//!
+//! `stdio`, `fd` and `systemd` are for Unix, and need a runtime that is built in. Sockets that are handed down may be TCP
+//! or Unix. `stdio` and each socket of systemd can be opened once; a connection of `fd` is shut down when it is dropped.
+//! `fd` with a number above 2 needs Linux 5.6, and a system that lets a process copy its own descriptors
+//! (`pidfd_getfd`): some containers do not. The first use of `systemd` removes `LISTEN_FDS` and `LISTEN_PID` from the
+//! environment, so that no child process takes them for its own.
+//!
+//! `stdio` takes standard input and output away from the rest of the process, which finds `/dev/null` in their places:
+//! what it prints from then on goes nowhere. What it has read ahead through [`std::io::stdin`] stays its own. They are
+//! read and written on threads that do not hold up the end of the process, 64 KiB ahead at most; so close the
+//! connection before the process ends, or the last bytes may be lost.
+//!
+//! # Steps
+//!
+//! | step | key | for a client | for a server |
+//! |---|---|---|---|
+//! | `tls` | `sni` | the name to ask for and to verify; the host of `tcp` unless set | |
+//! | | `ca`, `roots`, `insecure` | whom to trust: a PEM file, `system` or `webpki`, `yes` for everybody | |
+//! | | `cert`, `key` | PEM files, if the server asks for a certificate | PEM files, needed |
+//! | | `alpn` | protocols with commas between them | the same |
+//! | | `min`, `max` | versions: `1.2` or `1.3` | the same |
+//! | | `client-ca` | | a PEM file; clients must show a certificate |
+//! | `proxy` | `version` | which form of the PROXY header to send: `1` or `2` | |
+//! | | `from=ADDRESS:PORT`, `to=ADDRESS:PORT` | the addresses in it; those of the socket unless set | |
+//! | | `local` | `yes` to send one without addresses | |
+//! | | `optional` | | `yes` to take clients without a header too |
+//!
+//! A [`TlsStep`] has a deadline of 10 seconds for each handshake, apart from the `timeout` of the transport.
+//! [`Incoming::identify`] tells whom a [`ProxyStep`] speaks for.
+//!
+//! # The files
 //!
 //! [`Endpoint`] parses with [`str::parse`] and prints in canonical form; the two are inverse. The
 //! files are layers: `grammar` splits a string into words and knows no kind, `arguments` reads
-//! words as values, `step` and `transport` say what the words of each kind mean. `tls` makes
-//! configurations out of a [`TlsStep`], and `open` connects and listens.
+//! words as values, `transport`, `step` and `proxy` say what the words of each kind mean. `tls` makes
+//! configurations out of a [`TlsStep`], `layers` makes every step ready, `happy_eyeballs` and `wire` open a transport,
+//! and `open` puts it all together.
 
 mod arguments;
 mod error;
 mod grammar;
+mod happy_eyeballs;
+mod layers;
 mod open;
+mod open_error;
+mod proxy;
 mod server;
 mod step;
 #[cfg(test)]
 mod tests;
 mod tls;
 mod transport;
+mod wire;
 
 use std::fmt;
 use std::str::FromStr;
 
 use self::arguments::Arguments;
 pub use self::error::{ErrorKind, ParseError};
-pub use self::open::{Connector, Incoming, Listener, OpenError, OpenErrorKind, connect, listen};
+pub use self::open::{Connector, Incoming, Listener, connect, listen};
+pub use self::open_error::{OpenError, OpenErrorKind};
+pub use self::proxy::{ProxyStep, ProxyVersion};
 pub use self::server::{Server, ServerStopped, Task, connect_with, listen_with};
 pub use self::step::{Roots, Step, TlsStep};
-pub use self::transport::Transport;
+pub use self::transport::{ConnectTimeout, SystemdSocket, Transport};
 
 /// A transport and the steps on top of it.
 ///
@@ -51,7 +97,7 @@ pub use self::transport::Transport;
 /// let Step::Tls(tls) = &endpoint.steps[0] else { unreachable!() };
 /// assert_eq!(tls.server_name.as_deref(), Some("outer.example"));
 ///
-/// let plain = Endpoint::new(Transport::Unix { path: "/run/app.sock".into() });
+/// let plain = Endpoint::new(Transport::unix("/run/app.sock"));
 /// assert_eq!(plain.then(TlsStep::default()).to_string(), "unix:/run/app.sock+tls");
 /// # Ok::<_, onionskin::endpoint::ParseError>(())
 /// ```

@@ -1,25 +1,25 @@
 //! Connecting and listening.
 
-use std::error::Error as StdError;
-use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures::future::BoxFuture;
-
-use super::{Endpoint, ParseError, Step, Transport};
-use crate::connection::{Connection, Error as ConnectionError};
+use super::layers::{ClientLayer, ServerLayer};
+use super::open_error::{OpenError, OpenErrorKind};
+use super::{ConnectTimeout, Endpoint, Transport, wire};
+use crate::connection::Connection;
 use crate::protocol::Addresses;
 use crate::runtime::{Address, Listener as SocketListener, Runtime, Socket, Timer};
-use crate::tls::{ConfigError, TlsClient, TlsServer};
 
 /// An endpoint made ready for connecting to it, any number of times: files are read, and sessions can be resumed.
+///
+/// `stdio`, `fd` and `systemd` name a connection that is there already: of these, connect to each once.
 #[derive(Clone, Debug)]
 pub struct Connector {
     runtime: &'static dyn Runtime,
     transport: Transport,
-    /// With the name to verify.
-    layers: Vec<(TlsClient, String)>,
+    timeout: Option<Duration>,
+    layers: Vec<ClientLayer>,
 }
 
 impl Connector {
@@ -29,15 +29,27 @@ impl Connector {
     ///
     /// When a step cannot be a client's, or names a file that is missing or wrong.
     pub fn new(runtime: &'static dyn Runtime, endpoint: &Endpoint) -> Result<Self, OpenError> {
-        let layer = |step: &Step| match step {
-            Step::Tls(tls) => {
-                let name = tls.server_name.as_ref().or(endpoint.transport.host());
-                let name = name.ok_or(OpenErrorKind::NoName)?;
-                Ok((tls.client()?, name.clone()))
-            }
-        };
+        let layer = |step| ClientLayer::new(step, &endpoint.transport);
         let layers = endpoint.steps.iter().map(layer).collect::<Result<_, OpenError>>()?;
-        Ok(Self { runtime, transport: endpoint.transport.clone(), layers })
+        let timeout = match endpoint.transport {
+            Transport::Tcp { timeout: ConnectTimeout::Never, .. } => None,
+            Transport::Tcp { timeout: ConnectTimeout::Seconds(seconds), .. } => {
+                Some(Duration::from_secs(seconds.get().into()))
+            }
+            _ => Some(CONNECT_TIMEOUT),
+        };
+        Ok(Self { runtime, transport: endpoint.transport.clone(), timeout, layers })
+    }
+
+    /// How long to try until the peer is reached: 30 seconds, or what `timeout` in the endpoint says, unless set. With
+    /// `None`, as long as the system tries.
+    ///
+    /// It covers the resolution of the name and the attempts at all addresses. The handshakes count apart, each from
+    /// its own start: see [`TlsLayer::handshake_timeout`](crate::tls::TlsLayer::handshake_timeout).
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.timeout = timeout;
+        self
     }
 
     pub(super) fn runtime(&self) -> &'static dyn Runtime {
@@ -46,40 +58,26 @@ impl Connector {
 
     /// Connects, and does the handshakes of all layers, from the wire inwards.
     ///
-    /// A host name with several addresses is tried address by address, in the system's order of preference.
+    /// A host name with several addresses is tried by "happy eyeballs" (RFC 8305): the families take turns, beginning
+    /// with the address that the system prefers; the next attempt begins when one has failed, or 250 milliseconds after
+    /// the one before it; the first that succeeds is taken.
     ///
     /// # Errors
     ///
-    /// When the peer cannot be reached, or a handshake fails.
+    /// When the peer cannot be reached in time, or a handshake fails.
+    ///
+    /// # Cancellation
+    ///
+    /// Closes what has been opened.
     pub async fn connect(&self) -> Result<Connection<Socket>, OpenError> {
-        let socket = self.socket().await?;
-        let mut connection = over(socket, self.runtime);
-        for (client, name) in &self.layers {
-            connection.start_tls(client.to(name)?).await?;
+        let connecting = wire::connect(self.runtime, &self.transport, self.timeout).await;
+        let socket = connecting.map_err(|error| OpenErrorKind::Connect(self.transport.clone(), Arc::new(error)))?;
+        let addresses = Addresses::from(&socket);
+        let mut connection = over(socket, self.runtime).named(addresses.to_string());
+        for layer in &self.layers {
+            layer.open(&mut connection).await?;
         }
         Ok(connection)
-    }
-
-    async fn socket(&self) -> Result<Socket, OpenError> {
-        let connecting: BoxFuture<'_, _> = match &self.transport {
-            Transport::Tcp { host, port } => Box::pin(self.tcp(host, *port)),
-            #[cfg(unix)]
-            Transport::Unix { path } => self.runtime.connect_unix(path.clone()),
-            #[cfg(not(unix))]
-            Transport::Unix { .. } => Box::pin(async { Err(io::ErrorKind::Unsupported.into()) }),
-        };
-        connecting.await.map_err(|error| OpenErrorKind::Connect(self.transport.clone(), Arc::new(error)).into())
-    }
-
-    async fn tcp(&self, host: &str, port: u16) -> io::Result<Socket> {
-        let mut last = io::Error::from(io::ErrorKind::NotFound);
-        for address in self.runtime.resolve(host, port).await? {
-            match self.runtime.connect_tcp(address).await {
-                Ok(socket) => return Ok(socket),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
     }
 }
 
@@ -88,23 +86,32 @@ impl Connector {
 pub struct Listener {
     runtime: &'static dyn Runtime,
     sockets: SocketListener,
-    layers: Vec<TlsServer>,
+    endpoint: Endpoint,
+    layers: Vec<ServerLayer>,
 }
 
 impl Listener {
     /// Listens at `endpoint`.
     ///
+    /// With `stdio`, and with a connection in `fd` or `systemd`, that connection is the only one:
+    /// see [`has_ended`](Self::has_ended).
+    ///
     /// # Errors
     ///
     /// When a step cannot be a server's or names a file that is missing or wrong, and when the address cannot be had.
     pub async fn new(runtime: &'static dyn Runtime, endpoint: &Endpoint) -> Result<Self, OpenError> {
-        let layer = |step: &Step| match step {
-            Step::Tls(tls) => Ok(tls.server()?),
-        };
-        let layers = endpoint.steps.iter().map(layer).collect::<Result<_, OpenError>>()?;
-        let listening = bind(runtime, &endpoint.transport).await;
+        if matches!(endpoint.transport, Transport::Tcp { timeout, .. } if timeout != ConnectTimeout::Standard) {
+            let mistake = "`timeout` is for clients: a server waits for as long as it likes";
+            return Err(OpenErrorKind::Misused(mistake.to_owned()).into());
+        }
+        let layers = endpoint.steps.iter().map(ServerLayer::new).collect::<Result<_, OpenError>>()?;
+        let listening = wire::listen(runtime, &endpoint.transport).await;
         let sockets = listening.map_err(|error| OpenErrorKind::Listen(endpoint.transport.clone(), Arc::new(error)))?;
-        Ok(Self { runtime, sockets, layers })
+        let mut endpoint = endpoint.clone();
+        if let Some(real) = Transport::to(sockets.local_address()) {
+            endpoint.transport = real;
+        }
+        Ok(Self { runtime, sockets, endpoint, layers })
     }
 
     pub(super) fn runtime(&self) -> &'static dyn Runtime {
@@ -116,19 +123,50 @@ impl Listener {
         self.sockets.local_address()
     }
 
+    /// The endpoint that it was made for, with the address that it really has.
+    ///
+    /// The port is the one that was picked, a name has become the address that was bound, and a socket that was handed
+    /// down is called by its address. The transport alone is what a client on this machine needs, if it listens at an
+    /// address and not at the unspecified one:
+    ///
+    /// ```
+    /// # #[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
+    /// # onionskin::runtime::block_on(onionskin::runtime::preferred().unwrap(), async {
+    /// let listener = onionskin::listen("tcp:127.0.0.1:0").await?;
+    /// println!("listening on {}", listener.endpoint()); // tcp:127.0.0.1:40001
+    /// let client = onionskin::connect(&listener.endpoint().to_string()).await?;
+    /// # drop(client);
+    /// # Ok::<_, onionskin::endpoint::OpenError>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Whether there will never be another peer: the only connection that was there has been dropped.
+    ///
+    /// From then on [`accept`](Self::accept) fails.
+    pub fn has_ended(&self) -> bool {
+        self.sockets.has_ended()
+    }
+
     /// Waits for the next peer. Its handshakes are still to come: do them in a task of their own, so that a slow peer
     /// keeps nobody waiting.
     ///
+    /// Where there is only one connection, the second call waits until that one is dropped, and fails then.
+    ///
     /// # Errors
     ///
-    /// As the system reports them. Most concern one peer only, or pass.
+    /// As the system reports them. Most concern one peer only, or pass; `NotConnected` is for ever.
     ///
     /// # Cancellation
     ///
     /// Loses no peer.
     pub async fn accept(&self) -> io::Result<Incoming> {
         let socket = self.sockets.accept().await?;
-        Ok(Incoming { connection: over(socket, self.runtime), layers: self.layers.clone() })
+        let addresses = Addresses::from(&socket);
+        let connection = over(socket, self.runtime).named(addresses.to_string());
+        Ok(Incoming { connection, addresses, layers: self.layers.clone() })
     }
 }
 
@@ -136,17 +174,38 @@ impl Listener {
 #[derive(Debug)]
 pub struct Incoming {
     connection: Connection<Socket>,
-    layers: Vec<TlsServer>,
+    addresses: Addresses,
+    /// Those that are still to be opened.
+    layers: Vec<ServerLayer>,
 }
 
 impl Incoming {
-    /// Where the peer is.
-    pub fn peer_address(&self) -> &Address {
-        self.connection.get_ref().peer_address()
+    /// Who talks to whom: the two ends of the socket.
+    ///
+    /// Behind a `proxy` step the other end is the proxy, until [`identify`](Self::identify) has heard for whom it speaks.
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
     }
 
-    pub(super) fn addresses(&self) -> Addresses {
-        Addresses::from(self.connection.get_ref())
+    /// Does the handshakes as far as one of them tells who the peer is: up to the innermost `proxy` step, after which
+    /// [`addresses`](Self::addresses) are those in the header. Without such a step it does nothing.
+    ///
+    /// # Errors
+    ///
+    /// When a handshake fails.
+    ///
+    /// # Cancellation
+    ///
+    /// Closes the connection.
+    pub async fn identify(mut self) -> Result<Self, OpenError> {
+        let open = self.layers.iter().rposition(ServerLayer::tells_peer).map_or(0, |last| last + 1);
+        for layer in self.layers.drain(..open) {
+            if let Some(addresses) = layer.open(&mut self.connection).await? {
+                self.connection = self.connection.named(addresses.to_string());
+                self.addresses = addresses;
+            }
+        }
+        Ok(self)
     }
 
     /// Does the handshakes of all layers, from the wire inwards.
@@ -154,166 +213,22 @@ impl Incoming {
     /// # Errors
     ///
     /// When a handshake fails.
+    ///
+    /// # Cancellation
+    ///
+    /// Closes the connection.
     pub async fn ready(self) -> Result<Connection<Socket>, OpenError> {
-        let Self { mut connection, layers } = self;
-        for server in &layers {
-            connection.start_tls(server.accept()?).await?;
+        let Self { mut connection, layers, .. } = self.identify().await?;
+        for layer in &layers {
+            layer.open(&mut connection).await?;
         }
         Ok(connection)
     }
 }
 
-impl Transport {
-    /// The host of a `tcp` transport: the name to verify where no other is given.
-    pub fn host(&self) -> Option<&String> {
-        match self {
-            Self::Tcp { host, .. } => Some(host),
-            Self::Unix { .. } => None,
-        }
-    }
-}
-
 fn over(socket: Socket, runtime: &'static dyn Runtime) -> Connection<Socket> {
-    let label = match socket.peer_address() {
-        // A client of a Unix socket has no address; the server's is the one that tells.
-        Address::Unix(None) => socket.local_address().to_string(),
-        address => address.to_string(),
-    };
     let timer: Arc<dyn Timer> = Arc::new(runtime);
-    Connection::with_timer(socket, timer).named(label)
-}
-
-async fn bind(runtime: &'static dyn Runtime, transport: &Transport) -> io::Result<SocketListener> {
-    match transport {
-        Transport::Tcp { host, port } => {
-            let mut last = io::Error::from(io::ErrorKind::NotFound);
-            for address in runtime.resolve(host, *port).await? {
-                match runtime.listen_tcp(address).await {
-                    Ok(listener) => return Ok(listener),
-                    Err(error) => last = error,
-                }
-            }
-            Err(last)
-        }
-        #[cfg(unix)]
-        Transport::Unix { path } => runtime.listen_unix(path.clone()).await,
-        #[cfg(not(unix))]
-        Transport::Unix { .. } => Err(io::ErrorKind::Unsupported.into()),
-    }
-}
-
-/// Why an endpoint could not be opened.
-#[derive(Clone, Debug)]
-pub struct OpenError(Box<OpenErrorKind>);
-
-/// The kinds of [`OpenError`].
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum OpenErrorKind {
-    /// The string is no endpoint.
-    Parse(ParseError),
-    /// A `tls` step cannot be configured.
-    Config(ConfigError),
-    /// A `tls` step has no name to verify: neither `sni`, nor a host in the transport.
-    NoName,
-    /// The peer cannot be reached.
-    Connect(Transport, Arc<io::Error>),
-    /// The address cannot be listened at.
-    Listen(Transport, Arc<io::Error>),
-    /// A handshake failed.
-    Connection(ConnectionError),
-    /// The crate was built without a runtime.
-    NoRuntime,
-}
-
-impl OpenError {
-    /// What kind of error this is.
-    #[must_use]
-    pub fn kind(&self) -> &OpenErrorKind {
-        &self.0
-    }
-
-    /// The error of the connection, if the peer was reached and a handshake failed.
-    #[must_use]
-    pub fn connection_error(&self) -> Option<&ConnectionError> {
-        match self.kind() {
-            OpenErrorKind::Connection(error) => Some(error),
-            _ => None,
-        }
-    }
-
-    /// Whether the string, or the configuration it stands for, is wrong, so that trying again will not help.
-    #[must_use]
-    pub fn is_usage(&self) -> bool {
-        matches!(*self.0, OpenErrorKind::Parse(_) | OpenErrorKind::Config(_) | OpenErrorKind::NoName)
-    }
-
-    /// Whether the socket could not be had.
-    #[must_use]
-    pub fn is_io(&self) -> bool {
-        matches!(*self.0, OpenErrorKind::Connect(..) | OpenErrorKind::Listen(..))
-    }
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.kind() {
-            OpenErrorKind::Parse(error) => error.fmt(f),
-            OpenErrorKind::Config(error) => error.fmt(f),
-            OpenErrorKind::NoName => f.write_str("no name to verify: write tls:sni=NAME"),
-            OpenErrorKind::Connect(transport, error) => write!(f, "cannot connect to {transport}: {error}"),
-            OpenErrorKind::Listen(transport, error) => write!(f, "cannot listen at {transport}: {error}"),
-            OpenErrorKind::Connection(error) => error.fmt(f),
-            OpenErrorKind::NoRuntime => f.write_str("built without a runtime: enable async-std, smol or tokio"),
-        }
-    }
-}
-
-impl StdError for OpenError {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        match self.kind() {
-            OpenErrorKind::Connect(_, error) | OpenErrorKind::Listen(_, error) => Some(error.as_ref()),
-            OpenErrorKind::Connection(error) => error.source(),
-            _ => None,
-        }
-    }
-}
-
-impl From<OpenErrorKind> for OpenError {
-    fn from(kind: OpenErrorKind) -> Self {
-        Self(Box::new(kind))
-    }
-}
-
-impl From<ParseError> for OpenError {
-    fn from(error: ParseError) -> Self {
-        OpenErrorKind::Parse(error).into()
-    }
-}
-
-impl From<ConfigError> for OpenError {
-    fn from(error: ConfigError) -> Self {
-        OpenErrorKind::Config(error).into()
-    }
-}
-
-impl From<ConnectionError> for OpenError {
-    fn from(error: ConnectionError) -> Self {
-        OpenErrorKind::Connection(error).into()
-    }
-}
-
-impl From<OpenError> for io::Error {
-    fn from(error: OpenError) -> Self {
-        let kind = match *error.0 {
-            OpenErrorKind::Connection(error) => return error.into(),
-            OpenErrorKind::Config(error) => return error.into(),
-            OpenErrorKind::Connect(_, ref cause) | OpenErrorKind::Listen(_, ref cause) => cause.kind(),
-            OpenErrorKind::Parse(_) | OpenErrorKind::NoName => io::ErrorKind::InvalidInput,
-            OpenErrorKind::NoRuntime => io::ErrorKind::Unsupported,
-        };
-        Self::new(kind, error)
-    }
+    Connection::with_timer(socket, timer)
 }
 
 /// Connects to the endpoint that `endpoint` describes, on the preferred runtime.
@@ -356,3 +271,5 @@ pub async fn listen(endpoint: &str) -> Result<Listener, OpenError> {
     let runtime = crate::runtime::preferred().ok_or(OpenErrorKind::NoRuntime)?;
     Listener::new(runtime, &endpoint.parse()?).await
 }
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);

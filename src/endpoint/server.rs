@@ -175,7 +175,8 @@ impl Server {
         self.register.entries().live.len()
     }
 
-    /// Waits as long as the server listens: for ever, unless its tasks are ended by the runtime.
+    /// Waits as long as the server listens and has connections: for ever, but for an endpoint such as `stdio` that has
+    /// only one connection.
     ///
     /// # Cancellation
     ///
@@ -235,6 +236,7 @@ async fn accept<F: Factory>(listener: Listener, serving: Arc<Serving<F>>) {
                     }
                 }));
             }
+            Err(_) if listener.has_ended() => return,
             // A peer that is gone again is none of ours.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
@@ -247,18 +249,20 @@ async fn accept<F: Factory>(listener: Listener, serving: Arc<Serving<F>>) {
 
 /// One connection, from its handshakes to its end.
 async fn serve<F: Factory>(incoming: Incoming, serving: Arc<Serving<F>>, ticket: Ticket) {
-    let addresses = incoming.addresses();
-    let Some(protocol) = serving.factory.build(&addresses) else { return };
-    let connection = match incoming.ready().await {
-        Ok(connection) => connection,
-        Err(error) => {
-            log::info!("{addresses}: {error}");
-            return;
-        }
-    };
-    let running = run(connection, protocol).between(addresses);
+    let socket = incoming.addresses().clone();
+    if let Err(error) = open(incoming, &serving.factory, &ticket).await {
+        log::info!("{socket}: {error}");
+    }
+}
+
+async fn open<F: Factory>(incoming: Incoming, factory: &F, ticket: &Ticket) -> Result<(), OpenError> {
+    let incoming = incoming.identify().await?;
+    let addresses = incoming.addresses().clone();
+    let Some(protocol) = factory.build(&addresses) else { return Ok(()) };
+    let running = run(incoming.ready().await?, protocol).between(addresses);
     ticket.begin(running.handle());
     running.await;
+    Ok(())
 }
 
 /// The connections of a server, so that all of them can be told something.

@@ -5,10 +5,10 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::Kind;
 use super::arguments::{Arguments, Printer, choice, host, path, text};
 use super::error::ParseError;
 use super::grammar::Word;
+use super::{Kind, ProxyStep};
 use crate::tls::Version;
 
 /// What one step puts on top of those before it.
@@ -17,18 +17,23 @@ use crate::tls::Version;
 pub enum Step {
     /// `tls`
     Tls(TlsStep),
+    /// `proxy`
+    Proxy(ProxyStep),
 }
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tls(step) => step.fmt(f),
+            Self::Proxy(step) => step.fmt(f),
         }
     }
 }
 
-pub(super) const KINDS: [Kind<Step>; 1] =
-    [Kind { name: "tls", usage: "tls", read: |arguments| TlsStep::read(arguments).map(Step::Tls) }];
+pub(super) const KINDS: [Kind<Step>; 2] = [
+    Kind { name: "tls", usage: "tls", read: |arguments| TlsStep::read(arguments).map(Step::Tls) },
+    Kind { name: "proxy", usage: "proxy", read: |arguments| ProxyStep::read(arguments).map(Step::Proxy) },
+];
 
 /// A layer of TLS.
 ///
@@ -123,4 +128,5 @@ impl fmt::Display for Roots {
 
 const VERSIONS: [(&str, Version); 2] = [("1.2", Version::Tls12), ("1.3", Version::Tls13)];
 
-const YES: [(&str, ()); 1] = [("yes", ())];
+/// The only value of a key that is off where it is left out.
+pub(super) const YES: [(&str, ()); 1] = [("yes", ())];

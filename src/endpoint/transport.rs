@@ -1,11 +1,17 @@
 //! The first step: the way to the wire.
+//!
+//! A new kind is a variant of [`Transport`] with a line in its `Display`, a function that reads it, and a row in `KINDS`.
+//! How it is opened stands in `wire.rs`.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use super::Kind;
-use super::arguments::{Arguments, Printer, host, path};
-use super::error::ParseError;
+use super::arguments::{Arguments, Printer, host, socket_path, text};
+use super::error::{ErrorKind, ParseError};
+use super::grammar::Word;
+use crate::runtime::Address;
 
 /// The first step of an endpoint: the way to the wire.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -17,32 +23,162 @@ pub enum Transport {
         host: String,
         /// The port; 0 lets a server pick one.
         port: u16,
+        /// `timeout`: how long a client tries.
+        timeout: ConnectTimeout,
     },
     /// `unix:PATH`
     Unix {
         /// Where the socket is, or will be.
         path: PathBuf,
     },
+    /// `unix:@NAME`: a socket in the abstract namespace of Linux.
+    Abstract {
+        /// At most 107 bytes, without the `@`.
+        name: String,
+    },
+    /// `stdio`: standard input and output of this process.
+    Stdio,
+    /// `fd:NUMBER`: a socket that the parent process has handed down.
+    Descriptor {
+        /// Its number in this process.
+        number: u32,
+    },
+    /// `systemd:INDEX` or `systemd:name=NAME`: a socket of systemd's socket activation.
+    Systemd(SystemdSocket),
+}
+
+/// Which of the sockets that systemd has passed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SystemdSocket {
+    /// `systemd:INDEX`: its place in the order of the unit, counted from 0.
+    Index(u32),
+    /// `systemd:name=NAME`: its `FileDescriptorName=`, or the name of the unit. The first with this name that has not
+    /// been taken.
+    Name(String),
+}
+
+/// How long a client tries to reach its peer: to resolve the name, and to connect.
+///
+/// Handshakes have deadlines of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ConnectTimeout {
+    /// Without the key: 30 seconds.
+    #[default]
+    Standard,
+    /// `timeout=SECONDS`
+    Seconds(NonZeroU32),
+    /// `timeout=none`: as long as the system does.
+    Never,
+}
+
+impl Transport {
+    /// `tcp:HOST:PORT`, without further keys. An IPv6 address goes without brackets here.
+    pub fn tcp(host: impl Into<String>, port: u16) -> Self {
+        Self::Tcp { host: host.into(), port, timeout: ConnectTimeout::Standard }
+    }
+
+    /// `unix:PATH`
+    pub fn unix(path: impl Into<PathBuf>) -> Self {
+        Self::Unix { path: path.into() }
+    }
+
+    /// The host of a `tcp` transport: the name to verify where no other is given.
+    pub fn host(&self) -> Option<&String> {
+        match self {
+            Self::Tcp { host, .. } => Some(host),
+            _ => None,
+        }
+    }
+
+    /// The transport that leads to `address`, if one does.
+    pub(super) fn to(address: &Address) -> Option<Self> {
+        match address {
+            Address::Tcp(address) => {
+                let mut host = address.ip().to_string();
+                if let std::net::SocketAddr::V6(address) = address {
+                    // A link-local address means nothing without its zone (RFC 4007 section 11).
+                    match address.scope_id() {
+                        0 => {}
+                        zone => host.push_str(&format!("%{zone}")),
+                    }
+                }
+                Some(Self::tcp(host, address.port()))
+            }
+            Address::Unix(path) => path.clone().map(Self::unix),
+            Address::Abstract(name) => String::from_utf8(name.clone()).ok().map(|name| Self::Abstract { name }),
+            Address::Stdio => Some(Self::Stdio),
+        }
+    }
 }
 
 impl fmt::Display for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp { host: name, port } => Printer::new("tcp", f).positional(host(name)).positional(port).finish(),
-            Self::Unix { path: file } => Printer::new("unix", f).positional(path(file)).finish(),
+            Self::Tcp { host: name, port, timeout } => {
+                let timeout = match timeout {
+                    ConnectTimeout::Standard => None,
+                    ConnectTimeout::Seconds(seconds) => Some(seconds.to_string()),
+                    ConnectTimeout::Never => Some("none".to_owned()),
+                };
+                Printer::new("tcp", f).positional(host(name)).positional(port).key("timeout", timeout).finish()
+            }
+            Self::Unix { path } => Printer::new("unix", f).positional(socket_path(path)).finish(),
+            Self::Abstract { name } => Printer::new("unix", f).positional(text(&format!("@{name}"))).finish(),
+            Self::Stdio => Printer::new("stdio", f).finish(),
+            Self::Descriptor { number } => Printer::new("fd", f).positional(number).finish(),
+            Self::Systemd(SystemdSocket::Index(index)) => Printer::new("systemd", f).positional(index).finish(),
+            Self::Systemd(SystemdSocket::Name(name)) => {
+                Printer::new("systemd", f).key("name", Some(text(name))).finish()
+            }
         }
     }
 }
 
-pub(super) const KINDS: [Kind<Transport>; 2] = [
+pub(super) const KINDS: [Kind<Transport>; 5] = [
     Kind { name: "tcp", usage: "tcp:HOST:PORT", read: read_tcp },
     Kind { name: "unix", usage: "unix:PATH", read: read_unix },
+    Kind { name: "stdio", usage: "stdio", read: |_| Ok(Transport::Stdio) },
+    Kind { name: "fd", usage: "fd:NUMBER", read: read_descriptor },
+    Kind { name: "systemd", usage: "systemd:INDEX", read: read_systemd },
 ];
 
 fn read_tcp(arguments: &mut Arguments) -> Result<Transport, ParseError> {
-    Ok(Transport::Tcp { host: arguments.positional("HOST")?.host()?, port: arguments.positional("PORT")?.port()? })
+    let (host, port) = (arguments.positional("HOST")?.host()?, arguments.positional("PORT")?.port()?);
+    let timeout = match arguments.key("timeout", Word::seconds)? {
+        None => ConnectTimeout::Standard,
+        Some(None) => ConnectTimeout::Never,
+        Some(Some(seconds)) => ConnectTimeout::Seconds(seconds),
+    };
+    Ok(Transport::Tcp { host, port, timeout })
 }
 
 fn read_unix(arguments: &mut Arguments) -> Result<Transport, ParseError> {
-    Ok(Transport::Unix { path: arguments.positional("PATH")?.path()? })
+    let word = arguments.positional("PATH")?;
+    match word.has_at() {
+        true => Ok(Transport::Abstract { name: word.behind_at()? }),
+        false => Ok(Transport::Unix { path: word.path()? }),
+    }
+}
+
+fn read_descriptor(arguments: &mut Arguments) -> Result<Transport, ParseError> {
+    let number = arguments.positional("NUMBER")?.number("descriptor")?;
+    Ok(Transport::Descriptor { number })
+}
+
+fn read_systemd(arguments: &mut Arguments) -> Result<Transport, ParseError> {
+    let index = arguments.optional();
+    let position = index.as_ref().map(|word| word.position);
+    let index = index.map(|word| word.number("index")).transpose()?;
+    let name = arguments.key("name", Word::text)?;
+    match (index, name, position) {
+        (Some(index), None, _) => Ok(Transport::Systemd(SystemdSocket::Index(index))),
+        (None, Some(name), _) => Ok(Transport::Systemd(SystemdSocket::Name(name))),
+        (Some(_), Some(_), Some(position)) => {
+            let message = "a socket has an index or a name: write one of them";
+            Err(ParseError::new(ErrorKind::UnexpectedArgument, position, message))
+        }
+        _ => Err(arguments.missing("INDEX, or name=NAME,")),
+    }
 }

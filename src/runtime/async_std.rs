@@ -3,13 +3,15 @@
 //! async-std is discontinued (RUSTSEC-2025-0052). This file is all that has to go with it.
 
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::{self, Shutdown, SocketAddr};
 use std::time::Instant;
 
 use async_std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use async_std::task;
 use futures::future::{BoxFuture, LocalBoxFuture};
 
+#[cfg(unix)]
+use super::Address;
 use super::half_close::{HalfClose, ShutdownWrite};
 use super::{Accept, Listener, Runtime, Socket, Timer, listen, some_address};
 
@@ -40,11 +42,7 @@ impl Runtime for AsyncStd {
     }
 
     fn listen_tcp(&self, at: SocketAddr) -> BoxFuture<'static, io::Result<Listener>> {
-        Box::pin(async move {
-            let listener = TcpListener::from(listen::bind_tcp(at)?);
-            let local = listener.local_addr()?;
-            Ok(Listener::new(listener, local.into()))
-        })
+        Box::pin(async move { tcp_listener(listen::bind_tcp(at)?) })
     }
 
     #[cfg(unix)]
@@ -55,6 +53,27 @@ impl Runtime for AsyncStd {
     #[cfg(unix)]
     fn listen_unix(&self, at: std::path::PathBuf) -> BoxFuture<'static, io::Result<Listener>> {
         Box::pin(async move { unix::listen(at) })
+    }
+
+    fn adopt_tcp(&self, stream: net::TcpStream) -> io::Result<Socket> {
+        let peer = stream.peer_addr()?;
+        tcp_socket(stream.into(), peer)
+    }
+
+    fn adopt_tcp_listener(&self, listener: net::TcpListener) -> io::Result<Listener> {
+        tcp_listener(listener)
+    }
+
+    #[cfg(unix)]
+    fn adopt_unix(&self, stream: std::os::unix::net::UnixStream) -> io::Result<Socket> {
+        let peer = Address::unix(&stream.peer_addr()?);
+        unix::socket(stream.into(), peer)
+    }
+
+    #[cfg(unix)]
+    fn adopt_unix_listener(&self, listener: std::os::unix::net::UnixListener) -> io::Result<Listener> {
+        let local = Address::unix(&listener.local_addr()?);
+        Ok(unix::listener(listener, local, None))
     }
 
     fn resolve(&self, host: &str, port: u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
@@ -83,6 +102,11 @@ impl Accept for TcpListener {
     }
 }
 
+fn tcp_listener(listener: net::TcpListener) -> io::Result<Listener> {
+    let local = listener.local_addr()?;
+    Ok(Listener::new(TcpListener::from(listener), local.into()))
+}
+
 fn tcp_socket(stream: TcpStream, peer: SocketAddr) -> io::Result<Socket> {
     stream.set_nodelay(true)?;
     let local = stream.local_addr()?;
@@ -98,8 +122,8 @@ impl ShutdownWrite for TcpStream {
 #[cfg(unix)]
 mod unix {
     use std::io::{IoSlice, Write};
-    use std::os::unix::net::{SocketAddr, UnixStream as DirectStream};
-    use std::path::{Path, PathBuf};
+    use std::os::unix::net::{UnixListener as DirectListener, UnixStream as DirectStream};
+    use std::path::PathBuf;
     use std::pin::Pin;
     use std::task::{Context, Poll};
 
@@ -108,41 +132,40 @@ mod unix {
 
     use super::listen::SocketFile;
     use super::*;
-    use crate::runtime::Address;
 
     pub(super) async fn connect(to: PathBuf) -> io::Result<Socket> {
-        socket(UnixStream::connect(&to).await?, Some(to))
+        socket(UnixStream::connect(&to).await?, Address::Unix(Some(to)))
     }
 
     pub(super) fn listen(at: PathBuf) -> io::Result<Listener> {
         let (listener, file) = listen::bind_unix(&at)?;
-        let acceptor = Acceptor { listener: listener.into(), _file: file };
-        Ok(Listener::new(acceptor, Address::Unix(Some(at))))
+        Ok(self::listener(listener, Address::Unix(Some(at)), Some(file)))
+    }
+
+    /// `file` is the one to remove in the end.
+    pub(super) fn listener(listener: DirectListener, local: Address, file: Option<SocketFile>) -> Listener {
+        Listener::new(Acceptor { listener: listener.into(), _file: file }, local)
     }
 
     #[derive(Debug)]
     struct Acceptor {
         listener: UnixListener,
-        _file: SocketFile,
+        _file: Option<SocketFile>,
     }
 
     impl Accept for Acceptor {
         fn accept(&self) -> BoxFuture<'_, io::Result<Socket>> {
             Box::pin(async move {
                 let (stream, peer) = self.listener.accept().await?;
-                socket(stream, path(&peer))
+                socket(stream, Address::unix(&peer))
             })
         }
     }
 
-    fn socket(stream: UnixStream, peer: Option<PathBuf>) -> io::Result<Socket> {
-        let local = Address::Unix(path(&stream.local_addr()?));
+    pub(super) fn socket(stream: UnixStream, peer: Address) -> io::Result<Socket> {
+        let local = Address::unix(&stream.local_addr()?);
         let stream = VectoredStream::new(stream)?;
-        Ok(Socket::new(HalfClose(stream), local, Address::Unix(peer)))
-    }
-
-    fn path(address: &SocketAddr) -> Option<PathBuf> {
-        address.as_pathname().map(Path::to_owned)
+        Ok(Socket::new(HalfClose(stream), local, peer))
     }
 
     /// Adds vectored writes, which async-std has for TCP only.

@@ -12,18 +12,29 @@
 //! Every method works on every thread, whatever executor polls the futures: a `Tokio` socket may be
 //! awaited under `smol::block_on`, and the other way round.
 //!
+//! What is no affair of a runtime is in files of its own: sockets that a parent process has handed down, standard input
+//! and output, and the abstract namespace of Linux. They reach the runtime through the `adopt` methods.
+//!
 //! Dropping a future that a runtime gave out cancels what it stands for. Nothing is lost: a
 //! connection that was not yet accepted stays in the queue of the listener.
 
+#[cfg(all(target_os = "linux", any(feature = "async-std", feature = "smol", feature = "tokio")))]
+pub(crate) mod abstract_unix;
 #[cfg(feature = "async-std")]
 mod async_std;
 #[cfg(any(feature = "async-std", feature = "smol"))]
 mod half_close;
+#[cfg(all(unix, any(feature = "async-std", feature = "smol", feature = "tokio")))]
+pub(crate) mod inherited;
 #[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
 mod listen;
+#[cfg(all(unix, any(feature = "async-std", feature = "smol", feature = "tokio")))]
+mod single;
 #[cfg(feature = "smol")]
 mod smol;
 mod socket;
+#[cfg(all(unix, any(feature = "async-std", feature = "smol", feature = "tokio")))]
+pub(crate) mod stdio;
 #[cfg(test)]
 mod tests;
 #[cfg(feature = "tokio")]
@@ -32,7 +43,9 @@ mod tokio;
 use std::fmt::Debug;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+#[cfg(unix)]
+use std::os::unix::net::{UnixListener, UnixStream};
 #[cfg(unix)]
 use std::path::PathBuf;
 use std::time::Instant;
@@ -108,6 +121,39 @@ pub trait Runtime: Timer {
     /// `AddrInUse` if the path exists, be it a socket or not: no file is ever overwritten.
     #[cfg(unix)]
     fn listen_unix(&self, at: PathBuf) -> BoxFuture<'static, io::Result<Listener>>;
+
+    /// Takes a connection that was opened elsewhere, with `TCP_NODELAY` set.
+    ///
+    /// The socket becomes non-blocking, also for everybody else who has a descriptor of it.
+    ///
+    /// # Errors
+    ///
+    /// When it is not connected, and as the system reports them.
+    fn adopt_tcp(&self, stream: TcpStream) -> io::Result<Socket>;
+
+    /// Takes a listener that was opened elsewhere. Otherwise as [`adopt_tcp`](Self::adopt_tcp).
+    ///
+    /// # Errors
+    ///
+    /// As the system reports them.
+    fn adopt_tcp_listener(&self, listener: TcpListener) -> io::Result<Listener>;
+
+    /// Takes a connection over a Unix socket that was opened elsewhere. Otherwise as [`adopt_tcp`](Self::adopt_tcp).
+    ///
+    /// # Errors
+    ///
+    /// When it is not connected, and as the system reports them.
+    #[cfg(unix)]
+    fn adopt_unix(&self, stream: UnixStream) -> io::Result<Socket>;
+
+    /// Takes a listener that was opened elsewhere, and leaves its file alone. Otherwise as
+    /// [`adopt_tcp`](Self::adopt_tcp).
+    ///
+    /// # Errors
+    ///
+    /// As the system reports them.
+    #[cfg(unix)]
+    fn adopt_unix_listener(&self, listener: UnixListener) -> io::Result<Listener>;
 
     /// Looks up the addresses of `host`, in the order of preference that the system gives.
     ///

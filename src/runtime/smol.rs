@@ -7,6 +7,8 @@ use std::time::Instant;
 use futures::future::{BoxFuture, LocalBoxFuture};
 use smol::Async;
 
+#[cfg(unix)]
+use super::Address;
 use super::half_close::{HalfClose, ShutdownWrite};
 use super::{Accept, Listener, Runtime, Socket, Timer, listen, some_address};
 
@@ -36,11 +38,7 @@ impl Runtime for Smol {
     }
 
     fn listen_tcp(&self, at: SocketAddr) -> BoxFuture<'static, io::Result<Listener>> {
-        Box::pin(async move {
-            let listener = Async::new(listen::bind_tcp(at)?)?;
-            let local = listener.get_ref().local_addr()?;
-            Ok(Listener::new(listener, local.into()))
-        })
+        Box::pin(async move { tcp_listener(listen::bind_tcp(at)?) })
     }
 
     #[cfg(unix)]
@@ -51,6 +49,27 @@ impl Runtime for Smol {
     #[cfg(unix)]
     fn listen_unix(&self, at: std::path::PathBuf) -> BoxFuture<'static, io::Result<Listener>> {
         Box::pin(async move { unix::listen(at) })
+    }
+
+    fn adopt_tcp(&self, stream: TcpStream) -> io::Result<Socket> {
+        let peer = stream.peer_addr()?;
+        tcp_socket(Async::new(stream)?, peer)
+    }
+
+    fn adopt_tcp_listener(&self, listener: TcpListener) -> io::Result<Listener> {
+        tcp_listener(listener)
+    }
+
+    #[cfg(unix)]
+    fn adopt_unix(&self, stream: std::os::unix::net::UnixStream) -> io::Result<Socket> {
+        let peer = Address::unix(&stream.peer_addr()?);
+        unix::socket(Async::new(stream)?, peer)
+    }
+
+    #[cfg(unix)]
+    fn adopt_unix_listener(&self, listener: std::os::unix::net::UnixListener) -> io::Result<Listener> {
+        let local = Address::unix(&listener.local_addr()?);
+        unix::listener(listener, local, None)
     }
 
     fn resolve(&self, host: &str, port: u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
@@ -79,6 +98,11 @@ impl Accept for Async<TcpListener> {
     }
 }
 
+fn tcp_listener(listener: TcpListener) -> io::Result<Listener> {
+    let local = listener.local_addr()?;
+    Ok(Listener::new(Async::new(listener)?, local.into()))
+}
+
 fn tcp_socket(stream: Async<TcpStream>, peer: SocketAddr) -> io::Result<Socket> {
     stream.get_ref().set_nodelay(true)?;
     let local = stream.get_ref().local_addr()?;
@@ -93,45 +117,45 @@ impl ShutdownWrite for Async<TcpStream> {
 
 #[cfg(unix)]
 mod unix {
-    use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
-    use std::path::{Path, PathBuf};
+    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::path::PathBuf;
 
     use super::listen::SocketFile;
     use super::*;
-    use crate::runtime::Address;
 
     pub(super) async fn connect(to: PathBuf) -> io::Result<Socket> {
-        socket(Async::<UnixStream>::connect(&to).await?, Some(to))
+        socket(Async::<UnixStream>::connect(&to).await?, Address::Unix(Some(to)))
     }
 
     pub(super) fn listen(at: PathBuf) -> io::Result<Listener> {
         let (listener, file) = listen::bind_unix(&at)?;
+        self::listener(listener, Address::Unix(Some(at)), Some(file))
+    }
+
+    /// `file` is the one to remove in the end.
+    pub(super) fn listener(listener: UnixListener, local: Address, file: Option<SocketFile>) -> io::Result<Listener> {
         let acceptor = Acceptor { listener: Async::new(listener)?, _file: file };
-        Ok(Listener::new(acceptor, Address::Unix(Some(at))))
+        Ok(Listener::new(acceptor, local))
     }
 
     #[derive(Debug)]
     struct Acceptor {
         listener: Async<UnixListener>,
-        _file: SocketFile,
+        _file: Option<SocketFile>,
     }
 
     impl Accept for Acceptor {
         fn accept(&self) -> BoxFuture<'_, io::Result<Socket>> {
             Box::pin(async move {
                 let (stream, peer) = self.listener.accept().await?;
-                socket(stream, path(&peer))
+                socket(stream, Address::unix(&peer))
             })
         }
     }
 
-    fn socket(stream: Async<UnixStream>, peer: Option<PathBuf>) -> io::Result<Socket> {
-        let local = Address::Unix(path(&stream.get_ref().local_addr()?));
-        Ok(Socket::new(HalfClose(stream), local, Address::Unix(peer)))
-    }
-
-    fn path(address: &SocketAddr) -> Option<PathBuf> {
-        address.as_pathname().map(Path::to_owned)
+    pub(super) fn socket(stream: Async<UnixStream>, peer: Address) -> io::Result<Socket> {
+        let local = Address::unix(&stream.get_ref().local_addr()?);
+        Ok(Socket::new(HalfClose(stream), local, peer))
     }
 
     impl ShutdownWrite for Async<UnixStream> {

@@ -1,5 +1,6 @@
 //! What every runtime hands out: connected sockets, listeners, and their addresses.
 
+use std::any::Any;
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::SocketAddr;
@@ -18,6 +19,8 @@ pub struct Socket {
     stream: Box<dyn Stream>,
     local: Address,
     peer: Address,
+    /// Dropped behind the stream.
+    _held: Option<Box<dyn Any + Send>>,
 }
 
 impl Socket {
@@ -25,7 +28,17 @@ impl Socket {
     ///
     /// Its `poll_close` must keep the promise of this type: the write side closes, reading goes on.
     pub fn new(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, local: Address, peer: Address) -> Self {
-        Self { stream: Box::new(stream), local, peer }
+        Self { stream: Box::new(stream), local, peer, _held: None }
+    }
+
+    /// The same socket, which drops `held` when it goes itself.
+    #[cfg(all(unix, any(feature = "async-std", feature = "smol", feature = "tokio")))]
+    pub(super) fn holding(self, held: impl Any + Send) -> Self {
+        let held: Box<dyn Any + Send> = match self._held {
+            Some(before) => Box::new((before, held)),
+            None => Box::new(held),
+        };
+        Self { _held: Some(held), ..self }
     }
 
     /// The address of this end.
@@ -106,6 +119,12 @@ impl Listener {
         self.source.accept().await
     }
 
+    /// Whether the only connection that this listener had to give is over, so that
+    /// [`accept`](Self::accept) will do nothing but fail.
+    pub fn has_ended(&self) -> bool {
+        self.source.has_ended()
+    }
+
     /// Where this listener listens, with the real port if port 0 was asked for.
     pub fn local_address(&self) -> &Address {
         &self.local
@@ -116,11 +135,16 @@ impl Listener {
 pub trait Accept: fmt::Debug + Send + Sync {
     /// Waits for the next connection. Dropping the future must not lose one.
     fn accept(&self) -> BoxFuture<'_, io::Result<Socket>>;
+
+    /// Whether there will never be another connection. Most sources never end.
+    fn has_ended(&self) -> bool {
+        false
+    }
 }
 
 /// One end of a connection.
 ///
-/// Prints as `tcp 127.0.0.1:25`, `unix /run/app.sock`, or `unix (unnamed)`.
+/// Prints as `tcp 127.0.0.1:25`, `unix /run/app.sock`, `unix @app`, `unix (unnamed)` or `stdio`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Address {
@@ -128,6 +152,10 @@ pub enum Address {
     Tcp(SocketAddr),
     /// The path of a Unix socket; `None` for the client's end, which has no name.
     Unix(Option<PathBuf>),
+    /// The name of a Unix socket in the abstract namespace of Linux, without the zero byte before it.
+    Abstract(Vec<u8>),
+    /// The standard input and output of this process, which know of no address.
+    Stdio,
 }
 
 impl Address {
@@ -135,8 +163,18 @@ impl Address {
     pub fn as_tcp(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(address) => Some(*address),
-            Self::Unix(_) => None,
+            Self::Unix(_) | Self::Abstract(_) | Self::Stdio => None,
         }
+    }
+
+    /// The address of a Unix socket.
+    #[cfg(all(unix, any(feature = "async-std", feature = "smol", feature = "tokio")))]
+    pub(super) fn unix(address: &std::os::unix::net::SocketAddr) -> Self {
+        #[cfg(target_os = "linux")]
+        if let Some(name) = std::os::linux::net::SocketAddrExt::as_abstract_name(address) {
+            return Self::Abstract(name.to_owned());
+        }
+        Self::Unix(address.as_pathname().map(std::path::Path::to_owned))
     }
 }
 
@@ -146,6 +184,8 @@ impl fmt::Display for Address {
             Self::Tcp(address) => write!(f, "tcp {address}"),
             Self::Unix(Some(path)) => write!(f, "unix {}", path.display()),
             Self::Unix(None) => f.write_str("unix (unnamed)"),
+            Self::Abstract(name) => write!(f, "unix @{}", name.escape_ascii()),
+            Self::Stdio => f.write_str("stdio"),
         }
     }
 }

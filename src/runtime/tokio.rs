@@ -6,7 +6,7 @@
 
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{self, SocketAddr};
 use std::pin::Pin;
 use std::sync::OnceLock;
 use std::task::{Context, Poll};
@@ -19,6 +19,8 @@ use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio::runtime::{Builder, Handle, Runtime as Reactor};
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
+#[cfg(unix)]
+use super::Address;
 use super::{Accept, Listener, Runtime, Socket, Timer, listen, some_address};
 
 /// tokio: the runtime around the call, else a multi-thread one that the process shares.
@@ -51,11 +53,7 @@ impl Runtime for Tokio {
     }
 
     fn listen_tcp(&self, at: SocketAddr) -> BoxFuture<'static, io::Result<Listener>> {
-        in_context(async move {
-            let listener = TcpListener::from_std(listen::bind_tcp(at)?)?;
-            let local = listener.local_addr()?;
-            Ok(Listener::new(listener, local.into()))
-        })
+        in_context(async move { tcp_listener(listen::bind_tcp(at)?) })
     }
 
     #[cfg(unix)]
@@ -66,6 +64,35 @@ impl Runtime for Tokio {
     #[cfg(unix)]
     fn listen_unix(&self, at: std::path::PathBuf) -> BoxFuture<'static, io::Result<Listener>> {
         in_context(async move { unix::listen(at) })
+    }
+
+    fn adopt_tcp(&self, stream: net::TcpStream) -> io::Result<Socket> {
+        let _entered = current().enter();
+        let peer = stream.peer_addr()?;
+        stream.set_nonblocking(true)?;
+        tcp_socket(TcpStream::from_std(stream)?, peer)
+    }
+
+    fn adopt_tcp_listener(&self, listener: net::TcpListener) -> io::Result<Listener> {
+        let _entered = current().enter();
+        listener.set_nonblocking(true)?;
+        tcp_listener(listener)
+    }
+
+    #[cfg(unix)]
+    fn adopt_unix(&self, stream: std::os::unix::net::UnixStream) -> io::Result<Socket> {
+        let _entered = current().enter();
+        let peer = Address::unix(&stream.peer_addr()?);
+        stream.set_nonblocking(true)?;
+        unix::socket(tokio::net::UnixStream::from_std(stream)?, peer)
+    }
+
+    #[cfg(unix)]
+    fn adopt_unix_listener(&self, listener: std::os::unix::net::UnixListener) -> io::Result<Listener> {
+        let _entered = current().enter();
+        let local = Address::unix(&listener.local_addr()?);
+        listener.set_nonblocking(true)?;
+        unix::listener(listener, local, None)
     }
 
     fn resolve(&self, host: &str, port: u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
@@ -134,6 +161,11 @@ impl Accept for TcpListener {
     }
 }
 
+fn tcp_listener(listener: net::TcpListener) -> io::Result<Listener> {
+    let local = listener.local_addr()?;
+    Ok(Listener::new(TcpListener::from_std(listener)?, local.into()))
+}
+
 fn tcp_socket(stream: TcpStream, peer: SocketAddr) -> io::Result<Socket> {
     stream.set_nodelay(true)?;
     let local = stream.local_addr()?;
@@ -174,46 +206,49 @@ impl<S: tokio::io::AsyncWrite + Unpin> AsyncWrite for VectoredStream<S> {
 
 #[cfg(unix)]
 mod unix {
-    use std::path::{Path, PathBuf};
+    use std::path::PathBuf;
 
-    use tokio::net::unix::SocketAddr;
     use tokio::net::{UnixListener, UnixStream};
 
     use super::listen::SocketFile;
     use super::*;
-    use crate::runtime::Address;
 
     pub(super) async fn connect(to: PathBuf) -> io::Result<Socket> {
-        socket(UnixStream::connect(&to).await?, Some(to))
+        socket(UnixStream::connect(&to).await?, Address::Unix(Some(to)))
     }
 
     pub(super) fn listen(at: PathBuf) -> io::Result<Listener> {
         let (listener, file) = listen::bind_unix(&at)?;
+        self::listener(listener, Address::Unix(Some(at)), Some(file))
+    }
+
+    /// `file` is the one to remove in the end.
+    pub(super) fn listener(
+        listener: std::os::unix::net::UnixListener,
+        local: Address,
+        file: Option<SocketFile>,
+    ) -> io::Result<Listener> {
         let acceptor = Acceptor { listener: UnixListener::from_std(listener)?, _file: file };
-        Ok(Listener::new(acceptor, Address::Unix(Some(at))))
+        Ok(Listener::new(acceptor, local))
     }
 
     #[derive(Debug)]
     struct Acceptor {
         listener: UnixListener,
-        _file: SocketFile,
+        _file: Option<SocketFile>,
     }
 
     impl Accept for Acceptor {
         fn accept(&self) -> BoxFuture<'_, io::Result<Socket>> {
             in_context(async move {
                 let (stream, peer) = self.listener.accept().await?;
-                socket(stream, path(&peer))
+                socket(stream, Address::unix(&peer.into()))
             })
         }
     }
 
-    fn socket(stream: UnixStream, peer: Option<PathBuf>) -> io::Result<Socket> {
-        let local = Address::Unix(path(&stream.local_addr()?));
-        Ok(Socket::new(VectoredStream(stream.compat()), local, Address::Unix(peer)))
-    }
-
-    fn path(address: &SocketAddr) -> Option<PathBuf> {
-        address.as_pathname().map(Path::to_owned)
+    pub(super) fn socket(stream: UnixStream, peer: Address) -> io::Result<Socket> {
+        let local = Address::unix(&stream.local_addr()?.into());
+        Ok(Socket::new(VectoredStream(stream.compat()), local, peer))
     }
 }

@@ -109,7 +109,7 @@ impl Server {
         let Some(address) = first.strip_prefix("listening on ") else {
             panic!("no address: {first:?} {:?}", finish(child));
         };
-        let endpoint = address.trim_end().replacen(' ', ":", 1);
+        let endpoint = address.trim_end().to_owned();
         let stdin = child.stdin.take().unwrap();
         Self { child: Some(child), endpoint, _stdin: stdin }
     }

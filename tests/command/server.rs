@@ -233,6 +233,24 @@ fn a_unix_socket_serves_as_well() {
     assert!(!Path::new(&path).exists(), "the socket is removed at the end");
 }
 
+/// The process has one client, and ends with it.
+#[cfg(unix)]
+#[test]
+fn standard_input_and_output_serve_as_well() {
+    let outcome = run(["serve", "stdio"], "ECHO over pipes\nDEPTH\nQUIT\n").succeeded();
+    assert_eq!(outcome.lines(), ["ECHO over pipes", "DEPTH 0 -", "BYE"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_abstract_name_serves_as_well() {
+    let name = format!("unix:@onion-{}", std::process::id());
+    let server = Server::start([&*name]);
+    assert_eq!(server.endpoint, name);
+    let outcome = run(["connect", &name], "ECHO without a file\n\\quit\n").succeeded();
+    assert_eq!(outcome.lines()[0], "ECHO without a file");
+}
+
 #[test]
 fn a_client_whose_input_stays_open_ends_with_its_peer() {
     let directory = Directory::new();

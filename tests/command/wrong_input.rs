@@ -28,6 +28,10 @@ fn endpoints_that_are_none() {
         fails(2, &[command, "tcp:127.0.0.1:1+ssl"], "", &["ssl", "are tls"]);
         fails(2, &[command, "tcp:127.0.0.1:1+tls:min=1.3:max=1.2:insecure=yes"], "", &[]);
     }
+    fails(2, &["connect", "stdio"], "", &["stdio", "typed in"]);
+    fails(2, &["connect", "tcp:127.0.0.1:1+proxy:optional=yes"], "", &["`optional` is for servers"]);
+    fails(2, &["serve", "tcp:127.0.0.1:0:timeout=5"], "", &["`timeout` is for clients"]);
+    fails(2, &["serve", "tcp:127.0.0.1:0+proxy:version=1"], "", &["for clients"]);
     fails(2, &["serve", "tcp:127.0.0.1:0+tls"], "", &["--cert"]);
     fails(2, &["serve", "tcp:127.0.0.1:0+tls:sni=a.example"], "", &["sni"]);
     fails(2, &["connect", "tcp:127.0.0.1:1+tls:insecure=yes:client-ca=a.pem"], "", &["client-ca"]);
@@ -104,6 +108,8 @@ fn addresses_that_are_taken_or_empty() {
         fails(1, &["serve", &format!("unix:{file}")], "", &[&file]);
         let nobody = directory.file("nobody.sock");
         fails(1, &["connect", &format!("unix:{nobody}")], "", &[&nobody, "listening"]);
+        fails(1, &["serve", "systemd:0"], "", &["systemd:0", "LISTEN_FDS"]);
+        fails(1, &["serve", "fd:0"], "", &["fd:0", "no stream socket"]);
     }
 }
 

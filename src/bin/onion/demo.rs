@@ -52,7 +52,7 @@ pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Res
     let local = asker.tally()?;
     part(runtime, asker.conn).await;
     match told.await {
-        Ok(Ok(peer)) if peer == local => Ok(()),
+        Ok(Ok(peer)) if peer == local.to_string() => Ok(()),
         Ok(Ok(peer)) => Err(Failure::new(format_args!("the server talked to {peer} and not to {local}"))),
         Ok(Err(failure)) => Err(failure.at("server")),
         Err(oneshot::Canceled) => Err(Failure::new("the server ended without a word")),
@@ -70,9 +70,9 @@ fn server(authority: &Authority, depth: usize) -> Result<TlsServer, Failure> {
 }
 
 /// The server's task: one connection. Returns whom it talked to.
-async fn answer(runtime: &'static dyn Runtime, listener: Listener, service: Service) -> Result<Address, Failure> {
+async fn answer(runtime: &'static dyn Runtime, listener: Listener, service: Service) -> Result<String, Failure> {
     let incoming = listener.accept().await?;
-    let peer = incoming.peer_address().clone();
+    let peer = incoming.addresses().to_string();
     let mut session = Session::new(incoming.ready().await?, Arc::new(service), signals::never());
     let result = session.run().await;
     part(runtime, session.into_connection()).await;

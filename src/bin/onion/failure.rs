@@ -5,7 +5,7 @@ use std::io;
 use std::process::ExitCode;
 
 use onionskin::connection::Error;
-use onionskin::endpoint::{OpenError, OpenErrorKind};
+use onionskin::endpoint::{OpenError, OpenErrorKind, Transport};
 use onionskin::rustls::{self, AlertDescription, CertificateError};
 use onionskin::tls::{ConfigError, ConfigErrorKind};
 
@@ -90,13 +90,16 @@ impl From<OpenError> for Failure {
                 Self::new(format_args!("{error}: leave the tls step out if TLS starts later there, or never"))
             }
             OpenErrorKind::Connection(error) => error.clone().into(),
-            OpenErrorKind::Connect(_, cause) => match cause.kind() {
+            OpenErrorKind::Connect(
+                Transport::Tcp { .. } | Transport::Unix { .. } | Transport::Abstract { .. },
+                cause,
+            ) => match cause.kind() {
                 io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
                     Self::new(format_args!("{error}: is a server listening there?"))
                 }
                 _ => Self::new(error),
             },
-            OpenErrorKind::Listen(_, cause) if cause.kind() == io::ErrorKind::AddrInUse => {
+            OpenErrorKind::Listen(Transport::Tcp { .. }, cause) if cause.kind() == io::ErrorKind::AddrInUse => {
                 Self::new(format_args!("{error}: stop who listens there, or choose another port (0 picks one)"))
             }
             _ if error.is_usage() => Self::usage(error),

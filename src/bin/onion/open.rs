@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use onionskin::Connection;
-use onionskin::endpoint::{Connector, Endpoint, Listener, Step, TlsStep};
+use onionskin::endpoint::{Connector, Endpoint, Listener, Step, TlsStep, Transport};
 use onionskin::runtime::{Runtime, Socket};
 use onionskin::tls::{Identity, TlsServer};
 
@@ -35,8 +35,11 @@ pub(crate) async fn connect(
 ) -> Result<Connection<Socket>, Failure> {
     let mut endpoint = endpoint.clone();
     let name = host(&endpoint).to_owned();
+    if endpoint.transport == Transport::Stdio {
+        return Err(Failure::usage("stdio: what is typed in comes from there already, so no connection can"));
+    }
     for step in &mut endpoint.steps {
-        let tls = tls(step)?;
+        let Step::Tls(tls) = step else { continue };
         if tls.trust_anchors.is_none() && tls.roots.is_none() && !tls.insecure {
             tls.trust_anchors = defaults.trust_anchors.cloned();
             tls.insecure = defaults.insecure;
@@ -52,9 +55,12 @@ pub(crate) fn host(endpoint: &Endpoint) -> &str {
     endpoint.transport.host().map_or(DEFAULT_NAME, String::as_str)
 }
 
-/// Listens where the endpoint says. Its layers are to be started by who serves the connections.
+/// Listens where the endpoint says, with the `proxy` steps right above the wire. The layers of TLS are to be started by
+/// who serves the connections.
 pub(crate) async fn listen(runtime: &'static dyn Runtime, endpoint: &Endpoint) -> Result<Listener, Failure> {
-    Ok(Listener::new(runtime, &Endpoint::new(endpoint.transport.clone())).await?)
+    let steps = endpoint.steps.iter().take_while(|step| is_proxy(step)).cloned();
+    let outermost = steps.fold(Endpoint::new(endpoint.transport.clone()), Endpoint::then);
+    Ok(Listener::new(runtime, &outermost).await?)
 }
 
 /// What a server brings where a step says nothing.
@@ -65,7 +71,7 @@ pub(crate) struct ServerDefaults<'a> {
     pub(crate) client_trust_anchors: Option<&'a PathBuf>,
 }
 
-/// One TLS server for each step of the endpoint, the outermost first.
+/// One TLS server for each step of the endpoint that [`listen`] leaves, the outermost first.
 pub(crate) fn servers(endpoint: &Endpoint, defaults: &ServerDefaults<'_>) -> Result<Vec<TlsServer>, Failure> {
     let server = |mut step: Step| {
         let tls = tls(&mut step)?;
@@ -87,7 +93,7 @@ pub(crate) fn servers(endpoint: &Endpoint, defaults: &ServerDefaults<'_>) -> Res
         let builder = named.fold(builder, |builder, (name, identity)| builder.name(name, identity));
         Ok(builder.build()?)
     };
-    endpoint.steps.iter().cloned().map(server).collect()
+    endpoint.steps.iter().skip_while(|step| is_proxy(step)).cloned().map(server).collect()
 }
 
 fn fill_identity(tls: &mut TlsStep, identity: &IdentityFiles) {
@@ -97,9 +103,13 @@ fn fill_identity(tls: &mut TlsStep, identity: &IdentityFiles) {
     }
 }
 
+fn is_proxy(step: &Step) -> bool {
+    matches!(step, Step::Proxy(_))
+}
+
 fn tls(step: &mut Step) -> Result<&mut TlsStep, Failure> {
     match step {
         Step::Tls(tls) => Ok(tls),
-        other => Err(Failure::usage(format_args!("the step {other} is not one that this command can do"))),
+        other => Err(Failure::usage(format_args!("the step {other} is not one that this command can do there"))),
     }
 }

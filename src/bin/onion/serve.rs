@@ -24,12 +24,13 @@ use crate::signals::{Stopping, stopping};
 
 /// Answer the onion line protocol
 ///
-/// Prints `listening on ADDRESS` when it accepts connections. SIGINT or SIGTERM closes every connection and ends; a
+/// Prints `listening on ENDPOINT`, where clients can connect to, when it accepts connections. SIGINT or SIGTERM closes every connection and ends; a
 /// second one ends at once.
 #[derive(Debug, Args)]
 #[command(after_help = PROTOCOL)]
 pub(crate) struct Options {
-    /// Where to listen, as in tcp:127.0.0.1:4433, unix:/run/onion.sock, tcp:localhost:0+tls:cert=PEM:key=PEM
+    /// Where to listen, as in tcp:127.0.0.1:4433, unix:/run/onion.sock, systemd:0, stdio,
+    /// tcp:localhost:0+tls:cert=PEM:key=PEM
     endpoint: String,
     #[command(flatten)]
     identity: IdentityFiles,
@@ -136,7 +137,7 @@ fn named_identity(text: &str) -> Result<(String, Identity), Failure> {
 /// The first line on standard output, for whoever waits until it is there.
 fn announce(listener: &Listener) -> Result<(), Failure> {
     let mut output = std::io::stdout().lock();
-    writeln!(output, "listening on {}", listener.local_address())
+    writeln!(output, "listening on {}", listener.endpoint().transport)
         .and_then(|()| output.flush())
         .map_err(|error| Failure::new(error).at("cannot write to standard output"))
 }
@@ -146,6 +147,7 @@ async fn accept(runtime: &dyn Runtime, listener: &Listener, stopping: &Stopping)
     loop {
         match select(pin!(listener.accept()), stopping.clone()).await {
             Either::Left((Ok(incoming), _)) => return Some(incoming),
+            Either::Left((Err(_), _)) if listener.has_ended() => return None,
             Either::Left((Err(error), _)) => {
                 eprintln!("cannot accept a connection: {error}");
                 // Too many open files is an error that stays for a while.
@@ -157,8 +159,13 @@ async fn accept(runtime: &dyn Runtime, listener: &Listener, stopping: &Stopping)
 }
 
 async fn serve(runtime: &'static dyn Runtime, incoming: Incoming, server: &Server, stopping: Stopping) {
-    let peer = incoming.peer_address().to_string();
+    let peer = incoming.addresses().to_string();
     log::info!("{peer} connected");
+    let incoming = match incoming.identify().await {
+        Ok(incoming) => incoming,
+        Err(error) => return eprintln!("{}", Failure::from(error).at(peer)),
+    };
+    let peer = incoming.addresses().to_string();
     let conn = match incoming.ready().await {
         Ok(conn) => conn,
         Err(error) => return eprintln!("{}", Failure::from(error).at(peer)),

@@ -8,6 +8,8 @@ use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
+#[cfg(unix)]
+use futures::FutureExt;
 use futures::channel::oneshot;
 use futures::executor;
 use futures::future::{self, Either};
@@ -137,6 +139,28 @@ fn tcp_server_talks_to_real_clients() {
 }
 
 #[test]
+fn a_connection_and_a_listener_can_be_adopted() {
+    for &runtime in all() {
+        let listener = TcpListener::bind(ANY_PORT).unwrap();
+        let at = listener.local_addr().unwrap();
+        let peer = thread::spawn(move || echo_until_end(listener.accept().unwrap().0));
+        // Outside of everything that is async.
+        let socket = runtime.adopt_tcp(TcpStream::connect(at).unwrap()).unwrap();
+        assert_eq!(socket.peer_address(), &Address::Tcp(at));
+        expect_echo_across_a_half_close(runtime, socket);
+        peer.join().unwrap();
+
+        let listener = runtime.adopt_tcp_listener(TcpListener::bind(ANY_PORT).unwrap()).unwrap();
+        let at = listener.local_address().as_tcp().unwrap();
+        let peer = thread::spawn(move || echo_until_end(TcpStream::connect(at).unwrap()));
+        let socket = block_on(runtime, listener.accept()).unwrap();
+        assert!(!listener.has_ended());
+        expect_echo_across_a_half_close(runtime, socket);
+        peer.join().unwrap();
+    }
+}
+
+#[test]
 fn a_dropped_accept_loses_no_connection() {
     for &runtime in all() {
         let listener = block_on(runtime, runtime.listen_tcp(ANY_PORT)).unwrap();
@@ -234,6 +258,68 @@ mod unix {
             assert_eq!(socket.peer_address(), &Address::Unix(None));
             expect_echo_across_a_half_close(runtime, socket);
             peer.join().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_connection_and_a_listener_can_be_adopted() {
+        for &runtime in all() {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            let peer = thread::spawn(move || echo_until_end(theirs));
+            let socket = runtime.adopt_unix(ours).unwrap();
+            assert_eq!(socket.peer_address(), &Address::Unix(None));
+            expect_echo_across_a_half_close(runtime, socket);
+            peer.join().unwrap();
+
+            let folder = Folder::new();
+            let path = folder.file("server");
+            let listener = runtime.adopt_unix_listener(UnixListener::bind(&path).unwrap()).unwrap();
+            assert_eq!(listener.local_address(), &Address::Unix(Some(path.clone())));
+            let to = path.clone();
+            let peer = thread::spawn(move || echo_until_end(UnixStream::connect(to).unwrap()));
+            let socket = block_on(runtime, listener.accept()).unwrap();
+            expect_echo_across_a_half_close(runtime, socket);
+            peer.join().unwrap();
+            drop(listener);
+            assert!(path.exists(), "{runtime:?} removed a file that is not its own");
+        }
+    }
+
+    #[test]
+    fn a_single_connection_is_accepted_once() {
+        for &runtime in all() {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            let listener = crate::runtime::single::listener(runtime.adopt_unix(ours).unwrap());
+            let socket = block_on(runtime, listener.accept()).unwrap();
+            // The next one waits for as long as this one is there.
+            assert!(listener.accept().now_or_never().is_none(), "{runtime:?}");
+            assert!(!listener.has_ended());
+            let peer = thread::spawn(move || echo_until_end(theirs));
+            expect_echo_across_a_half_close(runtime, socket);
+            peer.join().unwrap();
+            assert!(listener.has_ended());
+            let error = block_on(runtime, listener.accept()).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::NotConnected, "{runtime:?}");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn an_abstract_name_has_no_file() {
+        use crate::runtime::abstract_unix;
+
+        for &runtime in all() {
+            let name = format!("onionskin-runtime-{}", std::process::id());
+            let address = Address::Abstract(name.clone().into_bytes());
+            let listener = abstract_unix::listen(runtime, &name).unwrap();
+            assert_eq!(listener.local_address(), &address);
+            let client = block_on(runtime, abstract_unix::connect(runtime, &name)).unwrap();
+            assert_eq!(client.peer_address(), &address);
+            let server = block_on(runtime, listener.accept()).unwrap();
+            assert_eq!(server.local_address(), &address);
+            drop((client, server, listener));
+            let error = block_on(runtime, abstract_unix::connect(runtime, &name)).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused, "{runtime:?}");
         }
     }
 

@@ -27,4 +27,6 @@ fn addresses_print() {
     assert_eq!(Address::Tcp("[::1]:25".parse().unwrap()).to_string(), "tcp [::1]:25");
     assert_eq!(Address::Unix(Some("/run/app.sock".into())).to_string(), "unix /run/app.sock");
     assert_eq!(Address::Unix(None).to_string(), "unix (unnamed)");
+    assert_eq!(Address::Abstract(b"app\0\n".to_vec()).to_string(), r"unix @app\x00\n");
+    assert_eq!(Address::Stdio.to_string(), "stdio");
 }

@@ -5,7 +5,8 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-use super::*;
+use crate::endpoint::*;
+use crate::runtime::Address;
 use crate::tls::Version;
 
 fn parsed(text: &str) -> Endpoint {
@@ -17,11 +18,19 @@ fn error(text: &str) -> ParseError {
 }
 
 fn tcp(host: &str, port: u16) -> Endpoint {
-    Endpoint::new(Transport::Tcp { host: host.into(), port })
+    Endpoint::new(Transport::tcp(host, port))
 }
 
 fn unix(path: &str) -> Endpoint {
-    Endpoint::new(Transport::Unix { path: path.into() })
+    Endpoint::new(Transport::unix(path))
+}
+
+fn abstract_socket(name: &str) -> Endpoint {
+    Endpoint::new(Transport::Abstract { name: name.into() })
+}
+
+fn systemd(socket: SystemdSocket) -> Endpoint {
+    Endpoint::new(Transport::Systemd(socket))
 }
 
 #[test]
@@ -32,6 +41,71 @@ fn transports() {
     assert_eq!(parsed("tcp:[::1]:25"), tcp("::1", 25));
     assert_eq!(parsed("tcp:[fe80::1%eth0]:25"), tcp("fe80::1%eth0", 25));
     assert_eq!(parsed("unix:/run/app.sock"), unix("/run/app.sock"));
+    assert_eq!(parsed("stdio"), Endpoint::new(Transport::Stdio));
+    assert_eq!(parsed("fd:3"), Endpoint::new(Transport::Descriptor { number: 3 }));
+    assert_eq!(parsed("systemd:0"), systemd(SystemdSocket::Index(0)));
+    assert_eq!(parsed("systemd:name=http"), systemd(SystemdSocket::Name("http".into())));
+}
+
+#[test]
+fn an_address_has_its_transport() {
+    let to = |address: Address| {
+        let transport = Transport::to(&address)?;
+        assert_eq!(parsed(&transport.to_string()).transport, transport);
+        Some(transport.to_string())
+    };
+    let tcp = |text: &str| to(Address::Tcp(text.parse().unwrap())).unwrap();
+    assert_eq!(tcp("127.0.0.1:25"), "tcp:127.0.0.1:25");
+    assert_eq!(tcp("[::]:25"), "tcp:[::]:25");
+    // A link-local address is one of several without its zone.
+    assert_eq!(tcp("[fe80::1%2]:25"), "tcp:[fe80::1%2]:25");
+    assert_eq!(to(Address::Unix(Some("@app".into()))).unwrap(), r"unix:\@app");
+    assert_eq!(to(Address::Abstract(b"a:b".to_vec())).unwrap(), r"unix:@a\:b");
+    assert_eq!(to(Address::Stdio).unwrap(), "stdio");
+    // No string leads there.
+    assert_eq!(to(Address::Abstract(vec![0xff])), None);
+    assert_eq!(to(Address::Unix(None)), None);
+}
+
+#[test]
+fn how_long_to_connect() {
+    let with = |text: &str| match parsed(text).transport {
+        Transport::Tcp { timeout, .. } => timeout,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(with("tcp:a:1"), ConnectTimeout::Standard);
+    assert_eq!(with("tcp:a:1:timeout=5"), ConnectTimeout::Seconds(5.try_into().unwrap()));
+    assert_eq!(with("tcp:timeout=none:a:1"), ConnectTimeout::Never);
+    assert_eq!(parsed("tcp:timeout=07:[::1]:1").to_string(), "tcp:[::1]:1:timeout=7");
+}
+
+#[test]
+fn an_at_begins_an_abstract_name_and_a_backslash_makes_it_a_path() {
+    assert_eq!(parsed("unix:@app"), abstract_socket("app"));
+    assert_eq!(parsed(r"unix:@a\:b"), abstract_socket("a:b"));
+    assert_eq!(parsed("unix:@@"), abstract_socket("@"));
+    assert_eq!(parsed(r"unix:\@app"), unix("@app"));
+    assert_eq!(parsed("unix:./@app"), unix("./@app"));
+    assert_eq!(unix("@app").to_string(), r"unix:\@app");
+    assert_eq!(abstract_socket("app").to_string(), "unix:@app");
+    // Elsewhere it means nothing.
+    assert_eq!(parsed(r"unix:a+tls:ca=@b").to_string(), "unix:a+tls:ca=@b");
+    assert_eq!(parsed(r"unix:a+tls:ca=\@b").to_string(), "unix:a+tls:ca=@b");
+}
+
+#[test]
+fn every_proxy_key() {
+    let text = "tcp:a:1+proxy:version=1:from=192.0.2.1:50000:to=[2001:db8::1]:443:local=yes:optional=yes+tls";
+    let step = ProxyStep {
+        version: Some(ProxyVersion::V1),
+        from: Some("192.0.2.1:50000".parse().unwrap()),
+        to: Some("[2001:db8::1]:443".parse().unwrap()),
+        local: true,
+        optional: true,
+    };
+    assert_eq!(parsed(text), tcp("a", 1).then(step).then(TlsStep::default()));
+    assert_eq!(parsed(text).to_string(), text);
+    assert_eq!(parsed("unix:a+proxy"), unix("a").then(ProxyStep::default()));
 }
 
 #[test]
@@ -98,18 +172,31 @@ fn errors() {
         ("tcp:[::1:25", BadBracket, 4, "never closed"),
         ("tcp:[::1]25", BadBracket, 9, "behind"),
         ("tpc:a:1", UnknownKind, 0, "tcp:HOST:PORT, unix:PATH"),
-        ("unix:s+tsl", UnknownKind, 7, "the known ones are tls"),
+        ("tpc:a:1", UnknownKind, 0, "stdio, fd:NUMBER, systemd:INDEX"),
+        ("unix:s+tsl", UnknownKind, 7, "the known ones are tls, proxy"),
         ("tls:sni=a", Misplaced, 0, "tcp:HOST:PORT, unix:PATH"),
         ("tcp:a:1+unix:s", Misplaced, 8, "only come first"),
         ("unix:s+tls:ca=a:cn=b", UnknownKey, 16, "sni, ca, roots, insecure, cert, key"),
         ("unix:s+tls:=b", UnknownKey, 11, "client-ca"),
-        ("tcp:a:1:timeout=3", UnknownKey, 8, "tcp:HOST:PORT"),
+        ("tcp:a:1:timout=3", UnknownKey, 8, "the known ones are timeout"),
+        ("unix:s:timeout=3", UnknownKey, 7, "unix:PATH"),
+        ("stdio:fd=3", UnknownKey, 6, "write stdio"),
+        ("unix:s+proxy:form=a", UnknownKey, 13, "version, from, to, local, optional"),
         ("unix:s+tls:ca=a:ca=a", DuplicateKey, 16, "twice"),
         ("tcp", MissingArgument, 3, "HOST"),
         ("tcp:25", MissingArgument, 6, "PORT is missing: write tcp:HOST:PORT"),
         ("tcp:25+tls", MissingArgument, 6, "PORT"),
         ("unix", MissingArgument, 4, "unix:PATH"),
-        ("tcp:a:1:2", UnexpectedArgument, 8, "tcp:HOST:PORT"),
+        ("fd", MissingArgument, 2, "NUMBER is missing: write fd:NUMBER"),
+        ("systemd", MissingArgument, 7, "name=NAME"),
+        ("unix:s+proxy:from=1.2.3.4", MissingArgument, 25, "the port behind from=1.2.3.4 is missing"),
+        ("unix:s+proxy:from=[::1]:to=[::1]:1", MissingArgument, 34, "the port behind from=[::1] is missing"),
+        ("tcp:a:1:2", UnexpectedArgument, 8, "timeout"),
+        ("stdio:a", UnexpectedArgument, 6, "write stdio"),
+        ("fd:3:4", UnexpectedArgument, 5, "write fd:NUMBER"),
+        ("systemd:0:name=a", UnexpectedArgument, 8, "one of them"),
+        ("unix:s+proxy:1.2.3.4", UnexpectedArgument, 13, "KEY=VALUE"),
+        ("unix:s+proxy:25:from=1.2.3.4:25", UnexpectedArgument, 13, "KEY=VALUE"),
         ("unix:s+tls:a.example", UnexpectedArgument, 11, "KEY=VALUE"),
         ("unix:s+tls:", UnexpectedArgument, 11, "KEY=VALUE"),
         ("tcp::25", InvalidValue, 4, "host is empty"),
@@ -124,6 +211,25 @@ fn errors() {
         (r"tcp:a:\+1", InvalidValue, 6, "65535"),
         ("tcp:a:smtp", InvalidValue, 6, "65535"),
         ("tcp:a:[25]", InvalidValue, 6, "65535"),
+        ("tcp:a:1:timeout=", InvalidValue, 16, "none"),
+        ("tcp:a:1:timeout=0", InvalidValue, 16, "seconds from 1"),
+        ("tcp:a:1:timeout=1.5", InvalidValue, 16, "seconds from 1"),
+        ("tcp:a:1:timeout=4294967296", InvalidValue, 16, "seconds from 1"),
+        ("tcp:a:1:timeout=[none]", InvalidValue, 16, "seconds from 1"),
+        ("unix:@", InvalidValue, 5, "follows the @"),
+        ("fd:x", InvalidValue, 3, "no descriptor"),
+        ("fd:-1", InvalidValue, 3, "no descriptor"),
+        ("fd:", InvalidValue, 3, "no descriptor"),
+        ("systemd:http", InvalidValue, 8, "no index"),
+        ("systemd:name=", InvalidValue, 13, "empty"),
+        ("unix:s+proxy:version=3", InvalidValue, 21, "1 or 2"),
+        ("unix:s+proxy:from=a:1", InvalidValue, 18, "no IP address"),
+        ("unix:s+proxy:from=[1.2.3.4]:1", InvalidValue, 18, "no IP address"),
+        ("unix:s+proxy:from=[fe80::1%eth0]:1", InvalidValue, 18, "no IP address"),
+        (r"unix:s+proxy:to=\:\:1:1", InvalidValue, 16, "brackets"),
+        ("unix:s+proxy:to=1.2.3.4:65536", InvalidValue, 24, "no port"),
+        ("unix:s+proxy:local=no", InvalidValue, 19, "yes"),
+        ("unix:s+proxy:optional=", InvalidValue, 22, "yes"),
         ("unix:", InvalidValue, 5, "empty"),
         ("unix:[s]", InvalidValue, 5, "IPv6"),
         ("unix:s+tls:sni=", InvalidValue, 15, "empty"),
@@ -157,7 +263,7 @@ fn questions_match_the_kind() {
 fn the_caret_counts_characters_and_stays_on_its_line() {
     let printed = format!("{:#}", error("unix:größe\n+tsl"));
     let lines: Vec<_> = printed.lines().collect();
-    assert_eq!(lines, ["unknown step \"tsl\": the known ones are tls", "  unix:größe?+tsl", "              ^",],);
+    assert_eq!(lines, ["unknown step \"tsl\": the known ones are tls, proxy", "  unix:größe?+tsl", "              ^",],);
     assert!(!error("tcp:a\nb:1").to_string().contains('\n'));
 }
 
@@ -171,7 +277,7 @@ fn host_text() -> impl Strategy<Value = String> {
 
 /// Any text but none, with many of the characters that mean something.
 fn any_text() -> impl Strategy<Value = String> {
-    prop_oneof![r"[:=+\\\[\]a,%]{1,8}", "\\PC{1,12}", "(?s).{1,6}"]
+    prop_oneof![r"[:=+\\\[\]@a,%]{1,8}", "\\PC{1,12}", "(?s).{1,6}"]
 }
 
 fn path() -> impl Strategy<Value = std::path::PathBuf> {
@@ -180,9 +286,38 @@ fn path() -> impl Strategy<Value = std::path::PathBuf> {
 
 fn transport() -> impl Strategy<Value = Transport> {
     prop_oneof![
-        (host_text(), any::<u16>()).prop_map(|(host, port)| Transport::Tcp { host, port }),
+        (host_text(), any::<u16>(), timeout()).prop_map(|(host, port, timeout)| Transport::Tcp { host, port, timeout }),
         path().prop_map(|path| Transport::Unix { path }),
+        any_text().prop_map(|name| Transport::Abstract { name }),
+        Just(Transport::Stdio),
+        any::<u32>().prop_map(|number| Transport::Descriptor { number }),
+        any::<u32>().prop_map(|index| Transport::Systemd(SystemdSocket::Index(index))),
+        any_text().prop_map(|name| Transport::Systemd(SystemdSocket::Name(name))),
     ]
+}
+
+fn timeout() -> impl Strategy<Value = ConnectTimeout> {
+    prop_oneof![
+        Just(ConnectTimeout::Standard),
+        Just(ConnectTimeout::Never),
+        any::<std::num::NonZeroU32>().prop_map(ConnectTimeout::Seconds),
+    ]
+}
+
+fn socket_address() -> impl Strategy<Value = std::net::SocketAddr> {
+    (any::<std::net::IpAddr>(), any::<u16>()).prop_map(Into::into)
+}
+
+prop_compose! {
+    fn proxy_step()(
+        version in option::of(prop_oneof![Just(ProxyVersion::V1), Just(ProxyVersion::V2)]),
+        from in option::of(socket_address()),
+        to in option::of(socket_address()),
+        local in any::<bool>(),
+        optional in any::<bool>(),
+    ) -> ProxyStep {
+        ProxyStep { version, from, to, local, optional }
+    }
 }
 
 fn version() -> impl Strategy<Value = Version> {
@@ -216,13 +351,17 @@ prop_compose! {
 }
 
 fn endpoint() -> impl Strategy<Value = Endpoint> {
-    let steps = vec(tls_step().prop_map(Step::from), 0..4);
+    let steps = vec(prop_oneof![tls_step().prop_map(Step::from), proxy_step().prop_map(Step::from)], 0..4);
     (transport(), steps).prop_map(|(transport, steps)| Endpoint { transport, steps })
 }
 
 /// Strings that come near to the grammar.
 fn junk() -> impl Strategy<Value = String> {
-    let piece = prop_oneof!["[:=+\\\\\\[\\]]", "tcp|unix|tls|sni|ca|alpn|min|1\\.3|yes|::1|localhost|25", "\\PC",];
+    let piece = prop_oneof![
+        "[:=+\\\\\\[\\]@]",
+        "tcp|unix|stdio|fd|systemd|name|timeout|none|proxy|from|to|tls|sni|ca|alpn|min|1\\.3|yes|::1|localhost|25",
+        "\\PC",
+    ];
     vec(piece, 0..24).prop_map(|pieces| pieces.concat())
 }
 

@@ -1,84 +1,15 @@
-//! Endpoint strings, from both sides, over real sockets with every runtime.
-#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
-
-mod common;
+//! Layers that an endpoint asks for.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use futures::future::join;
-use onionskin::endpoint::{Connector, Endpoint, Listener, OpenError, OpenErrorKind};
-use onionskin::runtime::{self, Runtime, Socket};
+use onionskin::connection;
+use onionskin::endpoint::{Connector, Listener, OpenErrorKind};
+use onionskin::runtime;
 use onionskin::rustls::{CertificateError, Error::InvalidCertificate};
 use onionskin::tls::{ConfigErrorKind, TlsFacts};
-use onionskin::{Connection, connection};
 
-use crate::common::Authority;
-
-/// Certificates in files. The directory goes when this does.
-struct Files(PathBuf);
-
-impl Files {
-    fn new(test: &str) -> Self {
-        let directory = std::env::temp_dir().join(format!("onionskin-{test}-{}", std::process::id()));
-        std::fs::create_dir_all(&directory).unwrap();
-        let authority = Authority::new();
-        std::fs::write(directory.join("ca.pem"), authority.pem()).unwrap();
-        for name in ["outer.example", "inner.example", "localhost"] {
-            let (chain, key) = authority.pem_identity(name);
-            std::fs::write(directory.join(format!("{name}.pem")), chain).unwrap();
-            std::fs::write(directory.join(format!("{name}.key")), key).unwrap();
-        }
-        Self(directory)
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.0.join(name).display().to_string()
-    }
-
-    fn ca(&self) -> String {
-        format!("ca={}", self.path("ca.pem"))
-    }
-
-    fn identity(&self, name: &str) -> String {
-        format!("cert={}:key={}", self.path(&format!("{name}.pem")), self.path(&format!("{name}.key")))
-    }
-}
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-type Both = (Result<Connection<Socket>, OpenError>, Result<Connection<Socket>, OpenError>);
-
-/// Listens, connects to where that is, and lets both do their handshakes.
-async fn open(runtime: &'static dyn Runtime, server: &str, client: impl Fn(&str) -> String) -> Both {
-    let listener = Listener::new(runtime, &server.parse().unwrap()).await.unwrap();
-    let address = listener.local_address();
-    let address = match address.as_tcp() {
-        Some(address) => format!("tcp:{address}"),
-        None => server.split('+').next().unwrap().to_owned(),
-    };
-    let client: Endpoint = client(&address).parse().unwrap();
-    let connecting = async { Connector::new(runtime, &client)?.connect().await };
-    let accepting = async { listener.accept().await.unwrap().ready().await };
-    join(connecting, accepting).await
-}
-
-fn on_every_runtime(test: impl AsyncFn(&'static dyn Runtime)) {
-    for &runtime in runtime::all() {
-        runtime::block_on(runtime, test(runtime));
-    }
-}
-
-async fn talk(client: &mut Connection<Socket>, server: &mut Connection<Socket>) {
-    client.write_line("hello").await.unwrap();
-    assert_eq!(server.read_line().await.unwrap().as_deref(), Some(&b"hello"[..]));
-    server.write_line("and back").await.unwrap();
-    assert_eq!(client.read_line().await.unwrap().as_deref(), Some(&b"and back"[..]));
-}
+use crate::{Files, on_every_runtime, open, talk};
 
 #[test]
 fn two_layers_over_tcp_each_with_its_name() {
@@ -178,6 +109,14 @@ fn what_cannot_be_meant_is_refused_before_a_socket_is_opened() {
         (client(format!("tcp:a:1+tls:ca={ca}:min=1.3:max=1.2")), "`min` is above `max`"),
         (client(format!("tcp:a:1+tls:ca={ca}:cert={ca}")), "key=PEM"),
         (client(format!("unix:/nowhere+tls:ca={ca}")), "sni=NAME"),
+        (client(format!("stdio+tls:ca={ca}")), "sni=NAME"),
+        (client("tcp:a:1+proxy:optional=yes".to_owned()), "`optional` is for servers"),
+        (client("tcp:a:1+proxy:local=yes:from=1.2.3.4:5".to_owned()), "leave out `from` and `to`"),
+        (client("tcp:a:1+proxy:from=1.2.3.4:5:to=[::1]:5".to_owned()), "both IPv4 or both IPv6"),
+        (server("tcp:127.0.0.1:0+proxy:version=1".to_owned()), "for clients"),
+        (server("tcp:127.0.0.1:0+proxy:from=1.2.3.4:5".to_owned()), "for clients"),
+        (server("tcp:127.0.0.1:0:timeout=5".to_owned()), "`timeout` is for clients"),
+        (server("tcp:127.0.0.1:0:timeout=none".to_owned()), "`timeout` is for clients"),
         (client(format!("tcp:a:1+tls:ca={}", files.path("missing.pem"))), "missing.pem"),
         (client(format!("tcp:a:1+tls:ca={}", files.path("localhost.key"))), "no certificate"),
         (server("tcp:127.0.0.1:0+tls".to_owned()), "`cert` and `key`"),
@@ -190,20 +129,4 @@ fn what_cannot_be_meant_is_refused_before_a_socket_is_opened() {
         panic!()
     };
     assert_eq!(error.kind(), ConfigErrorKind::KeyMismatch);
-}
-
-#[test]
-fn sockets_that_cannot_be_had_are_named() {
-    on_every_runtime(async |runtime| {
-        let taken = Listener::new(runtime, &"tcp:127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let address = format!("tcp:{}", taken.local_address().as_tcp().unwrap());
-        let endpoint: Endpoint = address.parse().unwrap();
-        let error = Listener::new(runtime, &endpoint).await.unwrap_err();
-        assert!(error.is_io() && error.to_string().starts_with(&format!("cannot listen at {address}")), "{error}");
-        drop(taken);
-        let error = Connector::new(runtime, &endpoint).unwrap().connect().await.unwrap_err();
-        assert!(error.is_io() && error.to_string().starts_with(&format!("cannot connect to {address}")), "{error}");
-        assert!(error.connection_error().is_none());
-        assert_eq!(io::Error::from(error).kind(), io::ErrorKind::ConnectionRefused);
-    });
 }

@@ -1,0 +1,80 @@
+//! The steps of an endpoint, made ready: files are read, and sessions can be resumed.
+//!
+//! A new kind of step is a variant of both enums, and an arm in `new` and `open` of each.
+
+use super::open_error::{OpenError, OpenErrorKind};
+use super::{ProxyStep, Step, Transport};
+use crate::connection::Connection;
+use crate::protocol::Addresses;
+use crate::runtime::Socket;
+use crate::tls::{TlsClient, TlsServer};
+
+/// What a client does for one step, for any number of connections.
+#[derive(Clone, Debug)]
+pub(super) enum ClientLayer {
+    /// With the name to verify.
+    Tls(TlsClient, String),
+    Proxy(ProxyStep),
+}
+
+impl ClientLayer {
+    /// A `tls` step without a name verifies the host of `transport`.
+    pub(super) fn new(step: &Step, transport: &Transport) -> Result<Self, OpenError> {
+        match step {
+            Step::Tls(tls) => {
+                let name = tls.server_name.as_ref().or(transport.host());
+                let name = name.ok_or(OpenErrorKind::NoName)?;
+                Ok(Self::Tls(tls.client()?, name.clone()))
+            }
+            Step::Proxy(proxy) => match proxy.client_mistake() {
+                Some(mistake) => Err(OpenErrorKind::Misused(mistake.to_owned()).into()),
+                None => Ok(Self::Proxy(proxy.clone())),
+            },
+        }
+    }
+
+    pub(super) async fn open(&self, connection: &mut Connection<Socket>) -> Result<(), OpenError> {
+        match self {
+            Self::Tls(client, name) => {
+                connection.start_tls(client.to(name)?).await?;
+                Ok(())
+            }
+            Self::Proxy(proxy) => Err(OpenErrorKind::Unsupported(Step::from(proxy.clone())).into()),
+        }
+    }
+}
+
+/// What a server does for one step, for any number of connections.
+#[derive(Clone, Debug)]
+pub(super) enum ServerLayer {
+    Tls(TlsServer),
+    Proxy(ProxyStep),
+}
+
+impl ServerLayer {
+    pub(super) fn new(step: &Step) -> Result<Self, OpenError> {
+        match step {
+            Step::Tls(tls) => Ok(Self::Tls(tls.server()?)),
+            Step::Proxy(proxy) => match proxy.server_mistake() {
+                Some(mistake) => Err(OpenErrorKind::Misused(mistake.to_owned()).into()),
+                None => Ok(Self::Proxy(proxy.clone())),
+            },
+        }
+    }
+
+    /// Whether [`open`](Self::open) may tell who the peer is.
+    pub(super) fn tells_peer(&self) -> bool {
+        matches!(self, Self::Proxy(_))
+    }
+
+    /// Who talks to whom, if the layer tells it.
+    pub(super) async fn open(&self, connection: &mut Connection<Socket>) -> Result<Option<Addresses>, OpenError> {
+        match self {
+            Self::Tls(server) => {
+                connection.start_tls(server.accept()?).await?;
+                Ok(None)
+            }
+            Self::Proxy(proxy) => Err(OpenErrorKind::Unsupported(Step::from(proxy.clone())).into()),
+        }
+    }
+}

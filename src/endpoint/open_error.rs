@@ -1,0 +1,131 @@
+//! Why an endpoint could not be opened.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use super::{ParseError, Step, Transport};
+use crate::connection::Error as ConnectionError;
+use crate::tls::ConfigError;
+
+/// Why an endpoint could not be opened.
+#[derive(Clone, Debug)]
+pub struct OpenError(Box<OpenErrorKind>);
+
+/// The kinds of [`OpenError`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum OpenErrorKind {
+    /// The string is no endpoint.
+    Parse(ParseError),
+    /// A `tls` step cannot be configured.
+    Config(ConfigError),
+    /// A `tls` step has no name to verify: neither `sni`, nor a host in the transport.
+    NoName,
+    /// Something in the endpoint is for the other side, or contradicts itself.
+    Misused(String),
+    /// The step is known, and this version cannot open it.
+    Unsupported(Step),
+    /// The peer cannot be reached.
+    Connect(Transport, Arc<io::Error>),
+    /// The address cannot be listened at.
+    Listen(Transport, Arc<io::Error>),
+    /// A handshake failed.
+    Connection(ConnectionError),
+    /// The crate was built without a runtime.
+    NoRuntime,
+}
+
+impl OpenError {
+    /// What kind of error this is.
+    #[must_use]
+    pub fn kind(&self) -> &OpenErrorKind {
+        &self.0
+    }
+
+    /// The error of the connection, if the peer was reached and a handshake failed.
+    #[must_use]
+    pub fn connection_error(&self) -> Option<&ConnectionError> {
+        match self.kind() {
+            OpenErrorKind::Connection(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Whether the string, or the configuration it stands for, is wrong, so that trying again will not help.
+    #[must_use]
+    pub fn is_usage(&self) -> bool {
+        use OpenErrorKind::{Config, Misused, NoName, Parse, Unsupported};
+        matches!(*self.0, Parse(_) | Config(_) | NoName | Misused(_) | Unsupported(_))
+    }
+
+    /// Whether the socket could not be had.
+    #[must_use]
+    pub fn is_io(&self) -> bool {
+        matches!(*self.0, OpenErrorKind::Connect(..) | OpenErrorKind::Listen(..))
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind() {
+            OpenErrorKind::Parse(error) => error.fmt(f),
+            OpenErrorKind::Config(error) => error.fmt(f),
+            OpenErrorKind::Unsupported(step) => write!(f, "this version of the crate cannot open the step {step}"),
+            OpenErrorKind::Misused(mistake) => f.write_str(mistake),
+            OpenErrorKind::NoName => f.write_str("no name to verify: write tls:sni=NAME"),
+            OpenErrorKind::Connect(transport, error) => write!(f, "cannot connect to {transport}: {error}"),
+            OpenErrorKind::Listen(transport, error) => write!(f, "cannot listen at {transport}: {error}"),
+            OpenErrorKind::Connection(error) => error.fmt(f),
+            OpenErrorKind::NoRuntime => f.write_str("built without a runtime: enable async-std, smol or tokio"),
+        }
+    }
+}
+
+impl StdError for OpenError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self.kind() {
+            OpenErrorKind::Connect(_, error) | OpenErrorKind::Listen(_, error) => Some(error.as_ref()),
+            OpenErrorKind::Connection(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+impl From<OpenErrorKind> for OpenError {
+    fn from(kind: OpenErrorKind) -> Self {
+        Self(Box::new(kind))
+    }
+}
+
+impl From<ParseError> for OpenError {
+    fn from(error: ParseError) -> Self {
+        OpenErrorKind::Parse(error).into()
+    }
+}
+
+impl From<ConfigError> for OpenError {
+    fn from(error: ConfigError) -> Self {
+        OpenErrorKind::Config(error).into()
+    }
+}
+
+impl From<ConnectionError> for OpenError {
+    fn from(error: ConnectionError) -> Self {
+        OpenErrorKind::Connection(error).into()
+    }
+}
+
+impl From<OpenError> for io::Error {
+    fn from(error: OpenError) -> Self {
+        let kind = match *error.0 {
+            OpenErrorKind::Connection(error) => return error.into(),
+            OpenErrorKind::Config(error) => return error.into(),
+            OpenErrorKind::Connect(_, ref cause) | OpenErrorKind::Listen(_, ref cause) => cause.kind(),
+            OpenErrorKind::Parse(_) | OpenErrorKind::NoName | OpenErrorKind::Misused(_) => io::ErrorKind::InvalidInput,
+            OpenErrorKind::Unsupported(_) | OpenErrorKind::NoRuntime => io::ErrorKind::Unsupported,
+        };
+        Self::new(kind, error)
+    }
+}

@@ -1,0 +1,4 @@
+//! Parsing and printing, and the order of connection attempts.
+
+mod happy_eyeballs;
+mod strings;

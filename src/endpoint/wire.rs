@@ -1,0 +1,119 @@
+//! From a transport to a socket, and to a listener.
+
+use std::io;
+use std::time::Duration;
+
+use futures::future::{self, Either};
+
+use super::{Transport, happy_eyeballs};
+use crate::runtime::{Listener, Runtime, Socket};
+
+/// Reaches the peer, in `timeout` if that is given.
+pub(super) async fn connect(
+    runtime: &dyn Runtime,
+    transport: &Transport,
+    timeout: Option<Duration>,
+) -> io::Result<Socket> {
+    let connecting = Box::pin(reach(runtime, transport));
+    let Some(timeout) = timeout else {
+        return connecting.await;
+    };
+    match future::select(connecting, runtime.sleep_until(runtime.now() + timeout)).await {
+        Either::Left((result, _)) => result,
+        Either::Right(_) => Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {timeout:?}"))),
+    }
+}
+
+async fn reach(runtime: &dyn Runtime, transport: &Transport) -> io::Result<Socket> {
+    match transport {
+        Transport::Tcp { host, port, .. } => happy_eyeballs::connect(runtime, host, *port).await,
+        #[cfg(unix)]
+        Transport::Unix { path } => runtime.connect_unix(path.clone()).await,
+        other => local::connect(runtime, other).await,
+    }
+}
+
+pub(super) async fn listen(runtime: &dyn Runtime, transport: &Transport) -> io::Result<Listener> {
+    match transport {
+        Transport::Tcp { host, port, .. } => listen_tcp(runtime, host, *port).await,
+        #[cfg(unix)]
+        Transport::Unix { path } => runtime.listen_unix(path.clone()).await,
+        other => local::listen(runtime, other),
+    }
+}
+
+/// Listens at the first address of the name that can be had.
+async fn listen_tcp(runtime: &dyn Runtime, host: &str, port: u16) -> io::Result<Listener> {
+    let mut last = io::Error::from(io::ErrorKind::NotFound);
+    for address in runtime.resolve(host, port).await? {
+        match runtime.listen_tcp(address).await {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn unsupported(message: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, message)
+}
+
+/// What this process and its system have, and a runtime need not know.
+#[cfg(all(unix, any(feature = "async-std", feature = "smol", feature = "tokio")))]
+mod local {
+    use super::*;
+    use crate::endpoint::SystemdSocket;
+    #[cfg(target_os = "linux")]
+    use crate::runtime::abstract_unix;
+    use crate::runtime::inherited::{self, Inherited};
+    use crate::runtime::stdio;
+
+    pub(super) async fn connect(runtime: &dyn Runtime, transport: &Transport) -> io::Result<Socket> {
+        match transport {
+            #[cfg(target_os = "linux")]
+            Transport::Abstract { name } => abstract_unix::connect(runtime, name).await,
+            Transport::Stdio => stdio::connect(runtime),
+            other => handed_down(runtime, other)?.connected(),
+        }
+    }
+
+    pub(super) fn listen(runtime: &dyn Runtime, transport: &Transport) -> io::Result<Listener> {
+        match transport {
+            #[cfg(target_os = "linux")]
+            Transport::Abstract { name } => abstract_unix::listen(runtime, name),
+            Transport::Stdio => stdio::listen(runtime),
+            other => handed_down(runtime, other).map(Inherited::listener),
+        }
+    }
+
+    fn handed_down(runtime: &dyn Runtime, transport: &Transport) -> io::Result<Inherited> {
+        match transport {
+            Transport::Descriptor { number } => inherited::descriptor(runtime, *number),
+            Transport::Systemd(SystemdSocket::Index(index)) => {
+                inherited::systemd_at(runtime, usize::try_from(*index).unwrap_or(usize::MAX))
+            }
+            Transport::Systemd(SystemdSocket::Name(name)) => inherited::systemd_named(runtime, name),
+            Transport::Abstract { .. } => Err(unsupported(
+                r"only Linux has abstract sockets: write a path (\@ for a file whose name begins with @)",
+            )),
+            Transport::Tcp { .. } | Transport::Unix { .. } | Transport::Stdio => {
+                Err(unsupported("this transport is not handed down"))
+            }
+        }
+    }
+}
+
+#[cfg(not(all(unix, any(feature = "async-std", feature = "smol", feature = "tokio"))))]
+mod local {
+    use super::*;
+
+    pub(super) async fn connect(_: &dyn Runtime, _: &Transport) -> io::Result<Socket> {
+        Err(unsupported(NOT_HERE))
+    }
+
+    pub(super) fn listen(_: &dyn Runtime, _: &Transport) -> io::Result<Listener> {
+        Err(unsupported(NOT_HERE))
+    }
+
+    const NOT_HERE: &str = "this transport needs Unix, and a runtime that is built in";
+}

@@ -1,0 +1,93 @@
+//! Endpoint strings, from both sides, over real sockets with every runtime.
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+#[path = "../common/mod.rs"]
+mod common;
+#[cfg(all(unix, any(feature = "async-std", feature = "smol", feature = "tokio")))]
+mod handed_down;
+mod steps;
+mod transports;
+
+use std::path::PathBuf;
+
+use futures::future::join;
+use onionskin::Connection;
+use onionskin::endpoint::{Connector, Endpoint, Listener, OpenError};
+use onionskin::runtime::{self, Runtime, Socket};
+use onionskin::tls::{TlsClient, TlsServer, Version};
+
+use crate::common::Authority;
+
+/// Certificates in files. The directory goes when this does.
+#[allow(dead_code, reason = "no sockets are handed down without a runtime")]
+struct Files {
+    directory: PathBuf,
+    authority: Authority,
+}
+
+#[allow(dead_code, reason = "no sockets are handed down without a runtime")]
+impl Files {
+    fn new(test: &str) -> Self {
+        let directory = std::env::temp_dir().join(format!("onionskin-{test}-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let authority = Authority::new();
+        std::fs::write(directory.join("ca.pem"), authority.pem()).unwrap();
+        for name in ["outer.example", "inner.example", "localhost"] {
+            let (chain, key) = authority.pem_identity(name);
+            std::fs::write(directory.join(format!("{name}.pem")), chain).unwrap();
+            std::fs::write(directory.join(format!("{name}.key")), key).unwrap();
+        }
+        Self { directory, authority }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.directory.join(name).display().to_string()
+    }
+
+    fn client(&self) -> TlsClient {
+        self.authority.client(&[Version::Tls13])
+    }
+
+    fn server(&self, name: &str) -> TlsServer {
+        self.authority.server(name, &[Version::Tls13])
+    }
+
+    fn ca(&self) -> String {
+        format!("ca={}", self.path("ca.pem"))
+    }
+
+    fn identity(&self, name: &str) -> String {
+        format!("cert={}:key={}", self.path(&format!("{name}.pem")), self.path(&format!("{name}.key")))
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+type Both = (Result<Connection<Socket>, OpenError>, Result<Connection<Socket>, OpenError>);
+
+/// Listens, connects to where that is, and lets both do their handshakes.
+async fn open(runtime: &'static dyn Runtime, server: &str, client: impl Fn(&str) -> String) -> Both {
+    let listener = Listener::new(runtime, &server.parse().unwrap()).await.unwrap();
+    let address = listener.endpoint().transport.to_string();
+    let client: Endpoint = client(&address).parse().unwrap();
+    let connecting = async { Connector::new(runtime, &client)?.connect().await };
+    let accepting = async { listener.accept().await.unwrap().ready().await };
+    join(connecting, accepting).await
+}
+
+fn on_every_runtime(test: impl AsyncFn(&'static dyn Runtime)) {
+    for &runtime in runtime::all() {
+        runtime::block_on(runtime, test(runtime));
+    }
+}
+
+async fn talk(client: &mut Connection<Socket>, server: &mut Connection<Socket>) {
+    client.write_line("hello").await.unwrap();
+    assert_eq!(server.read_line().await.unwrap().as_deref(), Some(&b"hello"[..]));
+    server.write_line("and back").await.unwrap();
+    assert_eq!(client.read_line().await.unwrap().as_deref(), Some(&b"and back"[..]));
+}
