@@ -496,8 +496,8 @@ impl Stack {
         }
         let is_last = |end: &End| matches!(end, End::Wire | End::Lost);
         let inbound = &mut self.app().inbound;
-        if inbound.len() > 0 || !inbound.marks().all(is_last) {
-            inbound.clear(is_last);
+        let marks = inbound.marks().count();
+        if inbound.clear(is_last) > 0 || inbound.marks().count() < marks {
             self.wake(self.list.innermost());
             self.settle(now);
         }
