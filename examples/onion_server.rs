@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let incoming = listener.accept().await?;
             let tls = tls.clone();
             runtime.spawn(Box::pin(async move {
-                let peer = incoming.peer_address().to_string();
+                let peer = incoming.addresses().to_string();
                 let served = async { serve(incoming.ready().await?, &tls).await };
                 match served.await {
                     Ok(()) => println!("{peer}: done"),
