@@ -58,6 +58,7 @@ mod error;
 mod io;
 mod layers;
 mod line;
+mod proxy;
 mod start;
 mod stop;
 mod wakers;

@@ -3,6 +3,7 @@
 //! | layer | what it does | how it leaves |
 //! |---|---|---|
 //! | [`tls`] | TLS 1.2 and 1.3, client and server | it is stopped |
+//! | [`proxy`] | the PROXY protocol: a header in front of the stream, sent and accepted | by itself |
 //! | [`Counter`] | counts bytes each way | it is taken out |
 //! | [`IdleTimeout`] | ends the connection when no bytes pass | it is taken out |
 //! | [`Throttle`] | so many bytes a second, each way | it is taken out |
@@ -17,6 +18,7 @@
 
 mod counter;
 mod idle;
+pub mod proxy;
 mod throttle;
 pub mod tls;
 mod traffic;

@@ -239,7 +239,7 @@ pub(crate) const WRAPPERS: [fn(&mut Peer) -> LayerId; 5] = [
     |peer| peer.splice(PassThrough),
     |peer| peer.splice(Counter::new()),
     |peer| peer.splice(TrafficLog::to(|line| assert!(line.len() < 600, "{line}"))),
-    |peer| peer.splice(IdleTimeout::new(Duration::from_secs(24 * 3600))),
+    |peer| peer.splice(IdleTimeout::new(Duration::MAX)),
     |peer| peer.splice(Throttle::new()),
 ];
 

@@ -6,6 +6,8 @@ mod common;
 
 mod counter;
 mod idle;
+mod proxy;
+mod proxy_connection;
 mod remove;
 mod throttle;
 mod traffic;
