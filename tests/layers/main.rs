@@ -5,6 +5,7 @@
 mod common;
 
 mod counter;
+mod deflate;
 mod idle;
 mod proxy;
 mod proxy_connection;

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use super::engine::{Agreed, Engine, Received};
 use super::facts::{Role, TlsFacts, Traffic, describe};
 use super::failure::explain;
-use super::halves::{Handshake, ReadHalf, Stopping, WriteHalf, after};
+use super::halves::{Handshake, WriteHalf};
 use super::record::{Front, LARGEST_PLAINTEXT};
+use crate::layer::halves::{ReadHalf, Stopping, after};
 use crate::stack::{
     End, Ends, Failure, Framing, Layer, LayerError, LayerErrorKind, LayerId, OnTimeout, Opening, Order, PeerAnswer,
     Report, Stop,
