@@ -22,7 +22,7 @@ pub struct Stopped {
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
-    /// Stops the innermost TLS layer and waits until it is gone and our close_notify sent; the socket and the layers
+    /// Stops the innermost layer that has an end, TLS or [`Deflate`](crate::layer::Deflate), and waits until it is gone and our close_notify sent; the socket and the layers
     /// below stay as they are.
     /// If the peer has stopped it already, this answers, and goes on below.
     ///

@@ -54,7 +54,7 @@ use crate::stack::{
 /// # Errors
 ///
 /// The connection is lost when the peer's data is no deflate ([`Protocol`](LayerErrorKind::Protocol)), and when it is cut
-/// off ([`Truncated`](LayerErrorKind::Truncated)).
+/// off ([`Truncated`](LayerErrorKind::Truncated)). What came in the same read as data that is no deflate may be lost with it.
 ///
 /// ```
 /// use onionskin::layer::Deflate;

@@ -4,11 +4,11 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod connection;
 mod counter;
 mod deflate;
 mod idle;
 mod proxy;
-mod proxy_connection;
 mod remove;
 mod throttle;
 mod traffic;

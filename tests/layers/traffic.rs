@@ -108,12 +108,36 @@ fn a_finish_and_a_loss_show_too() {
     });
 }
 
+/// Keeps what is logged to the target of this layer by any test of this program.
+struct Logger(Mutex<Vec<String>>);
+
+static LOGGER: Logger = Logger(Mutex::new(Vec::new()));
+
+impl log::Log for Logger {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.target() == "onionskin::traffic"
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if self.enabled(record.metadata()) {
+            self.0.lock().unwrap().push(format!("{} {}", record.level(), record.args()));
+        }
+    }
+
+    fn flush(&self) {}
+}
+
 #[test]
 fn the_crate_log_is_the_sink_unless_another_is_given() {
-    // No logger is set, so nothing is heard; what passes is the same.
-    let mut pair = Pair::new(Cut::Random(1));
-    pair.left.splice(TrafficLog::new());
     let bytes = pattern(300_000);
+    let mut pair = Pair::new(Cut::Random(1));
+    pair.left.splice(TrafficLog::new().form(Form::Hex).label("crate log"));
+    // No logger is set, so nothing is heard; what passes is the same, and is counted.
     assert!(pair.left_to_right(&bytes) == bytes);
     assert!(pair.right_to_left(&bytes) == bytes);
+    log::set_logger(&LOGGER).unwrap();
+    log::set_max_level(log::LevelFilter::Debug);
+    pair.left.write(b"heard");
+    let expected = "DEBUG crate log out 000493e0  68 65 61 72 64                                    |heard|";
+    assert!(LOGGER.0.lock().unwrap().iter().any(|line| line == expected), "{:?}", LOGGER.0);
 }

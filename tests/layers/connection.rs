@@ -1,15 +1,19 @@
-//! The PROXY header over real sockets, in async code.
+//! Layers in async code: the PROXY header over real sockets, and those that keep time over a clock of the test's.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures::FutureExt;
 use futures::future::join;
 use futures::io::{AsyncReadExt, AsyncWriteExt};
 use onionskin::Connection;
-use onionskin::layer::Counter;
+use onionskin::connection::Error;
 use onionskin::layer::proxy::{AcceptProxy, Addresses, ProxyHeader, TlvKind};
+use onionskin::layer::{Counter, Deflate, IdleTimeout, Rate, Throttle};
 use onionskin::runtime::{self, Runtime, Socket, block_on};
 use onionskin::stack::LayerErrorKind;
+use onionskin::testing::{Clock, Cut, wire};
 use onionskin::tls::Version;
 
 use crate::common::Authority;
@@ -106,5 +110,66 @@ fn what_is_no_header_fails_by_its_name_and_passes_where_it_is_optional() {
         left.write_all(b"PROXY TCP4 ").await.unwrap();
         left.close().await.unwrap();
         assert!(right.accept_proxy(AcceptProxy::new()).await.unwrap_err().is_truncated());
+    });
+}
+
+#[test]
+fn a_throttle_gives_out_as_time_passes_and_all_when_it_is_lifted() {
+    let clock = Clock::new();
+    let (near, far) = wire(Cut::Whole, 100_000);
+    let mut conn = Connection::with_timer(near, Arc::new(clock.clone()));
+    let mut peer = Connection::with_timer(far, Arc::new(clock.clone()));
+    let throttle = conn.splice(Throttle::new().inbound(Rate::per_second(1000).burst(100))).unwrap();
+    peer.write_all(&[b'x'; 5000]).now_or_never().unwrap().unwrap();
+    let mut bytes = vec![0; 5000];
+    conn.read_exact(&mut bytes[..100]).now_or_never().expect("the burst is there").unwrap();
+    {
+        let mut second = conn.read_exact(&mut bytes[..1000]);
+        for _ in 0..20 {
+            assert!((&mut second).now_or_never().is_none());
+            clock.advance(Duration::from_millis(50));
+        }
+        second.now_or_never().expect("a second has passed").unwrap();
+    }
+    assert!(conn.read(&mut bytes).now_or_never().is_none());
+    conn.with_layer(throttle, |throttle: &mut Throttle| throttle.set_inbound(None)).unwrap();
+    conn.read_exact(&mut bytes[..3900]).now_or_never().expect("the rest").unwrap();
+    assert!(conn.with_layer(throttle, |_: &mut Counter| ()).is_err(), "it is of another type");
+}
+
+#[test]
+fn an_idle_connection_fails_with_a_timeout_that_io_error_tells() {
+    let clock = Clock::new();
+    let (near, _far) = wire(Cut::Whole, 1000);
+    let mut conn = Connection::with_timer(near, Arc::new(clock.clone()));
+    conn.splice(IdleTimeout::new(Duration::from_secs(60))).unwrap();
+    assert!(conn.read(&mut [0]).now_or_never().is_none());
+    clock.advance(Duration::from_secs(60));
+    let error = conn.read(&mut [0]).now_or_never().expect("it is over").unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+    assert!(Error::of(&error).unwrap().is_timeout(), "{error}");
+}
+
+#[test]
+fn compression_is_stopped_as_tls_is() {
+    let Some(runtime) = runtime::preferred() else { return };
+    block_on(runtime, async {
+        let (mut left, mut right) = pair(runtime).await;
+        let ask = async {
+            left.splice(Deflate::new()).unwrap();
+            left.write_line("packed").await.unwrap();
+            let stopped = left.stop_tls().await.unwrap();
+            assert_eq!(stopped.late, b"late");
+            left.write_line("in clear").await.unwrap();
+        };
+        let answer = async {
+            right.splice(Deflate::new()).unwrap();
+            assert_eq!(right.read_line().await.unwrap().unwrap(), b"packed");
+            assert_eq!(right.read(&mut [0]).await.unwrap(), 0);
+            right.write_all(b"late").await.unwrap();
+            right.stop_tls().await.unwrap();
+            assert_eq!(right.read_line().await.unwrap().unwrap(), b"in clear");
+        };
+        join(ask, answer).await;
     });
 }
