@@ -30,6 +30,25 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     ///
     /// Accept it only from a proxy that you know: whoever may send a header may claim any address.
     ///
+    /// ```
+    /// use futures::io::{AsyncRead, AsyncWrite};
+    /// use onionskin::Connection;
+    /// use onionskin::connection::Error;
+    /// use onionskin::layer::proxy::AcceptProxy;
+    /// use onionskin::tls::TlsServer;
+    ///
+    /// async fn behind_a_proxy<IO>(mut conn: Connection<IO>, server: TlsServer) -> Result<(), Error>
+    /// where
+    ///     IO: AsyncRead + AsyncWrite + Unpin,
+    /// {
+    ///     let header = conn.accept_proxy(AcceptProxy::new()).await?;
+    ///     let client = header.and_then(|header| header.source());
+    ///     let facts = conn.start_tls(server.accept()?).await?;
+    ///     println!("{client:?}: {facts}");
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`splice`](Self::splice), and those of [`AcceptProxy`], with which the connection is lost.

@@ -159,7 +159,7 @@ impl Stack {
 
     pub(super) fn order_leave(&mut self, index: usize, now: Instant) -> Result<(), CommandError> {
         let id = self.list.id(index);
-        let (result, reports) = self.with_ends(index, now, |layer, ends| layer.leave(ends));
+        let (result, reports) = self.with_ends(index, now, Layer::leave);
         result.map_err(|error| CommandErrorKind::Refused(id, error))?;
         debug_assert!(reports.is_empty(), "a layer that leaves has nothing to report");
         log::debug!("layer {id} taken out");

@@ -173,3 +173,18 @@ fn compression_is_stopped_as_tls_is() {
         join(ask, answer).await;
     });
 }
+
+#[test]
+fn a_header_that_nobody_waits_for_any_more_is_taken_all_the_same() {
+    let clock = Clock::new();
+    let (near, far) = wire(Cut::Whole, 1000);
+    let mut conn = Connection::with_timer(near, Arc::new(clock.clone()));
+    let mut peer = Connection::with_timer(far, Arc::new(clock));
+    let accept = AcceptProxy::new();
+    let received = accept.received();
+    assert!(conn.accept_proxy(accept).now_or_never().is_none(), "and the future is dropped");
+    peer.send_proxy(&header()).now_or_never().expect("there is room").unwrap();
+    peer.write_line("hello").now_or_never().expect("there is room").unwrap();
+    assert_eq!(conn.read_line().now_or_never().expect("it is there").unwrap().unwrap(), b"hello");
+    assert_eq!(received.header(), Some(&header()));
+}

@@ -7,7 +7,7 @@ use onionskin::layer::Counter;
 use onionskin::layer::proxy::{
     AcceptProxy, Addresses, Command, ProxyHeader, Received, SendProxy, TlvKind, Transport, Version,
 };
-use onionskin::stack::{Event, LayerErrorKind, LayerId, PeerAnswer};
+use onionskin::stack::{Event, LayerError, LayerErrorKind, LayerId, PeerAnswer};
 use onionskin::testing::{Cut, Pair};
 use proptest::prelude::*;
 
@@ -491,7 +491,7 @@ proptest! {
             }
             Ok(None) => prop_assert!(!received.is_decided()),
             Err(error) => {
-                let lost = pair.right.stack.lost().and_then(|reason| reason.layer_error()).map(|error| error.kind());
+                let lost = pair.right.stack.lost().and_then(|reason| reason.layer_error()).map(LayerError::kind);
                 prop_assert_eq!(lost, Some(error.kind()));
             }
         }

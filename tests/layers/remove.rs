@@ -1,11 +1,11 @@
 //! Layers are taken out of the list while it lives, wherever they stand.
 
-use onionskin::layer::{Counter, IdleTimeout};
-use onionskin::stack::{CommandErrorKind, Event, LayerId, PeerAnswer};
+use onionskin::layer::{Counter, IdleTimeout, Rate, Throttle};
+use onionskin::stack::{CommandErrorKind, Event, LayerId, PeerAnswer, Stop};
 use onionskin::testing::{Cut, Dice, Peer};
 
 use crate::common::layers::{FirstLine, PassThrough};
-use crate::common::link::{Link, WRAPPERS, each, each_in_pieces, each_version, pattern};
+use crate::common::link::{Link, WRAPPERS, assert_stopped, each, each_in_pieces, each_version, pattern};
 
 #[track_caller]
 fn remove(peer: &mut Peer, layer: LayerId) {
@@ -102,11 +102,40 @@ fn an_end_that_is_on_its_way_stays_in_its_place() {
         let mut link = Link::connected(case);
         let layer = link.left.splice(Counter::new());
         link.right.write(b"before");
-        link.right.stop(onionskin::stack::Stop::new()).unwrap();
+        link.right.stop(Stop::new()).unwrap();
         link.run();
         remove(&mut link.left, layer);
         assert_eq!(link.left.read(), b"before");
         assert!(link.left.ended().is_some());
+    });
+}
+
+#[test]
+fn layers_above_and_below_leave_in_the_middle_of_a_stop() {
+    each(1..=2, |case| {
+        let mut link = Link::new(case);
+        let below = [link.pair.left.splice(Counter::new()), link.pair.right.splice(Counter::new())];
+        link.start_to(case.depth);
+        let slow = Throttle::new().outbound(Rate::per_second(10).burst(10));
+        let above = [link.left.splice(slow), link.right.splice(Counter::new())];
+        link.left.write(b"what the throttle holds back");
+        let left = link.left.stop(Stop::new()).unwrap();
+        link.left.write(b"below");
+        link.run();
+        remove(&mut link.left, below[0]);
+        remove(&mut link.left, above[0]);
+        remove(&mut link.right, below[1]);
+        link.run();
+        remove(&mut link.right, above[1]);
+        assert_eq!(link.right.read(), b"what the throttle holds back");
+        let right = link.right_answers();
+        link.run();
+        assert_stopped(&mut link.left, left, PeerAnswer::CloseNotify);
+        assert_stopped(&mut link.right, right, PeerAnswer::CloseNotify);
+        link.left.pass_end().unwrap();
+        link.right.pass_end().unwrap();
+        assert_eq!(link.right.read(), b"below");
+        link.talk();
     });
 }
 
