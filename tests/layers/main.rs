@@ -9,6 +9,7 @@ mod counter;
 mod deflate;
 mod idle;
 mod proxy;
+mod relay;
 mod remove;
 mod throttle;
 mod traffic;
