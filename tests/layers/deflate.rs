@@ -486,6 +486,22 @@ fn a_bomb_waits_for_room_as_anything_else() {
 }
 
 #[test]
+fn a_wire_that_takes_nothing_stops_the_writer() {
+    each_version(1, |case| {
+        let (mut link, ..) = compressed(case);
+        let mut dice = Dice::new(3);
+        let noise: Vec<u8> = (0..50_000).map(|_| dice.below(256) as u8).collect();
+        let written: usize = (0..100).map(|_| link.left.write_some(&noise)).sum();
+        let limit = Limits::default().buffer;
+        // The application's boundary, the one below compression, and the wire's.
+        assert!(link.left.stack.outbound_len() <= 3 * limit, "{}", link.left.stack.outbound_len());
+        assert!(written > limit);
+        link.run();
+        assert_eq!(link.right_reads(written).len(), written);
+    });
+}
+
+#[test]
 fn compression_between_wrappers_that_come_and_go_loses_nothing() {
     each_in_pieces(0..=1, |case| {
         let mut link = Link::connected(case);

@@ -189,3 +189,16 @@ fn a_slow_stream_wakes_a_bounded_number_of_times_a_second() {
         assert!(arrived as u64 >= per_second.min(95_000), "{arrived} at {per_second} bytes a second");
     }
 }
+
+#[test]
+fn a_deadline_is_at_least_a_millisecond_ahead() {
+    let mut pair = Pair::new(Cut::Whole);
+    pair.left.splice(Throttle::new().outbound(Rate::per_second(1_000_000).burst(1)));
+    pair.left.write(&[b'x'; 1001]);
+    pair.run();
+    assert_eq!(pair.right.read().len(), 1000, "what flows in a millisecond is the least burst");
+    assert_eq!(pair.left.stack.poll_deadline(), Some(pair.now() + Duration::from_millis(1)));
+    pair.advance(Duration::from_millis(1));
+    assert_eq!(pair.right.read().len(), 1);
+    assert_eq!(pair.left.stack.poll_deadline(), None);
+}
