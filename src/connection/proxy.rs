@@ -25,8 +25,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     }
 
     /// Takes a PROXY header from the front of what the peer sends. There is none only if that was
-    /// [`optional`](AcceptProxy::optional). What stands behind it, also in the same segment, is read next, or goes into the
-    /// layer that is started next.
+    /// [`optional`](AcceptProxy::optional). What stands behind it, also in the same segment, is read next, or goes into
+    /// the layer that is started next.
     ///
     /// Accept it only from a proxy that you know: whoever may send a header may claim any address.
     ///
@@ -55,8 +55,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     ///
     /// # Cancellation
     ///
-    /// The layer stays and waits for the header when anything is polled. [`AcceptProxy::received`], asked before, has it
-    /// then.
+    /// The layer stays and waits for the header when anything is polled. [`AcceptProxy::received`], asked before, has
+    /// it then.
     pub async fn accept_proxy(&mut self, accept: AcceptProxy) -> Result<Option<ProxyHeader>, Error> {
         let received = accept.received();
         self.splice(accept)?;

@@ -2,20 +2,20 @@
 //!
 //! # Where one message ends
 //!
-//! Deflate packs bits, so the end of a message may be stuck inside a byte that is not full. What was written is therefore
-//! followed by a *sync flush*, an empty stored block, which ends at a byte: `00 00 FF FF`. The peer can go on at once. The
-//! dictionary stays, so that the next message is packed against all that came before.
+//! Deflate packs bits, so the end of a message may be stuck inside a byte that is not full. What was written is
+//! therefore followed by a *sync flush*, an empty stored block, which ends at a byte: `00 00 FF FF`. The peer can go on
+//! at once. The dictionary stays, so that the next message is packed against all that came before.
 //!
 //! # Where the stream ends
 //!
 //! A deflate stream ends with a block that says it is the final one. Three cases are to be told apart:
 //!
-//! - **Both want to go on without compression.** `stop` ends our stream with a final block and waits for the peer's. What
-//!   stands behind that belongs to the layer below, to the byte. This is the stop of TLS with another word for
+//! - **Both want to go on without compression.** `stop` ends our stream with a final block and waits for the peer's.
+//!   What stands behind that belongs to the layer below, to the byte. This is the stop of TLS with another word for
 //!   close_notify, and it follows the same table.
-//! - **The peer hangs up.** Peers of RFC 4978 never send a final block: they say goodbye in their own protocol and close.
-//!   An end of file right behind a sync flush loses nothing, so it is a clean end of this layer, as long as no stop was
-//!   asked for. Whether an attacker has cut the stream there, deflate cannot tell; TLS below it can.
+//! - **The peer hangs up.** Peers of RFC 4978 never send a final block: they say goodbye in their own protocol and
+//!   close. An end of file right behind a sync flush loses nothing, so it is a clean end of this layer, as long as no
+//!   stop was asked for. Whether an attacker has cut the stream there, deflate cannot tell; TLS below it can.
 //! - **The stream is cut.** Anywhere else, and instead of the final block that a stop waits for, an end of file is a
 //!   truncation.
 //!
@@ -33,28 +33,29 @@ use crate::stack::{
     Report, Stop,
 };
 
-/// Compresses what goes to the peer, and decompresses what comes: raw deflate (RFC 1951), for `COMPRESS=DEFLATE` of IMAP
-/// (RFC 4978) and its like.
+/// Compresses what goes to the peer, and decompresses what comes: raw deflate (RFC 1951), for `COMPRESS=DEFLATE` of
+/// IMAP (RFC 4978) and its like.
 ///
-/// Each side puts it in at the same place in the stream, behind the line that announced it. Whatever was written is flushed
-/// at once. It is *stopped* as TLS is, with a final block for a close_notify
+/// Each side puts it in at the same place in the stream, behind the line that announced it. Whatever was written is
+/// flushed at once. It is *stopped* as TLS is, with a final block for a close_notify
 /// ([`Connection::stop_tls`](crate::Connection::stop_tls) stops whatever is innermost), and the peer must know the same
 /// end; peers of RFC 4978 do not, and just hang up. That is a clean end of the layer.
 ///
 /// # Limits
 ///
-/// It takes about 300 KiB of memory, and never more: what the peer's data comes to is given on as fast as there is room, so
-/// a small message that unpacks to gigabytes waits as any other.
+/// It takes about 350 KiB of memory, and never more: what the peer's data comes to is given on as fast as there is
+/// room, so a small message that unpacks to gigabytes waits as any other.
 ///
 /// # Security
 ///
-/// How well a text is packed tells something of what is in it. Where an attacker can choose a part of what is sent together
-/// with a secret, do not compress it, however it is encrypted.
+/// How well a text is packed tells something of what is in it. Where an attacker can choose a part of what is sent
+/// together with a secret, do not compress it, however it is encrypted.
 ///
 /// # Errors
 ///
-/// The connection is lost when the peer's data is no deflate ([`Protocol`](LayerErrorKind::Protocol)), and when it is cut
-/// off ([`Truncated`](LayerErrorKind::Truncated)). What came in the same read as data that is no deflate may be lost with it.
+/// The connection is lost when the peer's data is no deflate ([`Protocol`](LayerErrorKind::Protocol)), and when it is
+/// cut off ([`Truncated`](LayerErrorKind::Truncated)). What came in the same read as data that is no deflate may be
+/// lost with it.
 ///
 /// ```
 /// use onionskin::layer::Deflate;
@@ -110,7 +111,8 @@ impl Deflate {
     }
 
     /// Takes a hang-up anywhere for a clean end, for peers that flush in another way (zlib's `Z_PARTIAL_FLUSH`, as some
-    /// clients of IMAP do): then nothing marks the end of a message. What was cut off is not noticed here; have TLS below.
+    /// clients of IMAP do): then nothing marks the end of a message. What was cut off is not noticed here; have TLS
+    /// below.
     #[must_use]
     pub fn ends_anywhere(mut self) -> Self {
         self.ends_anywhere = true;

@@ -10,8 +10,8 @@
 //! | [`Throttle`] | so many bytes a second, each way | it is taken out |
 //! | [`TrafficLog`] | writes down what passes | it is taken out |
 //!
-//! A layer that is *stopped* ends by an exchange with its peer ([`Stack::stop`](crate::stack::Stack::stop)). One that is
-//! *taken out* changes no byte, so it can come and go on one side alone, anywhere in the list and while data flows
+//! A layer that is *stopped* ends by an exchange with its peer ([`Stack::stop`](crate::stack::Stack::stop)). One that
+//! is *taken out* changes no byte, so it can come and go on one side alone, anywhere in the list and while data flows
 //! ([`Stack::remove`](crate::stack::Stack::remove)).
 //!
 //! The contract that all of them keep is written on [`Layer`](crate::stack::Layer). A layer imports the stack and

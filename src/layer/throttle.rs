@@ -48,8 +48,8 @@ impl Rate {
         Self { per_second: bytes, burst: None }
     }
 
-    /// How many bytes may pass at once after a silence: what flows in a tenth of a second unless set, and never less than
-    /// what flows in a millisecond, because time is not cut finer.
+    /// How many bytes may pass at once after a silence: what flows in a tenth of a second unless set, and never less
+    /// than what flows in a millisecond, because time is not cut finer.
     #[must_use]
     pub fn burst(mut self, bytes: u64) -> Self {
         self.burst = Some(bytes);

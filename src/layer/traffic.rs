@@ -6,12 +6,12 @@ use crate::stack::{End, Ends, Failure, Layer, LayerError, LayerId, Order, Queue}
 
 /// Logs every byte that passes it, each way, with the marks between them, and changes nothing.
 ///
-/// **It shows secrets.** Above TLS it shows what TLS was there to hide. It is a tool for finding faults, and nothing to be
-/// left in a program that others use.
+/// **It shows secrets.** Above TLS it shows what TLS was there to hide. It is a tool for finding faults, and nothing to
+/// be left in a program that others use.
 ///
-/// The lines go to the crate `log` at level `debug` with the target `onionskin::traffic`, or to a sink of your own. No line
-/// is long, however much passes at once: a readable one shows up to 128 bytes and ends at a line feed, a hexadecimal one
-/// shows 16.
+/// The lines go to the crate `log` at level `debug` with the target `onionskin::traffic`, or to a sink of your own. No
+/// line is long, however much passes at once: a readable one shows up to 128 bytes and ends at a line feed, a
+/// hexadecimal one shows 16.
 ///
 /// ```
 /// use std::sync::mpsc;

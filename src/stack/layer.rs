@@ -73,8 +73,8 @@ pub trait Layer: Any + Send + fmt::Debug {
     /// The application takes this layer out of the list ([`remove`](super::Stack::remove)), wherever it stands.
     ///
     /// After `Ok` it is unlinked and never called again, and its two boundaries are joined. So whatever it keeps inside
-    /// itself it gives to its ends first; a limit does not hold for that. An error refuses and changes nothing, and that
-    /// is the default: the stack cannot know what a layer keeps. Layers that can be stopped are not asked.
+    /// itself it gives to its ends first; a limit does not hold for that. An error refuses and changes nothing, and
+    /// that is the default: the stack cannot know what a layer keeps. Layers that can be stopped are not asked.
     fn leave(&mut self, _ends: &mut Ends<'_>) -> Result<(), LayerError> {
         Err(LayerError::new(LayerErrorKind::Unsupported, "the layer is not of a kind that can be taken out"))
     }

@@ -19,8 +19,8 @@ use crate::stack::{End, Ends, Failure, Layer, LayerError, LayerErrorKind, PeerAn
 /// # Errors
 ///
 /// The connection is lost when the peer sends something else ([`NotSpoken`](LayerErrorKind::NotSpoken)), a malformed
-/// header ([`Protocol`](LayerErrorKind::Protocol)), one that is too long ([`Limit`](LayerErrorKind::Limit)), or only a part
-/// of one: before the end of the stream ([`Truncated`](LayerErrorKind::Truncated)) or before the deadline
+/// header ([`Protocol`](LayerErrorKind::Protocol)), one that is too long ([`Limit`](LayerErrorKind::Limit)), or only a
+/// part of one: before the end of the stream ([`Truncated`](LayerErrorKind::Truncated)) or before the deadline
 /// ([`HandshakeTimeout`](LayerErrorKind::HandshakeTimeout)).
 #[derive(Debug)]
 pub struct AcceptProxy {
@@ -55,16 +55,17 @@ impl AcceptProxy {
 
     /// Also accepts a stream without a header: its bytes pass untouched from the first one on.
     ///
-    /// The specification warns of it (section 2): whoever connects then chooses whether he is believed. It is for moving a
-    /// port over, and for protocols in which the peer speaks first; one that keeps silent runs into the deadline.
+    /// The specification warns of it (section 2): whoever connects then chooses whether he is believed. It is for
+    /// moving a port over, and for protocols in which the peer speaks first; one that keeps silent runs into the
+    /// deadline.
     #[must_use]
     pub fn optional(mut self) -> Self {
         self.optional = true;
         self
     }
 
-    /// The longest header of version 2, all in all. It is refused when it announces its length, before it is waited for.
-    /// One of version 1 is at most 107 bytes. What is set above the limit of the stack's buffers has no effect.
+    /// The longest header of version 2, all in all. It is refused when it announces its length, before it is waited
+    /// for. One of version 1 is at most 107 bytes. What is set above the limit of the stack's buffers has no effect.
     #[must_use]
     pub fn limit(mut self, bytes: usize) -> Self {
         self.limit = bytes;

@@ -1,9 +1,10 @@
-//! The PROXY protocol, versions 1 and 2: what a proxy says of the connection it passes on, before the first byte of that.
+//! The PROXY protocol, versions 1 and 2: what a proxy says of the connection it passes on, before the first byte of
+//! that.
 //!
-//! The [specification](https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt) is HAProxy's. The header stands at the
-//! very front of a stream, once, from the side that opened the connection. [`SendProxy`] writes it and is gone;
-//! [`AcceptProxy`] takes exactly its bytes, and not one more, and is gone. So a ClientHello may stand in the same segment,
-//! and a header may also stand inside TLS, or anywhere else in the list.
+//! The [specification](https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt) is HAProxy's. The header stands at
+//! the very front of a stream, once, from the side that opened the connection. [`SendProxy`] writes it and is gone;
+//! [`AcceptProxy`] takes exactly its bytes, and not one more, and is gone. So a ClientHello may stand in the same
+//! segment, and a header may also stand inside TLS, or anywhere else in the list.
 //!
 //! **Accept it only from a proxy that you know.** Whoever may send a header may claim any address. Nothing in the
 //! protocol proves it; that is a matter of who can connect to the port.
