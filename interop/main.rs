@@ -9,6 +9,7 @@
 mod common;
 
 mod bench;
+mod deflate;
 mod futures_rustls;
 mod openssl;
 mod python;
@@ -43,7 +44,8 @@ impl Case {
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let chosen = |case: &Case| words.is_empty() || words.iter().any(|word| case.name.contains(word.as_str()));
-    let cases = openssl::cases().into_iter().chain(futures_rustls::cases()).chain(python::cases());
+    let cases =
+        openssl::cases().into_iter().chain(futures_rustls::cases()).chain(python::cases()).chain(deflate::cases());
     let must_be_there = std::env::var_os("CI").is_some();
 
     let bench = Bench::new();

@@ -25,7 +25,7 @@
 //! | module | what lives there | what it may use |
 //! |---|---|---|
 //! | [`stack`] | the list of layers, the boundaries between them, the work loop: no I/O, no clock, no TLS | nothing of ours |
-//! | [`layer`] | what can be put into a stack: [`tls`] | `stack` |
+//! | [`layer`] | what can be put into a stack: [`tls`], compression, the PROXY header, and layers that count, log, slow down or time out | `stack` |
 //! | [`runtime`] | sockets, timers and tasks of async-std, smol and tokio | nothing of ours |
 //! | [`connection`] | a stack over a socket, for async code | `stack`, `layer`, `runtime` |
 //! | [`protocol`] | the callback side: protocols, receivers, flow control, factories | `connection` and what that uses |

@@ -116,7 +116,7 @@ impl Error {
         self.is_layer(LayerError::is_truncated)
     }
 
-    /// Whether a handshake or a stop passed its deadline.
+    /// Whether a handshake or a stop passed its deadline, or nothing came or went for too long.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         self.is_layer(LayerError::is_timeout)
@@ -138,7 +138,9 @@ impl Error {
         }
         match self.layer_error().map(LayerError::kind) {
             Some(LayerErrorKind::Truncated) => io::ErrorKind::UnexpectedEof,
-            Some(LayerErrorKind::HandshakeTimeout | LayerErrorKind::StopTimeout) => io::ErrorKind::TimedOut,
+            Some(LayerErrorKind::HandshakeTimeout | LayerErrorKind::StopTimeout | LayerErrorKind::Idle) => {
+                io::ErrorKind::TimedOut
+            }
             Some(LayerErrorKind::Unsupported) => io::ErrorKind::Unsupported,
             Some(_) => io::ErrorKind::InvalidData,
             None => match self.kind() {

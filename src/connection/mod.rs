@@ -59,6 +59,7 @@ mod error;
 mod io;
 mod layers;
 mod line;
+mod proxy;
 mod start;
 mod stop;
 mod wakers;
@@ -199,6 +200,25 @@ impl<IO> Connection<IO> {
     /// What a protocol needs to take over: the stack, with its events, and the socket.
     pub(crate) fn into_driven(self) -> (Stack, Wire<IO>) {
         (self.stack, self.wire)
+    }
+
+    /// Takes a layer out that has no end of its own, such as a counter, wherever it stands; see [`Stack::remove`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Stack::remove`].
+    pub fn remove(&mut self, id: LayerId) -> Result<(), Error> {
+        Ok(self.stack.remove(self.wire.now(), id)?)
+    }
+
+    /// Changes a layer of a known type, such as the rate of a throttle, and lets it act on that at once; see
+    /// [`Stack::with_layer`]. What it then has to send leaves when anything is polled.
+    ///
+    /// # Errors
+    ///
+    /// As [`Stack::with_layer`].
+    pub fn with_layer<L: Layer, R>(&mut self, id: LayerId, change: impl FnOnce(&mut L) -> R) -> Result<R, Error> {
+        Ok(self.stack.with_layer(self.wire.now(), id, change)?)
     }
 
     /// Gives up the layers and returns the socket with every byte that was not yet read or sent.

@@ -23,8 +23,9 @@ pub struct Stopped {
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     /// Stops the innermost TLS layer and waits until it is gone and our close_notify sent; the socket and the layers
-    /// below stay as they are.
-    /// If the peer has stopped it already, this answers, and goes on below.
+    /// below stay as they are. If the innermost layer that can be stopped is [`Deflate`](crate::layer::Deflate), it is
+    /// that one, and a final block stands for the close_notify. If the peer has stopped it already, this answers, and
+    /// goes on below.
     ///
     /// # Errors
     ///

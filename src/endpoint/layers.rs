@@ -39,7 +39,10 @@ impl ClientLayer {
                 connection.start_tls(client.to(name)?).await?;
                 Ok(())
             }
-            Self::Proxy(proxy) => Err(OpenErrorKind::Unsupported(Step::from(proxy.clone())).into()),
+            Self::Proxy(proxy) => {
+                let header = proxy.header(&Addresses::from(connection.get_ref()));
+                Ok(connection.send_proxy(&header).await?)
+            }
         }
     }
 }
@@ -74,7 +77,11 @@ impl ServerLayer {
                 connection.start_tls(server.accept()?).await?;
                 Ok(None)
             }
-            Self::Proxy(proxy) => Err(OpenErrorKind::Unsupported(Step::from(proxy.clone())).into()),
+            Self::Proxy(proxy) => {
+                let header = connection.accept_proxy(proxy.accept()).await?;
+                let socket = Addresses::from(connection.get_ref());
+                Ok(header.map(|header| super::proxy::addresses(header, &socket)))
+            }
         }
     }
 }

@@ -83,7 +83,7 @@ use self::arguments::Arguments;
 pub use self::error::{ErrorKind, ParseError};
 pub use self::open::{Connector, Incoming, Listener, connect, listen};
 pub use self::open_error::{OpenError, OpenErrorKind};
-pub use self::proxy::{ProxyStep, ProxyVersion};
+pub use self::proxy::ProxyStep;
 pub use self::server::{Server, ServerStopped, Task, connect_with, listen_with};
 pub use self::step::{Roots, Step, TlsStep};
 pub use self::transport::{ConnectTimeout, SystemdSocket, Transport};

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use super::{ParseError, Step, Transport};
+use super::{ParseError, Transport};
 use crate::connection::Error as ConnectionError;
 use crate::tls::ConfigError;
 
@@ -25,8 +25,6 @@ pub enum OpenErrorKind {
     NoName,
     /// Something in the endpoint is for the other side, or contradicts itself.
     Misused(String),
-    /// The step is known, and this version cannot open it.
-    Unsupported(Step),
     /// The peer cannot be reached.
     Connect(Transport, Arc<io::Error>),
     /// The address cannot be listened at.
@@ -56,8 +54,8 @@ impl OpenError {
     /// Whether the string, or the configuration it stands for, is wrong, so that trying again will not help.
     #[must_use]
     pub fn is_usage(&self) -> bool {
-        use OpenErrorKind::{Config, Misused, NoName, Parse, Unsupported};
-        matches!(*self.0, Parse(_) | Config(_) | NoName | Misused(_) | Unsupported(_))
+        use OpenErrorKind::{Config, Misused, NoName, Parse};
+        matches!(*self.0, Parse(_) | Config(_) | NoName | Misused(_))
     }
 
     /// Whether the socket could not be had.
@@ -72,7 +70,6 @@ impl fmt::Display for OpenError {
         match self.kind() {
             OpenErrorKind::Parse(error) => error.fmt(f),
             OpenErrorKind::Config(error) => error.fmt(f),
-            OpenErrorKind::Unsupported(step) => write!(f, "this version of the crate cannot open the step {step}"),
             OpenErrorKind::Misused(mistake) => f.write_str(mistake),
             OpenErrorKind::NoName => f.write_str("no name to verify: write tls:sni=NAME"),
             OpenErrorKind::Connect(transport, error) => write!(f, "cannot connect to {transport}: {error}"),
@@ -124,7 +121,7 @@ impl From<OpenError> for io::Error {
             OpenErrorKind::Config(error) => return error.into(),
             OpenErrorKind::Connect(_, ref cause) | OpenErrorKind::Listen(_, ref cause) => cause.kind(),
             OpenErrorKind::Parse(_) | OpenErrorKind::NoName | OpenErrorKind::Misused(_) => io::ErrorKind::InvalidInput,
-            OpenErrorKind::Unsupported(_) | OpenErrorKind::NoRuntime => io::ErrorKind::Unsupported,
+            OpenErrorKind::NoRuntime => io::ErrorKind::Unsupported,
         };
         Self::new(kind, error)
     }

@@ -2,10 +2,14 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use super::arguments::{Arguments, Printer, choice, socket_address};
 use super::error::ParseError;
 use super::step::{Step, YES};
+use crate::layer::proxy::{self, AcceptProxy, Command, ProxyHeader, Version};
+use crate::protocol::Addresses;
+use crate::runtime::Address;
 
 /// A header of the PROXY protocol: a client sends one, a server expects one.
 ///
@@ -14,7 +18,7 @@ use super::step::{Step, YES};
 #[non_exhaustive]
 pub struct ProxyStep {
     /// `version`: what a client sends; the binary form (2) unless set. A server takes either.
-    pub version: Option<ProxyVersion>,
+    pub version: Option<Version>,
     /// `from`: whom a client speaks for; the address of its own end of the socket unless set.
     pub from: Option<SocketAddr>,
     /// `to`: where that one has connected to; the address of the peer's end of the socket unless set.
@@ -63,6 +67,54 @@ impl ProxyStep {
     }
 }
 
+/// What the step does when it is opened.
+impl ProxyStep {
+    /// What a client sends on a socket between these addresses.
+    pub(super) fn header(&self, socket: &Addresses) -> ProxyHeader {
+        let end = |said: Option<SocketAddr>, real: &Option<Address>| said.or(real.as_ref().and_then(Address::as_tcp));
+        let ends = (end(self.from, &socket.local), end(self.to, &socket.peer));
+        match (self.version.unwrap_or(Version::V2), ends) {
+            // The text form has no word for it: a server then takes the addresses of the socket.
+            (Version::V1, _) if self.local => ProxyHeader::v1_unknown(),
+            (Version::V2, _) if self.local => ProxyHeader::v2_local(),
+            (Version::V1, (Some(from), Some(to))) => ProxyHeader::v1(from, to),
+            (Version::V2, (Some(from), Some(to))) => ProxyHeader::v2(proxy::Addresses::tcp(from, to)),
+            (Version::V1, _) => ProxyHeader::v1_unknown(),
+            (Version::V2, _) => ProxyHeader::v2(proxy::Addresses::Unspecified),
+        }
+    }
+
+    /// What a server expects.
+    pub(super) fn accept(&self) -> AcceptProxy {
+        if self.optional { AcceptProxy::new().optional() } else { AcceptProxy::new() }
+    }
+}
+
+/// Who talks to whom behind a proxy, if its header tells: else it is the two ends of the socket, as it is for the proxy's
+/// own connections.
+pub(super) fn addresses(header: ProxyHeader, socket: &Addresses) -> Addresses {
+    let unix = |path: &[u8]| Some(Address::Unix(Some(PathBuf::from(String::from_utf8_lossy(path).into_owned()))));
+    let mut addresses = socket.clone();
+    if header.command() == Command::Proxy {
+        match header.addresses() {
+            proxy::Addresses::Ipv4 { source, destination, .. } => {
+                addresses.peer = Some(SocketAddr::from(*source).into());
+                addresses.local = Some(SocketAddr::from(*destination).into());
+            }
+            proxy::Addresses::Ipv6 { source, destination, .. } => {
+                addresses.peer = Some(SocketAddr::from(*source).into());
+                addresses.local = Some(SocketAddr::from(*destination).into());
+            }
+            proxy::Addresses::Unix { source, destination, .. } => {
+                (addresses.peer, addresses.local) = (unix(source), unix(destination));
+            }
+            proxy::Addresses::Unspecified => {}
+        }
+    }
+    addresses.proxy = Some(header);
+    addresses
+}
+
 impl fmt::Display for ProxyStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Printer::new("proxy", f)
@@ -81,14 +133,4 @@ impl From<ProxyStep> for Step {
     }
 }
 
-/// A version of the PROXY protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ProxyVersion {
-    /// `1`: a line of text.
-    V1,
-    /// `2`: binary.
-    V2,
-}
-
-const VERSIONS: [(&str, ProxyVersion); 2] = [("1", ProxyVersion::V1), ("2", ProxyVersion::V2)];
+const VERSIONS: [(&str, Version); 2] = [("1", Version::V1), ("2", Version::V2)];

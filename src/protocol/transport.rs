@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::flow::Flow;
 use super::{Addresses, Error, ErrorKind, Handle, LayerId, Layers, Producer, ProducerError, Result, Stop, Streaming};
+use crate::layer::proxy::ProxyHeader;
 use crate::runtime::Address;
 use crate::stack::{CommandError, CommandErrorKind, Layer, Readable, Stack};
 use crate::tls::{TlsFacts, TlsLayer};
@@ -74,6 +75,12 @@ impl<'a> Transport<'a> {
     #[must_use]
     pub fn local_address(&self) -> Option<&Address> {
         self.state.addresses.local.as_ref()
+    }
+
+    /// What a proxy in front said of this connection in its PROXY header, if there is one.
+    #[must_use]
+    pub fn proxy_header(&self) -> Option<&ProxyHeader> {
+        self.state.addresses.proxy.as_ref()
     }
 
     /// The layers as they stand.
@@ -318,6 +325,15 @@ impl Transport<'_> {
         let id = self.innermost()?;
         self.stack.finish(self.now, id)?;
         Ok(id)
+    }
+
+    /// Takes a layer out that has no end of its own, wherever it stands: a counter, a traffic log.
+    ///
+    /// # Errors
+    ///
+    /// As [`Stack::remove`].
+    pub fn remove(&mut self, layer: LayerId) -> Result<(), CommandError> {
+        self.stack.remove(self.now, layer)
     }
 
     /// Changes a layer of a known type.

@@ -31,6 +31,8 @@ pub enum LayerErrorKind {
     HandshakeTimeout,
     /// The peer did not answer a stop in time.
     StopTimeout,
+    /// Nothing came or went for longer than is allowed.
+    Idle,
     /// The peer broke the rules of the protocol.
     Protocol,
     /// A limit would have been passed.
@@ -85,7 +87,7 @@ impl LayerError {
     /// Whether a deadline passed.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
-        matches!(self.kind, LayerErrorKind::HandshakeTimeout | LayerErrorKind::StopTimeout)
+        matches!(self.kind, LayerErrorKind::HandshakeTimeout | LayerErrorKind::StopTimeout | LayerErrorKind::Idle)
     }
 }
 
@@ -229,6 +231,8 @@ pub enum CommandErrorKind {
     NothingToStop,
     /// The layer cannot be stopped, because it has no end of its own.
     CannotStop(LayerId),
+    /// The layer cannot be taken out as it is, because it has an end of its own: stop it.
+    CannotRemove(LayerId),
     /// Only the innermost stoppable layer can be stopped; this one has another above it.
     NotInnermost(LayerId),
     /// The layer is being stopped; wait until it is peeled.
@@ -288,6 +292,7 @@ impl fmt::Display for CommandError {
             CommandErrorKind::NoSuchLayer(id) => write!(f, "no such layer: {id}"),
             CommandErrorKind::NothingToStop => f.write_str("no layer to stop"),
             CommandErrorKind::CannotStop(id) => write!(f, "layer {id} is not of a kind that can be stopped"),
+            CommandErrorKind::CannotRemove(id) => write!(f, "layer {id} has an end of its own; stop it instead"),
             CommandErrorKind::NotInnermost(id) => write!(f, "layer {id} has another above it; stop that one first"),
             CommandErrorKind::Stopping(id) => write!(f, "layer {id} is being stopped"),
             CommandErrorKind::Finished(id) => write!(f, "layer {id} is finished: nothing more can be written to it"),

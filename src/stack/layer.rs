@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::time::Instant;
 
-use super::{Boundary, End, LayerError, LayerId, Order, PeerAnswer, Queue, Stop};
+use super::{Boundary, End, LayerError, LayerErrorKind, LayerId, Order, PeerAnswer, Queue, Stop};
 
 /// One protocol layer of a [`Stack`](super::Stack).
 ///
@@ -21,8 +21,8 @@ use super::{Boundary, End, LayerError, LayerId, Order, PeerAnswer, Queue, Stop};
 ///   queue was empty; control bytes may always.
 /// - It consumes only what it has parsed. What it leaves is the next owner's when it is peeled.
 /// - It takes each mark when it meets it. A mark that is not for this layer is passed on in its place.
-/// - After it has reported [`Report::Stopped`] it is unlinked and never called again; after it has
-///   returned an error neither, and everything above it learns that the connection is lost.
+/// - After it has reported [`Report::Stopped`], or agreed to [`leave`](Self::leave), it is unlinked and never called
+///   again; after it has returned an error neither, and everything above it learns that the connection is lost.
 ///
 /// # What the stack promises
 ///
@@ -76,6 +76,15 @@ pub trait Layer: Any + Send + fmt::Debug {
     /// nothing.
     fn stop(&mut self, _stop: &Stop, _ends: &mut Ends<'_>) -> Result<(), LayerError> {
         Ok(())
+    }
+
+    /// The application takes this layer out of the list ([`remove`](super::Stack::remove)), wherever it stands.
+    ///
+    /// After `Ok` it is unlinked and never called again, and its two boundaries are joined. So whatever it keeps inside
+    /// itself it gives to its ends first; a limit does not hold for that. An error refuses and changes nothing, and
+    /// that is the default: the stack cannot know what a layer keeps. Layers that can be stopped are not asked.
+    fn leave(&mut self, _ends: &mut Ends<'_>) -> Result<(), LayerError> {
+        Err(LayerError::new(LayerErrorKind::Unsupported, "the layer is not of a kind that can be taken out"))
     }
 
     /// When the layer next wants [`timeout`](Self::timeout) to be called, if at all.

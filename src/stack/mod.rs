@@ -72,8 +72,8 @@ pub use self::stop::{OnTimeout, PeerAnswer, Stop};
 ///   ([`handle_eof`](Self::handle_eof)), the socket failed ([`handle_error`](Self::handle_error)), a deadline
 ///   passed ([`handle_timeout`](Self::handle_timeout)), bytes were sent ([`handle_sent`](Self::handle_sent));
 /// - commands of the application: [`splice`](Self::splice), [`stop`](Self::stop), [`finish`](Self::finish),
-///   [`write`](Self::write), [`consume`](Self::consume), [`pass_end`](Self::pass_end), [`close`](Self::close),
-///   [`abort`](Self::abort).
+///   [`remove`](Self::remove), [`write`](Self::write), [`consume`](Self::consume), [`pass_end`](Self::pass_end),
+///   [`close`](Self::close), [`abort`](Self::abort).
 ///
 /// After every such call it drains, in this order: [`poll_event`](Self::poll_event), [`readable`](Self::readable),
 /// [`poll_output`](Self::poll_output), and asks [`poll_deadline`](Self::poll_deadline) when to come back.
@@ -414,6 +414,27 @@ impl Stack {
             self.wake(self.list.innermost());
             self.settle(now);
         }
+        Ok(())
+    }
+
+    /// Takes a layer out that has no end of its own, such as a counter, wherever it stands: also below live TLS. What
+    /// it had not yet moved belongs to its neighbours, and nothing is lost. It is gone when this returns
+    /// ([`Event::Stopped`] with [`PeerAnswer::NotNeeded`]); no end shows in what is read.
+    ///
+    /// # Errors
+    ///
+    /// When the layer is gone, is of a kind that is to be stopped, or refuses ([`Layer::leave`]); and when the
+    /// connection is lost.
+    pub fn remove(&mut self, now: Instant, id: LayerId) -> Result<(), CommandError> {
+        let index = self.list.find(id)?;
+        if let Some(reason) = &self.reason {
+            return Err(CommandErrorKind::Lost(reason.clone()).into());
+        }
+        if self.list.node(index).layer.can_stop() {
+            return Err(CommandErrorKind::CannotRemove(id).into());
+        }
+        self.order_leave(index, now)?;
+        self.settle(now);
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use super::layer::{Consequence, Failure};
 use super::list::{NodeState, WIRE};
 use super::{
     Boundary, CommandError, CommandErrorKind, Described, End, Ends, Event, LINGER, Layer, LayerError, LayerErrorKind,
-    LayerLoss, Order, Reason, Report, Side, Stack, Stop,
+    LayerLoss, Order, PeerAnswer, Reason, Report, Side, Stack, Stop,
 };
 
 impl Stack {
@@ -155,6 +155,17 @@ impl Stack {
         self.list.node_mut(index).state = NodeState::Stopping;
         self.app().outbound.push_mark(Order::Stop(id));
         self.wake(self.list.innermost());
+        Ok(())
+    }
+
+    pub(super) fn order_leave(&mut self, index: usize, now: Instant) -> Result<(), CommandError> {
+        let id = self.list.id(index);
+        let (result, reports) = self.with_ends(index, now, Layer::leave);
+        result.map_err(|error| CommandErrorKind::Refused(id, error))?;
+        debug_assert!(reports.is_empty(), "a layer that leaves has nothing to report");
+        log::debug!("layer {id} taken out");
+        self.peel(index);
+        self.events.push_back(Event::Stopped(id, PeerAnswer::NotNeeded));
         Ok(())
     }
 

@@ -116,15 +116,16 @@ pub enum OnTimeout {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PeerAnswer {
-    /// The peer sent its close_notify.
+    /// The peer sent its close_notify, or what its protocol has for that.
     CloseNotify,
-    /// The peer sent no close_notify, which [`Stop::lenient`] allowed.
+    /// The peer sent no close_notify, which [`Stop::lenient`] or the layer's protocol allowed.
     Missing,
     /// The peer did not answer in time, which [`OnTimeout::Peel`] allowed.
     TimedOut,
     /// None was waited for: the layer was cut with [`Stop::abandon`].
     Abandoned,
-    /// None was needed: the layer had done what it was for and left by itself.
+    /// None was needed: the layer had done what it was for and left by itself, or was taken out
+    /// ([`Stack::remove`](super::Stack::remove)).
     NotNeeded,
 }
 

@@ -1,7 +1,7 @@
 //! The behaviour of TLS layers over an in-memory pair, by topic.
 //!
 //! Nearly every test runs over a matrix: how the stream is cut into reads, the version of TLS, the depth, and
-//! whether a layer that does nothing stands between. `common::link` has it.
+//! whether layers that change nothing stand between. `common::link` has it.
 #![allow(clippy::unwrap_used, reason = "what a helper finds missing fails its test")]
 
 #[path = "../common/mod.rs"]

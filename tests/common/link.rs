@@ -3,7 +3,9 @@
 use std::any::Any;
 use std::ops::{Deref, DerefMut, RangeInclusive};
 use std::sync::LazyLock;
+use std::time::Duration;
 
+use onionskin::layer::{Counter, IdleTimeout, Throttle, TrafficLog};
 use onionskin::stack::{Event, LayerId, Limits, PeerAnswer, Stop};
 use onionskin::testing::{Cut, Pair, Peer};
 use onionskin::tls::{Identity, Roots, TlsClient, TlsFacts, TlsLayer, TlsServer, Version};
@@ -24,12 +26,12 @@ pub(crate) struct Case {
     pub(crate) version: Version,
     /// How many TLS layers [`Link::connected`] has.
     pub(crate) depth: usize,
-    /// Whether a layer that does nothing stands below each TLS layer.
+    /// Whether a layer that changes nothing stands below each TLS layer: each of [`WRAPPERS`] in turn.
     pub(crate) padded: bool,
 }
 
 /// Runs a test for each way to cut the stream, each version, and each depth; with nothing between the layers, and
-/// for some cuts with a layer that does nothing. A panic is followed by the case it came from.
+/// for some cuts with layers that change nothing. A panic is followed by the case it came from.
 pub(crate) fn each(depths: RangeInclusive<usize>, test: impl Fn(Case)) {
     const PLAIN: [Cut; 6] = [Cut::Whole, Cut::Bytes, Cut::Coalesced, Cut::Random(1), Cut::Random(2), Cut::Random(3)];
     const PADDED: [Cut; 2] = [Cut::Whole, Cut::Random(4)];
@@ -80,7 +82,8 @@ pub(crate) struct Link {
     pub(crate) pair: Pair,
     pub(crate) client: TlsClient,
     pub(crate) server: TlsServer,
-    padded: bool,
+    /// Where the turns of the wrappers stand, on each side.
+    padding: Option<(usize, usize)>,
 }
 
 impl Link {
@@ -95,7 +98,7 @@ impl Link {
             pair: Pair::with_limits(case.cut, limits),
             client: TlsClient::builder(CERTIFIED.0.clone()).versions(versions).build().unwrap(),
             server: TlsServer::builder(CERTIFIED.1.clone()).versions(versions).build().unwrap(),
-            padded: case.padded,
+            padding: case.padded.then(|| (first_wrapper(case), first_wrapper(case))),
         }
     }
 
@@ -146,11 +149,13 @@ impl Link {
     }
 
     pub(crate) fn left_splices(&mut self, layer: TlsLayer) -> LayerId {
-        splice(&mut self.pair.left, layer, self.padded)
+        let turn = self.padding.as_mut().map(|(left, _)| left);
+        splice(&mut self.pair.left, layer, turn)
     }
 
     pub(crate) fn right_splices(&mut self, layer: TlsLayer) -> LayerId {
-        splice(&mut self.pair.right, layer, self.padded)
+        let turn = self.padding.as_mut().map(|(_, right)| right);
+        splice(&mut self.pair.right, layer, turn)
     }
 
     /// Both sides report that these layers are ready, and nothing else.
@@ -221,11 +226,26 @@ impl DerefMut for Link {
     }
 }
 
-fn splice(peer: &mut Peer, layer: TlsLayer, padded: bool) -> LayerId {
-    if padded {
-        peer.splice(PassThrough);
+fn splice(peer: &mut Peer, layer: TlsLayer, turn: Option<&mut usize>) -> LayerId {
+    if let Some(turn) = turn {
+        WRAPPERS[*turn % WRAPPERS.len()](peer);
+        *turn += 1;
     }
     peer.splice(layer)
+}
+
+/// Puts in a layer that changes nothing: one that has only the defaults of the trait, and real ones.
+pub(crate) const WRAPPERS: [fn(&mut Peer) -> LayerId; 5] = [
+    |peer| peer.splice(PassThrough),
+    |peer| peer.splice(Counter::new()),
+    |peer| peer.splice(TrafficLog::to(|line| assert!(line.len() < 600, "{line}"))),
+    |peer| peer.splice(IdleTimeout::new(Duration::MAX)),
+    |peer| peer.splice(Throttle::new()),
+];
+
+/// Different for the cases of one test, so that all have their turn also at depth 1.
+fn first_wrapper(case: Case) -> usize {
+    case.depth + usize::from(case.version == Version::Tls13) + 2 * usize::from(case.cut == Cut::Whole)
 }
 
 /// The only event is that this layer is peeled.

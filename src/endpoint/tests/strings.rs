@@ -6,6 +6,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use crate::endpoint::*;
+use crate::layer::proxy;
 use crate::runtime::Address;
 use crate::tls::Version;
 
@@ -97,7 +98,7 @@ fn an_at_begins_an_abstract_name_and_a_backslash_makes_it_a_path() {
 fn every_proxy_key() {
     let text = "tcp:a:1+proxy:version=1:from=192.0.2.1:50000:to=[2001:db8::1]:443:local=yes:optional=yes+tls";
     let step = ProxyStep {
-        version: Some(ProxyVersion::V1),
+        version: Some(proxy::Version::V1),
         from: Some("192.0.2.1:50000".parse().unwrap()),
         to: Some("[2001:db8::1]:443".parse().unwrap()),
         local: true,
@@ -310,7 +311,7 @@ fn socket_address() -> impl Strategy<Value = std::net::SocketAddr> {
 
 prop_compose! {
     fn proxy_step()(
-        version in option::of(prop_oneof![Just(ProxyVersion::V1), Just(ProxyVersion::V2)]),
+        version in option::of(prop_oneof![Just(proxy::Version::V1), Just(proxy::Version::V2)]),
         from in option::of(socket_address()),
         to in option::of(socket_address()),
         local in any::<bool>(),

@@ -1,4 +1,5 @@
-//! The states of a TLS layer: the handshake, and then two halves that end independently.
+//! The states of a TLS layer: the handshake, and then two halves that end independently. What all layers with an end have
+//! in common is in [`crate::layer::halves`].
 //!
 //! ```text
 //!   handshake   Handshaking ──► Done
@@ -7,9 +8,7 @@
 //!   write       Open ──► CloseNotifyQueued ──► CloseNotifySent        finish(), stop() or close
 //!                └──────────────────▲ (at once, unless the peer is given a grace)
 //!
-//!   read        Open ──► PeerClosed          the peer's close_notify
-//!                └─────► Eof                 the peer left it out, and that was allowed
-//!
+//!   read        Open ──► PeerClosed, Eof
 //!   stop        NotAsked ──► Ordered ──► Met ──► (peeled)
 //! ```
 //!
@@ -17,7 +16,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::stack::{PeerAnswer, Stop};
+use crate::layer::halves::{ReadHalf, after};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Handshake {
@@ -82,90 +81,11 @@ impl WriteHalf {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ReadHalf {
-    Open,
-    PeerClosed,
-    Eof,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stopping {
-    NotAsked,
-    /// The command was given; what was written before it is still on its way through this layer.
-    Ordered {
-        stop: Stop,
-        deadline: Option<Instant>,
-    },
-    /// Everything written before has left.
-    Met {
-        stop: Stop,
-        deadline: Option<Instant>,
-    },
-}
-
-impl Stopping {
-    pub(super) fn order(stop: Stop) -> Self {
-        Self::Ordered { stop, deadline: None }
+/// What is to be said of a read half, if anything is.
+pub(super) fn word(read: ReadHalf) -> Option<&'static str> {
+    match read {
+        ReadHalf::Open => None,
+        ReadHalf::PeerClosed => Some("close_notify received"),
+        ReadHalf::Eof => Some("no close_notify received"),
     }
-
-    /// Starts the clock: at the command, or when the handshake is done.
-    pub(super) fn start_clock(&mut self, now: Instant) {
-        if let Self::Ordered { stop, deadline } | Self::Met { stop, deadline } = self {
-            *deadline = after(now, stop.timeout);
-        }
-    }
-
-    pub(super) fn meet(&mut self) {
-        if let Self::Ordered { stop, deadline } = *self {
-            *self = Self::Met { stop, deadline };
-        }
-    }
-
-    pub(super) fn stop(&self) -> Option<&Stop> {
-        match self {
-            Self::NotAsked => None,
-            Self::Ordered { stop, .. } | Self::Met { stop, .. } => Some(stop),
-        }
-    }
-
-    /// The options of a stop that has been met: all that is left is the exchange of close_notify.
-    pub(super) fn met(&self) -> Option<&Stop> {
-        match self {
-            Self::Met { stop, .. } => Some(stop),
-            _ => None,
-        }
-    }
-
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        match *self {
-            Self::NotAsked => None,
-            Self::Ordered { deadline, .. } | Self::Met { deadline, .. } => deadline,
-        }
-    }
-}
-
-impl ReadHalf {
-    /// What is to be said of it, if anything is.
-    pub(super) fn word(self) -> Option<&'static str> {
-        match self {
-            Self::Open => None,
-            Self::PeerClosed => Some("close_notify received"),
-            Self::Eof => Some("no close_notify received"),
-        }
-    }
-
-    /// How the peer took its part, if its half is closed.
-    pub(super) fn answer(self) -> Option<PeerAnswer> {
-        match self {
-            Self::Open => None,
-            Self::PeerClosed => Some(PeerAnswer::CloseNotify),
-            Self::Eof => Some(PeerAnswer::Missing),
-        }
-    }
-}
-
-/// The moment so long after `now`; none if that is beyond all time.
-pub(super) fn after(now: Instant, wait: Option<Duration>) -> Option<Instant> {
-    now.checked_add(wait?)
 }

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use super::engine::{Agreed, Engine, Received};
 use super::facts::{Outline, Role, TlsFacts, Traffic, version_name};
 use super::failure::explain;
-use super::halves::{Handshake, ReadHalf, Stopping, WriteHalf, after};
+use super::halves::{self, Handshake, WriteHalf};
 use super::record::{Front, LARGEST_PLAINTEXT};
+use crate::layer::halves::{ReadHalf, Stopping, after};
 use crate::stack::{
     End, Ends, Failure, Framing, Layer, LayerError, LayerErrorKind, LayerId, OnTimeout, Opening, Order, PeerAnswer,
     Report, Stop,
@@ -187,7 +188,7 @@ impl Layer for TlsLayer {
     }
 
     fn details(&self) -> Vec<String> {
-        let halves = [self.write.word(), self.read.word()];
+        let halves = [self.write.word(), halves::word(self.read)];
         self.outline().details().into_iter().chain(halves.into_iter().flatten().map(str::to_owned)).collect()
     }
 

@@ -1,0 +1,78 @@
+//! The PROXY protocol at the front of a connection.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
+
+use futures::io::{AsyncRead, AsyncWrite};
+
+use super::wakers::Task;
+use super::{Connection, Error};
+use crate::layer::proxy::{AcceptProxy, ProxyHeader, Received, SendProxy};
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
+    /// Sends a PROXY header, behind what was written before, and waits until it is sent.
+    ///
+    /// # Errors
+    ///
+    /// As [`splice`](Self::splice), and when the connection is lost.
+    ///
+    /// # Cancellation
+    ///
+    /// The header is sent all the same, when anything is polled.
+    pub async fn send_proxy(&mut self, header: &ProxyHeader) -> Result<(), Error> {
+        self.splice(SendProxy::new(header))?;
+        poll_fn(|cx| self.poll_flushed(Task::Writer, cx)).await
+    }
+
+    /// Takes a PROXY header from the front of what the peer sends. There is none only if that was
+    /// [`optional`](AcceptProxy::optional). What stands behind it, also in the same segment, is read next, or goes into
+    /// the layer that is started next.
+    ///
+    /// Accept it only from a proxy that you know: whoever may send a header may claim any address.
+    ///
+    /// ```
+    /// use futures::io::{AsyncRead, AsyncWrite};
+    /// use onionskin::Connection;
+    /// use onionskin::connection::Error;
+    /// use onionskin::layer::proxy::AcceptProxy;
+    /// use onionskin::tls::TlsServer;
+    ///
+    /// async fn behind_a_proxy<IO>(mut conn: Connection<IO>, server: TlsServer) -> Result<(), Error>
+    /// where
+    ///     IO: AsyncRead + AsyncWrite + Unpin,
+    /// {
+    ///     let header = conn.accept_proxy(AcceptProxy::new()).await?;
+    ///     let client = header.and_then(|header| header.source());
+    ///     let facts = conn.start_tls(server.accept()?).await?;
+    ///     println!("{client:?}: {facts}");
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`splice`](Self::splice), and those of [`AcceptProxy`], with which the connection is lost.
+    ///
+    /// # Cancellation
+    ///
+    /// The layer stays and waits for the header when anything is polled. [`AcceptProxy::received`], asked before, has
+    /// it then.
+    pub async fn accept_proxy(&mut self, accept: AcceptProxy) -> Result<Option<ProxyHeader>, Error> {
+        let received = accept.received();
+        self.splice(accept)?;
+        poll_fn(|cx| self.poll_received(&received, cx)).await
+    }
+
+    fn poll_received(&mut self, received: &Received, cx: &Context<'_>) -> Poll<Result<Option<ProxyHeader>, Error>> {
+        self.drive(Task::Reader, cx);
+        if received.is_decided() {
+            return Poll::Ready(Ok(received.header().cloned()));
+        }
+        if let Err(lost) = self.check_lost() {
+            // Layers below may have something to say before it is over; `drive` has a deadline for that.
+            let _ = ready!(self.poll_flushed(Task::Reader, cx));
+            return Poll::Ready(Err(lost));
+        }
+        Poll::Pending
+    }
+}

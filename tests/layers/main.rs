@@ -1,0 +1,15 @@
+//! The layers that are no TLS, each by itself, above and below TLS, and taken out while data flows.
+#![allow(clippy::unwrap_used, reason = "clippy sees only functions marked as tests, and not what they call")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod connection;
+mod counter;
+mod deflate;
+mod idle;
+mod proxy;
+mod relay;
+mod remove;
+mod throttle;
+mod traffic;
