@@ -23,6 +23,10 @@ use crate::stack::Layer;
 
 /// Checks that a framer reports the same messages however its stream is cut, and whichever layers it came through.
 ///
+/// The stream comes whole, byte by byte, coalesced, cut in two at every place, and cut at random. Between any two messages
+/// a layer starts, stops, or does both, and every message may start one more. The number of runs grows with the square of
+/// the number of messages, so a handful of short ones is best: empty, at the limit, with whatever looks like the frame.
+///
 /// ```
 /// use onionskin::protocol::{ErrorKind, Protocol, Result, Transport};
 /// use onionskin::testing::{Conformance, Witness};
@@ -52,7 +56,7 @@ use crate::stack::Layer;
 /// ```
 pub struct Conformance<P> {
     make: Box<dyn Fn(Witness) -> P>,
-    layers: Box<dyn Fn() -> (Start, Start)>,
+    layers: Pairs,
     messages: Vec<Message>,
     failure: Option<(Vec<u8>, ErrorKind)>,
 }
@@ -63,6 +67,9 @@ struct Message {
     content: Vec<u8>,
 }
 
+/// Makes a layer for the side that sends and one for the framer's.
+type Pairs = Box<dyn Fn() -> (Start, Start)>;
+
 /// Starts the layer that it holds.
 type Start = Box<dyn FnOnce(&mut Transport<'_>) -> Result + Send>;
 
@@ -70,13 +77,8 @@ impl<P: Protocol> Conformance<P> {
     /// A check of the protocols that `make` makes. Each of them calls [`Witness::saw`] for every message. When a layer
     /// ends, it is stopped for them.
     pub fn of(make: impl Fn(Witness) -> P + 'static) -> Self {
-        let this = Self {
-            make: Box::new(make),
-            layers: Box::new(|| unreachable!("there are layers")),
-            messages: Vec::new(),
-            failure: None,
-        };
-        this.layers(|| (Envelope::new(), Envelope::new()))
+        let layers = pairs(|| (Envelope::new(), Envelope::new()));
+        Self { make: Box::new(make), layers, messages: Vec::new(), failure: None }
     }
 
     /// The next message: as it stands in the stream, and as it is reported.
@@ -96,10 +98,7 @@ impl<P: Protocol> Conformance<P> {
     /// Takes these layers, one for the side that sends and one for the framer's, in place of a simple one of its own.
     #[must_use]
     pub fn layers<L: Layer>(mut self, make: impl Fn() -> (L, L) + 'static) -> Self {
-        self.layers = Box::new(move || {
-            let (sender, framer) = make();
-            (start(sender), start(framer))
-        });
+        self.layers = pairs(make);
         self
     }
 
@@ -362,6 +361,13 @@ impl Protocol for Sender {
         self.state = Sending::Open;
         self.send(transport)
     }
+}
+
+fn pairs<L: Layer>(make: impl Fn() -> (L, L) + 'static) -> Pairs {
+    Box::new(move || {
+        let (sender, framer) = make();
+        (start(sender), start(framer))
+    })
 }
 
 fn start(layer: impl Layer) -> Start {

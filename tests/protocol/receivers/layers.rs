@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use onionskin::protocol::{Error, ErrorKind, LayerId, PeerAnswer, Protocol, Reason, ReasonKind, Result, Transport};
 use onionskin::stack::LayerError;
-use onionskin::testing::{Cut, Dialogue};
+use onionskin::testing::{Cut, Dialogue, StringTransport};
 use onionskin::tls::{TlsClient, TlsLayer, TlsServer, Version};
 
-use super::{Act, CUTS, FORMATS, Format, Framer, Receiver};
+use super::{Act, CUTS, FORMATS, Format, Framer, Receiver, nothing};
+use crate::common::layers::{FirstLine, PassThrough};
 use crate::common::link::NAME;
 use crate::common::{Authority, BOTH};
 
@@ -258,4 +259,66 @@ fn a_message_is_not_completed_outside_the_layer_that_it_began_in() {
         let kind = reason.and_then(Reason::error).map(Error::kind);
         assert_eq!(kind, Some(ErrorKind::Unfinished), "{case:?}: {reason:?}");
     });
+}
+
+/// A line that is not there yet was looked at, and then a layer is put under it that takes just that.
+#[test]
+fn what_is_known_of_a_line_is_forgotten_when_a_layer_starts_below_it() {
+    for format in [Format::Lines, Format::ExactLines, Format::OddLines] {
+        for act_outside in [false, true] {
+            let mut transport = StringTransport::new(Sniffer {
+                receiver: Receiver::new(format.framer(), nothing),
+                splices: !act_outside,
+            });
+            transport.receive(b"PROXY UNKNOWN");
+            if act_outside {
+                transport.act(|_, transport| transport.splice(FirstLine).map(|_| ()).unwrap());
+            }
+            transport.receive(b"\r\n");
+            transport.receive(&format.all_framed(&["a", "b"]));
+            assert_eq!(transport.protocol().receiver.log, ["stopped", "0 a", "0 b"], "{format:?}");
+        }
+    }
+}
+
+/// Puts a layer below, which takes the first line off, when its own framer has looked at the input and taken nothing.
+struct Sniffer {
+    receiver: Receiver<fn(&mut Framer, &mut Transport<'_>, &[u8]) -> Result>,
+    splices: bool,
+}
+
+impl Protocol for Sniffer {
+    fn wrapped(&mut self) -> Option<&mut dyn Protocol> {
+        Some(&mut self.receiver)
+    }
+
+    fn data_received(&mut self, transport: &mut Transport<'_>) -> Result {
+        self.receiver.data_received(transport)?;
+        if std::mem::take(&mut self.splices) {
+            transport.splice(FirstLine)?;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_layer_that_starts_without_a_byte_being_taken_lets_the_same_bytes_be_received() {
+    struct Restart(Vec<usize>);
+
+    impl Protocol for Restart {
+        fn data_received(&mut self, transport: &mut Transport<'_>) -> Result {
+            self.0.push(transport.depth());
+            if transport.depth() == 0 {
+                transport.splice(PassThrough)?;
+            }
+            Ok(())
+        }
+    }
+
+    let mut transport = StringTransport::new(Restart(Vec::new()));
+    transport.receive(b"four");
+    assert_eq!(transport.protocol().0, [0, 1]);
+    // And if nothing changes, not again.
+    transport.receive(b"five");
+    assert_eq!(transport.protocol().0, [0, 1, 1]);
 }
