@@ -282,12 +282,12 @@ fn what_is_known_of_a_line_is_forgotten_when_a_layer_starts_below_it() {
 }
 
 /// Puts a layer below, which takes the first line off, when its own framer has looked at the input and taken nothing.
-struct Sniffer {
-    receiver: Receiver<fn(&mut Framer, &mut Transport<'_>, &[u8]) -> Result>,
+struct Sniffer<A> {
+    receiver: Receiver<A>,
     splices: bool,
 }
 
-impl Protocol for Sniffer {
+impl<A: Act> Protocol for Sniffer<A> {
     fn wrapped(&mut self) -> Option<&mut dyn Protocol> {
         Some(&mut self.receiver)
     }
