@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use super::flow::Level;
 use super::handle::Command;
-use super::transport::{Leaving, Reading, State};
+use super::transport::{Leaving, State};
 use super::{
     Addresses, Error, ErrorKind, Handle, LayerId, LayerView, PeerAnswer, Protocol, Reason, ReasonKind, Result,
     Streaming, Transport,
@@ -251,7 +251,7 @@ impl<P: Protocol> Session<P> {
     }
 
     fn tell_input(&mut self, stack: &mut Stack, now: Instant) -> bool {
-        if self.is_held(stack) {
+        if Transport::new(stack, &mut self.state, now).is_paused() {
             return false;
         }
         match stack.readable() {
@@ -269,23 +269,11 @@ impl<P: Protocol> Session<P> {
         }
     }
 
-    /// Whether the protocol is not to be told of input now.
-    fn is_held(&self, stack: &Stack) -> bool {
-        if self.state.reading == Reading::Paused || !matches!(self.state.leaving, Leaving::Staying) {
-            return true;
-        }
-        // While a layer is stopped, what is written waits for the peer's close_notify, which may stand behind input.
-        self.state.flow.is_full()
-            && !self.state.reads_while_full
-            && stack.stopping().is_none()
-            && stack.lost().is_none()
-    }
-
     fn tell_bytes(&mut self, stack: &mut Stack, now: Instant, shown: usize) -> bool {
         if self.refused != Some(shown) {
-            let before = self.state.consumed;
+            let before = self.state.position;
             self.call(stack, now, P::data_received);
-            if self.state.consumed != before {
+            if self.state.position != before {
                 self.something_happened();
             } else {
                 self.refused = Some(Transport::new(stack, &mut self.state, now).input().len());
@@ -332,6 +320,7 @@ impl<P: Protocol> Session<P> {
             return false;
         }
         self.announced = None;
+        self.state.position.changes += 1;
         match departure.and_then(|at| self.departed.remove(at)) {
             Some(Departure::Stopped(id, answer)) => {
                 self.tell(stack, now, |protocol, transport| protocol.layer_stopped(transport, id, answer));

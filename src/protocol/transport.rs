@@ -27,13 +27,21 @@ pub(super) struct State {
     pub(super) reading: Reading,
     pub(super) reads_while_full: bool,
     pub(super) input_limit: usize,
-    /// How many bytes the protocol has taken.
-    pub(super) consumed: u64,
+    pub(super) position: Position,
     pub(super) write_limit: usize,
     pub(super) flow: Flow,
     pub(super) leaving: Leaving,
     pub(super) timeout: Option<Instant>,
     pub(super) handle: Handle,
+}
+
+/// A place in what the protocol reads: what is known of the bytes at one place says nothing of those at another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Position {
+    /// How many layers were started or have ended before this place.
+    pub(super) changes: u64,
+    /// How many bytes the protocol has taken.
+    pub(super) taken: u64,
 }
 
 /// Whether the protocol wants to be told of input.
@@ -139,7 +147,7 @@ impl Transport<'_> {
     pub fn consume(&mut self, count: usize) {
         if count > 0 {
             self.stack.consume(self.now, count);
-            self.state.consumed += count as u64;
+            self.state.position.taken += count as u64;
         }
     }
 
@@ -176,10 +184,17 @@ impl Transport<'_> {
         self.state.reading = Reading::Flowing;
     }
 
-    /// Whether input is not delivered now, because it is paused or the connection is being left.
+    /// Whether input is not delivered now: it is paused, the connection is being left, or more than the high water mark
+    /// waits to be sent (see [`read_while_full`](Self::read_while_full)).
+    ///
+    /// To be asked between two messages by a protocol that takes more than one in a call.
     #[must_use]
     pub fn is_paused(&self) -> bool {
-        self.state.reading == Reading::Paused || self.is_leaving()
+        if self.state.reading == Reading::Paused || self.is_leaving() {
+            return true;
+        }
+        // While a layer is stopped, what is written waits for the peer's close_notify, which may stand behind input.
+        self.is_full() && !self.state.reads_while_full && self.stack.stopping().is_none() && self.stack.lost().is_none()
     }
 
     /// Whether input is delivered also while more than the high water mark waits to be sent.
@@ -188,6 +203,10 @@ impl Transport<'_> {
     /// which bounds what it can make us hold. Set it where both sides may write much before they read.
     pub fn read_while_full(&mut self, yes: bool) {
         self.state.reads_while_full = yes;
+    }
+
+    pub(super) fn position(&self) -> Position {
+        self.state.position
     }
 }
 
@@ -290,7 +309,9 @@ impl Transport<'_> {
     ///
     /// As [`Stack::splice`].
     pub fn splice(&mut self, layer: impl Layer) -> Result<LayerId, CommandError> {
-        self.stack.splice(self.now, Box::new(layer))
+        let id = self.stack.splice(self.now, Box::new(layer))?;
+        self.state.position.changes += 1;
+        Ok(id)
     }
 
     /// Stops the innermost TLS layer. What was written before leaves through it; what is written from now on waits, and
@@ -405,7 +426,7 @@ impl State {
             reading: Reading::Flowing,
             reads_while_full: false,
             input_limit: INPUT_LIMIT,
-            consumed: 0,
+            position: Position::default(),
             write_limit: WRITE_LIMIT,
             handle: Handle::new(WRITE_LIMIT, flow.high),
             flow,

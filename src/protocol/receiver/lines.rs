@@ -1,8 +1,11 @@
 //! Messages that end with a delimiter.
 
+use crate::protocol::transport::Position;
 use crate::protocol::{Error, ErrorKind, Protocol, Result, Transport};
 
 /// A protocol of lines, with a raw mode for whatever comes between them.
+///
+/// One that never calls [`Lines::set_raw_mode`] gets lines only.
 ///
 /// It keeps a [`Lines`], calls [`receive_lines`](Self::receive_lines) where it is told of data, and gets
 /// [`line_received`](Self::line_received) for each line:
@@ -35,6 +38,7 @@ use crate::protocol::{Error, ErrorKind, Protocol, Result, Transport};
 /// transport.receive(b"hello\r\nworld");
 /// assert_eq!(transport.sent(), b"HELLO\r\n");
 /// ```
+#[doc(alias = "LineOnlyReceiver")]
 pub trait LineReceiver: Protocol {
     /// How the lines of this connection end and how long they may be.
     fn lines(&mut self) -> &mut Lines;
@@ -49,6 +53,8 @@ pub trait LineReceiver: Protocol {
     /// There is input in raw mode. As [`Protocol::data_received`]: take what is understood. By default everything is
     /// dropped.
     ///
+    /// Another receiver can go on from here: `self.receive_strings(transport)`.
+    ///
     /// # Errors
     ///
     /// As [`line_received`](Self::line_received).
@@ -57,8 +63,9 @@ pub trait LineReceiver: Protocol {
         Ok(())
     }
 
-    /// A line is too long. By default that closes the connection; where this returns `Ok`, the rest of the line is
-    /// dropped and the next one is received.
+    /// A line is too long; all of it that has come is in the input. By default that closes the connection. Where this
+    /// returns `Ok`, the line is dropped, what is still to come of it too, and the next one is received; after
+    /// [`Lines::set_raw_mode`] nothing is dropped. A layer that is started or stopped ends what is dropped.
     ///
     /// # Errors
     ///
@@ -68,7 +75,7 @@ pub trait LineReceiver: Protocol {
         Err(Error::new(ErrorKind::TooLong, format!("a line is longer than {limit} bytes")))
     }
 
-    /// Writes a line and its delimiter.
+    /// Writes a line and its delimiter. Whether the line has a delimiter in it is not looked at.
     ///
     /// # Errors
     ///
@@ -77,26 +84,29 @@ pub trait LineReceiver: Protocol {
         transport.write(&[line, self.lines().sent_delimiter()].concat())
     }
 
-    /// Hands over what the input holds: to be called from [`Protocol::data_received`].
-    ///
-    /// Stops where the callbacks pause or leave the connection, or start or stop a layer.
+    /// Hands over the next line, or what is raw: to be called from [`Protocol::data_received`], which is called again for
+    /// what is behind it. So the callbacks may pause or leave the connection, start or stop a layer, or go on with
+    /// another receiver, and none of it comes a byte too late.
     ///
     /// # Errors
     ///
     /// Those of the callbacks.
     fn receive_lines(&mut self, transport: &mut Transport<'_>) -> Result {
-        while !transport.is_paused() {
+        let here = transport.position();
+        for _ in 0..MOST_MODES {
+            if transport.is_paused() || transport.position() != here {
+                break;
+            }
             match self.lines().next(transport) {
                 Received::Line(line) => self.line_received(transport, &line)?,
                 Received::TooLong => self.line_length_exceeded(transport)?,
                 Received::Raw => {
-                    let before = transport.input().len();
                     self.raw_data_received(transport)?;
-                    if transport.input().len() == before && self.lines().mode == Mode::Raw {
-                        return Ok(());
+                    if self.lines().mode == Mode::Raw {
+                        break;
                     }
                 }
-                Received::Nothing => return Ok(()),
+                Received::Nothing => break,
             }
         }
         Ok(())
@@ -109,6 +119,7 @@ pub struct Lines {
     delimiter: Delimiter,
     max_length: usize,
     mode: Mode,
+    searched: Searched,
 }
 
 #[derive(Clone, Debug)]
@@ -118,26 +129,34 @@ enum Delimiter {
     Exactly(Vec<u8>),
 }
 
+/// How many bytes of the input are known to have no delimiter, so that a line that comes in small pieces is not searched
+/// anew with each of them.
+#[derive(Clone, Copy, Debug, Default)]
+struct Searched {
+    at: Position,
+    count: usize,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
     Lines,
-    /// In a line that was too long.
-    Skipping,
+    /// In a line that was too long, and that ends with the layer if not before.
+    Skipping {
+        changes: u64,
+    },
     Raw,
-}
-
-enum Received {
-    Line(Vec<u8>),
-    TooLong,
-    Raw,
-    Nothing,
 }
 
 impl Lines {
     /// Lines of at most 16,384 bytes that end in CRLF or LF; those that are sent end in CRLF.
     #[must_use]
     pub fn new() -> Self {
-        Self { delimiter: Delimiter::LineFeed, max_length: MAX_LENGTH, mode: Mode::Lines }
+        Self {
+            delimiter: Delimiter::LineFeed,
+            max_length: MAX_LENGTH,
+            mode: Mode::Lines,
+            searched: Searched::default(),
+        }
     }
 
     /// Lines that end in just these bytes.
@@ -166,14 +185,17 @@ impl Lines {
         self
     }
 
-    /// From the next byte on, input is raw.
+    /// From the next byte on, input is raw. Within [`LineReceiver::line_length_exceeded`] that is the first byte of the
+    /// line that is too long.
     pub fn set_raw_mode(&mut self) {
         self.mode = Mode::Raw;
     }
 
     /// From the next byte on, input is lines.
     pub fn set_line_mode(&mut self) {
-        self.mode = Mode::Lines;
+        if self.mode == Mode::Raw {
+            self.mode = Mode::Lines;
+        }
     }
 
     fn sent_delimiter(&self) -> &[u8] {
@@ -184,61 +206,86 @@ impl Lines {
     }
 
     fn next(&mut self, transport: &mut Transport<'_>) -> Received {
-        let input = transport.input();
-        if input.is_empty() {
+        if transport.input().is_empty() {
             return Received::Nothing;
         }
         match self.mode {
             Mode::Raw => Received::Raw,
-            Mode::Skipping => {
-                match self.find(input) {
-                    Found::Line { end, .. } => {
-                        transport.consume(end);
-                        self.mode = Mode::Lines;
-                        return self.next(transport);
-                    }
-                    // A part of a delimiter may stand at the end.
-                    Found::Nothing { safe } => transport.consume(safe),
-                }
+            Mode::Skipping { changes } if changes == transport.position().changes => {
+                self.skip(transport);
                 Received::Nothing
             }
-            Mode::Lines => match self.find(input) {
-                Found::Line { length, .. } if length > self.max_length => self.skip(),
-                Found::Line { length, end } => {
-                    let mut line = transport.take(end);
-                    line.truncate(length);
-                    Received::Line(line)
-                }
-                Found::Nothing { safe } if safe > self.max_length => self.skip(),
-                Found::Nothing { .. } => {
-                    transport.expect_input(self.max_length.saturating_add(self.sent_delimiter().len()));
-                    Received::Nothing
-                }
-            },
+            Mode::Skipping { .. } | Mode::Lines => self.next_line(transport),
         }
     }
 
-    fn skip(&mut self) -> Received {
-        self.mode = Mode::Skipping;
-        Received::TooLong
+    fn next_line(&mut self, transport: &mut Transport<'_>) -> Received {
+        self.mode = Mode::Lines;
+        let at = transport.position();
+        let searched = if self.searched.at == at { self.searched.count } else { 0 };
+        match self.find(transport.input(), searched) {
+            Found::Line { length, end } if length <= self.max_length => {
+                let mut line = transport.take(end);
+                line.truncate(length);
+                Received::Line(line)
+            }
+            Found::Nothing { safe } if safe <= self.max_length => {
+                self.searched = Searched { at, count: safe };
+                transport.expect_input(self.max_length.saturating_add(self.sent_delimiter().len()));
+                Received::Nothing
+            }
+            Found::Line { .. } | Found::Nothing { .. } => {
+                self.mode = Mode::Skipping { changes: at.changes };
+                Received::TooLong
+            }
+        }
     }
 
-    fn find(&self, input: &[u8]) -> Found {
+    /// Drops what there is of a line, and with its delimiter goes back to lines.
+    fn skip(&mut self, transport: &mut Transport<'_>) {
+        match self.find(transport.input(), 0) {
+            Found::Line { end, .. } => {
+                transport.consume(end);
+                self.mode = Mode::Lines;
+            }
+            Found::Nothing { safe } => transport.consume(safe),
+        }
+    }
+
+    /// Looks for the delimiter in what stands behind the bytes that were searched before.
+    fn find(&self, input: &[u8], searched: usize) -> Found {
+        let fresh = &input[searched..];
         match &self.delimiter {
-            Delimiter::LineFeed => match memchr::memchr(b'\n', input) {
-                Some(end) => Found::Line { length: end - usize::from(input[..end].ends_with(b"\r")), end: end + 1 },
+            Delimiter::LineFeed => match memchr::memchr(b'\n', fresh) {
+                Some(at) => {
+                    let end = searched + at;
+                    Found::Line { length: end - usize::from(input[..end].ends_with(b"\r")), end: end + 1 }
+                }
                 None => Found::Nothing { safe: input.len() - usize::from(input.ends_with(b"\r")) },
             },
-            Delimiter::Exactly(delimiter) => match memchr::memmem::find(input, delimiter) {
-                Some(length) => Found::Line { length, end: length + delimiter.len() },
+            Delimiter::Exactly(delimiter) => match memchr::memmem::find(fresh, delimiter) {
+                Some(at) => Found::Line { length: searched + at, end: searched + at + delimiter.len() },
                 None => {
-                    let longest = (delimiter.len() - 1).min(input.len());
-                    let begun = (1..=longest).rev().find(|&count| input.ends_with(&delimiter[..count]));
+                    let longest = (delimiter.len() - 1).min(fresh.len());
+                    let begun = (1..=longest).rev().find(|&count| fresh.ends_with(&delimiter[..count]));
                     Found::Nothing { safe: input.len() - begun.unwrap_or(0) }
                 }
             },
         }
     }
+}
+
+impl Default for Lines {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+enum Received {
+    Line(Vec<u8>),
+    TooLong,
+    Raw,
+    Nothing,
 }
 
 enum Found {
@@ -248,10 +295,8 @@ enum Found {
     Nothing { safe: usize },
 }
 
-impl Default for Lines {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 const MAX_LENGTH: usize = 16_384;
+
+/// Without a byte being taken, raw input can turn out to be a line, and that line, being too long, raw input. If it is
+/// then a line again, it must wait for more, or this would never end.
+const MOST_MODES: usize = 3;

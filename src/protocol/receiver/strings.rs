@@ -35,6 +35,11 @@ use crate::protocol::{Error, ErrorKind, Protocol, Result, Transport};
 /// transport.receive(b"5:hello,3:wor");
 /// assert_eq!(transport.sent(), b"5:hello,");
 /// ```
+#[doc(alias = "NetstringReceiver")]
+#[doc(alias = "Int8StringReceiver")]
+#[doc(alias = "Int16StringReceiver")]
+#[doc(alias = "Int32StringReceiver")]
+#[doc(alias = "IntNStringReceiver")]
 pub trait StringReceiver: Protocol {
     /// How the strings of this connection are framed and how long they may be.
     fn strings(&mut self) -> &mut Strings;
@@ -48,6 +53,8 @@ pub trait StringReceiver: Protocol {
 
     /// The peer announced a string of `length` bytes, which is too long. It closes the connection: where the next string
     /// begins, nobody will ever know.
+    ///
+    /// The length of a netstring is read only until it is certain to be too long, so it may be longer still.
     ///
     /// # Errors
     ///
@@ -66,27 +73,27 @@ pub trait StringReceiver: Protocol {
         transport.write(&framed)
     }
 
-    /// Hands over what the input holds: to be called from [`Protocol::data_received`].
-    ///
-    /// Stops where the callbacks pause or leave the connection, or start or stop a layer.
+    /// Hands over the next string: to be called from [`Protocol::data_received`], which is called again for what is behind
+    /// it. So the callback may pause or leave the connection, start or stop a layer, or go on with another receiver, and
+    /// none of it comes a byte too late.
     ///
     /// # Errors
     ///
     /// Those of the callbacks, and [`ErrorKind::TooLong`] and [`ErrorKind::Malformed`] for what the peer sent.
     fn receive_strings(&mut self, transport: &mut Transport<'_>) -> Result {
-        while !transport.is_paused() {
-            match self.strings().next(transport)? {
-                Received::String(string) => self.string_received(transport, &string)?,
-                Received::TooLong(length) => {
-                    self.length_limit_exceeded(transport, length)?;
-                    let limit = self.strings().max_length;
-                    let message = format!("a string of {length} bytes is longer than {limit} bytes");
-                    return Err(Error::new(ErrorKind::TooLong, message));
-                }
-                Received::Nothing => return Ok(()),
-            }
+        if transport.is_paused() {
+            return Ok(());
         }
-        Ok(())
+        match self.strings().next(transport)? {
+            Received::String(string) => self.string_received(transport, &string),
+            Received::TooLong(length) => {
+                self.length_limit_exceeded(transport, length)?;
+                let limit = self.strings().max_length;
+                let message = format!("a string of at least {length} bytes is longer than the limit of {limit}");
+                Err(Error::new(ErrorKind::TooLong, message))
+            }
+            Received::Nothing => Ok(()),
+        }
     }
 }
 
@@ -112,24 +119,28 @@ enum Received {
 
 impl Strings {
     /// Netstrings: `5:hello,`. The length is written in decimal without leading zeros.
+    #[doc(alias = "NetstringReceiver")]
     #[must_use]
     pub fn netstring() -> Self {
         Self { frame: Frame::Netstring, max_length: MAX_LENGTH }
     }
 
     /// A length of one byte before each string.
+    #[doc(alias = "Int8StringReceiver")]
     #[must_use]
     pub fn int8() -> Self {
         Self { frame: Frame::Prefix(1), max_length: MAX_LENGTH }
     }
 
     /// A length of two bytes, in network order, before each string.
+    #[doc(alias = "Int16StringReceiver")]
     #[must_use]
     pub fn int16() -> Self {
         Self { frame: Frame::Prefix(2), max_length: MAX_LENGTH }
     }
 
     /// A length of four bytes, in network order, before each string.
+    #[doc(alias = "Int32StringReceiver")]
     #[must_use]
     pub fn int32() -> Self {
         Self { frame: Frame::Prefix(4), max_length: MAX_LENGTH }
@@ -186,16 +197,16 @@ impl Strings {
     }
 
     fn decimal_head(&self, input: &[u8]) -> Result<Option<Head>> {
-        let digits = input.iter().take_while(|byte| byte.is_ascii_digit()).count();
         // One digit more than the limit has cannot be within it, whatever comes behind.
         let most = self.max_length.to_string().len();
-        let number = &input[..digits.min(most + 1)];
+        let digits = input.iter().take(most + 1).take_while(|byte| byte.is_ascii_digit()).count();
+        let number = &input[..digits];
         let length = number
             .iter()
             .fold(0_usize, |length, digit| length.saturating_mul(10).saturating_add(usize::from(digit - b'0')));
         match (number, input.get(digits)) {
             ([b'0', _, ..], _) => Err(malformed("the length of a netstring begins with a zero")),
-            (_, _) if number.len() > most => Ok(Some(Head { size: digits, length })),
+            _ if digits > most => Ok(Some(Head { size: digits, length })),
             ([], Some(_)) => Err(malformed("a netstring does not begin with its length")),
             (_, Some(b':')) => Ok(Some(Head { size: digits + 1, length })),
             (_, Some(_)) => Err(malformed("no colon follows the length of a netstring")),
