@@ -242,8 +242,7 @@ impl<P: Protocol> Session<P> {
         let Some(event) = stack.poll_event() else { return false };
         match event {
             Event::Ready(id) => {
-                // A layer that left right after it became ready has nothing more to tell.
-                if let Some(layer) = stack.layer(id).map(|layer| LayerView::of(id, layer)) {
+                if let Some(layer) = stack.layer_at_ready(id).map(|layer| LayerView::of(id, layer)) {
                     log::debug!("layer {id} ready: {}", Transport::new(stack, &mut self.state, now));
                     self.tell(stack, now, |protocol, transport| protocol.layer_ready(transport, &layer));
                 }
@@ -337,6 +336,10 @@ impl<P: Protocol> Session<P> {
             self.tell(stack, now, |protocol, transport| protocol.layer_ended(transport, id));
             return true;
         }
+        if is_there && let Some(reason) = stack.lost().cloned() {
+            // Nobody will stop it any more, and what stands behind its end was not said to the protocol.
+            return self.tell_loss(stack, reason);
+        }
         // It is still there, and waits for the protocol or for our close_notify to leave.
         if stack.pass_end(now).is_err() {
             return false;
@@ -350,7 +353,7 @@ impl<P: Protocol> Session<P> {
             Some(Departure::Failed(id, error)) => {
                 self.tell(stack, now, |protocol, transport| protocol.layer_failed(transport, id, &error));
             }
-            // The connection was lost before the layer could be peeled: the loss is next.
+            // It had ended before the session began.
             None => {}
         }
         true
