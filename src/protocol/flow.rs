@@ -145,9 +145,14 @@ impl Flow {
         }
     }
 
+    /// Whether what was lent is still registered.
+    pub(super) fn has_lent(&self) -> bool {
+        matches!(self.slot, Slot::Calling)
+    }
+
     /// Takes back what was lent, unless it was unregistered meanwhile.
     pub(super) fn give_back(&mut self, registered: Registered) {
-        if matches!(self.slot, Slot::Calling) {
+        if self.has_lent() {
             self.slot = Slot::Resting(registered);
         }
     }
@@ -172,6 +177,11 @@ impl Flow {
 }
 
 impl Registered {
+    pub(super) fn pause(&mut self) {
+        self.told = Some(Level::Full);
+        self.producer.pause_producing();
+    }
+
     fn is_to_be_called(&self, level: Level) -> bool {
         match self.streaming {
             Streaming::Push => self.told != Some(level),

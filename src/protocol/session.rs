@@ -426,16 +426,27 @@ impl<P: Protocol> Session<P> {
     fn call_producer(&mut self, stack: &mut Stack, now: Instant) -> bool {
         let is_full = self.state.flow.is_full();
         let Some(mut registered) = self.state.flow.lend() else { return false };
-        let before = stack.outbound_len();
+        let before = (stack.outbound_len(), self.state.consumed);
         self.call(stack, now, |_, transport| {
             if is_full {
-                registered.producer.pause_producing();
+                registered.pause();
                 return Ok(());
             }
+            registered.told = Some(Level::Open);
             registered.producer.resume_producing(transport)
         });
-        registered.told = Some(if is_full { Level::Full } else { Level::Open });
-        registered.dry = registered.streaming == Streaming::Pull && stack.outbound_len() == before;
+        registered.dry = registered.streaming == Streaming::Pull && stack.outbound_len() == before.0;
+        // It saw that there is no room. If there is some again before the level is looked at, it is to be resumed.
+        if registered.streaming == Streaming::Push
+            && registered.told == Some(Level::Open)
+            && self.state.flow.has_lent()
+            && stack.outbound_len() > self.state.flow.high
+        {
+            registered.pause();
+        }
+        if self.state.consumed != before.1 {
+            self.refused = None;
+        }
         self.state.flow.give_back(registered);
         true
     }

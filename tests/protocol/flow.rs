@@ -484,3 +484,22 @@ fn a_producer_registered_when_the_connection_was_closed_is_stopped() {
         assert_eq!((count(&told.resumed), count(&told.stopped)), (0, 1));
     }
 }
+
+#[test]
+fn a_push_producer_that_saw_no_room_is_resumed_when_the_marks_are_raised() {
+    let raises = Recorder::reacting(|transport, told, log| match told {
+        Told::WritingPaused => {
+            transport.set_water_marks(500_000, 500_000);
+            Ok(())
+        }
+        _ => by_default(transport, told, log),
+    });
+    let log = raises.log();
+    let mut transport = StringTransport::new(raises);
+    let (source, told) = Source::new(Streaming::Push, 200_000, 1000);
+    transport.hold(true);
+    transport.act(|_, transport| transport.register_producer(source, Streaming::Push)).unwrap();
+    assert_eq!(log.joined(), "made | paused | resumed");
+    assert_eq!((count(&told.resumed), count(&told.paused)), (2, 1));
+    assert_eq!(transport.stack().outbound_len(), 200_000);
+}
