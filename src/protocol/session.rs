@@ -488,7 +488,9 @@ impl<P: Protocol> Session<P> {
 impl<P: Protocol> Session<P> {
     fn flush(&mut self, stack: &mut Stack, now: Instant) -> bool {
         while stack.poll_event().is_some() {}
-        self.obey_last(stack, now);
+        if self.obey_last(stack, now) {
+            return true;
+        }
         if let Leaving::AtOnce(error) = &self.state.leaving {
             let error = error.clone();
             self.abort(stack, now, error);
@@ -517,7 +519,9 @@ impl<P: Protocol> Session<P> {
 
     fn drain(&mut self, stack: &mut Stack, now: Instant) -> bool {
         while stack.poll_event().is_some() {}
-        self.obey_last(stack, now);
+        if self.obey_last(stack, now) {
+            return true;
+        }
         // What the peer does now no longer matters: all that was written has left in order.
         stack.discard(now);
         let Phase::Draining { because, until } = &mut self.phase else { return false };
@@ -531,12 +535,12 @@ impl<P: Protocol> Session<P> {
     }
 
     /// Nothing is written any more, but what a handle was given is run, and may abort what takes too long.
-    fn obey_last(&mut self, stack: &mut Stack, now: Instant) {
-        while let Some(command) = self.state.handle.next() {
-            if let Command::Call(act) = command {
-                self.call(stack, now, |_, transport| act(transport));
-            }
+    fn obey_last(&mut self, stack: &mut Stack, now: Instant) -> bool {
+        let Some(command) = self.state.handle.next() else { return false };
+        if let Command::Call(act) = command {
+            self.call(stack, now, |_, transport| act(transport));
         }
+        true
     }
 
     fn abort(&mut self, stack: &mut Stack, now: Instant, because: Option<Error>) {

@@ -471,7 +471,7 @@ impl Stack {
         }
         let is_last = |end: &End| matches!(end, End::Wire | End::Lost);
         let inbound = &mut self.app().inbound;
-        if inbound.len() > 0 || !inbound.marks().all(is_last) {
+        if !inbound.front().is_empty() || !inbound.marks().all(is_last) {
             inbound.clear(is_last);
             self.wake(self.list.innermost());
             self.settle(now);

@@ -201,7 +201,7 @@ fn a_layer_that_ends_in_the_middle_of_a_message_is_an_error() {
         });
         dialogue.run();
         let reason = dialogue.right_reason().unwrap();
-        assert_eq!(reason.error().map(|error| error.kind()), Some(ErrorKind::Unfinished), "{reason}");
+        assert_eq!(reason.error().map(onionskin::protocol::Error::kind), Some(ErrorKind::Unfinished), "{reason}");
         assert_eq!(right.count("ended"), 0, "and nothing was said of what stands behind it");
     });
 }
@@ -337,7 +337,7 @@ fn a_protocol_is_told_that_its_server_stops() -> Result {
         _ => by_default(transport, told, log),
     });
     let mut transport = StringTransport::new(says_goodbye);
-    transport.act(|protocol, transport| protocol.stop_requested(transport))?;
+    transport.act(Protocol::stop_requested)?;
     assert_eq!(transport.sent(), b"421 closing\r\n");
     Ok(())
 }
