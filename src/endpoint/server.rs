@@ -8,7 +8,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::channel::{mpsc, oneshot};
 use futures::future::{AbortHandle, Abortable, Either, FutureExt, abortable, select};
@@ -194,11 +194,18 @@ impl Server {
     pub async fn stop(mut self, patience: Duration) -> ServerStopped {
         self.accepting.abort();
         self.register.request_stop();
-        let deadline = self.runtime.sleep_until(self.runtime.now() + patience);
-        let late = matches!(select(self.all_gone.next(), deadline).await, Either::Right(_));
-        let aborted = if late { self.register.abort() } else { 0 };
+        let aborted = match self.runtime.now().checked_add(patience) {
+            Some(deadline) if self.is_late(deadline).await => self.register.abort(),
+            // Without a deadline, or all in time.
+            _ => 0,
+        };
         self.all_gone.next().await;
         ServerStopped { aborted }
+    }
+
+    /// Whether the deadline comes before the end of the last connection.
+    async fn is_late(&mut self, deadline: Instant) -> bool {
+        matches!(select(self.all_gone.next(), self.runtime.sleep_until(deadline)).await, Either::Right(_))
     }
 }
 
@@ -273,7 +280,16 @@ struct Register(Mutex<Entries>);
 struct Entries {
     live: HashMap<u64, Entry>,
     next: u64,
-    is_stopping: bool,
+    stage: Stage,
+}
+
+/// How far the server has stopped. A connection may be accepted while it does: what was asked of all is asked of it too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    Serving,
+    Stopping,
+    Aborting,
 }
 
 #[derive(Debug)]
@@ -286,13 +302,14 @@ struct Entry {
 impl Register {
     fn request_stop(&self) {
         let mut entries = self.entries();
-        entries.is_stopping = true;
+        entries.stage = Stage::Stopping;
         entries.live.values().filter_map(|entry| entry.handle.as_ref()).for_each(Handle::request_stop);
     }
 
     /// Aborts all connections; how many there were.
     fn abort(&self) -> usize {
-        let entries = self.entries();
+        let mut entries = self.entries();
+        entries.stage = Stage::Aborting;
         entries.live.values().for_each(|entry| entry.abort.abort());
         entries.live.len()
     }
@@ -313,13 +330,16 @@ impl Ticket {
         let mut entries = register.entries();
         let number = entries.next;
         entries.next += 1;
+        if entries.stage == Stage::Aborting {
+            abort.abort();
+        }
         entries.live.insert(number, Entry { abort, handle: None });
         Self { number, register: Arc::clone(register) }
     }
 
     fn begin(&self, handle: Handle) {
         let mut entries = self.register.entries();
-        if entries.is_stopping {
+        if entries.stage != Stage::Serving {
             handle.request_stop();
         }
         if let Some(entry) = entries.live.get_mut(&self.number) {
@@ -336,3 +356,24 @@ impl Drop for Ticket {
 
 /// How long to wait after the system could not accept: it may be out of file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_is_accepted_while_all_are_aborted_is_aborted_too() {
+        let register = Arc::new(Register::default());
+        let accept = || {
+            let (abort, _registration) = AbortHandle::new_pair();
+            (Ticket::new(&register, abort.clone()), abort)
+        };
+        let (_early, early) = accept();
+        register.request_stop();
+        let (_late, late) = accept();
+        assert!(!early.is_aborted() && !late.is_aborted());
+        assert_eq!(register.abort(), 2);
+        let (_last, last) = accept();
+        assert!(early.is_aborted() && late.is_aborted() && last.is_aborted());
+    }
+}

@@ -22,13 +22,13 @@ pub trait Producer: Send + 'static {
     ///
     /// # Errors
     ///
-    /// An error closes the connection, as in a [`Protocol`](super::Protocol).
+    /// An error closes the connection, as in a [`Protocol`](super::Protocol). The producer need not be unregistered.
     fn resume_producing(&mut self, transport: &mut Transport<'_>) -> Result;
 
     /// There is enough for now. Never called for a pull producer.
     fn pause_producing(&mut self) {}
 
-    /// The connection is over, and nothing can be written any more.
+    /// Nothing can be written any more: the connection is over, or lost, or is closed because of an error.
     fn stop_producing(&mut self) {}
 }
 
@@ -75,6 +75,8 @@ enum Slot {
     Resting(Registered),
     /// Its producer is being called: what it does with this slot meanwhile counts.
     Calling,
+    /// Nothing can be written any more.
+    Ended,
 }
 
 pub(super) struct Registered {
@@ -107,19 +109,26 @@ impl Flow {
     }
 
     pub(super) fn has_producer(&self) -> bool {
-        !matches!(self.slot, Slot::Empty)
+        matches!(self.slot, Slot::Resting(_) | Slot::Calling)
     }
 
-    pub(super) fn register(&mut self, producer: Box<dyn Producer>, streaming: Streaming) -> Result<(), ProducerError> {
-        if self.has_producer() {
-            return Err(ProducerError);
+    pub(super) fn register(
+        &mut self,
+        mut producer: Box<dyn Producer>,
+        streaming: Streaming,
+    ) -> Result<(), ProducerError> {
+        match self.slot {
+            Slot::Empty => self.slot = Slot::Resting(Registered { producer, streaming, told: None, dry: false }),
+            Slot::Resting(_) | Slot::Calling => return Err(ProducerError),
+            Slot::Ended => producer.stop_producing(),
         }
-        self.slot = Slot::Resting(Registered { producer, streaming, told: None, dry: false });
         Ok(())
     }
 
     pub(super) fn unregister(&mut self) {
-        self.slot = Slot::Empty;
+        if self.has_producer() {
+            self.slot = Slot::Empty;
+        }
     }
 
     /// The producer, if it is to be called: lent, so that it may use the transport that it is registered with.
@@ -136,9 +145,14 @@ impl Flow {
         }
     }
 
+    /// Whether what was lent is still registered.
+    pub(super) fn has_lent(&self) -> bool {
+        matches!(self.slot, Slot::Calling)
+    }
+
     /// Takes back what was lent, unless it was unregistered meanwhile.
     pub(super) fn give_back(&mut self, registered: Registered) {
-        if matches!(self.slot, Slot::Calling) {
+        if self.has_lent() {
             self.slot = Slot::Resting(registered);
         }
     }
@@ -150,14 +164,24 @@ impl Flow {
         }
     }
 
-    pub(super) fn end(&mut self) {
-        if let Slot::Resting(mut registered) = std::mem::replace(&mut self.slot, Slot::Empty) {
-            registered.producer.stop_producing();
+    /// Stops the producer, and every later one at once; whether there was one.
+    pub(super) fn end(&mut self) -> bool {
+        match std::mem::replace(&mut self.slot, Slot::Ended) {
+            Slot::Resting(mut registered) => {
+                registered.producer.stop_producing();
+                true
+            }
+            _ => false,
         }
     }
 }
 
 impl Registered {
+    pub(super) fn pause(&mut self) {
+        self.told = Some(Level::Full);
+        self.producer.pause_producing();
+    }
+
     fn is_to_be_called(&self, level: Level) -> bool {
         match self.streaming {
             Streaming::Push => self.told != Some(level),

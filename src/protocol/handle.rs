@@ -1,6 +1,6 @@
 //! A connection as other tasks and threads see it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::poll_fn;
@@ -60,20 +60,8 @@ impl Handle {
     ///
     /// Changes nothing.
     pub async fn writable(&self) -> Result<(), HandleError> {
-        poll_fn(|cx| {
-            let mut inbox = self.0.inbox();
-            if inbox.is_closed {
-                return Poll::Ready(Err(HandleError::Over));
-            }
-            if inbox.written + inbox.waiting <= inbox.high {
-                return Poll::Ready(Ok(()));
-            }
-            if !inbox.writers.iter().any(|waker| waker.will_wake(cx.waker())) {
-                inbox.writers.push(cx.waker().clone());
-            }
-            Poll::Pending
-        })
-        .await
+        let mut waiting = Waiting { shared: &self.0, number: None };
+        poll_fn(|cx| waiting.poll(cx)).await
     }
 
     /// Has `command` run on the connection's own task, with its transport.
@@ -155,19 +143,23 @@ impl Handle {
     pub(super) fn set_waiting(&self, waiting: usize) {
         let mut inbox = self.0.inbox();
         inbox.waiting = waiting;
-        if inbox.written + waiting <= inbox.high {
-            inbox.writers.drain(..).for_each(Waker::wake);
+        if inbox.is_full() {
+            return;
         }
+        let writers = std::mem::take(&mut inbox.writers);
+        drop(inbox);
+        writers.into_values().for_each(Waker::wake);
     }
 
     pub(super) fn close(&self) {
         let mut inbox = self.0.inbox();
         inbox.is_closed = true;
-        // What a command holds may be a handle of this very connection, so it is dropped outside the lock.
+        // What a command holds, or a waker does, may use a handle of this very connection: so not under the lock.
         let commands = std::mem::take(&mut inbox.commands);
-        inbox.writers.drain(..).for_each(Waker::wake);
+        let writers = std::mem::take(&mut inbox.writers);
         drop(inbox);
         drop(commands);
+        writers.into_values().for_each(Waker::wake);
     }
 
     fn push(&self, command: Command) -> Result<(), HandleError> {
@@ -235,8 +227,47 @@ struct Inbox {
     waiting: usize,
     limit: usize,
     high: usize,
-    writers: Vec<Waker>,
+    /// Who waits in [`Handle::writable`]; the numbers are never given out twice.
+    writers: BTreeMap<u64, Waker>,
+    next_writer: u64,
     is_closed: bool,
+}
+
+/// One call of [`Handle::writable`]. Its waker goes with it, so that calls that are given up leave nothing behind.
+struct Waiting<'a> {
+    shared: &'a Shared,
+    number: Option<u64>,
+}
+
+impl Waiting<'_> {
+    fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<(), HandleError>> {
+        let mut inbox = self.shared.inbox();
+        if inbox.is_closed {
+            return Poll::Ready(Err(HandleError::Over));
+        }
+        if !inbox.is_full() {
+            return Poll::Ready(Ok(()));
+        }
+        let number = *self.number.get_or_insert(inbox.next_writer);
+        inbox.next_writer = inbox.next_writer.max(number + 1);
+        let before = inbox.writers.insert(number, cx.waker().clone());
+        drop(inbox);
+        drop(before);
+        Poll::Pending
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let waker = self.number.and_then(|number| self.shared.inbox().writers.remove(&number));
+        drop(waker);
+    }
+}
+
+impl Inbox {
+    fn is_full(&self) -> bool {
+        self.written + self.waiting > self.high
+    }
 }
 
 impl Shared {

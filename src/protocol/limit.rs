@@ -37,11 +37,11 @@ pub struct LimitConnections<F> {
     factory: F,
     total: usize,
     per_peer: usize,
-    overflow: Option<Box<Build>>,
+    overflow: Option<Box<Overflow>>,
     present: Arc<Mutex<Present>>,
 }
 
-type Build = dyn Fn(&Addresses) -> Option<Box<dyn Protocol>> + Send + Sync;
+type Overflow = dyn Fn(&Addresses) -> Option<Box<dyn Protocol>> + Send + Sync;
 
 /// A protocol that was let in, and counts until it is dropped.
 #[derive(Debug)]

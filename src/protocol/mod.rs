@@ -138,6 +138,9 @@ pub trait Protocol: Send + 'static {
 
     /// A layer is ready: for TLS, its handshake is done. Called before the first byte that came through the layer.
     ///
+    /// `layer` is as it stands. One that [answers by itself](crate::tls::OnPeerClose::Peel) may be gone again, with its
+    /// bytes and its end still to come.
+    ///
     /// # Errors
     ///
     /// As [`connection_made`](Self::connection_made).

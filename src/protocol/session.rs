@@ -46,6 +46,8 @@ pub struct Session<P: Protocol> {
     /// How much input the protocol was shown when it last took nothing.
     refused: Option<usize>,
     input_ended: bool,
+    /// While a close waits for the producer: whether the peer still reads.
+    producing: Option<Progress>,
 }
 
 #[derive(Debug)]
@@ -89,6 +91,7 @@ impl<P: Protocol> Session<P> {
             announced: None,
             refused: None,
             input_ended: false,
+            producing: None,
         }
     }
 
@@ -136,7 +139,10 @@ impl<P: Protocol> Session<P> {
         match &self.phase {
             Phase::Flushing { progress, .. } => Some(progress.until),
             Phase::Draining { until, .. } => Some(*until),
-            Phase::New | Phase::Open => self.state.timeout,
+            Phase::New | Phase::Open => {
+                let stuck = self.producing.as_ref().map(|progress| progress.until);
+                [self.state.timeout, stuck].into_iter().flatten().min()
+            }
             Phase::Over(_) => None,
         }
     }
@@ -185,6 +191,7 @@ impl<P: Protocol> Session<P> {
             }
             Phase::Open => {
                 self.leave(stack, now)
+                    || self.stop_producer(stack)
                     || self.obey(stack, now)
                     || self.tell_events(stack, now)
                     || self.tell_input(stack, now)
@@ -202,12 +209,14 @@ impl<P: Protocol> Session<P> {
     fn leave(&mut self, stack: &mut Stack, now: Instant) -> bool {
         match &self.state.leaving {
             Leaving::Staying => false,
-            Leaving::InOrder(_) if self.state.flow.has_producer() && stack.lost().is_none() => false,
+            Leaving::InOrder(None) if self.state.flow.has_producer() && stack.lost().is_none() => {
+                self.await_producer(stack, now)
+            }
             Leaving::InOrder(error) => {
                 let because = error.clone();
                 stack.close(now);
-                let progress = Progress { waiting: stack.outbound_len(), until: now + STUCK };
-                self.phase = Phase::Flushing { because, progress };
+                self.state.flow.end();
+                self.phase = Phase::Flushing { because, progress: Progress::new(stack, now) };
                 true
             }
             Leaving::AtOnce(error) => {
@@ -216,6 +225,24 @@ impl<P: Protocol> Session<P> {
                 true
             }
         }
+    }
+
+    /// The producer may take its time, but not a peer that reads nothing of what it wrote.
+    fn await_producer(&mut self, stack: &mut Stack, now: Instant) -> bool {
+        if stack.outbound_len() == 0 {
+            self.producing = None;
+            return false;
+        }
+        let is_stuck = self.producing.get_or_insert_with(|| Progress::new(stack, now)).is_stuck(stack, now);
+        if is_stuck {
+            self.abort(stack, now, Some(unread()));
+        }
+        is_stuck
+    }
+
+    /// What is written to a lost connection leaves room for more: a producer would never come to an end.
+    fn stop_producer(&mut self, stack: &Stack) -> bool {
+        stack.lost().is_some() && self.state.flow.end()
     }
 
     /// Carries out the next command of a handle.
@@ -233,8 +260,7 @@ impl<P: Protocol> Session<P> {
         let Some(event) = stack.poll_event() else { return false };
         match event {
             Event::Ready(id) => {
-                // A layer that left right after it became ready has nothing more to tell.
-                if let Some(layer) = stack.layer(id).map(|layer| LayerView::of(id, layer)) {
+                if let Some(layer) = stack.layer_at_ready(id).map(|layer| LayerView::of(id, layer)) {
                     self.tell(stack, now, |protocol, transport| protocol.layer_ready(transport, &layer));
                 }
             }
@@ -315,6 +341,10 @@ impl<P: Protocol> Session<P> {
             self.tell(stack, now, |protocol, transport| protocol.layer_ended(transport, id));
             return true;
         }
+        if is_there && let Some(reason) = stack.lost().cloned() {
+            // Nobody will stop it any more, and what stands behind its end was not said to the protocol.
+            return self.tell_loss(stack, reason);
+        }
         // It is still there, and waits for the protocol or for our close_notify to leave.
         if stack.pass_end(now).is_err() {
             return false;
@@ -328,18 +358,22 @@ impl<P: Protocol> Session<P> {
             Some(Departure::Failed(id, error)) => {
                 self.tell(stack, now, |protocol, transport| protocol.layer_failed(transport, id, &error));
             }
-            // The connection was lost before the layer could be peeled: the loss is next.
+            // It had ended before the session began.
             None => {}
         }
         true
     }
 
     fn tell_end_of_input(&mut self, stack: &mut Stack, now: Instant) -> bool {
-        if std::mem::replace(&mut self.input_ended, true) {
-            return false;
+        if !std::mem::replace(&mut self.input_ended, true) {
+            self.tell(stack, now, P::end_of_input);
+            return true;
         }
-        self.tell(stack, now, P::end_of_input);
-        true
+        // Only a write can fail now, and no end can be read behind that of the input.
+        match stack.lost().cloned() {
+            Some(reason) => self.tell_loss(stack, reason),
+            None => false,
+        }
     }
 
     /// The alert that tells the peer why is given its time to leave.
@@ -352,6 +386,9 @@ impl<P: Protocol> Session<P> {
     }
 
     fn tell_level(&mut self, stack: &mut Stack, now: Instant) -> bool {
+        if stack.lost().is_some() {
+            return false;
+        }
         let Some(level) = self.state.flow.change(stack.outbound_len()) else { return false };
         self.tell(
             stack,
@@ -367,16 +404,27 @@ impl<P: Protocol> Session<P> {
     fn call_producer(&mut self, stack: &mut Stack, now: Instant) -> bool {
         let is_full = self.state.flow.is_full();
         let Some(mut registered) = self.state.flow.lend() else { return false };
-        let before = stack.outbound_len();
+        let before = (stack.outbound_len(), self.state.position);
         self.call(stack, now, |_, transport| {
             if is_full {
-                registered.producer.pause_producing();
+                registered.pause();
                 return Ok(());
             }
+            registered.told = Some(Level::Open);
             registered.producer.resume_producing(transport)
         });
-        registered.told = Some(if is_full { Level::Full } else { Level::Open });
-        registered.dry = registered.streaming == Streaming::Pull && stack.outbound_len() == before;
+        registered.dry = registered.streaming == Streaming::Pull && stack.outbound_len() == before.0;
+        // It saw that there is no room. If there is some again before the level is looked at, it is to be resumed.
+        if registered.streaming == Streaming::Push
+            && registered.told == Some(Level::Open)
+            && self.state.flow.has_lent()
+            && stack.outbound_len() > self.state.flow.high
+        {
+            registered.pause();
+        }
+        if self.state.position != before.1 {
+            self.refused = None;
+        }
         self.state.flow.give_back(registered);
         true
     }
@@ -418,6 +466,9 @@ impl<P: Protocol> Session<P> {
 impl<P: Protocol> Session<P> {
     fn flush(&mut self, stack: &mut Stack, now: Instant) -> bool {
         while stack.poll_event().is_some() {}
+        if self.obey_last(stack, now) {
+            return true;
+        }
         if let Leaving::AtOnce(error) = &self.state.leaving {
             let error = error.clone();
             self.abort(stack, now, error);
@@ -436,13 +487,8 @@ impl<P: Protocol> Session<P> {
             self.phase = Phase::Draining { because: because.take(), until: now + LINGER };
             return true;
         }
-        let waiting = stack.outbound_len();
-        if waiting != progress.waiting {
-            *progress = Progress { waiting, until: now + STUCK };
-        }
-        if progress.until <= now {
-            let message = "the peer did not read what was sent last";
-            let because = because.take().unwrap_or_else(|| Error::new(ErrorKind::PeerTooSlow, message));
+        if progress.is_stuck(stack, now) {
+            let because = because.take().unwrap_or_else(unread);
             self.abort(stack, now, Some(because));
             return true;
         }
@@ -451,14 +497,27 @@ impl<P: Protocol> Session<P> {
 
     fn drain(&mut self, stack: &mut Stack, now: Instant) -> bool {
         while stack.poll_event().is_some() {}
+        if self.obey_last(stack, now) {
+            return true;
+        }
         // What the peer does now no longer matters: all that was written has left in order.
         stack.discard(now);
         let Phase::Draining { because, until } = &mut self.phase else { return false };
-        if !stack.is_input_closed() && now < *until {
+        let is_awaited = !matches!(self.state.leaving, Leaving::AtOnce(_)) && now < *until;
+        if !stack.is_input_closed() && is_awaited {
             return false;
         }
         let reason = because.take().map_or(ReasonKind::Closed, ReasonKind::Failed);
         self.end(reason);
+        true
+    }
+
+    /// Nothing is written any more, but what a handle was given is run, and may abort what takes too long.
+    fn obey_last(&mut self, stack: &mut Stack, now: Instant) -> bool {
+        let Some(command) = self.state.handle.next() else { return false };
+        if let Command::Call(act) = command {
+            self.call(stack, now, |_, transport| act(transport));
+        }
         true
     }
 
@@ -478,6 +537,25 @@ impl<P: Protocol> Session<P> {
     }
 }
 
+impl Progress {
+    fn new(stack: &Stack, now: Instant) -> Self {
+        Self { waiting: stack.outbound_len(), until: now + STUCK }
+    }
+
+    /// Whether it has not become less for so long that the peer is given up.
+    fn is_stuck(&mut self, stack: &Stack, now: Instant) -> bool {
+        let before = std::mem::replace(&mut self.waiting, stack.outbound_len());
+        if self.waiting < before {
+            self.until = now + STUCK;
+        }
+        self.until <= now
+    }
+}
+
+fn unread() -> Error {
+    Error::new(ErrorKind::PeerTooSlow, "the peer did not read what was sent last")
+}
+
 impl Departure {
     fn layer(&self) -> LayerId {
         match self {
@@ -490,6 +568,9 @@ impl<P: Protocol> Drop for Session<P> {
     /// The protocol hears of the end of its connection, whatever ended it.
     fn drop(&mut self) {
         self.state.handle.close();
+        if !std::thread::panicking() {
+            self.state.flow.end();
+        }
         let is_live = !matches!(self.phase, Phase::New | Phase::Over(_));
         if is_live && self.protocol.is_some() && !std::thread::panicking() {
             self.end(ReasonKind::Lost(stack::Reason::aborted()));

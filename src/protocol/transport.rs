@@ -267,8 +267,8 @@ impl Transport<'_> {
     }
 
     /// Registers the producer that writes to this connection. It is resumed after the callback, or paused if there is
-    /// no room; [`lose_connection`](Self::lose_connection) waits until it is unregistered. If the connection is over
-    /// it is told to stop at once.
+    /// no room; [`lose_connection`](Self::lose_connection) waits until it is unregistered. If nothing can be written any
+    /// more it is told to stop at once.
     ///
     /// # Errors
     ///
@@ -385,8 +385,8 @@ impl Transport<'_> {
         self.leave(None);
     }
 
-    /// As [`lose_connection`](Self::lose_connection), with an error that becomes the reason of the loss. The same as
-    /// returning that error from a callback.
+    /// As [`lose_connection`](Self::lose_connection), with an error that becomes the reason of the loss, and without
+    /// waiting for the producer, which is told to stop. The same as returning that error from a callback.
     pub fn fail(&mut self, error: impl Into<Error>) {
         self.leave(Some(error.into()));
     }
@@ -411,8 +411,9 @@ impl Transport<'_> {
         !matches!(self.state.leaving, Leaving::Staying)
     }
 
+    /// The first error counts, also when the connection was already to be closed without one.
     fn leave(&mut self, error: Option<Error>) {
-        if !self.is_leaving() {
+        if matches!(self.state.leaving, Leaving::Staying | Leaving::InOrder(None)) {
             self.state.leaving = Leaving::InOrder(error);
         }
     }

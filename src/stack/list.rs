@@ -164,7 +164,7 @@ impl List {
     }
 
     /// Unlinks a layer and joins the two boundaries it stood between.
-    pub(crate) fn peel(&mut self, index: usize) {
+    pub(crate) fn peel(&mut self, index: usize) -> Box<dyn Layer> {
         assert_ne!(index, WIRE, "the wire is no layer");
         let node = self.nodes.remove(index);
         match node.next_above {
@@ -174,6 +174,7 @@ impl List {
         let below = &mut self.nodes[node.next_below];
         below.next_above = node.next_above;
         below.above.join(node.above);
+        node.layer
     }
 }
 

@@ -97,6 +97,8 @@ pub struct Stack {
     limits: Limits,
     write_limit: usize,
     events: VecDeque<Event>,
+    /// Layers that were peeled before anybody asked for the event that says they are ready.
+    left_unseen: Vec<(LayerId, Box<dyn Layer>)>,
     /// Layers that ended by themselves and that the application has not yet gone on below. While there is
     /// one, writes are refused: they would leave in clear of a layer that the writer believes in.
     unacknowledged: Vec<LayerId>,
@@ -147,6 +149,7 @@ impl Stack {
             limits,
             write_limit: limits.buffer,
             events: VecDeque::new(),
+            left_unseen: Vec::new(),
             unacknowledged: Vec::new(),
             reason: None,
             lost_after_close: false,
@@ -178,6 +181,13 @@ impl Stack {
     pub fn layer(&self, id: LayerId) -> Option<&dyn Layer> {
         let index = self.list.find(id).ok()?;
         Some(&*self.list.node(index).layer)
+    }
+
+    /// The layer that the last [`Event::Ready`] told of. It may have been peeled already: a handshake, bytes and the end
+    /// can come in one segment.
+    pub(crate) fn layer_at_ready(&self, id: LayerId) -> Option<&dyn Layer> {
+        let left = || self.left_unseen.iter().find(|(left, _)| *left == id).map(|(_, layer)| &**layer);
+        self.layer(id).or_else(left)
     }
 
     /// The innermost layer that can be stopped.
@@ -603,6 +613,10 @@ impl Stack {
 impl Stack {
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
+        let events = &self.events;
+        let is_to_come = |id: LayerId| events.iter().any(|event| matches!(event, Event::Ready(ready) if *ready == id));
+        // The one of the last event is no longer asked for.
+        self.left_unseen.retain(|(id, _)| is_to_come(*id));
         self.events.pop_front()
     }
 

@@ -170,8 +170,11 @@ impl Stack {
     }
 
     pub(super) fn peel(&mut self, index: usize) {
-        let below = self.list.below(index);
-        self.list.peel(index);
+        let (id, below) = (self.list.id(index), self.list.below(index));
+        let layer = self.list.peel(index);
+        if self.events.iter().any(|event| matches!(event, Event::Ready(ready) if *ready == id)) {
+            self.left_unseen.push((id, layer));
+        }
         self.wake(below);
         self.wake_above(below);
         self.measure();

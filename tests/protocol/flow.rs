@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
-use onionskin::protocol::{ErrorKind, Producer, Result, Streaming, Transport};
+use onionskin::protocol::{Addresses, ErrorKind, Producer, Result, Session, Streaming, Transport};
+use onionskin::stack::{Limits, Output, Stack};
 use onionskin::testing::StringTransport;
 
 use crate::common::link::{Case, Link, NAME, each, each_in_pieces, each_version, pattern};
@@ -363,4 +365,141 @@ fn the_peer_is_held_up_when_a_paused_protocol_is_full() {
     transport.act(|_, transport| transport.resume_producing());
     let log = transport.protocol().log();
     assert!(log.all()[1] == format!("data {}", pattern(1_000_000).escape_ascii()), "and nothing is lost");
+}
+
+#[test]
+fn a_close_that_waits_for_a_producer_does_not_wait_for_a_peer_that_reads_nothing() {
+    let (mut stack, mut now) = (Stack::new(Limits::default()), Instant::now());
+    let mut session = Session::new(Recorder::new(), Addresses::default());
+    let (source, told) = Source::new(Streaming::Pull, usize::MAX, 1000);
+    session.with_transport(&mut stack, now, |_, transport| {
+        transport.register_producer(source, Streaming::Pull).unwrap();
+        transport.lose_connection();
+    });
+    for _ in 0..10 {
+        now += Duration::from_secs(29);
+        session.dispatch(&mut stack, now);
+        assert!(!session.is_over(), "it reads little, but it reads");
+        assert!(matches!(stack.poll_output(), Output::Bytes(_)));
+        stack.handle_sent(now, 1);
+        session.dispatch(&mut stack, now);
+    }
+    now += Duration::from_secs(30);
+    assert_eq!(session.poll_deadline(), Some(now));
+    session.dispatch(&mut stack, now);
+    let reason = session.reason().unwrap();
+    assert_eq!(reason.error().unwrap().kind(), ErrorKind::PeerTooSlow, "{reason}");
+    assert_eq!(count(&told.stopped), 1);
+}
+
+#[test]
+fn a_close_waits_for_a_producer_that_has_nothing_for_long() {
+    let mut transport = StringTransport::new(Recorder::new());
+    struct Waiting;
+    impl Producer for Waiting {
+        fn resume_producing(&mut self, _: &mut Transport<'_>) -> Result {
+            Ok(())
+        }
+    }
+    transport.act(|_, transport| {
+        transport.register_producer(Waiting, Streaming::Push).unwrap();
+        transport.lose_connection();
+    });
+    transport.advance(Duration::from_secs(3600));
+    assert!(transport.reason().is_none());
+    transport.act(|_, transport| {
+        transport.write(b"at last").unwrap();
+        transport.unregister_producer();
+    });
+    transport.end_of_input();
+    assert_eq!(transport.sent(), b"at last");
+    assert!(transport.reason().unwrap().is_closed());
+}
+
+#[test]
+fn an_error_does_not_wait_for_the_producer() {
+    struct Fails(Arc<AtomicUsize>);
+    impl Producer for Fails {
+        fn resume_producing(&mut self, _: &mut Transport<'_>) -> Result {
+            Err("the file is gone".into())
+        }
+
+        fn stop_producing(&mut self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    for closed_before in [false, true] {
+        for streaming in [Streaming::Pull, Streaming::Push] {
+            let mut transport = StringTransport::new(Recorder::new());
+            let stopped = Arc::new(AtomicUsize::new(0));
+            transport.act(|_, transport| {
+                transport.write(b"before").unwrap();
+                transport.register_producer(Fails(Arc::clone(&stopped)), streaming).unwrap();
+                if closed_before {
+                    transport.lose_connection();
+                }
+            });
+            assert_eq!(transport.sent(), b"before");
+            assert_eq!(count(&stopped), 1);
+            transport.end_of_input();
+            assert_eq!(transport.reason().unwrap().to_string(), "the file is gone");
+            assert_eq!(count(&stopped), 1);
+        }
+    }
+}
+
+#[test]
+fn a_producer_on_a_lost_connection_is_stopped_and_not_resumed() {
+    // It would write for ever: what is written to a lost connection leaves room.
+    let (source, told) = Source::new(Streaming::Push, usize::MAX, 1000);
+    let recorder = Recorder::new();
+    let log = recorder.log();
+    let mut transport = StringTransport::new(recorder);
+    transport.hold(true);
+    transport.act(|_, transport| {
+        transport.pause_producing();
+        transport.register_producer(source, Streaming::Push).unwrap();
+    });
+    transport.receive(b"before");
+    assert_eq!(count(&told.paused), 1);
+    transport.break_with(std::io::ErrorKind::ConnectionReset.into());
+    assert_eq!((count(&told.resumed), count(&told.stopped)), (1, 1));
+    assert_eq!(log.joined(), "made | paused");
+    transport.act(|_, transport| transport.resume_producing());
+    assert_eq!(log.joined(), "made | paused | data before | lost: the socket failed: connection reset");
+    assert_eq!(count(&told.stopped), 1);
+}
+
+#[test]
+fn a_producer_registered_when_the_connection_was_closed_is_stopped() {
+    let mut transport = StringTransport::new(Recorder::new());
+    transport.act(|_, transport| transport.lose_connection());
+    for over in [false, true] {
+        if over {
+            transport.end_of_input();
+        }
+        assert_eq!(transport.reason().is_some(), over);
+        let (late, told) = Source::new(Streaming::Pull, usize::MAX, 1000);
+        transport.act(|_, transport| transport.register_producer(late, Streaming::Pull)).unwrap();
+        assert_eq!((count(&told.resumed), count(&told.stopped)), (0, 1));
+    }
+}
+
+#[test]
+fn a_push_producer_that_saw_no_room_is_resumed_when_the_marks_are_raised() {
+    let raises = Recorder::reacting(|transport, told, log| match told {
+        Told::WritingPaused => {
+            transport.set_water_marks(500_000, 500_000);
+            Ok(())
+        }
+        _ => by_default(transport, told, log),
+    });
+    let log = raises.log();
+    let mut transport = StringTransport::new(raises);
+    let (source, told) = Source::new(Streaming::Push, 200_000, 1000);
+    transport.hold(true);
+    transport.act(|_, transport| transport.register_producer(source, Streaming::Push)).unwrap();
+    assert_eq!(log.joined(), "made | paused | resumed");
+    assert_eq!((count(&told.resumed), count(&told.paused)), (2, 1));
+    assert_eq!(transport.stack().outbound_len(), 200_000);
 }

@@ -1,9 +1,12 @@
 //! A connection as other tasks and threads see it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Wake};
 use std::thread;
 
 use futures::FutureExt;
-use onionskin::protocol::{HandleError, Streaming};
+use onionskin::protocol::{Handle, HandleError, Streaming};
 use onionskin::testing::{Cut, StringTransport};
 
 use crate::common::link::pattern;
@@ -91,4 +94,59 @@ fn a_handle_is_a_producer_that_stops_reading_where_the_other_connection_is_full(
     b.act(|_, transport| transport.abort_connection());
     a.run();
     assert!(a.right_reason().is_some(), "the end of one is the end of the other");
+}
+
+/// Uses the handle as soon as it is woken, on the thread that wakes it.
+struct Prompt(Handle, AtomicUsize);
+
+impl Wake for Prompt {
+    fn wake(self: Arc<Self>) {
+        let _ = self.0.write("at last");
+        self.1.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn whoever_waits_for_room_may_use_the_handle_when_it_is_woken() {
+    for ends in [false, true] {
+        let mut transport = StringTransport::new(Recorder::new());
+        transport.hold(true);
+        transport.act(|_, transport| transport.write(&pattern(100_000))).unwrap();
+        let handle = transport.handle();
+        let prompt = Arc::new(Prompt(handle.clone(), AtomicUsize::new(0)));
+        let waker = Arc::clone(&prompt).into();
+        let mut room = Box::pin(handle.writable());
+        assert!(room.poll_unpin(&mut Context::from_waker(&waker)).is_pending());
+        if ends {
+            handle.abort_connection();
+            transport.run();
+        }
+        transport.hold(false);
+        assert_eq!(prompt.1.load(Ordering::Relaxed), 1);
+        assert_eq!(transport.sent().len(), if ends { 0 } else { 100_000 + "at last".len() });
+    }
+}
+
+#[test]
+fn waiting_for_room_in_vain_leaves_nothing_behind() {
+    let mut transport = StringTransport::new(Recorder::new());
+    transport.hold(true);
+    transport.act(|_, transport| transport.write(&pattern(100_000))).unwrap();
+    let handle = transport.handle();
+    let prompt = Arc::new(Prompt(handle.clone(), AtomicUsize::new(0)));
+    for given_up in [true, false] {
+        let waker = Arc::clone(&prompt).into();
+        let mut room = Box::pin(handle.writable());
+        assert!(room.poll_unpin(&mut Context::from_waker(&waker)).is_pending());
+        drop(waker);
+        assert_eq!(Arc::strong_count(&prompt), 2);
+        if given_up {
+            drop(room);
+            assert_eq!(Arc::strong_count(&prompt), 1);
+        } else {
+            transport.hold(false);
+            assert_eq!(room.now_or_never(), Some(Ok(())));
+        }
+    }
+    assert_eq!(prompt.1.load(Ordering::Relaxed), 1, "only the one that still waited");
 }

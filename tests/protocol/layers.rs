@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use onionskin::protocol::{Protocol, Result, Transport};
+use onionskin::protocol::{Protocol, Result, Stop, Transport};
 use onionskin::stack::LayerErrorKind;
 use onionskin::testing::Dialogue;
 use onionskin::tls::{OnFailure, OnPeerClose, TlsClient, TlsServer};
@@ -297,4 +297,57 @@ fn the_same_protocols_talk_below_a_callback_that_writes_in_layer_ready() -> Resu
         assert!(right.joined().ends_with("| data 12"), "{right:?}");
     });
     Ok(())
+}
+
+#[test]
+fn nothing_below_a_layer_that_nobody_stopped_is_delivered_when_the_connection_is_lost() {
+    each(1..=3, |case| {
+        let holds = Recorder::reacting(|transport, told, log| match told {
+            Told::Ended => Ok(()),
+            _ => by_default(transport, told, log),
+        });
+        let (mut dialogue, _, right) = dialogue(case, Recorder::new(), holds);
+        dialogue.with_left(|_, transport| {
+            transport.write(b"inside").unwrap();
+            transport.stop_tls_with(Stop::new().writes_at_once()).unwrap();
+            transport.write(b"outside").unwrap();
+        });
+        dialogue.run();
+        assert_eq!(right.joined(), "made | data inside | ended");
+        let now = dialogue.pair.now();
+        dialogue.pair.right.stack.handle_error(now, std::io::ErrorKind::ConnectionReset.into());
+        dialogue.run();
+        let told = right.joined();
+        assert!(told.starts_with("made | data inside | ended | lost: the socket failed: connection reset"), "{told}");
+    });
+}
+
+#[test]
+fn a_layer_that_became_ready_and_left_in_one_read_is_told_as_ready_before_its_bytes() {
+    each(1..=3, |case| {
+        let link = Link::outer(case);
+        let (client, server) = (link.client.clone(), link.server.clone());
+        let left = Recorder::reacting(move |transport, told, log| match told {
+            Told::Made => {
+                transport.start_tls(client.to(NAME)?)?;
+                transport.write(b"inside")?;
+                transport.stop_tls()?;
+                transport.write(b"outside")
+            }
+            _ => by_default(transport, told, log),
+        });
+        let right = Recorder::reacting(move |transport, told, log| match told {
+            Told::Made => {
+                let layer = server.accept()?.on_peer_close(OnPeerClose::Peel);
+                transport.start_tls(layer).map(|_| ()).map_err(Into::into)
+            }
+            Told::Ended => Ok(()),
+            _ => by_default(transport, told, log),
+        });
+        let (_dialogue, left, right) = over(link, left, right);
+        let version = if case.version == onionskin::tls::Version::Tls13 { "TLSv1.3" } else { "TLSv1.2" };
+        assert_eq!(left.joined(), format!("made | ready {version} | stopped CloseNotify"));
+        let expected = format!("made | ready {version} | data inside | ended | stopped CloseNotify | data outside");
+        assert_eq!(right.joined(), expected);
+    });
 }

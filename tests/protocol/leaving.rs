@@ -341,3 +341,78 @@ fn a_protocol_is_told_that_its_server_stops() -> Result {
     assert_eq!(transport.sent(), b"421 closing\r\n");
     Ok(())
 }
+
+/// Goes on writing when the peer has closed its side.
+fn half_closed() -> Recorder {
+    Recorder::reacting(|transport, told, log| match told {
+        Told::EndOfInput => Ok(()),
+        _ => by_default(transport, told, log),
+    })
+}
+
+#[test]
+fn a_loss_after_the_end_of_input_is_told() {
+    for unread in [false, true] {
+        let recorder = Recorder::reacting(move |transport, told, log| match told {
+            Told::Data if unread => Ok(()),
+            Told::EndOfInput => Ok(()),
+            _ => by_default(transport, told, log),
+        });
+        let log = recorder.log();
+        let mut transport = StringTransport::new(recorder);
+        transport.receive(b"half a message");
+        transport.end_of_input();
+        transport.act(|_, transport| transport.write(b"an answer")).unwrap();
+        assert_eq!(transport.sent(), b"an answer");
+        assert!(transport.reason().is_none(), "the other half lives");
+        transport.break_with(io::ErrorKind::BrokenPipe.into());
+        assert_eq!(log.count("lost: the socket failed"), 1, "{log:?}");
+    }
+}
+
+#[test]
+fn a_half_closed_connection_can_be_closed() {
+    let mut transport = StringTransport::new(half_closed());
+    transport.end_of_input();
+    transport.act(|_, transport| {
+        transport.write(b"an answer").unwrap();
+        transport.lose_connection();
+    });
+    assert_eq!(transport.sent(), b"an answer");
+    assert!(transport.reason().unwrap().is_closed());
+}
+
+#[test]
+fn a_handle_can_abort_a_close_that_takes_long() {
+    let recorder = Recorder::new();
+    let log = recorder.log();
+    let mut transport = StringTransport::new(recorder);
+    transport.hold(true);
+    transport.act(|_, transport| {
+        transport.write(b"anybody there?").unwrap();
+        transport.lose_connection();
+    });
+    let handle = transport.handle();
+    handle.write("too late").unwrap();
+    transport.run();
+    assert_eq!(log.joined(), "made", "it waits for the peer to read");
+    handle.abort_connection();
+    transport.run();
+    assert_eq!(log.joined(), "made | lost: the connection was aborted");
+    assert_eq!(transport.sent(), b"");
+}
+
+#[test]
+fn an_error_behind_a_close_in_the_same_callback_is_the_reason() {
+    let fails = Recorder::reacting(|transport, told, log| match told {
+        Told::Data => {
+            transport.lose_connection();
+            Err("what is this".into())
+        }
+        _ => by_default(transport, told, log),
+    });
+    let mut transport = StringTransport::new(fails);
+    transport.receive(b"nonsense");
+    transport.end_of_input();
+    assert_eq!(transport.reason().unwrap().to_string(), "what is this");
+}

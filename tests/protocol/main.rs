@@ -8,6 +8,7 @@ mod flow;
 mod handles;
 mod layers;
 mod leaving;
+mod random;
 mod receivers;
 mod record;
 mod servers;

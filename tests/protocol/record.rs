@@ -13,7 +13,8 @@ use crate::common::link::{Case, Link, text};
 pub(crate) enum Told {
     Made,
     Data,
-    Ready(LayerId),
+    /// With its version, which a layer that has left again takes with it.
+    Ready(&'static str),
     Ended,
     Stopped(PeerAnswer),
     Failed(LayerError),
@@ -55,7 +56,7 @@ impl Recorder {
         match told {
             Told::Data => {}
             Told::Made => self.log.add("made"),
-            Told::Ready(id) => self.log.add(&format!("ready {}", transport.tls_facts(*id).unwrap().version_name())),
+            Told::Ready(version) => self.log.add(&format!("ready {version}")),
             Told::Ended => self.log.add("ended"),
             Told::Stopped(answer) => self.log.add(&format!("stopped {answer:?}")),
             Told::Failed(error) => self.log.add(&format!("failed {:?}", error.kind())),
@@ -117,9 +118,10 @@ impl Protocol for Recorder {
     }
 
     fn layer_ready(&mut self, transport: &mut Transport<'_>, layer: &LayerView) -> Result {
-        assert_eq!(layer.tls.as_ref().map(|facts| facts.layer), Some(layer.id), "the facts are the layer's");
+        let facts = layer.tls.as_ref().unwrap();
+        assert_eq!(facts.layer, layer.id, "the facts are the layer's");
         self.ready.push(layer.id);
-        self.tell(transport, &Told::Ready(layer.id))
+        self.tell(transport, &Told::Ready(facts.version_name()))
     }
 
     fn layer_ended(&mut self, transport: &mut Transport<'_>, layer: LayerId) -> Result {

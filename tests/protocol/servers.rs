@@ -399,3 +399,21 @@ fn a_peer_that_makes_no_handshake_counts_and_gets_no_protocol_and_one_that_does_
         std::fs::remove_dir_all(directory).unwrap();
     });
 }
+
+#[test]
+fn a_server_may_be_stopped_with_more_patience_than_there_is_time() {
+    with_each_runtime(async |runtime| {
+        let (_, tls) = tls();
+        let (server, connector) = serve(runtime, shouting(&tls)).await;
+        let mut guest = connector.connect().await.unwrap();
+        guest.write_line("hello").await.unwrap();
+        assert_eq!(guest.read_line().await.unwrap().unwrap(), b"HELLO");
+        let leaving = async {
+            assert_eq!(guest.read_line().await.unwrap().unwrap(), b"GOODBYE");
+            assert_eq!(guest.read_line().await.unwrap(), None);
+            drop(guest);
+        };
+        let (stopped, ()) = futures::join!(server.stop(Duration::MAX), leaving);
+        assert_eq!(stopped.aborted, 0);
+    });
+}
