@@ -197,9 +197,10 @@ impl<IO> Connection<IO> {
         Ok(self.stack.splice(self.wire.now(), Box::new(layer))?)
     }
 
-    /// What a protocol needs to take over: the stack, with its events, and the socket.
-    pub(crate) fn into_driven(self) -> (Stack, Wire<IO>) {
-        (self.stack, self.wire)
+    /// What a protocol needs to take over: the stack, the socket, and the events of layers that are gone and whose end
+    /// was not read.
+    pub(crate) fn into_driven(self) -> (Stack, Wire<IO>, Vec<Event>) {
+        (self.stack, self.wire, self.ended)
     }
 
     /// Takes a layer out that has no end of its own, such as a counter, wherever it stands; see [`Stack::remove`].

@@ -25,6 +25,8 @@ pub enum HandleError {
     Over,
     /// So much waits to be sent that no more is taken: wait for [`Handle::writable`].
     Full,
+    /// More than the write limit at once: write it in pieces.
+    TooLong,
 }
 
 impl Handle {
@@ -32,15 +34,17 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// When the connection is over; when more than the write limit would wait for the connection's own task, or does
-    /// already wait in the connection.
+    /// When the connection is over; when `bytes` are more than the write limit, or would be with what waits already.
     pub fn write(&self, bytes: impl Into<Vec<u8>>) -> Result<(), HandleError> {
         let bytes = bytes.into();
         let mut inbox = self.0.inbox();
         if inbox.is_closed {
             return Err(HandleError::Over);
         }
-        if inbox.written + inbox.waiting > 0 && inbox.written + inbox.waiting + bytes.len() > inbox.limit {
+        if bytes.len() > inbox.limit {
+            return Err(HandleError::TooLong);
+        }
+        if inbox.written + inbox.waiting + bytes.len() > inbox.limit {
             return Err(HandleError::Full);
         }
         inbox.written += bytes.len();
@@ -174,7 +178,11 @@ impl Handle {
     }
 }
 
-/// Reads no more from this connection while the one that it is registered with is full.
+/// Reads no more from this connection while the one that it is registered with is full, and closes it when that one is
+/// over.
+///
+/// It is never done by itself: unregister it before the other connection is to be closed, because
+/// [`Transport::lose_connection`] waits for that.
 impl Producer for Handle {
     fn resume_producing(&mut self, _transport: &mut Transport<'_>) -> Result {
         Self::resume_producing(self);
@@ -200,7 +208,8 @@ impl fmt::Display for HandleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Over => "the connection is over",
-            Self::Full => "too much waits to be sent",
+            Self::Full => "too much waits to be sent: wait until there is room",
+            Self::TooLong => "more than the write limit at once: write it in pieces",
         })
     }
 }

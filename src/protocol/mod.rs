@@ -195,7 +195,8 @@ pub trait Protocol: Send + 'static {
     /// The peer has closed its side of the connection, with all layers ended before it. What is written still leaves; by
     /// default the connection is closed.
     ///
-    /// A message that the peer left unfinished is still in [`Transport::input`].
+    /// A message that the peer left unfinished is still in [`Transport::input`]; [`data_received`](Self::data_received) is
+    /// not called for it any more.
     ///
     /// # Errors
     ///

@@ -32,16 +32,16 @@ use crate::stack::Stack;
 /// }
 /// ```
 ///
-/// Layers that are there stay, and so does all input that was not read. The protocol is not told of layers that were
-/// ready, or ended and were stopped, before.
+/// Layers that are there stay, and so does all input that was not read; an end in it is told where it stands. The protocol
+/// is not told that layers are ready that were so before.
 pub fn run<IO, P>(connection: Connection<IO>, protocol: P) -> Running<IO, P>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
     P: Protocol,
 {
-    let (stack, wire) = connection.into_driven();
+    let (stack, wire, ended) = connection.into_driven();
     let alarm = wire.alarm();
-    let session = Session::new(protocol, Addresses::default());
+    let session = Session::new(protocol, Addresses::default()).after(ended);
     Running { handle: session.handle(), live: Some(Live { stack, wire, session, alarm }) }
 }
 

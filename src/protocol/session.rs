@@ -95,6 +95,12 @@ impl<P: Protocol> Session<P> {
         }
     }
 
+    /// Layers that are gone already, and whose end is still to be read.
+    pub(super) fn after(mut self, events: Vec<Event>) -> Self {
+        self.departed.extend(events.into_iter().filter_map(Departure::of));
+        self
+    }
+
     pub(super) fn set_addresses(&mut self, addresses: Addresses) {
         self.state.addresses = addresses;
     }
@@ -264,21 +270,23 @@ impl<P: Protocol> Session<P> {
                     self.tell(stack, now, |protocol, transport| protocol.layer_ready(transport, &layer));
                 }
             }
-            // It left no end to be read.
             Event::Stopped(id, PeerAnswer::NotNeeded) => {
                 self.tell(stack, now, |protocol, transport| {
                     protocol.layer_stopped(transport, id, PeerAnswer::NotNeeded)
                 });
             }
-            Event::Stopped(id, answer) => self.departed.push_back(Departure::Stopped(id, answer)),
-            Event::Failed { layer, error, .. } => self.departed.push_back(Departure::Failed(layer, error)),
+            event => self.departed.extend(Departure::of(event)),
         }
         true
     }
 
     fn tell_input(&mut self, stack: &mut Stack, now: Instant) -> bool {
         if Transport::new(stack, &mut self.state, now).is_paused() {
-            return false;
+            // Nothing stands before the loss, so there is nothing that a pause could keep for later.
+            return match stack.readable() {
+                Readable::Lost(reason) => self.tell_loss(stack, reason.clone()),
+                _ => false,
+            };
         }
         match stack.readable() {
             Readable::Nothing => false,
@@ -288,15 +296,12 @@ impl<P: Protocol> Session<P> {
             }
             Readable::Ended(id) => self.tell_end(stack, now, id),
             Readable::EndOfInput => self.tell_end_of_input(stack, now),
-            Readable::Lost(reason) => {
-                let reason = reason.clone();
-                self.tell_loss(stack, reason)
-            }
+            Readable::Lost(reason) => self.tell_loss(stack, reason.clone()),
         }
     }
 
     fn tell_bytes(&mut self, stack: &mut Stack, now: Instant, shown: usize) -> bool {
-        if self.refused != Some(shown) {
+        if self.refused != Some(shown) && !self.input_ended {
             let before = self.state.position;
             self.call(stack, now, P::data_received);
             if self.state.position != before {
@@ -557,6 +562,15 @@ fn unread() -> Error {
 }
 
 impl Departure {
+    fn of(event: Event) -> Option<Self> {
+        match event {
+            // It left no end to be read.
+            Event::Ready(_) | Event::Stopped(_, PeerAnswer::NotNeeded) => None,
+            Event::Stopped(layer, answer) => Some(Self::Stopped(layer, answer)),
+            Event::Failed { layer, error, .. } => Some(Self::Failed(layer, error)),
+        }
+    }
+
     fn layer(&self) -> LayerId {
         match self {
             Self::Stopped(layer, _) | Self::Failed(layer, _) => *layer,
@@ -586,7 +600,7 @@ impl<P: Protocol> fmt::Debug for Session<P> {
 
 const PRESENT: &str = "the protocol is there until `into_protocol` takes it";
 
-const MOST_STEPS: usize = 1 << 16;
+const MOST_STEPS: usize = 1 << 10;
 
 /// The largest plaintext of a TLS record (RFC 8446 section 5.1).
 const RECORD: usize = 1 << 14;

@@ -174,7 +174,8 @@ impl Transport<'_> {
     }
 
     /// Calls no [`data_received`](super::Protocol::data_received), and tells of no end, until
-    /// [`resume_producing`](Self::resume_producing). The peer is held up when the stack is full; handshakes go on.
+    /// [`resume_producing`](Self::resume_producing). The peer is held up when the stack is full; handshakes go on. A loss is
+    /// told all the same, if nothing was received before it that is still to be read.
     pub fn pause_producing(&mut self) {
         self.state.reading = Reading::Paused;
     }
@@ -212,13 +213,14 @@ impl Transport<'_> {
 
 /// Writing.
 impl Transport<'_> {
-    /// Takes all of `bytes`, to be sent through all layers. After the connection was closed or lost, they are dropped.
+    /// Takes all of `bytes`, to be sent through all layers. After the connection was closed or lost, they are dropped; so
+    /// they are when the innermost layer has ended by itself and the protocol was not told yet, because its peer takes
+    /// nothing more, and below it they must not leave.
     ///
     /// # Errors
     ///
     /// When more than the write limit would wait to be sent: the connection is then aborted, because a part of `bytes`
-    /// may have left already. When the innermost layer is finished, or has ended by itself and the protocol was not
-    /// told yet: nothing was written.
+    /// may have left already. When the innermost layer is finished: nothing was written.
     pub fn write(&mut self, bytes: &[u8]) -> Result {
         // A producer that is not done writes on, and the close waits for it.
         if self.is_leaving() && !self.state.flow.has_producer() {
@@ -233,7 +235,7 @@ impl Transport<'_> {
                 Err(error)
             }
             Err(error) => match error.kind() {
-                CommandErrorKind::Lost(_) | CommandErrorKind::Closed => Ok(()),
+                CommandErrorKind::Lost(_) | CommandErrorKind::Closed | CommandErrorKind::Ended(_) => Ok(()),
                 _ => Err(error.into()),
             },
         }

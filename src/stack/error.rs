@@ -294,7 +294,7 @@ impl fmt::Display for CommandError {
             CommandErrorKind::CannotStop(id) => write!(f, "layer {id} is not of a kind that can be stopped"),
             CommandErrorKind::CannotRemove(id) => write!(f, "layer {id} has an end of its own; stop it instead"),
             CommandErrorKind::NotInnermost(id) => write!(f, "layer {id} has another above it; stop that one first"),
-            CommandErrorKind::Stopping(id) => write!(f, "layer {id} is being stopped"),
+            CommandErrorKind::Stopping(id) => write!(f, "layer {id} is being stopped: wait until it is gone"),
             CommandErrorKind::Finished(id) => write!(f, "layer {id} is finished: nothing more can be written to it"),
             CommandErrorKind::Ended(id) => write!(f, "layer {id} has ended; stop it to go on below it"),
             CommandErrorKind::TooDeep(limit) => write!(f, "more than {limit} layers"),

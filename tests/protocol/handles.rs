@@ -67,6 +67,18 @@ fn a_handle_takes_no_more_than_the_limit_and_tells_when_there_is_room() {
 }
 
 #[test]
+fn a_handle_refuses_what_would_never_fit_and_the_connection_lives() {
+    let mut transport = StringTransport::new(Recorder::new());
+    transport.act(|_, transport| transport.set_write_limit(1_000_000));
+    let handle = transport.handle();
+    assert_eq!(handle.write(pattern(1_000_001)), Err(HandleError::TooLong));
+    handle.write(pattern(1_000_000)).unwrap();
+    transport.run();
+    assert_eq!(transport.sent().len(), 1_000_000);
+    assert!(transport.reason().is_none());
+}
+
+#[test]
 fn an_error_of_a_command_closes_the_connection() {
     let mut transport = StringTransport::new(Recorder::new());
     transport.handle().call(|_| Err("enough".into())).unwrap();

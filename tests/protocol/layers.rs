@@ -351,3 +351,39 @@ fn a_layer_that_became_ready_and_left_in_one_read_is_told_as_ready_before_its_by
         assert_eq!(right.joined(), expected);
     });
 }
+
+#[test]
+fn what_is_written_to_a_layer_that_has_answered_by_itself_is_dropped_and_never_leaves_below_it() {
+    each(1..=3, |case| {
+        let mut link = Link::outer(case);
+        link.left_starts();
+        let layer = link.server_layer().on_peer_close(OnPeerClose::Peel);
+        link.right_splices(layer);
+        link.run();
+        let echo = Recorder::reacting(|transport, told, log| match told {
+            Told::Data => {
+                let bytes = transport.take_all();
+                transport.write(&bytes)
+            }
+            Told::Ended => Ok(()),
+            _ => by_default(transport, told, log),
+        });
+        let (mut dialogue, left, right) = over(link, Recorder::new(), echo);
+        dialogue.pair.right.hold(true);
+        dialogue.with_left(|_, transport| {
+            transport.write(b"inside").unwrap();
+            transport.stop_tls().unwrap();
+            transport.write(b" outside").unwrap();
+        });
+        dialogue.run();
+        dialogue.pair.right.hold(false);
+        dialogue.run();
+        // How much was answered in time depends on how the stream was cut.
+        let told = left.joined();
+        let answered = told.trim_start_matches("made | ").split("stopped CloseNotify").next().unwrap();
+        let answered = answered.trim_start_matches("data ").trim_end_matches(" | ");
+        assert!("inside".starts_with(answered), "{told}");
+        assert!(told.ends_with("stopped CloseNotify | data  outside"), "{told}");
+        assert_eq!(right.joined(), "made | ended | stopped CloseNotify");
+    });
+}

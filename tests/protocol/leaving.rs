@@ -416,3 +416,13 @@ fn an_error_behind_a_close_in_the_same_callback_is_the_reason() {
     transport.end_of_input();
     assert_eq!(transport.reason().unwrap().to_string(), "what is this");
 }
+
+#[test]
+fn a_loss_with_nothing_before_it_is_told_to_a_paused_protocol_too() {
+    let recorder = Recorder::new();
+    let log = recorder.log();
+    let mut transport = StringTransport::new(recorder);
+    transport.act(|_, transport| transport.pause_producing());
+    transport.break_with(io::ErrorKind::ConnectionReset.into());
+    assert_eq!(log.joined(), "made | lost: the socket failed: connection reset");
+}

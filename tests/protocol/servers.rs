@@ -5,15 +5,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::channel::mpsc;
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use futures::io::{AsyncReadExt, AsyncWriteExt};
 use futures::stream::StreamExt;
+use onionskin::Connection;
 use onionskin::endpoint::{Connector, Listener, Server};
 use onionskin::protocol::{
-    Addresses, Factory, LayerView, LimitConnections, LineReceiver, Lines, Protocol, Reason, Result, Transport,
+    Addresses, Factory, LayerView, LimitConnections, LineReceiver, Lines, Protocol, Reason, Result, Stop, Transport,
 };
 use onionskin::runtime::{self, Runtime};
-use onionskin::testing::{Cut, Dialogue};
+use onionskin::testing::{Clock, Cut, Dialogue, wire};
 use onionskin::tls::{TlsClient, TlsServer};
 
 use crate::common::link::NAME;
@@ -415,5 +416,51 @@ fn a_server_may_be_stopped_with_more_patience_than_there_is_time() {
         };
         let (stopped, ()) = futures::join!(server.stop(Duration::MAX), leaving);
         assert_eq!(stopped.aborted, 0);
+    });
+}
+
+#[test]
+fn a_protocol_that_takes_over_is_told_of_an_end_that_was_not_read() {
+    struct Notes(Vec<String>);
+    impl Protocol for Notes {
+        fn data_received(&mut self, transport: &mut Transport<'_>) -> Result {
+            self.0.push(String::from_utf8_lossy(&transport.take_all()).into_owned());
+            Ok(())
+        }
+
+        fn layer_stopped(
+            &mut self,
+            _: &mut Transport<'_>,
+            _: onionskin::protocol::LayerId,
+            answer: onionskin::protocol::PeerAnswer,
+        ) -> Result {
+            self.0.push(format!("stopped {answer:?}"));
+            Ok(())
+        }
+    }
+    let (client, server) = tls();
+    let (here, there) = wire(Cut::Whole, 100_000);
+    let clock = Arc::new(Clock::new());
+    let (mut here, mut there) =
+        (Connection::with_timer(here, clock.clone()), Connection::with_timer(there, clock.clone()));
+    futures::executor::block_on(async {
+        let (started, accepted) =
+            join(here.start_tls(client.to(NAME).unwrap()), there.start_tls(server.accept().unwrap())).await;
+        started.unwrap();
+        accepted.unwrap();
+        here.begin_stop(Stop::new()).unwrap();
+        let answer = async {
+            there.write_line("inside").await.unwrap();
+            there.stop_tls().await.unwrap();
+            there.write_line("outside").await.unwrap();
+            there.close().await.unwrap();
+        };
+        let (flushed, ()) = join(here.flush(), answer).await;
+        flushed.unwrap();
+        here.flush().await.unwrap();
+        assert_eq!(here.depth(), 0, "it is gone, and its end is not read");
+        let finished = onionskin::protocol::run(here, Notes(Vec::new())).await;
+        assert!(finished.reason.is_closed(), "{}", finished.reason);
+        assert_eq!(finished.protocol.0, ["inside\r\n", "stopped CloseNotify", "outside\r\n"]);
     });
 }

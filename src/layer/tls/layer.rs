@@ -64,6 +64,9 @@ pub enum OnPeerClose {
     Hold,
     /// The close_notify is answered and the layer is peeled by itself. The application still sees the end, and
     /// must still say that it goes on; until then what it writes is refused.
+    ///
+    /// So what arrives in one segment with the close_notify can no longer be answered inside the layer. Where the peer may
+    /// ask something last and wait for the answer, [`Hold`](Self::Hold) is the one to take.
     Peel,
 }
 
