@@ -93,6 +93,14 @@ impl Handle {
         });
     }
 
+    /// As [`Transport::end_output`]. Nothing happens if the connection is over.
+    pub fn end_output(&self) {
+        let _ = self.call(|transport| {
+            transport.end_output();
+            Ok(())
+        });
+    }
+
     /// As [`Transport::abort_connection`]. Nothing happens if the connection is over.
     pub fn abort_connection(&self) {
         let _ = self.call(|transport| {
@@ -138,6 +146,8 @@ impl Handle {
         let command = inbox.commands.pop_front()?;
         if let Command::Write(bytes) = &command {
             inbox.written -= bytes.len();
+            // Until the connection says how much waits: who writes meanwhile must not find room that is taken.
+            inbox.waiting += bytes.len();
         }
         Some(command)
     }

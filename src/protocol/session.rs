@@ -210,6 +210,10 @@ impl<P: Protocol> Session<P> {
     /// Carries out what the protocol said about leaving.
     fn leave(&mut self, stack: &mut Stack, now: Instant) -> bool {
         match &self.state.leaving {
+            Leaving::Staying if self.is_ended_both_ways() => {
+                self.state.leaving = Leaving::InOrder(None);
+                true
+            }
             Leaving::Staying => false,
             Leaving::InOrder(_) if self.state.flow.has_producer() && stack.lost().is_none() => false,
             Leaving::InOrder(error) => {
@@ -225,6 +229,11 @@ impl<P: Protocol> Session<P> {
                 true
             }
         }
+    }
+
+    /// Whether there is nothing left to read or to write.
+    fn is_ended_both_ways(&self) -> bool {
+        self.state.output_ended && (self.input_ended || self.announced.is_some())
     }
 
     /// Carries out the next command of a handle.

@@ -31,6 +31,8 @@ pub(super) struct State {
     pub(super) consumed: u64,
     pub(super) write_limit: usize,
     pub(super) flow: Flow,
+    /// Whether the protocol has closed its side.
+    pub(super) output_ended: bool,
     pub(super) leaving: Leaving,
     pub(super) timeout: Option<Instant>,
     pub(super) handle: Handle,
@@ -349,6 +351,18 @@ impl Transport<'_> {
         self.leave(None);
     }
 
+    /// Closes our side of the connection only: behind what was written, every layer takes leave from the inside out, and
+    /// the write side of the socket is closed. Reading goes on; when the peer has ended its side too, the connection is
+    /// closed, whatever [`end_of_input`](super::Protocol::end_of_input) or
+    /// [`layer_ended`](super::Protocol::layer_ended) does.
+    ///
+    /// The producer is unregistered, and what is written from now on is dropped.
+    pub fn end_output(&mut self) {
+        self.state.flow.unregister();
+        self.state.output_ended = true;
+        self.stack.close(self.now);
+    }
+
     /// As [`lose_connection`](Self::lose_connection), with an error that becomes the reason of the loss. The same as
     /// returning that error from a callback.
     pub fn fail(&mut self, error: impl Into<Error>) {
@@ -395,6 +409,7 @@ impl State {
             write_limit: WRITE_LIMIT,
             handle: Handle::new(WRITE_LIMIT, flow.high),
             flow,
+            output_ended: false,
             leaving: Leaving::Staying,
             timeout: None,
         }
