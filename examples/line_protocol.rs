@@ -4,8 +4,7 @@
 //! cargo run --example line_protocol -- tcp:127.0.0.1:4433 /tmp/ca.pem
 //! cargo run --features cli -- connect tcp:127.0.0.1:4433 --ca /tmp/ca.pem
 //! ```
-//!
-//! Then type `SET colour red`, `\starttls localhost`, `GET colour`, `\starttls localhost`, `LIST`, `\stoptls`, `\quit`.
+//! In there: `SET colour red`, `\starttls localhost`, `GET colour`, `\starttls localhost`, `LIST`, `\stoptls`, `\quit`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -33,36 +32,34 @@ impl LineReceiver for Session {
 
     fn line_received(&mut self, transport: &mut Transport<'_>, line: &[u8]) -> Result {
         let words: Vec<_> = std::str::from_utf8(line)?.splitn(3, ' ').collect();
-        let depth = transport.depth();
         match words[..] {
             ["STARTTLS"] => {
-                self.send_line(transport, format!("OK STARTTLS {}", depth + 1))?; // the last line outside
+                self.send_line(transport, format!("OK STARTTLS {}", transport.depth() + 1))?; // the last line outside
                 transport.start_tls(self.tls.accept()?)?; // what stands behind the command goes into TLS
             }
-            ["STOPTLS"] if depth > 0 => {
-                self.send_line(transport, format!("OK STOPTLS {}", depth - 1))?; // the last line inside
+            ["STOPTLS"] if transport.depth() > 0 => {
+                self.send_line(transport, format!("OK STOPTLS {}", transport.depth() - 1))?; // the last line inside
                 transport.stop_tls()?; // what stands behind the close_notify comes out below it
             }
             ["QUIT"] => {
                 self.send_line(transport, "BYE")?;
                 transport.lose_connection();
             }
-            _ => self.send_line(transport, self.answer(&words).unwrap_or("ERR".to_owned()))?,
+            _ => self.send_line(transport, answer(&self.store, &words).as_deref().unwrap_or("ERR"))?,
         }
         Ok(())
     }
 }
 
-impl Session {
-    fn answer(&self, words: &[&str]) -> Option<String> {
-        let mut store = self.store.lock().ok()?;
-        match *words {
-            ["SET", key, value] if store.len() < 1000 => store.insert(key.into(), value.into()).or(Some("NEW".into())),
-            ["GET", key] => store.get(key).cloned(),
-            ["DEL", key] => store.remove(key),
-            ["LIST"] => Some(store.keys().map(String::as_str).collect::<Vec<_>>().join(" ")),
-            _ => None,
-        }
+fn answer(store: &Mutex<BTreeMap<String, String>>, words: &[&str]) -> Option<String> {
+    let mut store = store.lock().ok()?;
+    match *words {
+        ["SET", ..] if store.len() == 1000 => None,
+        ["SET", key, value] => Some(store.insert(key.into(), value.into()).map_or("NEW", |_| "CHANGED").into()),
+        ["GET", key] => store.get(key).map(|value| format!("VALUE {value}")),
+        ["DEL", key] => store.remove(key).map(|_| "DELETED".into()),
+        ["LIST"] => Some(store.keys().fold("KEYS".into(), |list, key| list + " " + key)),
+        _ => None,
     }
 }
 
