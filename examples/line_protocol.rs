@@ -33,7 +33,7 @@ impl LineReceiver for Session {
     fn line_received(&mut self, transport: &mut Transport<'_>, line: &[u8]) -> Result {
         let words: Vec<_> = std::str::from_utf8(line)?.splitn(3, ' ').collect();
         match words[..] {
-            ["STARTTLS"] => {
+            ["STARTTLS", ..] => {
                 self.send_line(transport, format!("OK STARTTLS {}", transport.depth() + 1))?; // the last line outside
                 transport.start_tls(self.tls.accept()?)?; // what stands behind the command goes into TLS
             }
@@ -45,7 +45,7 @@ impl LineReceiver for Session {
                 self.send_line(transport, "BYE")?;
                 transport.lose_connection();
             }
-            _ => self.send_line(transport, answer(&self.store, &words).as_deref().unwrap_or("ERR"))?,
+            _ => self.send_line(transport, answer(&self.store, &words).as_deref().unwrap_or("ERR unknown"))?,
         }
         Ok(())
     }
