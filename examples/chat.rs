@@ -169,8 +169,7 @@ impl Protocol for Guest {
         Ok(())
     }
 
-    fn connection_lost(&mut self, reason: &Reason) {
-        println!("guest {}: {reason}", self.number);
+    fn connection_lost(&mut self, _: &Reason) {
         self.members().leave(self.number);
     }
 }

@@ -383,7 +383,10 @@ impl<P: Protocol> Session<P> {
     }
 
     fn tell_level(&mut self, stack: &mut Stack, now: Instant) -> bool {
-        let Some(level) = self.state.flow.change(stack.outbound_len()) else { return false };
+        let waiting = stack.outbound_len();
+        let Some(level) = self.state.flow.change(waiting) else { return false };
+        // First, because a producer that is resumed may write from another thread before this one goes on.
+        self.state.handle.set_waiting(waiting);
         self.tell(
             stack,
             now,

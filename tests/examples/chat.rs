@@ -104,6 +104,7 @@ fn a_line_without_an_end_closes_the_connection() {
         hear_until(&mut ann, &format!("<bob/0> {}", "y".repeat(1000))).await;
         bob.write_line("y".repeat(1001)).await.unwrap();
         bob.read_to_end(&mut Vec::new()).await.unwrap();
+        drop(bob); // who is waited for otherwise
         hear_until(&mut ann, "* bob has gone").await;
     });
 }
