@@ -357,6 +357,34 @@ impl Transport<'_> {
     /// [`layer_ended`](super::Protocol::layer_ended) does.
     ///
     /// The producer is unregistered, and what is written from now on is dropped.
+    ///
+    /// ```
+    /// use onionskin::protocol::{Protocol, Result, Transport};
+    /// use onionskin::testing::StringTransport;
+    ///
+    /// struct Asks(Vec<u8>);
+    ///
+    /// impl Protocol for Asks {
+    ///     fn connection_made(&mut self, transport: &mut Transport<'_>) -> Result {
+    ///         transport.write(b"all that I have to ask")?;
+    ///         transport.end_output();
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn data_received(&mut self, transport: &mut Transport<'_>) -> Result {
+    ///         self.0.extend(transport.take_all());
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let mut transport = StringTransport::new(Asks(Vec::new()));
+    /// assert_eq!(transport.sent(), b"all that I have to ask");
+    /// transport.receive(b"all that there is to say");
+    /// assert_eq!(transport.protocol().0, b"all that there is to say");
+    /// assert!(transport.reason().is_none());
+    /// transport.end_of_input();
+    /// assert!(transport.reason().is_some_and(|reason| reason.is_closed()));
+    /// ```
     pub fn end_output(&mut self) {
         self.state.flow.unregister();
         self.state.output_ended = true;

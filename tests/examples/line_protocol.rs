@@ -82,6 +82,14 @@ fn a_command_behind_starttls_is_never_carried_out_in_clear() {
     });
 }
 
+#[test]
+fn the_readme_shows_all_of_the_example() {
+    let (readme, example) = (include_str!("../../README.md"), include_str!("../../examples/line_protocol.rs"));
+    let (_, program) = example.split_once("\n\n").unwrap();
+    assert!(program.contains("fn main()"));
+    assert!(readme.contains(&format!("```rust,no_run\n{program}```")), "copy it over");
+}
+
 /// A TLS client on a stack that is driven by hand, so that its ClientHello can be held in the hand.
 struct Client {
     stack: Stack,
