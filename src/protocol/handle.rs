@@ -254,3 +254,70 @@ impl Shared {
         self.inbox.lock().expect("nothing panics while it holds the inbox")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{Protocol, Streaming};
+    use crate::testing::StringTransport;
+
+    type Written = Arc<Mutex<Vec<Result<(), HandleError>>>>;
+
+    struct Full;
+
+    impl Protocol for Full {
+        fn connection_made(&mut self, transport: &mut Transport<'_>) -> Result {
+            transport.set_write_limit(LIMIT);
+            Ok(())
+        }
+    }
+
+    /// Writes at once when it is resumed, three times, as another connection would on its own thread.
+    struct Eager {
+        handle: Handle,
+        written: Written,
+    }
+
+    impl Producer for Eager {
+        fn resume_producing(&mut self, _: &mut Transport<'_>) -> Result {
+            let mut written = self.written.lock().unwrap();
+            if written.len() < 3 {
+                written.push(self.handle.write(vec![0; MORE_THAN_HALF]));
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn who_is_resumed_finds_room() {
+        let written = Written::default();
+        let mut transport = StringTransport::new(Full);
+        let eager = Eager { handle: transport.handle(), written: Arc::clone(&written) };
+        transport.hold(true);
+        transport.act(|_, transport| transport.register_producer(eager, Streaming::Push)).unwrap();
+        assert_eq!(transport.handle().write(vec![0; MORE_THAN_HALF]), Err(HandleError::Full));
+        transport.hold(false);
+        assert_eq!(*written.lock().unwrap(), [Ok(()); 3]);
+    }
+
+    #[test]
+    fn room_that_is_taken_is_not_found_again() {
+        let written = Written::default();
+        let mut transport = StringTransport::new(Full);
+        transport.hold(true);
+        let (handle, later) = (transport.handle(), Arc::clone(&written));
+        transport.handle().write(vec![0; MORE_THAN_HALF]).unwrap();
+        let write = move |_: &mut Transport<'_>| {
+            later.lock().unwrap().push(handle.write(vec![0; MORE_THAN_HALF]));
+            Ok(())
+        };
+        transport.handle().call(write).unwrap();
+        transport.run();
+        assert_eq!(*written.lock().unwrap(), [Err(HandleError::Full)]);
+        assert!(transport.reason().is_none());
+    }
+
+    const LIMIT: usize = 128 * 1024;
+
+    const MORE_THAN_HALF: usize = 100_000;
+}
