@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! cargo run --features cli -- serve tcp:127.0.0.1:4433 --self-signed /tmp/onion
-//! cargo run --example relay -- tcp:127.0.0.1:4434+tls:cert=/tmp/onion/localhost.pem:key=/tmp/onion/localhost.key tcp:127.0.0.1:4433
+//! cargo run --example relay -- tcp:127.0.0.1:4434+tls:cert=/tmp/onion/cert.pem:key=/tmp/onion/key.pem tcp:127.0.0.1:4433
 //! cargo run --example relay -- tcp:127.0.0.1:4435 tcp:127.0.0.1:4434+tls:sni=localhost:ca=/tmp/onion/ca.pem
 //! cargo run --features cli -- connect tcp:127.0.0.1:4435
 //! ```
