@@ -61,3 +61,13 @@ pub use rustls;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The programs in the guide, run.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guide.md")]
+struct Guide;
+
+/// The programs for those who come from Twisted, run.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/from-twisted.md")]
+struct FromTwisted;

@@ -2,9 +2,10 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::str::Utf8Error;
 use std::sync::Arc;
 
-use super::ProducerError;
+use super::{HandleError, ProducerError};
 use crate::stack::{CommandError, LayerError};
 use crate::tls::ConfigError;
 
@@ -19,7 +20,7 @@ pub type Result<T = (), E = Error> = std::result::Result<T, E>;
 /// use onionskin::protocol::Result;
 ///
 /// fn number(line: &[u8]) -> Result<u32> {
-///     let line = std::str::from_utf8(line).map_err(|_| "a number is written in ASCII")?;
+///     let line = std::str::from_utf8(line)?;
 ///     line.parse().map_err(|error| format!("{line:?} is no number: {error}").into())
 /// }
 ///
@@ -127,6 +128,12 @@ impl From<std::io::Error> for Error {
     }
 }
 
+impl From<Utf8Error> for Error {
+    fn from(error: Utf8Error) -> Self {
+        Self::caused(ErrorKind::Malformed, error)
+    }
+}
+
 impl From<CommandError> for Error {
     fn from(error: CommandError) -> Self {
         Self::caused(ErrorKind::Command, error)
@@ -147,6 +154,12 @@ impl From<ConfigError> for Error {
 
 impl From<ProducerError> for Error {
     fn from(error: ProducerError) -> Self {
+        Self::caused(ErrorKind::Command, error)
+    }
+}
+
+impl From<HandleError> for Error {
+    fn from(error: HandleError) -> Self {
         Self::caused(ErrorKind::Command, error)
     }
 }

@@ -85,6 +85,14 @@ impl Handle {
         });
     }
 
+    /// As [`Transport::end_output`]. Nothing happens if the connection is over.
+    pub fn end_output(&self) {
+        let _ = self.call(|transport| {
+            transport.end_output();
+            Ok(())
+        });
+    }
+
     /// As [`Transport::abort_connection`]. Nothing happens if the connection is over.
     pub fn abort_connection(&self) {
         let _ = self.call(|transport| {
@@ -130,6 +138,8 @@ impl Handle {
         let command = inbox.commands.pop_front()?;
         if let Command::Write(bytes) = &command {
             inbox.written -= bytes.len();
+            // Until the connection says how much waits: who writes meanwhile must not find room that is taken.
+            inbox.waiting += bytes.len();
         }
         Some(command)
     }
@@ -283,4 +293,71 @@ impl Shared {
     fn inbox(&self) -> MutexGuard<'_, Inbox> {
         self.inbox.lock().expect("nothing panics while it holds the inbox")
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{Protocol, Streaming};
+    use crate::testing::StringTransport;
+
+    type Written = Arc<Mutex<Vec<Result<(), HandleError>>>>;
+
+    struct Full;
+
+    impl Protocol for Full {
+        fn connection_made(&mut self, transport: &mut Transport<'_>) -> Result {
+            transport.set_write_limit(LIMIT);
+            Ok(())
+        }
+    }
+
+    /// Writes at once when it is resumed, three times, as another connection would on its own thread.
+    struct Eager {
+        handle: Handle,
+        written: Written,
+    }
+
+    impl Producer for Eager {
+        fn resume_producing(&mut self, _: &mut Transport<'_>) -> Result {
+            let mut written = self.written.lock().unwrap();
+            if written.len() < 3 {
+                written.push(self.handle.write(vec![0; MORE_THAN_HALF]));
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn who_is_resumed_finds_room() {
+        let written = Written::default();
+        let mut transport = StringTransport::new(Full);
+        let eager = Eager { handle: transport.handle(), written: Arc::clone(&written) };
+        transport.hold(true);
+        transport.act(|_, transport| transport.register_producer(eager, Streaming::Push)).unwrap();
+        assert_eq!(transport.handle().write(vec![0; MORE_THAN_HALF]), Err(HandleError::Full));
+        transport.hold(false);
+        assert_eq!(*written.lock().unwrap(), [Ok(()); 3]);
+    }
+
+    #[test]
+    fn room_that_is_taken_is_not_found_again() {
+        let written = Written::default();
+        let mut transport = StringTransport::new(Full);
+        transport.hold(true);
+        let (handle, later) = (transport.handle(), Arc::clone(&written));
+        transport.handle().write(vec![0; MORE_THAN_HALF]).unwrap();
+        let write = move |_: &mut Transport<'_>| {
+            later.lock().unwrap().push(handle.write(vec![0; MORE_THAN_HALF]));
+            Ok(())
+        };
+        transport.handle().call(write).unwrap();
+        transport.run();
+        assert_eq!(*written.lock().unwrap(), [Err(HandleError::Full)]);
+        assert!(transport.reason().is_none());
+    }
+
+    const LIMIT: usize = 128 * 1024;
+
+    const MORE_THAN_HALF: usize = 100_000;
 }

@@ -214,6 +214,10 @@ impl<P: Protocol> Session<P> {
     /// Carries out what the protocol said about leaving.
     fn leave(&mut self, stack: &mut Stack, now: Instant) -> bool {
         match &self.state.leaving {
+            Leaving::Staying if self.is_ended_both_ways() => {
+                self.state.leaving = Leaving::InOrder(None);
+                true
+            }
             Leaving::Staying => false,
             Leaving::InOrder(None) if self.state.flow.has_producer() && stack.lost().is_none() => {
                 self.await_producer(stack, now)
@@ -231,6 +235,11 @@ impl<P: Protocol> Session<P> {
                 true
             }
         }
+    }
+
+    /// Whether there is nothing left to read or to write.
+    fn is_ended_both_ways(&self) -> bool {
+        self.state.output_ended && (self.input_ended || self.announced.is_some())
     }
 
     /// The producer may take its time, but not a peer that reads nothing of what it wrote.
@@ -394,7 +403,10 @@ impl<P: Protocol> Session<P> {
         if stack.lost().is_some() {
             return false;
         }
-        let Some(level) = self.state.flow.change(stack.outbound_len()) else { return false };
+        let waiting = stack.outbound_len();
+        let Some(level) = self.state.flow.change(waiting) else { return false };
+        // First, because a producer that is resumed may write from another thread before this one goes on.
+        self.state.handle.set_waiting(waiting);
         self.tell(
             stack,
             now,

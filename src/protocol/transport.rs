@@ -30,6 +30,8 @@ pub(super) struct State {
     pub(super) position: Position,
     pub(super) write_limit: usize,
     pub(super) flow: Flow,
+    /// Whether the protocol has closed its side.
+    pub(super) output_ended: bool,
     pub(super) leaving: Leaving,
     pub(super) timeout: Option<Instant>,
     pub(super) handle: Handle,
@@ -387,6 +389,46 @@ impl Transport<'_> {
         self.leave(None);
     }
 
+    /// Closes our side of the connection only: behind what was written, every layer takes leave from the inside out, and
+    /// the write side of the socket is closed. Reading goes on; when the peer has ended its side too, the connection is
+    /// closed, whatever [`end_of_input`](super::Protocol::end_of_input) or
+    /// [`layer_ended`](super::Protocol::layer_ended) does.
+    ///
+    /// The producer is unregistered, and what is written from now on is dropped.
+    ///
+    /// ```
+    /// use onionskin::protocol::{Protocol, Result, Transport};
+    /// use onionskin::testing::StringTransport;
+    ///
+    /// struct Asks(Vec<u8>);
+    ///
+    /// impl Protocol for Asks {
+    ///     fn connection_made(&mut self, transport: &mut Transport<'_>) -> Result {
+    ///         transport.write(b"all that I have to ask")?;
+    ///         transport.end_output();
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn data_received(&mut self, transport: &mut Transport<'_>) -> Result {
+    ///         self.0.extend(transport.take_all());
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let mut transport = StringTransport::new(Asks(Vec::new()));
+    /// assert_eq!(transport.sent(), b"all that I have to ask");
+    /// transport.receive(b"all that there is to say");
+    /// assert_eq!(transport.protocol().0, b"all that there is to say");
+    /// assert!(transport.reason().is_none());
+    /// transport.end_of_input();
+    /// assert!(transport.reason().is_some_and(|reason| reason.is_closed()));
+    /// ```
+    pub fn end_output(&mut self) {
+        self.state.flow.unregister();
+        self.state.output_ended = true;
+        self.stack.close(self.now);
+    }
+
     /// As [`lose_connection`](Self::lose_connection), with an error that becomes the reason of the loss, and without
     /// waiting for the producer, which is told to stop. The same as returning that error from a callback.
     pub fn fail(&mut self, error: impl Into<Error>) {
@@ -433,6 +475,7 @@ impl State {
             write_limit: WRITE_LIMIT,
             handle: Handle::new(WRITE_LIMIT, flow.high),
             flow,
+            output_ended: false,
             leaving: Leaving::Staying,
             timeout: None,
         }

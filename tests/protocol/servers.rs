@@ -59,7 +59,7 @@ impl LineReceiver for Shouting {
             }
             b"panic" => panic!("as the test wants it"),
             b"quit" => transport.lose_connection(),
-            line => self.send_line(transport, &line.to_ascii_uppercase())?,
+            line => self.send_line(transport, line.to_ascii_uppercase())?,
         }
         Ok(())
     }

@@ -80,8 +80,11 @@ pub trait LineReceiver: Protocol {
     /// # Errors
     ///
     /// As [`Transport::write`].
-    fn send_line(&mut self, transport: &mut Transport<'_>, line: &[u8]) -> Result {
-        transport.write(&[line, self.lines().sent_delimiter()].concat())
+    fn send_line(&mut self, transport: &mut Transport<'_>, line: impl AsRef<[u8]>) -> Result
+    where
+        Self: Sized,
+    {
+        transport.write(&[line.as_ref(), self.lines().sent_delimiter()].concat())
     }
 
     /// Hands over the next line, or what is raw: to be called from [`Protocol::data_received`], which is called again for

@@ -68,8 +68,11 @@ pub trait StringReceiver: Protocol {
     /// # Errors
     ///
     /// When the frame cannot tell so large a length, and as [`Transport::write`].
-    fn send_string(&mut self, transport: &mut Transport<'_>, string: &[u8]) -> Result {
-        let framed = self.strings().frame(string)?;
+    fn send_string(&mut self, transport: &mut Transport<'_>, string: impl AsRef<[u8]>) -> Result
+    where
+        Self: Sized,
+    {
+        let framed = self.strings().frame(string.as_ref())?;
         transport.write(&framed)
     }
 

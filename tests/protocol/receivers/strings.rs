@@ -172,7 +172,7 @@ fn a_string_that_its_frame_cannot_tell_is_not_sent() {
         let mut transport = StringTransport::new(Receiver::new(Framer::Strings(strings), nothing));
         let mut send = |length| {
             transport
-                .act(|receiver, transport| receiver.send_string(transport, &vec![b'x'; length]))
+                .act(|receiver, transport| receiver.send_string(transport, vec![b'x'; length]))
                 .map(|()| transport.sent().len())
         };
         assert!(send(most).unwrap() > most);

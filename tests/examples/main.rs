@@ -1,0 +1,11 @@
+//! The examples, as processes, over real sockets.
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+#![cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod chat;
+mod line_protocol;
+mod process;
+mod relay;
