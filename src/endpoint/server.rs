@@ -133,6 +133,8 @@ pub struct Server {
     runtime: &'static dyn Runtime,
     address: Address,
     accepting: AbortHandle,
+    /// Cancelled when the listener is dropped.
+    listening: oneshot::Receiver<Infallible>,
     register: Arc<Register>,
     /// Ends when nobody accepts any more and the last connection is gone.
     all_gone: mpsc::Receiver<Infallible>,
@@ -159,10 +161,12 @@ impl Server {
         factory.start_factory();
         let serving = Arc::new(Serving { factory, runtime, register: Arc::clone(&register), _present: present });
         let (accept, accepting) = abortable(accept(listener, serving));
+        let (closed, listening) = oneshot::channel();
         runtime.spawn(Box::pin(async {
             let _ = accept.await;
+            drop(closed);
         }));
-        Self { runtime, address, accepting, register, all_gone }
+        Self { runtime, address, accepting, listening, register, all_gone }
     }
 
     /// Where it listens; the port that was picked, if it was to pick one.
@@ -193,6 +197,7 @@ impl Server {
     /// Nothing is accepted any more; the connections live on.
     pub async fn stop(mut self, patience: Duration) -> ServerStopped {
         self.accepting.abort();
+        let _ = (&mut self.listening).await;
         self.register.request_stop();
         let aborted = match self.runtime.now().checked_add(patience) {
             Some(deadline) if self.is_late(deadline).await => self.register.abort(),

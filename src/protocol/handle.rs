@@ -188,8 +188,8 @@ impl Handle {
     }
 }
 
-/// Reads no more from this connection while the one that it is registered with is full, and closes it when that one is
-/// over.
+/// Reads no more from this connection while the one that it is registered with is full, and aborts it when that one is
+/// over: what is still to be read can no longer be passed on, and a close in order would tell the peer that it was.
 ///
 /// It is never done by itself: unregister it before the other connection is to be closed, because
 /// [`Transport::lose_connection`] waits for that.
@@ -204,7 +204,7 @@ impl Producer for Handle {
     }
 
     fn stop_producing(&mut self) {
-        self.lose_connection();
+        self.abort_connection();
     }
 }
 
