@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let room = LimitConnections::new(Room { tls, members: Arc::default() }).total(100);
     runtime::block_on(runtime::preferred().ok_or("built without a runtime")?, async {
         let mut server = listen_with(&endpoint, room).await?;
-        println!("listening on {}", server.local_address());
+        println!("listening on {}", server.endpoint().transport);
         server.wait().await;
         Ok(())
     })

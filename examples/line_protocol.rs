@@ -72,7 +72,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let factory = move |_: &Addresses| Session { lines: Lines::new(), tls: tls.clone(), store: Arc::clone(&store) };
     runtime::block_on(runtime::preferred().ok_or("built without a runtime")?, async {
         let mut server = listen_with(&argument(1, "tcp:127.0.0.1:4433"), factory).await?;
-        println!("listening on {}", server.local_address());
+        println!("listening on {}", server.endpoint());
         server.wait().await;
         Ok(())
     })

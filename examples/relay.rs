@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let connector = Connector::new(runtime, &to.parse()?)?;
         let factory = move |_: &Addresses| Near { runtime, connector: connector.clone(), side: Side::default() };
         let mut server = listen_with(&from, factory).await?;
-        println!("listening on {}", server.local_address());
+        println!("listening on {}", server.endpoint().transport);
         server.wait().await;
         Ok(())
     })

@@ -14,7 +14,7 @@ use futures::channel::{mpsc, oneshot};
 use futures::future::{AbortHandle, Abortable, Either, FutureExt, abortable, select};
 use futures::stream::StreamExt;
 
-use super::{Connector, Incoming, Listener, OpenError, OpenErrorKind};
+use super::{Connector, Endpoint, Incoming, Listener, OpenError, OpenErrorKind};
 use crate::protocol::{Addresses, Factory, Finished, Handle, Protocol, run};
 use crate::runtime::{Address, Runtime};
 
@@ -131,6 +131,7 @@ impl<P> Future for Task<P> {
 #[derive(Debug)]
 pub struct Server {
     runtime: &'static dyn Runtime,
+    endpoint: Endpoint,
     address: Address,
     accepting: AbortHandle,
     /// Cancelled when the listener is dropped.
@@ -155,7 +156,7 @@ impl Server {
     /// last connection is gone.
     pub fn new(listener: Listener, factory: impl Factory) -> Self {
         let runtime = listener.runtime();
-        let address = listener.local_address().clone();
+        let (endpoint, address) = (listener.endpoint().clone(), listener.local_address().clone());
         let register = Arc::new(Register::default());
         let (present, all_gone) = mpsc::channel(0);
         factory.start_factory();
@@ -166,12 +167,17 @@ impl Server {
             let _ = accept.await;
             drop(closed);
         }));
-        Self { runtime, address, accepting, listening, register, all_gone }
+        Self { runtime, endpoint, address, accepting, listening, register, all_gone }
     }
 
     /// Where it listens; the port that was picked, if it was to pick one.
     pub fn local_address(&self) -> &Address {
         &self.address
+    }
+
+    /// The endpoint that it was made for, with the address that it really has: see [`Listener::endpoint`].
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
     /// How many connections there are, those in their handshakes too.

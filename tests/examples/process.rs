@@ -31,9 +31,8 @@ impl Example {
         let mut first = String::new();
         // The reader may hold something back, which nobody wants to know.
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
-        let Some(address) = first.strip_prefix("listening on ") else { panic!("no address: {first:?}") };
-        let endpoint = address.trim_end().replacen(' ', ":", 1);
-        Self { child, endpoint }
+        let Some(endpoint) = first.strip_prefix("listening on ") else { panic!("no endpoint: {first:?}") };
+        Self { child, endpoint: endpoint.trim_end().to_owned() }
     }
 
     /// One that writes down whom to trust for its certificate.
