@@ -14,14 +14,17 @@
 //!                              [ Over ] ◀────────────────────────────────────────┘     connection_lost
 //! ```
 
+mod leaving;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::task::Context;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use self::leaving::Progress;
 use super::flow::Level;
 use super::handle::Command;
-use super::transport::{Leaving, State};
+use super::transport::State;
 use super::{
     Addresses, Error, ErrorKind, Handle, LayerId, LayerView, PeerAnswer, Protocol, Reason, ReasonKind, Result,
     Streaming, Transport,
@@ -65,13 +68,6 @@ enum Phase {
         until: Instant,
     },
     Over(Reason),
-}
-
-/// How much was still to be sent, and until when it has to become less.
-#[derive(Debug)]
-struct Progress {
-    waiting: usize,
-    until: Instant,
 }
 
 #[derive(Debug)]
@@ -209,55 +205,6 @@ impl<P: Protocol> Session<P> {
             Phase::Draining { .. } => self.drain(stack, now),
             Phase::Over(_) => false,
         }
-    }
-
-    /// Carries out what the protocol said about leaving.
-    fn leave(&mut self, stack: &mut Stack, now: Instant) -> bool {
-        match &self.state.leaving {
-            Leaving::Staying if self.is_ended_both_ways() => {
-                self.state.leaving = Leaving::InOrder(None);
-                true
-            }
-            Leaving::Staying => false,
-            Leaving::InOrder(None) if self.state.flow.has_producer() && stack.lost().is_none() => {
-                self.await_producer(stack, now)
-            }
-            Leaving::InOrder(error) => {
-                let because = error.clone();
-                stack.close(now);
-                self.state.flow.end();
-                self.phase = Phase::Flushing { because, progress: Progress::new(stack, now) };
-                true
-            }
-            Leaving::AtOnce(error) => {
-                let because = error.clone();
-                self.abort(stack, now, because);
-                true
-            }
-        }
-    }
-
-    /// Whether there is nothing left to read or to write.
-    fn is_ended_both_ways(&self) -> bool {
-        self.state.output_ended && (self.input_ended || self.announced.is_some())
-    }
-
-    /// The producer may take its time, but not a peer that reads nothing of what it wrote.
-    fn await_producer(&mut self, stack: &mut Stack, now: Instant) -> bool {
-        if stack.outbound_len() == 0 {
-            self.producing = None;
-            return false;
-        }
-        let is_stuck = self.producing.get_or_insert_with(|| Progress::new(stack, now)).is_stuck(stack, now);
-        if is_stuck {
-            self.abort(stack, now, Some(unread()));
-        }
-        is_stuck
-    }
-
-    /// What is written to a lost connection leaves room for more: a producer would never come to an end.
-    fn stop_producer(&mut self, stack: &Stack) -> bool {
-        stack.lost().is_some() && self.state.flow.end()
     }
 
     /// Carries out the next command of a handle.
@@ -479,100 +426,6 @@ impl<P: Protocol> Session<P> {
     }
 }
 
-/// Leaving.
-impl<P: Protocol> Session<P> {
-    fn flush(&mut self, stack: &mut Stack, now: Instant) -> bool {
-        while stack.poll_event().is_some() {}
-        if self.obey_last(stack, now) {
-            return true;
-        }
-        if let Leaving::AtOnce(error) = &self.state.leaving {
-            let error = error.clone();
-            self.abort(stack, now, error);
-            return true;
-        }
-        stack.discard(now);
-        let Phase::Flushing { because, progress } = &mut self.phase else { return false };
-        // A peer that has gone after it had everything is no loss.
-        let loss = stack.lost().filter(|_| !stack.is_lost_after_close());
-        if let (true, Some(reason)) = (stack.is_flushed(), loss) {
-            let reason = because.take().map_or_else(|| ReasonKind::Lost(reason.clone()), ReasonKind::Failed);
-            self.end(reason);
-            return true;
-        }
-        if loss.is_none() && stack.is_flushed() {
-            self.phase = Phase::Draining { because: because.take(), until: now + LINGER };
-            return true;
-        }
-        if progress.is_stuck(stack, now) {
-            let because = because.take().unwrap_or_else(unread);
-            self.abort(stack, now, Some(because));
-            return true;
-        }
-        false
-    }
-
-    fn drain(&mut self, stack: &mut Stack, now: Instant) -> bool {
-        while stack.poll_event().is_some() {}
-        if self.obey_last(stack, now) {
-            return true;
-        }
-        // What the peer does now no longer matters: all that was written has left in order.
-        stack.discard(now);
-        let Phase::Draining { because, until } = &mut self.phase else { return false };
-        let is_awaited = !matches!(self.state.leaving, Leaving::AtOnce(_)) && now < *until;
-        if !stack.is_input_closed() && is_awaited {
-            return false;
-        }
-        let reason = because.take().map_or(ReasonKind::Closed, ReasonKind::Failed);
-        self.end(reason);
-        true
-    }
-
-    /// Nothing is written any more, but what a handle was given is run, and may abort what takes too long.
-    fn obey_last(&mut self, stack: &mut Stack, now: Instant) -> bool {
-        let Some(command) = self.state.handle.next() else { return false };
-        if let Command::Call(act) = command {
-            self.call(stack, now, |_, transport| act(transport));
-        }
-        true
-    }
-
-    fn abort(&mut self, stack: &mut Stack, now: Instant, because: Option<Error>) {
-        stack.abort(now);
-        let lost = || stack.lost().cloned().map_or(ReasonKind::Closed, ReasonKind::Lost);
-        self.end(because.map_or_else(lost, ReasonKind::Failed));
-    }
-
-    fn end(&mut self, reason: ReasonKind) {
-        let reason = Reason::from(reason);
-        log::debug!("{}: {reason}", self.state.addresses);
-        self.phase = Phase::Over(reason.clone());
-        self.state.handle.close();
-        self.state.flow.end();
-        self.protocol_mut().connection_lost(&reason);
-    }
-}
-
-impl Progress {
-    fn new(stack: &Stack, now: Instant) -> Self {
-        Self { waiting: stack.outbound_len(), until: now + STUCK }
-    }
-
-    /// Whether it has not become less for so long that the peer is given up.
-    fn is_stuck(&mut self, stack: &Stack, now: Instant) -> bool {
-        let before = std::mem::replace(&mut self.waiting, stack.outbound_len());
-        if self.waiting < before {
-            self.until = now + STUCK;
-        }
-        self.until <= now
-    }
-}
-
-fn unread() -> Error {
-    Error::new(ErrorKind::PeerTooSlow, "the peer did not read what was sent last")
-}
-
 impl Departure {
     fn of(event: Event) -> Option<Self> {
         match event {
@@ -616,9 +469,3 @@ const MOST_STEPS: usize = 1 << 10;
 
 /// The largest plaintext of a TLS record (RFC 8446 section 5.1).
 const RECORD: usize = 1 << 14;
-
-/// How long a peer may take nothing at all of what was written before a close.
-const STUCK: Duration = Duration::from_secs(30);
-
-/// How long a peer may take to close after us.
-const LINGER: Duration = Duration::from_secs(5);
