@@ -46,6 +46,8 @@ pub enum ErrorKind {
     LineTooLong(usize),
     /// The stream ended in the middle of a line. Nothing of it was consumed.
     UnfinishedLine,
+    /// A line that was to be written has a line feed in it. Nothing of it was written.
+    LineBreak,
     /// A client or server could not be configured.
     Config(ConfigError),
 }
@@ -148,6 +150,7 @@ impl Error {
                 ErrorKind::Command(_) => io::ErrorKind::BrokenPipe,
                 ErrorKind::UnfinishedLine => io::ErrorKind::UnexpectedEof,
                 ErrorKind::LineTooLong(_) | ErrorKind::TooMuchLate(_) => io::ErrorKind::InvalidData,
+                ErrorKind::LineBreak => io::ErrorKind::InvalidInput,
                 ErrorKind::Peeled(..) | ErrorKind::Config(_) => io::ErrorKind::Other,
             },
         }
@@ -163,6 +166,7 @@ impl fmt::Display for Error {
             ErrorKind::TooMuchLate(limit) => write!(f, "more than {limit} bytes arrived while the layer was stopped"),
             ErrorKind::LineTooLong(limit) => write!(f, "a line is longer than {limit} bytes"),
             ErrorKind::UnfinishedLine => f.write_str("the stream ended in the middle of a line"),
+            ErrorKind::LineBreak => f.write_str("a line that is to be written has a line feed in it"),
             ErrorKind::Config(error) => error.fmt(f),
         }
     }

@@ -30,14 +30,18 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     ///
     /// # Errors
     ///
-    /// When the connection does not take writes or is lost.
+    /// When the line has a line feed in it, because the peer would take it for two: whoever can put a word into a line must
+    /// not be able to say a line of their own. When the connection does not take writes or is lost.
     ///
     /// # Cancellation
     ///
     /// A part of the line may have been written.
     pub async fn write_line(&mut self, line: impl AsRef<[u8]>) -> Result<(), Error> {
-        let line = [line.as_ref(), b"\r\n"].concat();
-        self.send_all(&line).await
+        let line = line.as_ref();
+        if line.contains(&b'\n') {
+            return Err(ErrorKind::LineBreak.into());
+        }
+        self.send_all(&[line, b"\r\n"].concat()).await
     }
 
     /// Writes all of `bytes` and waits until they are sent.

@@ -118,10 +118,10 @@ impl<P> Future for Task<P> {
 
     /// # Panics
     ///
-    /// When the protocol panicked.
+    /// When the protocol panicked, or its runtime was shut down.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Finished<P>> {
         let finished = Pin::new(&mut self.finished).poll(cx);
-        finished.map(|finished| finished.expect("the protocol did not panic"))
+        finished.map(|finished| finished.expect("the protocol did not panic, and its runtime lives"))
     }
 }
 

@@ -203,6 +203,8 @@ impl Stack {
         self.wake_above(index);
         let error = loss.error.clone();
         match self.reason.take() {
+            // What takes too long after the loss is no news.
+            Some(reason) if loss.error.is_timeout() => self.reason = Some(reason),
             Some(reason) => self.reason = Some(reason.and(loss)),
             None => {
                 self.lost_after_close = self.wire_output == Side::Closed;

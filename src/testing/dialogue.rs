@@ -1,5 +1,6 @@
 //! Two protocols, and the wire between them.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::{Cut, Pair, Peer};
@@ -38,7 +39,6 @@ use crate::stack::Limits;
 /// dialogue.run();
 /// assert_eq!(dialogue.left().0, b"anybody there?");
 /// ```
-#[derive(Debug)]
 pub struct Dialogue<L: Protocol, R: Protocol> {
     /// The stacks below the protocols and the wire between them: to hold a direction, to inject bytes, to look.
     pub pair: Pair,
@@ -136,6 +136,16 @@ impl<L: Protocol, R: Protocol> Dialogue<L, R> {
     fn pass(&mut self, by: Duration) {
         self.pair.advance(by);
         self.run();
+    }
+}
+
+impl<L: Protocol, R: Protocol> fmt::Debug for Dialogue<L, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dialogue")
+            .field("pair", &self.pair)
+            .field("left", &self.left)
+            .field("right", &self.right)
+            .finish()
     }
 }
 

@@ -1,5 +1,6 @@
 //! One protocol, and bytes in place of a peer.
 
+use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -42,7 +43,6 @@ use crate::stack::{Limits, Output, Stack};
 /// transport.end_of_input();
 /// assert!(transport.reason().is_some_and(|reason| reason.is_closed()));
 /// ```
-#[derive(Debug)]
 pub struct StringTransport<P: Protocol> {
     session: Session<P>,
     stack: Stack,
@@ -195,5 +195,14 @@ impl<P: Protocol> StringTransport<P> {
             self.stack.handle_eof(self.now);
         }
         ended
+    }
+}
+
+impl<P: Protocol> fmt::Debug for StringTransport<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StringTransport")
+            .field("session", &self.session)
+            .field("stack", &self.stack)
+            .finish_non_exhaustive()
     }
 }

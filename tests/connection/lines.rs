@@ -167,3 +167,12 @@ fn codecs_on_a_buffered_reader_take_no_byte_too_many() {
         talk(&mut left, &mut right);
     }
 }
+
+#[test]
+fn a_line_that_the_peer_would_take_for_two_is_not_written() {
+    let (mut left, mut right, _clock) = pair(Cut::Whole, 100);
+    let error = alone(left.write_line("RCPT TO:<a>\r\nQUIT")).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::LineBreak), "{error}");
+    alone(left.write_line("RCPT TO:<a>")).unwrap();
+    assert_eq!(alone(right.read_line()).unwrap().unwrap(), b"RCPT TO:<a>");
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use onionskin::layer::{IdleTimeout, Watch};
 use onionskin::stack::LayerErrorKind;
 
-use crate::common::link::{Link, each};
+use crate::common::link::{Link, each, each_version};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const NEARLY: Duration = Duration::from_secs(59);
@@ -125,5 +125,22 @@ fn a_timeout_that_is_taken_out_does_not_fire() {
         link.advance(10 * MINUTE);
         link.left.events();
         link.talk();
+    });
+}
+
+#[test]
+fn silence_after_a_loss_is_no_second_reason() {
+    each_version(1, |case| {
+        let mut link = Link::outer(case);
+        link.right.splice(IdleTimeout::new(MINUTE));
+        link.right_starts();
+        link.right.inject(b"this is no ClientHello");
+        link.left.hold(true);
+        link.run();
+        let later = link.now() + 2 * MINUTE;
+        assert_eq!(link.right.stack.lost().unwrap().layers().len(), 1);
+        link.right.stack.handle_timeout(later);
+        let reason = link.right.stack.lost().unwrap();
+        assert_eq!(reason.layers().len(), 1, "{reason}");
     });
 }

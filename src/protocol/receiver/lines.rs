@@ -75,16 +75,22 @@ pub trait LineReceiver: Protocol {
         Err(Error::new(ErrorKind::TooLong, format!("a line is longer than {limit} bytes")))
     }
 
-    /// Writes a line and its delimiter. Whether the line has a delimiter in it is not looked at.
+    /// Writes a line and its delimiter.
     ///
     /// # Errors
     ///
-    /// As [`Transport::write`].
+    /// When the line has a delimiter in it, because the peer would take it for two: whoever can put a word into a line
+    /// must not be able to say a line of their own. And as [`Transport::write`].
     fn send_line(&mut self, transport: &mut Transport<'_>, line: impl AsRef<[u8]>) -> Result
     where
         Self: Sized,
     {
-        transport.write(&[line.as_ref(), self.lines().sent_delimiter()].concat())
+        let (line, lines) = (line.as_ref(), self.lines());
+        let delimited = [line, lines.sent_delimiter()].concat();
+        match lines.find(&delimited, 0) {
+            Found::Line { length, .. } if length == line.len() => transport.write(&delimited),
+            _ => Err(Error::new(ErrorKind::Malformed, "a line that is to be sent has a delimiter in it")),
+        }
     }
 
     /// Hands over the next line, or what is raw: to be called from [`Protocol::data_received`], which is called again for

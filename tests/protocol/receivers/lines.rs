@@ -326,3 +326,18 @@ fn a_line_is_sent_with_its_delimiter() {
     assert_eq!(send(Format::Lines.framer()), b"a line\r\n");
     assert_eq!(send(Format::OddLines.framer()), b"a line||>");
 }
+
+#[test]
+fn a_line_that_the_peer_would_take_for_two_is_not_sent() {
+    let sent = |lines: Lines, line: &str| {
+        let mut transport = StringTransport::new(Receiver::new(Framer::Lines(lines), nothing));
+        let result = transport.act(|receiver, transport| receiver.send_line(transport, line));
+        (result.is_ok(), transport.sent())
+    };
+    assert_eq!(sent(Lines::new(), "RCPT TO:<a>"), (true, b"RCPT TO:<a>\r\n".to_vec()));
+    assert_eq!(sent(Lines::new(), "a\rb\r"), (true, b"a\rb\r\r\n".to_vec()));
+    assert_eq!(sent(Lines::new(), "a>\nQUIT"), (false, Vec::new()));
+    assert_eq!(sent(Lines::delimited_by("\0"), "a\nb"), (true, b"a\nb\0".to_vec()));
+    assert_eq!(sent(Lines::delimited_by("\0"), "a\0b"), (false, Vec::new()));
+    assert_eq!(sent(Lines::delimited_by("--"), "a-"), (false, Vec::new()), "its end would be sought too early");
+}
