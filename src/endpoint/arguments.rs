@@ -65,7 +65,9 @@ impl Arguments {
         let ip = self.rest.remove(index).value.ip_address()?;
         let is_port = self.rest.get(index).is_some_and(|argument| argument.key.is_none());
         if !is_port {
-            return Err(self.missing(&format!("the port behind {key}={}", host(&ip.to_string()))));
+            let address = host(&ip.to_string()).to_string();
+            let message = format!("the port behind {key}={address} is missing: write {key}={address}:PORT");
+            return Err(ParseError::new(ErrorKind::MissingArgument, self.end, message));
         }
         let port = self.rest.remove(index).value.port()?;
         Ok(Some(SocketAddr::new(ip, port)))
@@ -90,13 +92,15 @@ impl Arguments {
         let Some(key) = &argument.key else {
             let message = match self.known_keys.as_slice() {
                 [] => format!("there is an argument too many: write {}", self.usage),
-                keys => format!("write an argument as KEY=VALUE, with one of {}", keys.join(", ")),
+                [key] => format!("an argument too many: write {key}=VALUE, or + before another step"),
+                keys => format!("write an argument as KEY=VALUE, the keys are {}", keys.join(", ")),
             };
             let position = argument.value.position;
             return Err(ParseError::new(ErrorKind::UnexpectedArgument, position, message));
         };
         let message = match self.known_keys.as_slice() {
             [] => format!("unknown key {:?}: this step has none, write {}", key.text, self.usage),
+            [known] => format!("unknown key {:?}: the only one here is {known}", key.text),
             keys => format!("unknown key {:?}: the known ones are {}", key.text, keys.join(", ")),
         };
         Err(ParseError::new(ErrorKind::UnknownKey, key.position, message))
@@ -111,7 +115,7 @@ impl Word {
             return Err(self.invalid(r"brackets hold an IPv6 address only (write \[ for a plain one)"));
         }
         if self.text.is_empty() {
-            return Err(self.invalid("a value is empty"));
+            return Err(self.invalid("a value is empty: write it here"));
         }
         Ok(self.text)
     }
@@ -132,13 +136,14 @@ impl Word {
             return Ok(self.text);
         }
         if self.text.is_empty() {
-            return Err(self.invalid("the host is empty"));
+            return Err(self.invalid("the host is empty: write a name or an address (IPv6 in brackets)"));
         }
         if self.text.contains(':') {
             return Err(self.invalid("a host has no colon (an IPv6 address stands in brackets)"));
         }
         if !self.text.chars().all(is_host_character) {
-            return Err(self.invalid(format!("{:?} is no host name", self.text)));
+            let message = format!("{:?} is no host: write a name or an address (IPv6 in brackets)", self.text);
+            return Err(self.invalid(message));
         }
         Ok(self.text)
     }

@@ -192,7 +192,10 @@ fn wrong_kind(kind: &grammar::Word, known: &str, place: Place) -> ParseError {
             (ErrorKind::Misplaced, format!("`{name}` can only come first: what goes on top is one of {known}"))
         }
         Place::First => (ErrorKind::UnknownKind, format!("unknown transport {name:?}: the known ones are {known}")),
-        Place::Later => (ErrorKind::UnknownKind, format!("unknown step {name:?}: the known ones are {known}")),
+        Place::Later => (
+            ErrorKind::UnknownKind,
+            format!(r"unknown step {name:?}: the known ones are {known} (write \+ for a plain plus)"),
+        ),
     };
     ParseError::new(error, kind.position, message)
 }

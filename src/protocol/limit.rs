@@ -121,7 +121,7 @@ impl<F: Factory> Factory for LimitConnections<F> {
         match self.admit(peer) {
             Some(place) => Some(Box::new(Admitted { protocol: self.factory.build(addresses)?, _place: place })),
             None => {
-                log::debug!("one connection too many: {addresses:?}");
+                log::debug!("{addresses}: one connection too many");
                 self.overflow.as_ref()?(addresses)
             }
         }

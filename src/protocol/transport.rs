@@ -99,7 +99,7 @@ impl<'a> Transport<'a> {
         Layers::of(self.stack)
     }
 
-    /// The number of layers.
+    /// The number of layers, of any kind: whether there is TLS, [`Layers::tls`] tells.
     #[must_use]
     pub fn depth(&self) -> usize {
         self.stack.depth()
@@ -271,8 +271,11 @@ impl Transport<'_> {
     }
 
     /// Registers the producer that writes to this connection. It is resumed after the callback, or paused if there is
-    /// no room; [`lose_connection`](Self::lose_connection) waits until it is unregistered. If nothing can be written any
-    /// more it is told to stop at once.
+    /// no room; [`lose_connection`](Self::lose_connection) waits until it is unregistered, for as long as that takes. If
+    /// nothing can be written any more it is told to stop at once.
+    ///
+    /// The protocol still gets input and may write, before the producer's first piece and between two of them. Where that
+    /// would spoil an answer, [`pause_producing`](Self::pause_producing) until the producer is done.
     ///
     /// # Errors
     ///

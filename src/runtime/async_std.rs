@@ -79,7 +79,7 @@ impl Runtime for AsyncStd {
     fn resolve(&self, host: &str, port: u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
         let host = host.to_owned();
         Box::pin(async move {
-            let found = (host.as_str(), port).to_socket_addrs().await?;
+            let found = (host.as_str(), port).to_socket_addrs().await.map_err(said_by_the_system)?;
             some_address(&host, found)
         })
     }
@@ -90,6 +90,14 @@ impl Runtime for AsyncStd {
 
     fn block_on(&self, future: LocalBoxFuture<'_, ()>) {
         task::block_on(future);
+    }
+}
+
+/// What the system said: async-std puts a message of its own around it, which does not say why.
+fn said_by_the_system(error: io::Error) -> io::Error {
+    match error.get_ref().and_then(|wrapping| wrapping.source()) {
+        Some(cause) => io::Error::new(error.kind(), cause.to_string()),
+        None => error,
     }
 }
 

@@ -96,6 +96,7 @@ fn path_in_use(at: &Path) -> io::Error {
     io::Error::new(io::ErrorKind::AddrInUse, message)
 }
 
+/// Names the address: whoever asked for a name does not know it.
 fn explain(error: &io::Error, address: &str) -> io::Error {
-    io::Error::new(error.kind(), format!("cannot listen at {address}: {error}"))
+    io::Error::new(error.kind(), format!("{address}: {error}"))
 }

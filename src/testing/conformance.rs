@@ -27,6 +27,9 @@ use crate::stack::Layer;
 /// a layer starts, stops, or does both, and every message may start one more. The number of runs grows with the square of
 /// the number of messages, so a handful of short ones is best: empty, at the limit, with whatever looks like the frame.
 ///
+/// A framer that takes more than the message from the transport, to keep it in a buffer of its own, fails as soon as a layer
+/// starts: the layer then misses its first bytes, and says that the peer did not send a record.
+///
 /// ```
 /// use onionskin::protocol::{ErrorKind, Protocol, Result, Transport};
 /// use onionskin::testing::{Conformance, Witness};
@@ -127,7 +130,7 @@ impl<P: Protocol> Conformance<P> {
                     transport.receive(piece);
                 }
                 transport.end_of_input();
-                self.judge(&witness, transport.reason(), &format!("cut at {at} and {behind}"));
+                self.judge(&witness, transport.reason(), &format!("cut behind {at} and {behind} bytes, no layers"));
             }
         }
     }
@@ -189,7 +192,7 @@ impl<P: Protocol> Conformance<P> {
         dialogue.run();
         dialogue.with_left(|_, transport| transport.lose_connection());
         dialogue.run();
-        self.judge(&witness, dialogue.right_reason(), &format!("{cut:?}, {plan:?}"));
+        self.judge(&witness, dialogue.right_reason(), &format!("cut {cut:?}, layers behind the messages {plan:?}"));
     }
 
     #[track_caller]
@@ -197,12 +200,14 @@ impl<P: Protocol> Conformance<P> {
         let expected: Vec<&[u8]> = self.messages.iter().map(|message| &*message.content).collect();
         let seen = &witness.seen().contents;
         if *seen != expected {
-            let (seen, expected) = (seen.iter().map(Vec::as_slice).map(text), expected.into_iter().map(text));
-            let (seen, expected): (Vec<_>, Vec<_>) = (seen.collect(), expected.collect());
-            panic!("{case}:\n reported {seen:?}\n expected {expected:?}\n the connection: {reason:?}");
+            let (seen, expected) = (list(seen.iter().map(Vec::as_slice)), list(expected));
+            let end = reason.map_or("it is still there".to_owned(), Reason::to_string);
+            panic!("{case}:\n reported {seen}\n expected {expected}\n the connection: {end}");
         }
         let loss = reason.and_then(Reason::loss);
-        assert!(loss.is_none(), "{case}: the connection was lost: {loss:?}");
+        if let Some(loss) = loss {
+            panic!("{case}: the connection was lost: {loss}");
+        }
         let error = reason.and_then(Reason::error);
         let (kind, expected) = (error.map(Error::kind), self.failure.as_ref().map(|&(_, kind)| kind));
         assert_eq!(kind, expected, "{case}: the end of the connection: {error:?}");
@@ -374,8 +379,9 @@ fn start(layer: impl Layer) -> Start {
     Box::new(move |transport| transport.splice(layer).map(|_| ()).map_err(Error::from))
 }
 
-fn text(bytes: &[u8]) -> String {
-    bytes.escape_ascii().to_string()
+fn list<'a>(messages: impl IntoIterator<Item = &'a [u8]>) -> String {
+    let shown: Vec<_> = messages.into_iter().map(|message| format!("\"{}\"", message.escape_ascii())).collect();
+    format!("[{}]", shown.join(", "))
 }
 
 const CUTS: [Cut; 7] =

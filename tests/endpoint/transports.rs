@@ -90,6 +90,7 @@ fn sockets_that_cannot_be_had_are_named() {
         let endpoint: Endpoint = address.parse().unwrap();
         let error = Listener::new(runtime, &endpoint).await.unwrap_err();
         assert!(error.is_io() && error.to_string().starts_with(&format!("cannot listen at {address}")), "{error}");
+        assert_eq!(error.to_string().matches("cannot listen").count(), 1, "{error}");
         drop(taken);
         let error = Connector::new(runtime, &endpoint).unwrap().connect().await.unwrap_err();
         assert!(error.is_io() && error.to_string().starts_with(&format!("cannot connect to {address}")), "{error}");

@@ -175,11 +175,12 @@ fn errors() {
         ("tpc:a:1", UnknownKind, 0, "tcp:HOST:PORT, unix:PATH"),
         ("tpc:a:1", UnknownKind, 0, "stdio, fd:NUMBER, systemd:INDEX"),
         ("unix:s+tsl", UnknownKind, 7, "the known ones are tls, proxy"),
+        ("unix:s+tls:ca=a+b.pem", UnknownKind, 16, r"write \+ for a plain plus"),
         ("tls:sni=a", Misplaced, 0, "tcp:HOST:PORT, unix:PATH"),
         ("tcp:a:1+unix:s", Misplaced, 8, "only come first"),
         ("unix:s+tls:ca=a:cn=b", UnknownKey, 16, "sni, ca, roots, insecure, cert, key"),
         ("unix:s+tls:=b", UnknownKey, 11, "client-ca"),
-        ("tcp:a:1:timout=3", UnknownKey, 8, "the known ones are timeout"),
+        ("tcp:a:1:timout=3", UnknownKey, 8, "the only one here is timeout"),
         ("unix:s:timeout=3", UnknownKey, 7, "unix:PATH"),
         ("stdio:fd=3", UnknownKey, 6, "write stdio"),
         ("unix:s+proxy:form=a", UnknownKey, 13, "version, from, to, local, optional"),
@@ -190,9 +191,9 @@ fn errors() {
         ("unix", MissingArgument, 4, "unix:PATH"),
         ("fd", MissingArgument, 2, "NUMBER is missing: write fd:NUMBER"),
         ("systemd", MissingArgument, 7, "name=NAME"),
-        ("unix:s+proxy:from=1.2.3.4", MissingArgument, 25, "the port behind from=1.2.3.4 is missing"),
-        ("unix:s+proxy:from=[::1]:to=[::1]:1", MissingArgument, 34, "the port behind from=[::1] is missing"),
-        ("tcp:a:1:2", UnexpectedArgument, 8, "timeout"),
+        ("unix:s+proxy:from=1.2.3.4", MissingArgument, 25, "is missing: write from=1.2.3.4:PORT"),
+        ("unix:s+proxy:from=[::1]:to=[::1]:1", MissingArgument, 34, "is missing: write from=[::1]:PORT"),
+        ("tcp:a:1:2", UnexpectedArgument, 8, "write timeout=VALUE, or + before another step"),
         ("stdio:a", UnexpectedArgument, 6, "write stdio"),
         ("fd:3:4", UnexpectedArgument, 5, "write fd:NUMBER"),
         ("systemd:0:name=a", UnexpectedArgument, 8, "one of them"),
@@ -200,12 +201,13 @@ fn errors() {
         ("unix:s+proxy:25:from=1.2.3.4:25", UnexpectedArgument, 13, "KEY=VALUE"),
         ("unix:s+tls:a.example", UnexpectedArgument, 11, "KEY=VALUE"),
         ("unix:s+tls:", UnexpectedArgument, 11, "KEY=VALUE"),
-        ("tcp::25", InvalidValue, 4, "host is empty"),
+        ("tcp::25", InvalidValue, 4, "host is empty: write a name"),
+        ("tcp://a:25", InvalidValue, 4, "\"//a\" is no host: write a name or an address"),
         ("tcp:[]:25", InvalidValue, 4, "no IPv6"),
         ("tcp:[a.example]:25", InvalidValue, 4, "no IPv6"),
         ("tcp:[::1%]:25", InvalidValue, 4, "no IPv6"),
         (r"tcp:\:\:1:25", InvalidValue, 4, "brackets"),
-        ("tcp:a b:25", InvalidValue, 4, "no host name"),
+        ("tcp:a b:25", InvalidValue, 4, "no host: write a name"),
         ("tcp:a:", InvalidValue, 6, "65535"),
         ("tcp:a:65536", InvalidValue, 6, "65535"),
         ("tcp:a:-1", InvalidValue, 6, "65535"),
@@ -264,7 +266,8 @@ fn questions_match_the_kind() {
 fn the_caret_counts_characters_and_stays_on_its_line() {
     let printed = format!("{:#}", error("unix:größe\n+tsl"));
     let lines: Vec<_> = printed.lines().collect();
-    assert_eq!(lines, ["unknown step \"tsl\": the known ones are tls, proxy", "  unix:größe?+tsl", "              ^",],);
+    let message = r#"unknown step "tsl": the known ones are tls, proxy (write \+ for a plain plus)"#;
+    assert_eq!(lines, [message, "  unix:größe?+tsl", "              ^"]);
     assert!(!error("tcp:a\nb:1").to_string().contains('\n'));
 }
 

@@ -1,6 +1,6 @@
 //! From what rustls says to an error that says what happened.
 
-use rustls::Error;
+use rustls::{CertificateError, Error};
 
 use crate::stack::{LayerError, LayerErrorKind};
 
@@ -9,6 +9,11 @@ pub(super) fn explain(error: Error, front: &[u8]) -> LayerError {
     let (kind, message) = match &error {
         Error::InvalidMessage(_) if !front.is_empty() && !matches!(front[0], 20..=24) => {
             (LayerErrorKind::NotSpoken, format!("the peer is speaking plaintext, not TLS ({})", sample(front)))
+        }
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            let message =
+                "the peer's certificate is not accepted: its issuer is none of the trust anchors (UnknownIssuer)";
+            (LayerErrorKind::Certificate, message.to_owned())
         }
         Error::InvalidCertificate(_) | Error::InvalidCertRevocationList(_) | Error::UnsupportedNameType => {
             (LayerErrorKind::Certificate, format!("the peer's certificate is not accepted: {error}"))
@@ -47,5 +52,12 @@ mod tests {
         let error = explain(InvalidMessage::InvalidContentType.into(), b"220 \x1b[31mhi\r\n250 more");
         assert!(error.is_not_spoken());
         assert_eq!(error.to_string(), "the peer is speaking plaintext, not TLS (it said \"220 \\x1b[31mhi\")");
+    }
+
+    #[test]
+    fn an_issuer_that_is_not_trusted_is_said_in_words() {
+        let error = explain(CertificateError::UnknownIssuer.into(), b"");
+        assert!(error.is_certificate());
+        assert!(error.to_string().contains("its issuer is none of the trust anchors"), "{error}");
     }
 }

@@ -205,7 +205,8 @@ fn addresses_resolve_and_an_impossible_name_does_not() {
         assert_eq!(v4, ["127.0.0.1:25".parse().unwrap()], "{runtime:?}");
         let v6 = block_on(runtime, runtime.resolve("::1", 25)).unwrap();
         assert_eq!(v6, ["[::1]:25".parse().unwrap()], "{runtime:?}");
-        assert!(block_on(runtime, runtime.resolve("no such host", 25)).is_err(), "{runtime:?}");
+        let error = block_on(runtime, runtime.resolve("no such host", 25)).unwrap_err();
+        assert!(!error.to_string().contains("(\"no such host\", 25)"), "{runtime:?} says why, not what: {error}");
     }
 }
 

@@ -227,13 +227,13 @@ mod controls {
     }
 
     #[test]
-    #[should_panic(expected = "[Start]")]
+    #[should_panic(expected = "cut Whole, layers behind the messages [Start]")]
     fn a_buffer_of_its_own_is_found_by_a_layer_that_starts() {
         Conformance::of(greedy).message("one\n", "one").message("two\n", "two").check();
     }
 
     #[test]
-    #[should_panic(expected = "cut at 0 and 1")]
+    #[should_panic(expected = "cut behind 0 and 1 bytes")]
     fn reads_that_are_taken_for_messages_are_found_by_a_cut() {
         struct Reads(Witness);
 
