@@ -82,7 +82,7 @@ enum Slot {
 pub(super) struct Registered {
     pub(super) producer: Box<dyn Producer>,
     pub(super) streaming: Streaming,
-    /// What a push producer was last told.
+    /// What it was last told.
     pub(super) told: Option<Level>,
     /// Whether a pull producer wrote nothing when it was last asked.
     pub(super) dry: bool,
@@ -129,6 +129,11 @@ impl Flow {
         if self.has_producer() {
             self.slot = Slot::Empty;
         }
+    }
+
+    /// Whether there is a producer that is to be called for the first time.
+    pub(super) fn has_new_producer(&self) -> bool {
+        matches!(&self.slot, Slot::Resting(new) if new.told.is_none() && new.is_to_be_called(self.level))
     }
 
     /// The producer, if it is to be called: lent, so that it may use the transport that it is registered with.

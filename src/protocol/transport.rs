@@ -274,8 +274,9 @@ impl Transport<'_> {
     /// no room; [`lose_connection`](Self::lose_connection) waits until it is unregistered, for as long as that takes. If
     /// nothing can be written any more it is told to stop at once.
     ///
-    /// The protocol still gets input and may write, before the producer's first piece and between two of them. Where that
-    /// would spoil an answer, [`pause_producing`](Self::pause_producing) until the producer is done.
+    /// The protocol still gets input and may write between two pieces of the producer. Where that would spoil an answer,
+    /// [`pause_producing`](Self::pause_producing) until the producer is done, and ask
+    /// [`has_producer`](Self::has_producer) before writing out of turn.
     ///
     /// # Errors
     ///
@@ -290,6 +291,12 @@ impl Transport<'_> {
             return Ok(());
         }
         self.state.flow.register(Box::new(producer), streaming)
+    }
+
+    /// Whether a producer is registered.
+    #[must_use]
+    pub fn has_producer(&self) -> bool {
+        self.state.flow.has_producer()
     }
 
     /// Forgets the producer, if there is one.

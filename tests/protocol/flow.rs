@@ -503,3 +503,27 @@ fn a_push_producer_that_saw_no_room_is_resumed_when_the_marks_are_raised() {
     assert_eq!((count(&told.resumed), count(&told.paused)), (2, 1));
     assert_eq!(transport.stack().outbound_len(), 200_000);
 }
+
+#[test]
+fn the_first_piece_of_a_producer_stands_before_the_answers_to_later_input() {
+    for streaming in [Streaming::Pull, Streaming::Push] {
+        let answers = Recorder::reacting(move |transport: &mut Transport<'_>, told: &Told, log: &Log| match told {
+            Told::Data => {
+                let command = transport.take(1);
+                if command == b"r" {
+                    assert!(!transport.has_producer());
+                    let (source, _) = Source::new(streaming, 3, 3);
+                    transport.register_producer(source, streaming)?;
+                    assert!(transport.has_producer());
+                    return Ok(());
+                }
+                transport.write(&command)
+            }
+            _ => by_default(transport, told, log),
+        });
+        let mut transport = StringTransport::new(answers);
+        transport.receive(b"arb");
+        assert_eq!(transport.sent(), b"axxxb");
+        assert!(!transport.act(|_, transport| transport.has_producer()), "it is done");
+    }
+}

@@ -194,6 +194,7 @@ impl<P: Protocol> Session<P> {
             Phase::Open => {
                 self.leave(stack, now)
                     || self.stop_producer(stack)
+                    || self.call_new_producer(stack, now)
                     || self.obey(stack, now)
                     || self.tell_events(stack, now)
                     || self.tell_input(stack, now)
@@ -363,6 +364,11 @@ impl<P: Protocol> Session<P> {
             },
         );
         true
+    }
+
+    /// The first piece stands where the producer was registered, before the answers to later input.
+    fn call_new_producer(&mut self, stack: &mut Stack, now: Instant) -> bool {
+        self.state.flow.has_new_producer() && self.call_producer(stack, now)
     }
 
     fn call_producer(&mut self, stack: &mut Stack, now: Instant) -> bool {
