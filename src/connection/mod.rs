@@ -75,6 +75,7 @@ use crate::stack::{Event, Layer, Readable, Remains, Stack};
 
 pub use self::error::{Error, ErrorKind};
 pub use self::layers::{LayerView, Layers};
+pub(crate) use self::stop::RECORD;
 pub use self::stop::Stopped;
 #[doc(no_inline)]
 pub use crate::stack::{End, LayerId, Limits, OnTimeout, PeerAnswer, Stop};

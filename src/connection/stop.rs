@@ -143,4 +143,4 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
 
 /// The largest plaintext of a TLS record (RFC 8446 section 5.1). One that does not fit is not delivered in part, so
 /// without this much room above a limit the limit might never be passed.
-pub(super) const RECORD: usize = 1 << 14;
+pub(crate) const RECORD: usize = 1 << 14;

@@ -29,6 +29,7 @@ use super::{
     Addresses, Error, ErrorKind, Handle, LayerId, LayerView, PeerAnswer, Protocol, Reason, ReasonKind, Result,
     Streaming, Transport,
 };
+use crate::connection::RECORD;
 use crate::stack::{self, End, Event, LayerError, Readable, Stack};
 
 /// A [`Protocol`] as the application of a [`Stack`], without any I/O: for drivers of your own.
@@ -240,10 +241,7 @@ impl<P: Protocol> Session<P> {
     fn tell_input(&mut self, stack: &mut Stack, now: Instant) -> bool {
         if Transport::new(stack, &mut self.state, now).is_paused() {
             // Nothing stands before the loss, so there is nothing that a pause could keep for later.
-            return match stack.readable() {
-                Readable::Lost(reason) => self.tell_loss(stack, reason.clone()),
-                _ => false,
-            };
+            return matches!(stack.readable(), Readable::Lost(_)) && self.tell_loss(stack);
         }
         match stack.readable() {
             Readable::Nothing => false,
@@ -253,7 +251,7 @@ impl<P: Protocol> Session<P> {
             }
             Readable::Ended(id) => self.tell_end(stack, now, id),
             Readable::EndOfInput => self.tell_end_of_input(stack, now),
-            Readable::Lost(reason) => self.tell_loss(stack, reason.clone()),
+            Readable::Lost(_) => self.tell_loss(stack),
         }
     }
 
@@ -275,10 +273,7 @@ impl<P: Protocol> Session<P> {
                 self.fail(stack, now, Error::new(ErrorKind::Unfinished, message))
             }
             Some(End::Wire) => self.tell_end_of_input(stack, now),
-            Some(End::Lost) => match stack.lost().cloned() {
-                Some(reason) => self.tell_loss(stack, reason),
-                None => false,
-            },
+            Some(End::Lost) => self.tell_loss(stack),
             None if shown > self.state.input_limit => {
                 let message = format!("a message is longer than {} bytes", self.state.input_limit);
                 self.fail(stack, now, Error::new(ErrorKind::TooLong, message))
@@ -303,9 +298,9 @@ impl<P: Protocol> Session<P> {
             self.tell(stack, now, |protocol, transport| protocol.layer_ended(transport, id));
             return true;
         }
-        if is_there && let Some(reason) = stack.lost().cloned() {
+        if is_there && stack.lost().is_some() {
             // Nobody will stop it any more, and what stands behind its end was not said to the protocol.
-            return self.tell_loss(stack, reason);
+            return self.tell_loss(stack);
         }
         // It is still there, and waits for the protocol or for our close_notify to leave.
         if stack.pass_end(now).is_err() {
@@ -332,18 +327,13 @@ impl<P: Protocol> Session<P> {
             return true;
         }
         // Only a write can fail now, and no end can be read behind that of the input.
-        match stack.lost().cloned() {
-            Some(reason) => self.tell_loss(stack, reason),
-            None => false,
-        }
+        self.tell_loss(stack)
     }
 
-    /// The alert that tells the peer why is given its time to leave.
-    fn tell_loss(&mut self, stack: &mut Stack, reason: stack::Reason) -> bool {
-        if !stack.is_flushed() {
-            return false;
-        }
-        self.end(ReasonKind::Lost(reason));
+    /// Tells the loss, if there is one; the alert that tells the peer why is first given its time to leave.
+    fn tell_loss(&mut self, stack: &mut Stack) -> bool {
+        let Some(reason) = stack.lost().filter(|_| stack.is_flushed()) else { return false };
+        self.end(ReasonKind::Lost(reason.clone()));
         true
     }
 
@@ -453,11 +443,12 @@ impl<P: Protocol> Drop for Session<P> {
     /// The protocol hears of the end of its connection, whatever ended it.
     fn drop(&mut self) {
         self.state.handle.close();
-        if !std::thread::panicking() {
-            self.state.flow.end();
+        if std::thread::panicking() {
+            return;
         }
+        self.state.flow.end();
         let is_live = !matches!(self.phase, Phase::New | Phase::Over(_));
-        if is_live && self.protocol.is_some() && !std::thread::panicking() {
+        if is_live && self.protocol.is_some() {
             self.end(ReasonKind::Lost(stack::Reason::aborted()));
         }
     }
@@ -472,6 +463,3 @@ impl<P: Protocol> fmt::Debug for Session<P> {
 const PRESENT: &str = "the protocol is there until `into_protocol` takes it";
 
 const MOST_STEPS: usize = 1 << 10;
-
-/// The largest plaintext of a TLS record (RFC 8446 section 5.1).
-const RECORD: usize = 1 << 14;
