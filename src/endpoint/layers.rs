@@ -1,6 +1,9 @@
 //! The steps of an endpoint, made ready: files are read, and sessions can be resumed.
 //!
-//! A new kind of step is a variant of both enums, and an arm in `new` and `open` of each.
+//! A new kind of step is a variant of both enums, and an arm in `new` and `open` of each. That files can be read again
+//! while connections are opened is no concern of a kind: [`Layers`] makes all steps anew and exchanges them together.
+
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::open_error::{OpenError, OpenErrorKind};
 use super::{ProxyStep, Step, Transport};
@@ -33,16 +36,14 @@ impl ClientLayer {
         }
     }
 
-    pub(super) async fn open(&self, connection: &mut Connection<Socket>) -> Result<(), OpenError> {
+    /// A PROXY header tells of `told`, where its step names no others.
+    pub(super) async fn open(&self, connection: &mut Connection<Socket>, told: &Addresses) -> Result<(), OpenError> {
         match self {
             Self::Tls(client, name) => {
                 connection.start_tls(client.to(name)?).await?;
                 Ok(())
             }
-            Self::Proxy(proxy) => {
-                let header = proxy.header(&Addresses::from(connection.get_ref()));
-                Ok(connection.send_proxy(&header).await?)
-            }
+            Self::Proxy(proxy) => Ok(connection.send_proxy(&proxy.header(told)).await?),
         }
     }
 }
@@ -84,4 +85,44 @@ impl ServerLayer {
             }
         }
     }
+}
+
+/// The layers of an endpoint, which can be made anew while others open them. Clones stand for the same ones.
+#[derive(Debug)]
+pub(super) struct Layers<L> {
+    current: Arc<Mutex<Arc<[L]>>>,
+}
+
+impl<L> Layers<L> {
+    /// Those that `make` makes of the steps.
+    pub(super) fn new(steps: &[Step], make: impl Fn(&Step) -> Result<L, OpenError>) -> Result<Self, OpenError> {
+        Ok(Self { current: Arc::new(Mutex::new(all(steps, make)?)) })
+    }
+
+    /// Takes others for whoever asks from now on, or leaves everything as it is if one of them cannot be made.
+    pub(super) fn renew(&self, steps: &[Step], make: impl Fn(&Step) -> Result<L, OpenError>) -> Result<(), OpenError> {
+        // Files are read before anybody is kept waiting.
+        let renewed = all(steps, make)?;
+        *self.lock() = renewed;
+        Ok(())
+    }
+
+    /// Those of this moment.
+    pub(super) fn current(&self) -> Arc<[L]> {
+        Arc::clone(&self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Arc<[L]>> {
+        self.current.lock().expect("nothing panics while it exchanges layers")
+    }
+}
+
+impl<L> Clone for Layers<L> {
+    fn clone(&self) -> Self {
+        Self { current: Arc::clone(&self.current) }
+    }
+}
+
+fn all<L>(steps: &[Step], make: impl Fn(&Step) -> Result<L, OpenError>) -> Result<Arc<[L]>, OpenError> {
+    steps.iter().map(make).collect()
 }

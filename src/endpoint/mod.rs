@@ -45,7 +45,7 @@
 //! | | `min`, `max` | versions: `1.2` or `1.3` | the same |
 //! | | `client-ca` | | a PEM file; clients must show a certificate |
 //! | `proxy` | `version` | which form of the PROXY header to send: `1` or `2` | |
-//! | | `from=ADDRESS:PORT`, `to=ADDRESS:PORT` | the addresses in it; those of the socket unless set | |
+//! | | `from=ADDRESS:PORT`, `to=ADDRESS:PORT` | the addresses in it; unless set, those of the socket, or of whom it connects for | |
 //! | | `local` | `yes` to send one without addresses | |
 //! | | `optional` | | `yes` to take clients without a header too |
 //!
