@@ -50,7 +50,10 @@
 //! | | `optional` | | `yes` to take clients without a header too |
 //!
 //! A [`TlsStep`] has a deadline of 10 seconds for each handshake, apart from the `timeout` of the transport.
-//! [`Incoming::identify`] tells whom a [`ProxyStep`] speaks for.
+//! [`Incoming::identify`] tells whom a [`ProxyStep`] speaks for, and [`Connector::connect_for`] passes it on.
+//!
+//! Files are read once, when an endpoint is made ready. [`Listener::reload`], [`Connector::reload`] and
+//! [`Server::reload`] read them again, for connections to come.
 //!
 //! # The files
 //!

@@ -58,9 +58,9 @@ pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Res
     let connector = Connector::new(runtime, &connect).map_err(|error| Failure::from(error).at(at(&options.connect)))?;
     let signals = |error| Failure::new(error).at("cannot listen for signals");
     let (stopping, hangups) = (stopping().map_err(signals)?, hangups().map_err(signals)?);
-    let most = room::for_connections(options.max_connections.get(), [&listen, &connect]);
     let listener =
         Listener::new(runtime, &listen).await.map_err(|error| Failure::from(error).at(at(&options.listen)))?;
+    let most = room::for_connections(options.max_connections.get(), [&listen, &connect]);
     announce(listener.endpoint())?;
 
     let (abort, aborting) = oneshot::channel::<()>();
@@ -83,8 +83,7 @@ pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Res
         patience,
         tally: Tally::default(),
     };
-    relay.run(listener, abort).await;
-    Ok(())
+    relay.run(listener, abort).await
 }
 
 struct Relay {
@@ -137,16 +136,23 @@ struct Tally {
 
 impl Relay {
     /// Until the last connection is gone. Dropping `abort` aborts those that are there.
-    async fn run(mut self, listener: Listener, abort: oneshot::Sender<()>) {
+    ///
+    /// Connections come and go, and how they end is for the log; but where there was only one to accept, its end is that
+    /// of the process.
+    async fn run(mut self, listener: Listener, abort: oneshot::Sender<()>) -> Result<(), Failure> {
         let runtime = self.passages.runtime;
         let mut abort = Some(abort);
         let mut stage = Stage::Serving(listener);
+        let mut is_only_one = false;
         while matches!(stage, Stage::Serving(_)) || self.tally.live > 0 {
             match self.next(&mut stage).await {
                 Event::Accepted(incoming) => self.begin(*incoming),
                 Event::News(News::Gone(end)) => self.tally.count(&end),
                 Event::News(News::Reload) => self.reload(&stage),
-                Event::NoMorePeers => stage = Stage::Finishing(pending().boxed()),
+                Event::NoMorePeers => {
+                    is_only_one = true;
+                    stage = Stage::Finishing(pending().boxed());
+                }
                 Event::News(News::Stop) => {
                     // The listener is closed before anybody is told.
                     stage = Stage::Finishing(runtime.sleep_until(runtime.now() + self.patience));
@@ -161,6 +167,12 @@ impl Relay {
             }
         }
         log::info!("{}", self.tally);
+        match self.tally {
+            Tally { accepted: 1, in_order: 0, .. } if is_only_one => {
+                Err(Failure::new("the connection did not end in order"))
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn next(&mut self, stage: &mut Stage) -> Event {

@@ -103,6 +103,12 @@ fn standard_input_and_output_are_joined_as_well() {
     assert_eq!(outcome.stdout, said);
     assert!(outcome.stderr.contains("#1 from stdio: ended; 150000 bytes there, 150000 back"), "{}", outcome.stderr);
     server.join().unwrap();
+
+    // The process has one client, so how that one ends is how the process ends.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let outcome = run(["relay", "stdio", &format!("tcp:{nobody}")], &said);
+    assert_eq!(outcome.status, Some(1), "{outcome:?}");
+    assert!(outcome.stderr.contains("not joined, CONNECT side: cannot connect"), "{}", outcome.stderr);
 }
 
 #[test]

@@ -14,8 +14,8 @@ pub(super) fn for_connections(wanted: usize, sides: [&Endpoint; 2]) -> usize {
     // What has no limit is enough.
     let (current, maximum) = (before.current.unwrap_or(u64::MAX), before.maximum.unwrap_or(u64::MAX));
     let mut granted = current;
-    if current < needed {
-        let raised = needed.min(maximum);
+    let raised = needed.min(maximum);
+    if current < raised {
         match setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: before.maximum }) {
             Ok(()) => {
                 log::info!("raised the limit of open files from {current} to {raised}");
@@ -26,7 +26,7 @@ pub(super) fn for_connections(wanted: usize, sides: [&Endpoint; 2]) -> usize {
     }
     let room = usize::try_from(granted).unwrap_or(usize::MAX).saturating_sub(SPARE) / each;
     if room < wanted {
-        log::warn!("{granted} open files are enough for {} connections at a time, not for {wanted}", room.max(1));
+        log::info!("{granted} open files are enough for {} connections at a time, not for {wanted}", room.max(1));
     }
     room.clamp(1, wanted)
 }
