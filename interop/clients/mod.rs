@@ -1,0 +1,80 @@
+//! Clients of others that know STARTTLS, ready to be pointed at an address.
+//!
+//! Each function runs one program against `127.0.0.1:port`, with the bench's authority as its only trust anchor and a
+//! time limit, and says how it ended. The certificate that it wants to see is one for [`NAME`](crate::servers::NAME).
+
+mod openssl;
+
+use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+pub(crate) use self::openssl::s_client;
+
+/// How a client ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// The status it exited with; none if it was killed, which is what happens at the end of its time.
+    pub(crate) status: Option<i32>,
+    /// Its output, with that for errors behind it.
+    pub(crate) said: String,
+}
+
+impl Ended {
+    pub(crate) fn is_content(&self) -> bool {
+        self.status == Some(0)
+    }
+
+    /// What it said, if it was content and said `text`.
+    #[track_caller]
+    pub(crate) fn with(&self, text: &str) -> &str {
+        assert!(self.is_content() && self.said.contains(text), "{text:?} was expected; {:?}:\n{}", self.status, self.said);
+        &self.said
+    }
+}
+
+/// Runs a client to its end, with `input` to read; then its input ends.
+pub(crate) fn run(command: &mut Command, input: &str) -> Ended {
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn();
+    let mut child = child.unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+    let mut stdin = child.stdin.take().expect("it is piped");
+    let input = input.to_owned();
+    // It may end without reading all of it.
+    thread::spawn(move || stdin.write_all(input.as_bytes()));
+    let streams: [Box<dyn Read + Send>; 2] = [
+        Box::new(child.stdout.take().expect("it is piped")),
+        Box::new(child.stderr.take().expect("it is piped")),
+    ];
+    let outputs = streams.map(|mut stream| {
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || {
+            let mut bytes = Vec::new();
+            let _ = stream.read_to_end(&mut bytes);
+            let _ = sender.send(bytes);
+        });
+        receiver
+    });
+    // A client has ended when it has closed both of its outputs, or when its time is up.
+    let mut said = Vec::new();
+    let mut in_time = true;
+    for output in &outputs {
+        let part = output.recv_timeout(PATIENCE).or_else(|_| {
+            in_time = false;
+            let group = format!("-{}", child.id());
+            let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+            output.recv()
+        });
+        said.extend(part.unwrap_or_default());
+    }
+    let status = child.wait().expect("a child can be waited for");
+    let mut said = String::from_utf8_lossy(&said).into_owned();
+    if !in_time {
+        said.push_str(&format!("\n(killed after {PATIENCE:?})"));
+    }
+    Ended { status: status.code(), said }
+}
+
+const PATIENCE: Duration = Duration::from_secs(20);
