@@ -9,6 +9,8 @@ use crate::clients::s_client;
 use crate::servers::Server;
 use crate::servers::dovecot::DOVECOT;
 use crate::servers::postfix::POSTFIX;
+use crate::servers::proftpd::PROFTPD;
+use crate::servers::pure_ftpd::PURE_FTPD;
 
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
@@ -31,4 +33,7 @@ const HANDSHAKES: &[(&Server, &str, &str)] = &[
     (&DOVECOT, "sieve", "sieve"),
     (&DOVECOT, "submission", "smtp"),
     (&DOVECOT, "lmtp", "lmtp"),
+    (&PROFTPD, "ftp", "ftp"),
+    (&PROFTPD, "ftp-resumed", "ftp"),
+    (&PURE_FTPD, "ftp", "ftp"),
 ];

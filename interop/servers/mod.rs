@@ -21,6 +21,8 @@
 pub(crate) mod dovecot;
 pub(crate) mod place;
 pub(crate) mod postfix;
+pub(crate) mod proftpd;
+pub(crate) mod pure_ftpd;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -78,6 +80,7 @@ impl Servers {
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(FOLDERS.iter().map(PathBuf::from));
+    // One that is absolute stays what it is.
     folders.map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
@@ -91,12 +94,27 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("our paths are text")
 }
 
+/// Puts [`FTP_FILES`] into the home of an FTP user.
+fn write_ftp_files(home: &Path) {
+    for (name, length) in FTP_FILES {
+        std::fs::write(home.join(name), ftp_file(length)).expect("a file can be written");
+    }
+}
+
+/// What a file of [`FTP_FILES`] contains: numbered lines of 16 bytes.
+pub(crate) fn ftp_file(length: usize) -> Vec<u8> {
+    (0..).flat_map(|line: usize| format!("{line:015}\n").into_bytes()).take(length).collect()
+}
+
 /// The name in the certificate.
 pub(crate) const NAME: &str = "onion.test";
 pub(crate) const USER: &str = "onion";
 pub(crate) const PASSWORD: &str = "peel";
 
-const ALL: &[&Server] = &[&postfix::POSTFIX, &dovecot::DOVECOT];
+/// Names and lengths of the files in the home of an FTP user.
+pub(crate) const FTP_FILES: [(&str, usize); 3] = [("empty", 0), ("small", 160), ("large", 3_000_000)];
+
+const ALL: &[&Server] = &[&postfix::POSTFIX, &dovecot::DOVECOT, &proftpd::PROFTPD, &pure_ftpd::PURE_FTPD];
 
 const FOLDERS: &[&str] = &[
     "/usr/local/sbin",
