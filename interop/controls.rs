@@ -7,10 +7,15 @@ use crate::Case;
 use crate::bench::Bench;
 use crate::clients::s_client;
 use crate::servers::Server;
+use crate::servers::aiosmtpd::AIOSMTPD;
 use crate::servers::dovecot::DOVECOT;
+use crate::servers::mariadb::MARIADB;
 use crate::servers::postfix::POSTFIX;
+use crate::servers::postgresql::POSTGRESQL;
 use crate::servers::proftpd::PROFTPD;
+use crate::servers::prosody::PROSODY;
 use crate::servers::pure_ftpd::PURE_FTPD;
+use crate::servers::slapd::SLAPD;
 
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
@@ -36,4 +41,11 @@ const HANDSHAKES: &[(&Server, &str, &str)] = &[
     (&PROFTPD, "ftp", "ftp"),
     (&PROFTPD, "ftp-resumed", "ftp"),
     (&PURE_FTPD, "ftp", "ftp"),
+    (&SLAPD, "ldap", "ldap"),
+    (&PROSODY, "xmpp", "xmpp"),
+    (&PROSODY, "xmpp-server", "xmpp-server"),
+    (&POSTGRESQL, "postgresql", "postgres"),
+    (&MARIADB, "mysql", "mysql"),
+    (&AIOSMTPD, "smtp", "smtp"),
+    (&AIOSMTPD, "smtp-required", "smtp"),
 ];

@@ -18,11 +18,16 @@
 //! One file tells of one program: its configuration, who it runs as, its ports, and how to see that it is ready. The
 //! folder it works in and its process are matters of [`place`].
 
+pub(crate) mod aiosmtpd;
 pub(crate) mod dovecot;
+pub(crate) mod mariadb;
 pub(crate) mod place;
 pub(crate) mod postfix;
+pub(crate) mod postgresql;
 pub(crate) mod proftpd;
+pub(crate) mod prosody;
 pub(crate) mod pure_ftpd;
+pub(crate) mod slapd;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -114,7 +119,17 @@ pub(crate) const PASSWORD: &str = "peel";
 /// Names and lengths of the files in the home of an FTP user.
 pub(crate) const FTP_FILES: [(&str, usize); 3] = [("empty", 0), ("small", 160), ("large", 3_000_000)];
 
-const ALL: &[&Server] = &[&postfix::POSTFIX, &dovecot::DOVECOT, &proftpd::PROFTPD, &pure_ftpd::PURE_FTPD];
+const ALL: &[&Server] = &[
+    &aiosmtpd::AIOSMTPD,
+    &dovecot::DOVECOT,
+    &mariadb::MARIADB,
+    &postfix::POSTFIX,
+    &postgresql::POSTGRESQL,
+    &proftpd::PROFTPD,
+    &prosody::PROSODY,
+    &pure_ftpd::PURE_FTPD,
+    &slapd::SLAPD,
+];
 
 const FOLDERS: &[&str] = &[
     "/usr/local/sbin",
