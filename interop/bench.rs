@@ -97,8 +97,7 @@ impl Bench {
 }
 
 /// The names there are certificates for; the first is what servers have unless they choose by name.
-pub(crate) const NAMES: [&str; 5] =
-    ["localhost", "outer.example", "inner.example", "client.example", servers::NAME];
+pub(crate) const NAMES: [&str; 5] = ["localhost", "outer.example", "inner.example", "client.example", servers::NAME];
 
 /// A child process whose output is read line by line. It is killed when dropped.
 pub(crate) struct Peer {

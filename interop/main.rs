@@ -26,13 +26,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use self::bench::Bench;
-use self::servers::Server;
+use self::servers::{Server, find};
 
 /// One conversation with a peer.
 struct Case {
     name: String,
     /// The programs that must be there, and arguments that make them say their version.
     programs: Vec<(&'static str, &'static str)>,
+    /// Other programs that must be there, whatever they call the option for their version.
+    tools: Vec<&'static str>,
     /// The servers that it talks to.
     servers: Vec<&'static Server>,
     run: Box<dyn FnOnce(&Bench) + Send>,
@@ -40,11 +42,16 @@ struct Case {
 
 impl Case {
     fn new(name: impl Into<String>, run: impl FnOnce(&Bench) + Send + 'static) -> Self {
-        Self { name: name.into(), programs: Vec::new(), servers: Vec::new(), run: Box::new(run) }
+        Self { name: name.into(), programs: Vec::new(), tools: Vec::new(), servers: Vec::new(), run: Box::new(run) }
     }
 
     fn needs(mut self, program: &'static str, version: &'static str) -> Self {
         self.programs.push((program, version));
+        self
+    }
+
+    fn uses(mut self, tool: &'static str) -> Self {
+        self.tools.push(tool);
         self
     }
 
@@ -56,8 +63,11 @@ impl Case {
     /// Why it cannot be run on this machine.
     fn missing(&self) -> Option<String> {
         let program = self.programs.iter().find(|(program, version)| !is_there(program, version));
-        let program = program.map(|(program, _)| format!("{program} is missing"));
-        program.or_else(|| self.servers.iter().find_map(|server| server.missing()))
+        let program =
+            program.map(|(program, _)| program).or_else(|| self.tools.iter().find(|tool| find(tool).is_none()));
+        program
+            .map(|program| format!("{program} is missing"))
+            .or_else(|| self.servers.iter().find_map(|server| server.missing()))
     }
 }
 
@@ -74,7 +84,8 @@ fn main() -> ExitCode {
 
     let bench = Bench::new();
     // The servers need a second or two; they have it while the cases before theirs run.
-    let wanted: BTreeMap<_, _> = cases.iter().flat_map(|case| &case.servers).map(|server| (server.name, server)).collect();
+    let wanted: BTreeMap<_, _> =
+        cases.iter().flat_map(|case| &case.servers).map(|server| (server.name, server)).collect();
     for server in wanted.values().filter(|server| server.missing().is_none()) {
         bench.start(server);
     }

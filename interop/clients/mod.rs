@@ -3,7 +3,13 @@
 //! Each function runs one program against `127.0.0.1:port`, with the bench's authority as its only trust anchor and a
 //! time limit, and says how it ended. The certificate that it wants to see is one for [`NAME`](crate::servers::NAME).
 
-mod openssl;
+mod curl;
+mod database;
+mod ftp;
+mod ldap;
+mod mail;
+mod python;
+mod tls;
 
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
@@ -12,7 +18,15 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-pub(crate) use self::openssl::s_client;
+pub(crate) use self::curl::curl;
+pub(crate) use self::database::{Encryption, mariadb, psql, tsql};
+pub(crate) use self::ftp::lftp;
+pub(crate) use self::ldap::ldapsearch;
+pub(crate) use self::mail::{posttls_finger, swaks};
+pub(crate) use self::python::python;
+pub(crate) use self::tls::{gnutls_cli, s_client};
+
+use crate::servers::find;
 
 /// How a client ended.
 #[derive(Debug)]
@@ -31,23 +45,36 @@ impl Ended {
     /// What it said, if it was content and said `text`.
     #[track_caller]
     pub(crate) fn with(&self, text: &str) -> &str {
-        assert!(self.is_content() && self.said.contains(text), "{text:?} was expected; {:?}:\n{}", self.status, self.said);
+        assert!(
+            self.is_content() && self.said.contains(text),
+            "{text:?} was expected; {:?}:\n{}",
+            self.status,
+            self.said
+        );
         &self.said
     }
 }
 
+/// A client by its name, wherever it is.
+fn client(program: &str) -> Command {
+    Command::new(find(program).unwrap_or_else(|| panic!("{program} is missing")))
+}
+
+/// The port of `127.0.0.1:port`.
+fn port(address: &str) -> &str {
+    address.strip_prefix("127.0.0.1:").unwrap_or_else(|| panic!("{address} is not 127.0.0.1:port"))
+}
+
 /// Runs a client to its end, with `input` to read; then its input ends.
-pub(crate) fn run(command: &mut Command, input: &str) -> Ended {
+fn run(command: &mut Command, input: &str) -> Ended {
     let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn();
     let mut child = child.unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
     let mut stdin = child.stdin.take().expect("it is piped");
     let input = input.to_owned();
     // It may end without reading all of it.
     thread::spawn(move || stdin.write_all(input.as_bytes()));
-    let streams: [Box<dyn Read + Send>; 2] = [
-        Box::new(child.stdout.take().expect("it is piped")),
-        Box::new(child.stderr.take().expect("it is piped")),
-    ];
+    let streams: [Box<dyn Read + Send>; 2] =
+        [Box::new(child.stdout.take().expect("it is piped")), Box::new(child.stderr.take().expect("it is piped"))];
     let outputs = streams.map(|mut stream| {
         let (sender, receiver) = mpsc::channel();
         thread::spawn(move || {

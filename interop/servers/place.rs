@@ -158,6 +158,15 @@ impl Running {
         &self.place
     }
 
+    /// Waits until a file that the server writes has `text` in it.
+    pub(crate) fn await_file(&self, path: &Path, text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !fs::read(path).is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains(text)) {
+            assert!(Instant::now() < deadline, "no {text:?} in {}", path.display());
+            thread::sleep(PAUSE);
+        }
+    }
+
     /// The last of what it has logged.
     pub(crate) fn log(&self) -> String {
         let log = fs::read(self.place.log()).unwrap_or_default();

@@ -6,8 +6,6 @@
 //!
 //! The entry [`USER_DN`] has the password [`PASSWORD`]. It runs as the user `openldap`.
 
-use std::process::Command;
-
 use super::place::{Place, Running, as_user, free_port};
 use super::{PASSWORD, Server, USER, program, text};
 
