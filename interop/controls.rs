@@ -88,50 +88,56 @@ fn mail() -> Vec<Case> {
 }
 
 fn files() -> Vec<Case> {
-    let login: &[&str] = &["--user", "onion:peel"];
-    let large = String::from_utf8(ftp_file(FTP_FILES[2].1)).expect("it is text");
     let mut cases = Vec::new();
     for (server, home) in [(&PROFTPD, proftpd::home as fn(&Running) -> _), (&PURE_FTPD, pure_ftpd::home)] {
-        for (how, options) in CURL_WAYS {
-            let large = large.clone();
-            cases.push(control(server, "curl", &format!("a file, {how}"), move |bench, ftpd| {
-                let options = [login, options].concat();
-                curl(bench, "ftp", &ftpd.address("ftp"), "large", &options, "").with(&large);
-            }));
-        }
+        cases.extend(CURL_WAYS.map(|(how, options)| curl_fetches(server, how, options)));
+        cases.extend(LFTP_WAYS.map(|(how, settings)| lftp_fetches(server, "ftp", how, settings)));
         cases.push(control(server, "curl", "an upload", move |bench, ftpd| {
-            let options = [login, &["--upload-file", "-"]].concat();
-            curl(bench, "ftp", &ftpd.address("ftp"), "from-curl", &options, "onion").with("");
+            let options = ["--user", "onion:peel", "--upload-file", "-"];
+            curl(bench, "ftp", &ftpd.address("ftp"), "from-curl", &options, "onion").with("226");
             assert_eq!(std::fs::read_to_string(home(ftpd).join("from-curl")).expect("it is there"), "onion");
         }));
-        for (how, settings) in LFTP_WAYS {
-            let large = large.clone();
-            cases.push(control(server, "lftp", &format!("a file, {how}"), move |bench, ftpd| {
-                lftp(bench, &ftpd.address("ftp"), settings, "cat large").with(&large);
-            }));
-        }
         for what in ["ftp", "ftp-ccc"] {
             cases.push(control(server, "python3", &format!("ftplib, {what}"), move |bench, ftpd| {
                 python(bench, what, &ftpd.address("ftp")).with("content");
             }));
         }
     }
-    cases.push(control(&PROFTPD, "lftp", "a file, the session must be resumed", move |bench, proftpd| {
-        lftp(bench, &proftpd.address("ftp-resumed"), &[], "cat large").with(&large);
-    }));
+    // Not with Pure-FTPd: it sends its close_notify and waits for an answer, which curl does not give when it waits for
+    // the server. CCC of lftp is in no case: it takes a close_notify for the end of the connection if it comes in time.
+    let options = ["--ftp-ssl-ccc", "--ftp-ssl-ccc-mode", "passive"];
+    cases.push(curl_fetches(&PROFTPD, "CCC, the server stops first", &options));
+    cases.push(lftp_fetches(&PROFTPD, "ftp-resumed", "the session must be resumed", &[]));
     cases
 }
 
-const CURL_WAYS: [(&str, &[&str]); 5] = [
+fn curl_fetches(server: &'static Server, how: &str, options: &[&'static str]) -> Case {
+    let options = [&["--user", "onion:peel"], options].concat();
+    control(server, "curl", &format!("a file, {how}"), move |bench, ftpd| {
+        curl(bench, "ftp", &ftpd.address("ftp"), "large", &options, "").with(&large_file());
+    })
+}
+
+fn lftp_fetches(server: &'static Server, service: &'static str, how: &str, settings: &[&'static str]) -> Case {
+    let settings = settings.to_vec();
+    control(server, "lftp", &format!("a file, {how}"), move |bench, ftpd| {
+        lftp(bench, &ftpd.address(service), &settings, "cat large").with(&large_file());
+    })
+}
+
+fn large_file() -> String {
+    String::from_utf8(ftp_file(FTP_FILES[2].1)).expect("it is text")
+}
+
+const CURL_WAYS: [(&str, &[&str]); 4] = [
     ("all over TLS", &[]),
     ("data in clear", &["--ftp-ssl-control"]),
-    ("the server connects", &["--ftp-port", "127.0.0.1"]),
+    // curl 7.88 never starts TLS on a data connection that the server has made.
+    ("data in clear, the server connects", &["--ftp-ssl-control", "--ftp-port", "127.0.0.1"]),
     ("CCC, curl stops first", &["--ftp-ssl-ccc", "--ftp-ssl-ccc-mode", "active"]),
-    ("CCC, the server stops first", &["--ftp-ssl-ccc", "--ftp-ssl-ccc-mode", "passive"]),
 ];
 
-const LFTP_WAYS: [(&str, &[&str]); 3] =
-    [("all over TLS", &[]), ("data in clear", &["ftp:ssl-protect-data no"]), ("CCC", &["ftp:ssl-use-ccc yes"])];
+const LFTP_WAYS: [(&str, &[&str]); 2] = [("all over TLS", &[]), ("data in clear", &["ftp:ssl-protect-data no"])];
 
 fn directory_and_databases() -> Vec<Case> {
     let mut cases = vec![
@@ -205,4 +211,4 @@ const HANDSHAKES: &[(&Server, &str, &str)] = &[
     (&MARIADB, "mysql", "mysql"),
 ];
 
-const NOT_FOR_GNUTLS: &[&str] = &["xmpp-server", "mysql"];
+const NOT_FOR_GNUTLS: &[&str] = &["xmpp", "xmpp-server", "mysql"];

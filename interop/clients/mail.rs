@@ -19,7 +19,11 @@ pub(crate) fn swaks(bench: &Bench, address: &str, subject: &str, options: &[&str
 
 /// Postfix's own SMTP client, as far as the handshake: it says how far it trusts the server, and leaves.
 pub(crate) fn posttls_finger(bench: &Bench, address: &str) -> Ended {
+    let configuration = bench.directory().join("posttls-finger");
+    std::fs::create_dir_all(&configuration).expect("a folder can be made");
+    std::fs::write(configuration.join("main.cf"), "compatibility_level = 3.6\n").expect("a file can be written");
     let mut command = client("posttls-finger");
+    command.env("MAIL_CONFIG", configuration);
     // -c: no report about the certificates; -l secure -L summary: name and chain must be right.
     command.args(["-c", "-l", "secure", "-L", "summary", "-T", "10", "-F"]).arg(bench.ca());
     run(command.arg(format!("[127.0.0.1]:{}", port(address))).arg(NAME), "")

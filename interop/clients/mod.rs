@@ -45,11 +45,14 @@ impl Ended {
     /// What it said, if it was content and said `text`.
     #[track_caller]
     pub(crate) fn with(&self, text: &str) -> &str {
+        // A file that was fetched is long, and the conversation stands behind it.
+        let tail = self.said.char_indices().rev().nth(SHOWN).map_or(0, |(index, _)| index);
+        let expected: String = text.chars().take(80).collect();
         assert!(
             self.is_content() && self.said.contains(text),
-            "{text:?} was expected; {:?}:\n{}",
+            "{expected:?} was expected; {:?}:\n{}",
             self.status,
-            self.said
+            &self.said[tail..]
         );
         &self.said
     }
@@ -104,4 +107,6 @@ fn run(command: &mut Command, input: &str) -> Ended {
     Ended { status: status.code(), said }
 }
 
+/// Characters of what a client said, in the words of a case that failed.
+const SHOWN: usize = 6000;
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -14,10 +14,10 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use super::place::{Place, Running, free_port};
-use super::{PASSWORD, Server, USER, program, write_ftp_files};
+use super::{PASSWORD, Server, USER, program, text, write_ftp_files};
 
 pub(crate) const PURE_FTPD: Server =
-    Server { name: "pure-ftpd", programs: &["pure-ftpd", "pure-pw"], needs_root: true, start };
+    Server { name: "pure-ftpd", programs: &["pure-ftpd", "pure-pw", "openssl"], needs_root: true, start };
 
 /// The directory of [`USER`].
 pub(crate) fn home(pure_ftpd: &Running) -> PathBuf {
@@ -29,11 +29,11 @@ fn start(place: Place) -> Running {
     let home = place.folder("home");
     write_ftp_files(&home);
     place.must(Command::new("chown").arg("-R").arg("nobody:").arg(&home));
-    let (users, database) = (place.path("users"), place.path("users.pdb"));
-    let mut pure_pw = Command::new("sh");
-    let add = r#"printf '%s\n%s\n' "$3" "$3" | "$0" useradd "$2" -f "$1" -F "$5" -m -u 65534 -g 65534 -d "$4""#;
-    pure_pw.args(["-c", add]).arg(program("pure-pw")).arg(&users).args([USER, PASSWORD]).arg(&home).arg(&database);
-    place.must(&mut pure_pw);
+    // pure-pw would choose a hash that takes three seconds of each log-in.
+    let hash = place.must(Command::new(program("openssl")).args(["passwd", "-6", PASSWORD]));
+    let user = format!("{USER}:{}:65534:65534::{}/./::::::::::::\n", hash.trim(), text(&home));
+    let (users, database) = (place.write("users", &user), place.path("users.pdb"));
+    place.must(Command::new(program("pure-pw")).arg("mkdb").arg(&database).arg("-f").arg(users));
     // It wants both in one file.
     let chain = fs::read_to_string(place.certificate()).expect("we wrote it");
     let both = place.write_secret("both.pem", &(fs::read_to_string(place.key()).expect("we wrote it") + &chain));
