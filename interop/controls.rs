@@ -13,6 +13,7 @@ use crate::clients::{
 };
 use crate::servers::aiosmtpd::AIOSMTPD;
 use crate::servers::dovecot::DOVECOT;
+use crate::servers::exim::{self, EXIM};
 use crate::servers::mariadb::MARIADB;
 use crate::servers::place::Running;
 use crate::servers::postfix::{self, POSTFIX};
@@ -62,6 +63,10 @@ fn mail() -> Vec<Case> {
         }),
         control(&POSTFIX, "python3", "smtplib", |bench, postfix| {
             python(bench, "smtp", &postfix.address("smtp")).with("content");
+        }),
+        control(&EXIM, "swaks", "a letter arrives", |bench, exim| {
+            swaks(bench, &exim.address("smtp"), "from swaks", &[]).with("250 OK id=");
+            exim.await_file(&exim::mailbox(exim), "Subject: from swaks");
         }),
         control(&AIOSMTPD, "swaks", "a letter arrives", |bench, aiosmtpd| {
             swaks(bench, &aiosmtpd.address("smtp-required"), "from swaks", &[]).with("250 OK");
@@ -194,6 +199,7 @@ fn control(
 /// A server, its service, and what `s_client` and `gnutls-cli` call its protocol.
 const HANDSHAKES: &[(&Server, &str, &str)] = &[
     (&POSTFIX, "smtp", "smtp"),
+    (&EXIM, "smtp", "smtp"),
     (&AIOSMTPD, "smtp", "smtp"),
     (&AIOSMTPD, "smtp-required", "smtp"),
     (&DOVECOT, "imap", "imap"),

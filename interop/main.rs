@@ -129,6 +129,8 @@ fn attempt(case: Case, bench: Bench) -> Result<(), String> {
         .name(case.name)
         .spawn(move || {
             let result = catch_unwind(AssertUnwindSafe(|| (case.run)(&bench)));
+            // The last to let go of it clears it up, and that is not this thread.
+            drop(bench);
             let _ = done.send(result.map_err(|panic| words_of(&*panic)));
         })
         .map_err(|error| error.to_string())?;

@@ -20,6 +20,7 @@
 
 pub(crate) mod aiosmtpd;
 pub(crate) mod dovecot;
+pub(crate) mod exim;
 pub(crate) mod mariadb;
 pub(crate) mod place;
 pub(crate) mod postfix;
@@ -122,6 +123,7 @@ pub(crate) const FTP_FILES: [(&str, usize); 3] = [("empty", 0), ("small", 160), 
 const ALL: &[&Server] = &[
     &aiosmtpd::AIOSMTPD,
     &dovecot::DOVECOT,
+    &exim::EXIM,
     &mariadb::MARIADB,
     &postfix::POSTFIX,
     &postgresql::POSTGRESQL,
