@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use onionskin::runtime::{self, Runtime};
+use onionskin::tls::Identity;
 use rcgen::CertificateParams;
 
 use crate::common::Authority;
@@ -75,6 +76,12 @@ impl Bench {
 
     pub(crate) fn key(&self, name: &str) -> PathBuf {
         self.directory().join(format!("{name}.key"))
+    }
+
+    /// The certificate and the key of one of [`NAMES`], for a server of ours.
+    pub(crate) fn identity(&self, name: &str) -> Identity {
+        let read = |file: PathBuf| std::fs::read(file).expect("a file of ours can be read");
+        Identity::from_pem(&read(self.certificate(name)), &read(self.key(name))).expect("we issued it")
     }
 
     /// A server of somebody else; it is started by the first who asks, and serves all.

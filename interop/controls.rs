@@ -14,6 +14,8 @@ use crate::clients::{
 use crate::servers::aiosmtpd::AIOSMTPD;
 use crate::servers::dovecot::DOVECOT;
 use crate::servers::exim::{self, EXIM};
+use crate::servers::inn::{self, INN};
+use crate::servers::inspircd::INSPIRCD;
 use crate::servers::mariadb::MARIADB;
 use crate::servers::place::Running;
 use crate::servers::postfix::{self, POSTFIX};
@@ -149,6 +151,9 @@ fn directory_and_databases() -> Vec<Case> {
         control(&SLAPD, "ldapsearch", "bind and search", |bench, slapd| {
             ldapsearch(bench, &slapd.address("ldap"), "(uid=onion)").with("cn: Onion");
         }),
+        control(&INN, "python3", "nntplib", |bench, inn| {
+            python(bench, "nntp", &inn.address("nntp")).with(&format!("group {}", inn::GROUP));
+        }),
         control(&POSTGRESQL, "psql", "a query", |bench, postgresql| {
             let query = "SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
             psql(bench, &postgresql.address("postgresql"), query).with("TLSv1.3");
@@ -213,8 +218,10 @@ const HANDSHAKES: &[(&Server, &str, &str)] = &[
     (&SLAPD, "ldap", "ldap"),
     (&PROSODY, "xmpp", "xmpp"),
     (&PROSODY, "xmpp-server", "xmpp-server"),
+    (&INN, "nntp", "nntp"),
+    (&INSPIRCD, "irc", "irc"),
     (&POSTGRESQL, "postgresql", "postgres"),
     (&MARIADB, "mysql", "mysql"),
 ];
 
-const NOT_FOR_GNUTLS: &[&str] = &["xmpp", "xmpp-server", "mysql"];
+const NOT_FOR_GNUTLS: &[&str] = &["irc", "xmpp", "xmpp-server", "mysql"];

@@ -61,6 +61,18 @@ def ftp(clear=False):
     client.quit()
 
 
-talks = {"smtp": smtp, "imap": imap, "pop3": pop3, "ftp": ftp, "ftp-ccc": lambda: ftp(clear=True)}
+def nntp():
+    import nntplib  # gone from Python 3.13
+
+    with nntplib.NNTP(host, port, timeout=patience) as client:
+        client.set_debuglevel(1)
+        client.host = name
+        client.starttls(context)
+        _, groups = client.list()
+        for group in groups:
+            print("group", group.group)
+
+
+talks = {"smtp": smtp, "imap": imap, "pop3": pop3, "nntp": nntp, "ftp": ftp, "ftp-ccc": lambda: ftp(clear=True)}
 talks[what]()
 print("content")

@@ -21,6 +21,8 @@
 pub(crate) mod aiosmtpd;
 pub(crate) mod dovecot;
 pub(crate) mod exim;
+pub(crate) mod inn;
+pub(crate) mod inspircd;
 pub(crate) mod mariadb;
 pub(crate) mod place;
 pub(crate) mod postfix;
@@ -82,6 +84,15 @@ impl Servers {
     }
 }
 
+impl Drop for Servers {
+    fn drop(&mut self) {
+        // All are told before the first is waited for.
+        for running in self.0.iter_mut().filter_map(|(_, cell)| cell.get_mut()?.as_mut().ok()) {
+            running.end();
+        }
+    }
+}
+
 /// A program by its name: from `PATH`, or from where `.ci/packages` puts it.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -124,6 +135,8 @@ const ALL: &[&Server] = &[
     &aiosmtpd::AIOSMTPD,
     &dovecot::DOVECOT,
     &exim::EXIM,
+    &inn::INN,
+    &inspircd::INSPIRCD,
     &mariadb::MARIADB,
     &postfix::POSTFIX,
     &postgresql::POSTGRESQL,

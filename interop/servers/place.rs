@@ -144,6 +144,11 @@ impl Running {
         self
     }
 
+    /// Lets the keeper end it, without waiting.
+    pub(super) fn end(&mut self) {
+        drop(self.child.stdin.take());
+    }
+
     /// Where a service listens, as `127.0.0.1:port`.
     pub(crate) fn address(&self, service: &str) -> String {
         format!("{}:{}", Ipv4Addr::LOCALHOST, self.port(service))
@@ -178,7 +183,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        drop(self.child.stdin.take());
+        self.end();
         let deadline = Instant::now() + PATIENCE;
         while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
             thread::sleep(PAUSE);
