@@ -12,7 +12,7 @@ use crate::servers::NAME;
 pub(crate) fn curl(bench: &Bench, scheme: &str, address: &str, path: &str, options: &[&str], input: &str) -> Ended {
     let port = port(address);
     let mut command = client("curl");
-    // Without the configuration of whoever runs this. The conversation goes to the output for errors.
+    // The conversation goes to the output for errors.
     command.args(["--disable", "--silent", "--show-error", "--verbose", "--cacert"]).arg(bench.ca());
     if !options.contains(&CONTROL_ONLY) {
         // It would outdo the other.

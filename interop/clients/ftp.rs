@@ -13,10 +13,7 @@ pub(crate) fn lftp(bench: &Bench, address: &str, settings: &[&str], commands: &s
         script.push_str(&format!("set {setting}\n"));
     }
     script.push_str(&format!("open -u {USER},{PASSWORD} ftp://{address}\n{commands}\n"));
-    // Without the configuration of whoever runs this.
-    let mut command = client("lftp");
-    command.args(["--norc", "-d", "-c", &script]).env("HOME", bench.directory());
-    run(&mut command, "")
+    run(client("lftp").args(["--norc", "-d", "-c", &script]), "")
 }
 
 const FIXED: &[&str] = &[

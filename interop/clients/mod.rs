@@ -58,9 +58,11 @@ impl Ended {
     }
 }
 
-/// A client by its name, wherever it is.
+/// A client by its name, wherever it is, without the configuration of whoever runs this.
 fn client(program: &str) -> Command {
-    Command::new(find(program).unwrap_or_else(|| panic!("{program} is missing")))
+    let mut command = Command::new(find(program).unwrap_or_else(|| panic!("{program} is missing")));
+    command.env("HOME", "/nonexistent");
+    command
 }
 
 /// The port of `127.0.0.1:port`.

@@ -1,6 +1,8 @@
 //! Clients of Python's standard library, in the script `stdlib.py`.
 
-use super::{Ended, client, port, run};
+use std::process::Command;
+
+use super::{Ended, port, run};
 use crate::bench::Bench;
 use crate::servers::{NAME, PASSWORD, USER};
 
@@ -11,7 +13,8 @@ use crate::servers::{NAME, PASSWORD, USER};
 /// `imap` and `pop3` look into the mailbox; those of FTP store a file `from-python` and fetch it again, `ftp-ccc` with its
 /// control connection in clear after the log-in (it sends its close_notify first, and waits for that of the server).
 pub(crate) fn python(bench: &Bench, what: &str, address: &str) -> Ended {
-    let mut command = client("python3");
+    // Some find their libraries in the home of whoever runs this.
+    let mut command = Command::new("python3");
     command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/interop/clients/stdlib.py"));
     run(command.args([what, port(address), NAME]).arg(bench.ca()).args([USER, PASSWORD]), "")
 }
