@@ -9,7 +9,8 @@ use std::net::TcpListener;
 use crate::Case;
 use crate::bench::Bench;
 use crate::clients::{
-    Encryption, curl, gnutls_cli, ldapsearch, lftp, mariadb, posttls_finger, psql, python, s_client, swaks, tsql,
+    self, Encryption, curl, gnutls_cli, go_sendxmpp, ldapsearch, lftp, mariadb, posttls_finger, psql, python, s_client,
+    sieve_connect, swaks, tsql,
 };
 use crate::servers::aiosmtpd::AIOSMTPD;
 use crate::servers::dovecot::DOVECOT;
@@ -69,6 +70,15 @@ fn mail() -> Vec<Case> {
         control(&EXIM, "swaks", "a letter arrives", |bench, exim| {
             swaks(bench, &exim.address("smtp"), "from swaks", &[]).with("250 OK id=");
             exim.await_file(&exim::mailbox(exim), "Subject: from swaks");
+        }),
+        control(&POSTFIX, "exim4", "a letter", |bench, postfix| {
+            clients::exim(bench, &postfix.address("smtp"), "from exim").with("CV=yes");
+        }),
+        control(&DOVECOT, "sieve-connect", "log-in, sieve", |bench, dovecot| {
+            sieve_connect(bench, &dovecot.address("sieve")).with("Listscripts completed");
+        }),
+        control(&PROSODY, "go-sendxmpp", "log-in, a message", |bench, prosody| {
+            go_sendxmpp(bench, &prosody.address("xmpp"), "peel me").with("<body>peel me</body>");
         }),
         control(&AIOSMTPD, "swaks", "a letter arrives", |bench, aiosmtpd| {
             swaks(bench, &aiosmtpd.address("smtp-required"), "from swaks", &[]).with("250 OK");

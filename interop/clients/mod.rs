@@ -3,6 +3,7 @@
 //! Each function runs one program against `127.0.0.1:port`, with the bench's authority as its only trust anchor and a
 //! time limit, and says how it ended. The certificate that it wants to see is one for [`NAME`](crate::servers::NAME).
 
+mod chat;
 mod curl;
 mod database;
 mod ftp;
@@ -18,11 +19,12 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+pub(crate) use self::chat::go_sendxmpp;
 pub(crate) use self::curl::curl;
 pub(crate) use self::database::{Encryption, mariadb, psql, tsql};
 pub(crate) use self::ftp::lftp;
 pub(crate) use self::ldap::ldapsearch;
-pub(crate) use self::mail::{posttls_finger, swaks};
+pub(crate) use self::mail::{exim, posttls_finger, sieve_connect, swaks};
 pub(crate) use self::python::python;
 pub(crate) use self::tls::{gnutls_cli, s_client};
 
