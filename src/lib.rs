@@ -50,6 +50,7 @@ pub mod layer;
 pub mod protocol;
 pub mod runtime;
 pub mod stack;
+pub mod starttls;
 pub mod testing;
 
 pub use connection::Connection;
