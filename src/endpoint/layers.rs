@@ -3,17 +3,19 @@
 //! A new kind of step is a variant of both enums, and an arm in `new` and `open` of each.
 
 use super::open_error::{OpenError, OpenErrorKind};
-use super::{ProxyStep, Step, Transport};
+use super::{ProxyStep, StartTlsStep, Step, TlsStep, Transport};
 use crate::connection::Connection;
 use crate::protocol::Addresses;
 use crate::runtime::Socket;
-use crate::tls::{TlsClient, TlsServer};
+use crate::starttls::Opportunity;
+use crate::tls::{TlsClient, TlsLayer, TlsServer};
 
 /// What a client does for one step, for any number of connections.
 #[derive(Clone, Debug)]
 pub(super) enum ClientLayer {
     /// With the name to verify.
     Tls(TlsClient, String),
+    StartTls(Box<StartTlsStep>, TlsClient, String),
     Proxy(ProxyStep),
 }
 
@@ -21,10 +23,9 @@ impl ClientLayer {
     /// A `tls` step without a name verifies the host of `transport`.
     pub(super) fn new(step: &Step, transport: &Transport) -> Result<Self, OpenError> {
         match step {
-            Step::Tls(tls) => {
-                let name = tls.server_name.as_ref().or(transport.host());
-                let name = name.ok_or(OpenErrorKind::NoName)?;
-                Ok(Self::Tls(tls.client()?, name.clone()))
+            Step::Tls(tls) => Ok(Self::Tls(tls.client()?, server_name(tls, transport)?)),
+            Step::StartTls(step) => {
+                Ok(Self::StartTls(step.clone(), step.tls.client()?, server_name(&step.tls, transport)?))
             }
             Step::Proxy(proxy) => match proxy.client_mistake() {
                 Some(mistake) => Err(OpenErrorKind::Misused(mistake.to_owned()).into()),
@@ -39,6 +40,7 @@ impl ClientLayer {
                 connection.start_tls(client.to(name)?).await?;
                 Ok(())
             }
+            Self::StartTls(step, client, name) => start_tls(connection, step, client.to(name)?, name).await,
             Self::Proxy(proxy) => {
                 let header = proxy.header(&Addresses::from(connection.get_ref()));
                 Ok(connection.send_proxy(&header).await?)
@@ -51,6 +53,7 @@ impl ClientLayer {
 #[derive(Clone, Debug)]
 pub(super) enum ServerLayer {
     Tls(TlsServer),
+    StartTls(Box<StartTlsStep>, TlsServer),
     Proxy(ProxyStep),
 }
 
@@ -58,6 +61,7 @@ impl ServerLayer {
     pub(super) fn new(step: &Step) -> Result<Self, OpenError> {
         match step {
             Step::Tls(tls) => Ok(Self::Tls(tls.server()?)),
+            Step::StartTls(step) => Ok(Self::StartTls(step.clone(), step.tls.server()?)),
             Step::Proxy(proxy) => match proxy.server_mistake() {
                 Some(mistake) => Err(OpenErrorKind::Misused(mistake.to_owned()).into()),
                 None => Ok(Self::Proxy(proxy.clone())),
@@ -77,6 +81,10 @@ impl ServerLayer {
                 connection.start_tls(server.accept()?).await?;
                 Ok(None)
             }
+            Self::StartTls(step, server) => {
+                start_tls(connection, step, server.accept()?, "localhost").await?;
+                Ok(None)
+            }
             Self::Proxy(proxy) => {
                 let header = connection.accept_proxy(proxy.accept()).await?;
                 let socket = Addresses::from(connection.get_ref());
@@ -84,4 +92,27 @@ impl ServerLayer {
             }
         }
     }
+}
+
+/// The name to ask for and to verify.
+fn server_name(tls: &TlsStep, transport: &Transport) -> Result<String, OpenError> {
+    let name = tls.server_name.as_ref().or(transport.host());
+    name.cloned().ok_or_else(|| OpenErrorKind::NoName.into())
+}
+
+async fn start_tls(
+    connection: &mut Connection<Socket>,
+    step: &StartTlsStep,
+    tls: TlsLayer,
+    server: &str,
+) -> Result<(), OpenError> {
+    let peer = step.peer(server);
+    if !step.opportunistic {
+        connection.start_tls_as(&*peer, tls).await?;
+        return Ok(());
+    }
+    if let Opportunity::Plain(error) = connection.start_tls_opportunistic(&*peer, tls).await? {
+        log::warn!("{connection}: goes on in clear: {error}");
+    }
+    Ok(())
 }

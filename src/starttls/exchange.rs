@@ -22,6 +22,16 @@ impl<'a> Exchange<'a> {
         Self { input: below.front(), taken: 0, allowance, opportunistic, output }
     }
 
+    /// With no connection behind it.
+    pub(super) fn of(input: &'a [u8], output: &'a mut Queue<Order>) -> Self {
+        Self { input, taken: 0, allowance: input.len(), opportunistic: false, output }
+    }
+
+    /// Where [`of`](Self::of) can send to.
+    pub(super) fn output() -> Queue<Order> {
+        Queue::new(usize::MAX)
+    }
+
     /// What was received and not yet taken.
     #[must_use]
     pub fn input(&self) -> &'a [u8] {

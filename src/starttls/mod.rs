@@ -48,11 +48,13 @@
 mod connection;
 mod error;
 mod exchange;
+mod greeting;
 mod imap;
 mod known;
 mod lmtp;
 mod negotiate;
 mod reply;
+mod secured;
 mod smtp;
 
 use std::fmt;
@@ -60,10 +62,12 @@ use std::fmt;
 pub use self::connection::Opportunity;
 pub use self::error::{Error, ErrorKind};
 pub use self::exchange::Exchange;
+pub use self::greeting::greeting;
 pub use self::imap::Imap;
 pub use self::known::{Known, UnknownProtocol};
 pub use self::lmtp::Lmtp;
 pub use self::negotiate::Negotiate;
+pub use self::secured::Secured;
 pub use self::smtp::Smtp;
 use crate::stack::Layer;
 
