@@ -23,6 +23,26 @@ pub enum Step {
     Proxy(ProxyStep),
 }
 
+impl Step {
+    /// The TLS that this step starts, if it starts any.
+    pub fn tls(&self) -> Option<&TlsStep> {
+        match self {
+            Self::Tls(tls) => Some(tls),
+            Self::StartTls(step) => Some(&step.tls),
+            Self::Proxy(_) => None,
+        }
+    }
+
+    /// As [`tls`](Self::tls), to be changed.
+    pub fn tls_mut(&mut self) -> Option<&mut TlsStep> {
+        match self {
+            Self::Tls(tls) => Some(tls),
+            Self::StartTls(step) => Some(&mut step.tls),
+            Self::Proxy(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
