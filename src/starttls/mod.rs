@@ -79,9 +79,9 @@ pub trait StartTls: fmt::Debug + Send + Sync {
     /// The name of the protocol, as it shows in errors, drawings and endpoint strings: `smtp`.
     fn name(&self) -> &'static str;
 
-    /// Whether the first word is the server's: a greeting. It is, unless the protocol says otherwise.
-    fn server_speaks_first(&self) -> bool {
-        true
+    /// Whether and when a server greets. Once, unless the protocol says otherwise.
+    fn greets(&self) -> Greets {
+        Greets::Once
     }
 
     /// The side that asks for TLS.
@@ -98,8 +98,8 @@ impl<T: StartTls + ?Sized> StartTls for &T {
         (**self).name()
     }
 
-    fn server_speaks_first(&self) -> bool {
-        (**self).server_speaks_first()
+    fn greets(&self) -> Greets {
+        (**self).greets()
     }
 
     fn client(&self) -> Box<dyn Negotiation> {
@@ -109,6 +109,17 @@ impl<T: StartTls + ?Sized> StartTls for &T {
     fn server(&self) -> Box<dyn Negotiation> {
         (**self).server()
     }
+}
+
+/// Whether the first word is the server's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Greets {
+    /// No: the client speaks first.
+    Never,
+    /// Yes, and inside TLS the first word is the client's.
+    Once,
+    /// Yes, and again inside TLS.
+    Again,
 }
 
 /// One side of what is said before TLS, without any I/O.

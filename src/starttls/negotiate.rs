@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::{Error, ErrorKind, Exchange, Negotiation, Progress, StartTls};
+use super::{Error, ErrorKind, Exchange, Greets, Negotiation, Progress, StartTls};
 use crate::stack::{Ends, Failure, Layer, Order, PeerAnswer, Report};
 use crate::tls::{Role, TlsLayer};
 
@@ -58,7 +58,10 @@ impl Negotiate {
 
     /// Takes the greeting of a server, if it has one, and leaves the list: for those who have greeted on its behalf.
     pub fn greeting(protocol: impl StartTls) -> Self {
-        let then = if protocol.server_speaks_first() { Then::LeaveGreeted } else { Then::LeaveUngreeted };
+        let then = match protocol.greets() {
+            Greets::Never => Then::LeaveUngreeted,
+            Greets::Once | Greets::Again => Then::LeaveGreeted,
+        };
         Self::with(&protocol, Role::Client, then)
     }
 
