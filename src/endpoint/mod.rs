@@ -49,12 +49,15 @@
 //! | | `name` | what it calls itself, or whom it asks for (XMPP) | what it calls itself |
 //! | | `opportunistic` | `yes` to go on in clear if the server has no TLS | `yes` to take clients that do not ask for it |
 //! | `proxy` | `version` | which form of the PROXY header to send: `1` or `2` | |
-//! | | `from=ADDRESS:PORT`, `to=ADDRESS:PORT` | the addresses in it; those of the socket unless set | |
+//! | | `from=ADDRESS:PORT`, `to=ADDRESS:PORT` | the addresses in it; unless set, those of the socket, or of whom it connects for | |
 //! | | `local` | `yes` to send one without addresses | |
 //! | | `optional` | | `yes` to take clients without a header too |
 //!
 //! A [`TlsStep`] has a deadline of 10 seconds for each handshake, apart from the `timeout` of the transport.
-//! [`Incoming::identify`] tells whom a [`ProxyStep`] speaks for.
+//! [`Incoming::identify`] tells whom a [`ProxyStep`] speaks for, and [`Connector::connect_for`] passes it on.
+//!
+//! Files are read once, when an endpoint is made ready. [`Listener::reload`], [`Connector::reload`] and
+//! [`Server::reload`] read them again, for connections to come.
 //!
 //! # The files
 //!

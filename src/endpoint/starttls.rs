@@ -5,8 +5,12 @@ use std::fmt;
 use super::arguments::{Arguments, Printer, text};
 use super::error::ParseError;
 use super::grammar::Word;
+use super::open_error::OpenError;
 use super::step::{Step, TlsStep, YES};
-use crate::starttls::{Known, StartTls};
+use crate::connection::Connection;
+use crate::runtime::Socket;
+use crate::starttls::{Known, Opportunity, StartTls};
+use crate::tls::TlsLayer;
 
 /// TLS that is started by what the application protocol says for it.
 ///
@@ -41,8 +45,26 @@ impl StartTlsStep {
     }
 
     /// What speaks the protocol with, or as, the server of this name.
-    pub(super) fn peer(&self, server: &str) -> Box<dyn StartTls> {
+    pub fn peer(&self, server: &str) -> Box<dyn StartTls> {
         self.protocol.peer(server, self.name.as_deref())
+    }
+
+    /// Starts `tls` with, or as, the server of this name.
+    pub(super) async fn start_tls(
+        &self,
+        connection: &mut Connection<Socket>,
+        tls: TlsLayer,
+        server: &str,
+    ) -> Result<(), OpenError> {
+        let peer = self.peer(server);
+        if !self.opportunistic {
+            connection.start_tls_as(&*peer, tls).await?;
+            return Ok(());
+        }
+        if let Opportunity::Plain(error) = connection.start_tls_opportunistic(&*peer, tls).await? {
+            log::warn!("{connection}: goes on in clear: {error}");
+        }
+        Ok(())
     }
 }
 
