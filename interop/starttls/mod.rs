@@ -2,9 +2,10 @@
 
 mod answers;
 mod asks;
+mod relayed;
 
 use crate::Case;
 
 pub(crate) fn cases() -> Vec<Case> {
-    [asks::cases(), answers::cases()].into_iter().flatten().collect()
+    [asks::cases(), answers::cases(), relayed::cases()].into_iter().flatten().collect()
 }

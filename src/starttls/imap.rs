@@ -4,7 +4,7 @@
 //! S: * OK ready
 //! C: A CAPABILITY
 //! S: * CAPABILITY IMAP4rev1 STARTTLS LOGINDISABLED
-//! S: A OK
+//! S: A OK done
 //! C: B STARTTLS
 //! S: B OK go ahead
 //!    ─── TLS ───
@@ -134,11 +134,11 @@ impl Negotiation for Server {
         let (untagged, done) = if is("STARTTLS") {
             ("", "OK go ahead")
         } else if is("NOOP") {
-            ("", "OK")
+            ("", "OK done")
         } else if is("CAPABILITY") {
-            ("* CAPABILITY IMAP4rev1 STARTTLS LOGINDISABLED\r\n", "OK")
+            ("* CAPABILITY IMAP4rev1 STARTTLS LOGINDISABLED\r\n", "OK done")
         } else if is("LOGOUT") {
-            ("* BYE\r\n", "OK")
+            ("* BYE farewell\r\n", "OK done")
         } else if exchange.allows_plaintext() {
             return Err(Error::not_asked(line));
         } else {

@@ -52,7 +52,7 @@ const CLIENTS: &[Client] = &[
         hears: b"* CAPABILITY IMAP4rev1 STARTTLS",
         error: None,
     },
-    Client { what: "an order to do nothing", says: &[b"1 NOOP\r\n"], hears: b"1 OK\r\n", error: None },
+    Client { what: "an order to do nothing", says: &[b"1 NOOP\r\n"], hears: b"1 OK ", error: None },
     Client {
         what: "a literal, in which there could be a command",
         says: &[b"1 LOGIN {12+}\r\n2 STARTTLS\r\n"],
