@@ -16,6 +16,7 @@ mod futures_rustls;
 mod openssl;
 mod python;
 mod servers;
+mod starttls;
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -74,12 +75,18 @@ impl Case {
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let chosen = |case: &Case| words.is_empty() || words.iter().any(|word| case.name.contains(word.as_str()));
-    let cases: Vec<Case> =
-        [openssl::cases(), futures_rustls::cases(), python::cases(), deflate::cases(), controls::cases()]
-            .into_iter()
-            .flatten()
-            .filter(chosen)
-            .collect();
+    let cases: Vec<Case> = [
+        openssl::cases(),
+        futures_rustls::cases(),
+        python::cases(),
+        deflate::cases(),
+        controls::cases(),
+        starttls::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .filter(chosen)
+    .collect();
     let must_be_there = std::env::var_os("CI").is_some();
 
     let bench = Bench::new();

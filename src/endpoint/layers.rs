@@ -1,9 +1,12 @@
 //! The steps of an endpoint, made ready: files are read, and sessions can be resumed.
 //!
-//! A new kind of step is a variant of both enums, and an arm in `new` and `open` of each.
+//! A new kind of step is a variant of both enums, and an arm in `new` and `open` of each. That files can be read again
+//! while connections are opened is no concern of a kind: [`Layers`] makes all steps anew and exchanges them together.
+
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::open_error::{OpenError, OpenErrorKind};
-use super::{ProxyStep, Step, Transport};
+use super::{ProxyStep, StartTlsStep, Step, TlsStep, Transport};
 use crate::connection::Connection;
 use crate::protocol::Addresses;
 use crate::runtime::Socket;
@@ -14,6 +17,7 @@ use crate::tls::{TlsClient, TlsServer};
 pub(super) enum ClientLayer {
     /// With the name to verify.
     Tls(TlsClient, String),
+    StartTls(Box<StartTlsStep>, TlsClient, String),
     Proxy(ProxyStep),
 }
 
@@ -21,10 +25,9 @@ impl ClientLayer {
     /// A `tls` step without a name verifies the host of `transport`.
     pub(super) fn new(step: &Step, transport: &Transport) -> Result<Self, OpenError> {
         match step {
-            Step::Tls(tls) => {
-                let name = tls.server_name.as_ref().or(transport.host());
-                let name = name.ok_or(OpenErrorKind::NoName)?;
-                Ok(Self::Tls(tls.client()?, name.clone()))
+            Step::Tls(tls) => Ok(Self::Tls(tls.client()?, server_name(tls, transport)?)),
+            Step::StartTls(step) => {
+                Ok(Self::StartTls(step.clone(), step.tls.client()?, server_name(&step.tls, transport)?))
             }
             Step::Proxy(proxy) => match proxy.client_mistake() {
                 Some(mistake) => Err(OpenErrorKind::Misused(mistake.to_owned()).into()),
@@ -33,16 +36,15 @@ impl ClientLayer {
         }
     }
 
-    pub(super) async fn open(&self, connection: &mut Connection<Socket>) -> Result<(), OpenError> {
+    /// A PROXY header tells of `told`, where its step names no others.
+    pub(super) async fn open(&self, connection: &mut Connection<Socket>, told: &Addresses) -> Result<(), OpenError> {
         match self {
             Self::Tls(client, name) => {
                 connection.start_tls(client.to(name)?).await?;
                 Ok(())
             }
-            Self::Proxy(proxy) => {
-                let header = proxy.header(&Addresses::from(connection.get_ref()));
-                Ok(connection.send_proxy(&header).await?)
-            }
+            Self::StartTls(step, client, name) => step.start_tls(connection, client.to(name)?, name).await,
+            Self::Proxy(proxy) => Ok(connection.send_proxy(&proxy.header(told)).await?),
         }
     }
 }
@@ -51,6 +53,7 @@ impl ClientLayer {
 #[derive(Clone, Debug)]
 pub(super) enum ServerLayer {
     Tls(TlsServer),
+    StartTls(Box<StartTlsStep>, TlsServer),
     Proxy(ProxyStep),
 }
 
@@ -58,6 +61,7 @@ impl ServerLayer {
     pub(super) fn new(step: &Step) -> Result<Self, OpenError> {
         match step {
             Step::Tls(tls) => Ok(Self::Tls(tls.server()?)),
+            Step::StartTls(step) => Ok(Self::StartTls(step.clone(), step.tls.server()?)),
             Step::Proxy(proxy) => match proxy.server_mistake() {
                 Some(mistake) => Err(OpenErrorKind::Misused(mistake.to_owned()).into()),
                 None => Ok(Self::Proxy(proxy.clone())),
@@ -77,6 +81,10 @@ impl ServerLayer {
                 connection.start_tls(server.accept()?).await?;
                 Ok(None)
             }
+            Self::StartTls(step, server) => {
+                step.start_tls(connection, server.accept()?, "localhost").await?;
+                Ok(None)
+            }
             Self::Proxy(proxy) => {
                 let header = connection.accept_proxy(proxy.accept()).await?;
                 let socket = Addresses::from(connection.get_ref());
@@ -84,4 +92,50 @@ impl ServerLayer {
             }
         }
     }
+}
+
+/// The layers of an endpoint, which can be made anew while others open them. Clones stand for the same ones.
+#[derive(Debug)]
+pub(super) struct Layers<L> {
+    current: Arc<Mutex<Arc<[L]>>>,
+}
+
+impl<L> Layers<L> {
+    /// Those that `make` makes of the steps.
+    pub(super) fn new(steps: &[Step], make: impl Fn(&Step) -> Result<L, OpenError>) -> Result<Self, OpenError> {
+        Ok(Self { current: Arc::new(Mutex::new(all(steps, make)?)) })
+    }
+
+    /// Takes others for whoever asks from now on, or leaves everything as it is if one of them cannot be made.
+    pub(super) fn renew(&self, steps: &[Step], make: impl Fn(&Step) -> Result<L, OpenError>) -> Result<(), OpenError> {
+        // Files are read before anybody is kept waiting.
+        let renewed = all(steps, make)?;
+        *self.lock() = renewed;
+        Ok(())
+    }
+
+    /// Those of this moment.
+    pub(super) fn current(&self) -> Arc<[L]> {
+        Arc::clone(&self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Arc<[L]>> {
+        self.current.lock().expect("nothing panics while it exchanges layers")
+    }
+}
+
+impl<L> Clone for Layers<L> {
+    fn clone(&self) -> Self {
+        Self { current: Arc::clone(&self.current) }
+    }
+}
+
+fn all<L>(steps: &[Step], make: impl Fn(&Step) -> Result<L, OpenError>) -> Result<Arc<[L]>, OpenError> {
+    steps.iter().map(make).collect()
+}
+
+/// The name to ask for and to verify.
+fn server_name(tls: &TlsStep, transport: &Transport) -> Result<String, OpenError> {
+    let name = tls.server_name.as_ref().or(transport.host());
+    name.cloned().ok_or_else(|| OpenErrorKind::NoName.into())
 }

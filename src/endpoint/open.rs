@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::layers::{ClientLayer, ServerLayer};
+use super::layers::{ClientLayer, Layers, ServerLayer};
 use super::open_error::{OpenError, OpenErrorKind};
 use super::{ConnectTimeout, Endpoint, Transport, wire};
 use crate::connection::Connection;
@@ -17,9 +17,9 @@ use crate::runtime::{Address, Listener as SocketListener, Runtime, Socket, Timer
 #[derive(Clone, Debug)]
 pub struct Connector {
     runtime: &'static dyn Runtime,
-    transport: Transport,
+    endpoint: Endpoint,
     timeout: Option<Duration>,
-    layers: Vec<ClientLayer>,
+    layers: Layers<ClientLayer>,
 }
 
 impl Connector {
@@ -29,8 +29,7 @@ impl Connector {
     ///
     /// When a step cannot be a client's, or names a file that is missing or wrong.
     pub fn new(runtime: &'static dyn Runtime, endpoint: &Endpoint) -> Result<Self, OpenError> {
-        let layer = |step| ClientLayer::new(step, &endpoint.transport);
-        let layers = endpoint.steps.iter().map(layer).collect::<Result<_, OpenError>>()?;
+        let layers = Layers::new(&endpoint.steps, |step| ClientLayer::new(step, &endpoint.transport))?;
         let timeout = match endpoint.transport {
             Transport::Tcp { timeout: ConnectTimeout::Never, .. } => None,
             Transport::Tcp { timeout: ConnectTimeout::Seconds(seconds), .. } => {
@@ -38,7 +37,7 @@ impl Connector {
             }
             _ => Some(CONNECT_TIMEOUT),
         };
-        Ok(Self { runtime, transport: endpoint.transport.clone(), timeout, layers })
+        Ok(Self { runtime, endpoint: endpoint.clone(), timeout, layers })
     }
 
     /// How long to try until the peer is reached: 30 seconds, or what `timeout` in the endpoint says, unless set. With
@@ -56,6 +55,18 @@ impl Connector {
         self.runtime
     }
 
+    /// Reads the files of the endpoint again (certificates, keys, trust anchors), for the connections that are opened
+    /// from now on, by clones too. Those that are there keep what they began with. TLS sessions of before are not resumed.
+    ///
+    /// It is all or nothing: if one of the files is missing or wrong, everything stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn reload(&self) -> Result<(), OpenError> {
+        self.layers.renew(&self.endpoint.steps, |step| ClientLayer::new(step, &self.endpoint.transport))
+    }
+
     /// Connects, and does the handshakes of all layers, from the wire inwards.
     ///
     /// A host name with several addresses is tried by "happy eyeballs" (RFC 8305): the families take turns, beginning
@@ -70,12 +81,44 @@ impl Connector {
     ///
     /// Closes what has been opened.
     pub async fn connect(&self) -> Result<Connection<Socket>, OpenError> {
-        let connecting = wire::connect(self.runtime, &self.transport, self.timeout).await;
-        let socket = connecting.map_err(|error| OpenErrorKind::Connect(self.transport.clone(), Arc::new(error)))?;
+        self.open(None).await
+    }
+
+    /// As [`connect`](Self::connect), on behalf of a client that has connected to us: where a `proxy` step has no `from`
+    /// and `to`, its header tells of these addresses, as [`Incoming::addresses`] has them, and not of those of our own
+    /// socket. If they are no addresses of TCP, the header says that they are unknown.
+    ///
+    /// ```no_run
+    /// # use onionskin::endpoint::{Connector, Listener};
+    /// # async fn example(listener: Listener, connector: Connector) -> std::io::Result<()> {
+    /// let incoming = listener.accept().await?.identify().await?;
+    /// let far = connector.connect_for(incoming.addresses()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    ///
+    /// # Cancellation
+    ///
+    /// As [`connect`](Self::connect).
+    pub async fn connect_for(&self, client: &Addresses) -> Result<Connection<Socket>, OpenError> {
+        // What is our peer there is on our side of the socket here.
+        self.open(Some(Addresses::new(client.peer.clone(), client.local.clone()))).await
+    }
+
+    async fn open(&self, told: Option<Addresses>) -> Result<Connection<Socket>, OpenError> {
+        let layers = self.layers.current();
+        let transport = &self.endpoint.transport;
+        let connecting = wire::connect(self.runtime, transport, self.timeout).await;
+        let socket = connecting.map_err(|error| OpenErrorKind::Connect(transport.clone(), Arc::new(error)))?;
         let addresses = Addresses::from(&socket);
         let mut connection = over(socket, self.runtime).named(addresses.to_string());
-        for layer in &self.layers {
-            layer.open(&mut connection).await?;
+        let told = told.unwrap_or(addresses);
+        for layer in layers.iter() {
+            layer.open(&mut connection, &told).await?;
         }
         Ok(connection)
     }
@@ -87,7 +130,7 @@ pub struct Listener {
     runtime: &'static dyn Runtime,
     sockets: SocketListener,
     endpoint: Endpoint,
-    layers: Vec<ServerLayer>,
+    layers: Layers<ServerLayer>,
 }
 
 impl Listener {
@@ -104,7 +147,7 @@ impl Listener {
             let mistake = "`timeout` is for clients: a server waits for as long as it likes";
             return Err(OpenErrorKind::Misused(mistake.to_owned()).into());
         }
-        let layers = endpoint.steps.iter().map(ServerLayer::new).collect::<Result<_, OpenError>>()?;
+        let layers = Layers::new(&endpoint.steps, ServerLayer::new)?;
         let listening = wire::listen(runtime, &endpoint.transport).await;
         let sockets = listening.map_err(|error| OpenErrorKind::Listen(endpoint.transport.clone(), Arc::new(error)))?;
         let mut endpoint = endpoint.clone();
@@ -116,6 +159,22 @@ impl Listener {
 
     pub(super) fn runtime(&self) -> &'static dyn Runtime {
         self.runtime
+    }
+
+    pub(super) fn layers(&self) -> &Layers<ServerLayer> {
+        &self.layers
+    }
+
+    /// Reads the files of the endpoint again (certificates, keys, trust anchors), for the peers that are accepted from now
+    /// on. Those that were accepted before keep what they began with. TLS sessions of before are not resumed.
+    ///
+    /// It is all or nothing: if one of the files is missing or wrong, everything stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new) for its steps.
+    pub fn reload(&self) -> Result<(), OpenError> {
+        self.layers.renew(&self.endpoint.steps, ServerLayer::new)
     }
 
     /// Where it listens; the port that was picked, if it was to pick one.
@@ -166,7 +225,7 @@ impl Listener {
         let socket = self.sockets.accept().await?;
         let addresses = Addresses::from(&socket);
         let connection = over(socket, self.runtime).named(addresses.to_string());
-        Ok(Incoming { connection, addresses, layers: self.layers.clone() })
+        Ok(Incoming { connection, addresses, layers: self.layers.current().to_vec() })
     }
 }
 

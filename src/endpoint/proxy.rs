@@ -1,7 +1,7 @@
 //! The step `proxy`: who the client really is, said before everything else.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use super::arguments::{Arguments, Printer, choice, socket_address};
@@ -19,9 +19,10 @@ use crate::runtime::Address;
 pub struct ProxyStep {
     /// `version`: what a client sends; the binary form (2) unless set. A server takes either.
     pub version: Option<Version>,
-    /// `from`: whom a client speaks for; the address of its own end of the socket unless set.
+    /// `from`: whom a client speaks for; unless set, the address of its own end of the socket, or of the one on whose
+    /// behalf it connects ([`Connector::connect_for`](super::Connector::connect_for)).
     pub from: Option<SocketAddr>,
-    /// `to`: where that one has connected to; the address of the peer's end of the socket unless set.
+    /// `to`: where that one has connected to; the address of the peer's end of the socket unless set, or as for `from`.
     pub to: Option<SocketAddr>,
     /// `local=yes`: a client speaks for itself, as for a health check, and names no addresses.
     pub local: bool,
@@ -69,10 +70,10 @@ impl ProxyStep {
 
 /// What the step does when it is opened.
 impl ProxyStep {
-    /// What a client sends on a socket between these addresses.
-    pub(super) fn header(&self, socket: &Addresses) -> ProxyHeader {
-        let end = |said: Option<SocketAddr>, real: &Option<Address>| said.or(real.as_ref().and_then(Address::as_tcp));
-        let ends = (end(self.from, &socket.local), end(self.to, &socket.peer));
+    /// What a client sends that speaks for a connection between these addresses, unless the step says otherwise.
+    pub(super) fn header(&self, told: &Addresses) -> ProxyHeader {
+        let real = |address: &Option<Address>| address.as_ref().and_then(Address::as_tcp).map(canonical);
+        let ends = (self.from.or_else(|| real(&told.local)), self.to.or_else(|| real(&told.peer)));
         match (self.version.unwrap_or(Version::V2), ends) {
             // The text form has no word for it: a server then takes the addresses of the socket.
             (Version::V1, _) if self.local => ProxyHeader::v1_unknown(),
@@ -87,6 +88,14 @@ impl ProxyStep {
     /// What a server expects.
     pub(super) fn accept(&self) -> AcceptProxy {
         if self.optional { AcceptProxy::new().optional() } else { AcceptProxy::new() }
+    }
+}
+
+/// An IPv4 address as such: a socket that listens for both families shows it mapped into IPv6.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        IpAddr::V4(ip) => SocketAddr::new(ip.into(), address.port()),
+        IpAddr::V6(_) => address,
     }
 }
 

@@ -14,6 +14,7 @@ use futures::channel::{mpsc, oneshot};
 use futures::future::{AbortHandle, Abortable, Either, FutureExt, abortable, select};
 use futures::stream::StreamExt;
 
+use super::layers::{Layers, ServerLayer};
 use super::{Connector, Endpoint, Incoming, Listener, OpenError, OpenErrorKind};
 use crate::protocol::{Addresses, Factory, Finished, Handle, Protocol, run};
 use crate::runtime::{Address, Runtime};
@@ -133,6 +134,7 @@ pub struct Server {
     runtime: &'static dyn Runtime,
     endpoint: Endpoint,
     address: Address,
+    layers: Layers<ServerLayer>,
     accepting: AbortHandle,
     /// Cancelled when the listener is dropped.
     listening: oneshot::Receiver<Infallible>,
@@ -157,6 +159,7 @@ impl Server {
     pub fn new(listener: Listener, factory: impl Factory) -> Self {
         let runtime = listener.runtime();
         let (endpoint, address) = (listener.endpoint().clone(), listener.local_address().clone());
+        let layers = listener.layers().clone();
         let register = Arc::new(Register::default());
         let (present, all_gone) = mpsc::channel(0);
         factory.start_factory();
@@ -167,7 +170,7 @@ impl Server {
             let _ = accept.await;
             drop(closed);
         }));
-        Self { runtime, endpoint, address, accepting, listening, register, all_gone }
+        Self { runtime, endpoint, address, layers, accepting, listening, register, all_gone }
     }
 
     /// Where it listens; the port that was picked, if it was to pick one.
@@ -178,6 +181,15 @@ impl Server {
     /// The endpoint that it was made for, with the address that it really has: see [`Listener::endpoint`].
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    /// Reads the files of the endpoint again, for the peers that are accepted from now on: see [`Listener::reload`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Listener::reload`].
+    pub fn reload(&self) -> Result<(), OpenError> {
+        self.layers.renew(&self.endpoint.steps, ServerLayer::new)
     }
 
     /// How many connections there are, those in their handshakes too.

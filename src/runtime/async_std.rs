@@ -118,7 +118,7 @@ fn tcp_listener(listener: net::TcpListener) -> io::Result<Listener> {
 fn tcp_socket(stream: TcpStream, peer: SocketAddr) -> io::Result<Socket> {
     stream.set_nodelay(true)?;
     let local = stream.local_addr()?;
-    Ok(Socket::new(HalfClose(stream), local.into(), peer.into()))
+    Ok(Socket::over_tcp(HalfClose(stream), local, peer))
 }
 
 impl ShutdownWrite for TcpStream {

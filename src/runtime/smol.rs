@@ -106,7 +106,7 @@ fn tcp_listener(listener: TcpListener) -> io::Result<Listener> {
 fn tcp_socket(stream: Async<TcpStream>, peer: SocketAddr) -> io::Result<Socket> {
     stream.get_ref().set_nodelay(true)?;
     let local = stream.get_ref().local_addr()?;
-    Ok(Socket::new(HalfClose(stream), local.into(), peer.into()))
+    Ok(Socket::over_tcp(HalfClose(stream), local, peer))
 }
 
 impl ShutdownWrite for Async<TcpStream> {

@@ -19,6 +19,7 @@ pub struct Socket {
     stream: Box<dyn Stream>,
     local: Address,
     peer: Address,
+    reset: Option<Reset>,
     /// Dropped behind the stream.
     _held: Option<Box<dyn Any + Send>>,
 }
@@ -28,7 +29,29 @@ impl Socket {
     ///
     /// Its `poll_close` must keep the promise of this type: the write side closes, reading goes on.
     pub fn new(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, local: Address, peer: Address) -> Self {
-        Self { stream: Box::new(stream), local, peer, _held: None }
+        Self { stream: Box::new(stream), local, peer, reset: None, _held: None }
+    }
+
+    /// As [`new`](Self::new), for a stream that the system can [`reset`](Self::reset).
+    #[cfg(all(unix, any(feature = "async-std", feature = "smol", feature = "tokio")))]
+    pub(super) fn over_tcp<S>(stream: S, local: SocketAddr, peer: SocketAddr) -> Self
+    where
+        S: AsyncRead + AsyncWrite + std::os::fd::AsFd + Unpin + Send + 'static,
+    {
+        let reset = |stream: &dyn Any| {
+            let stream: &S = stream.downcast_ref().expect("the stream has the type that it was made with");
+            // A socket that is closed without lingering sends a reset, and not the end of the stream.
+            Ok(rustix::net::sockopt::set_socket_linger(stream, Some(std::time::Duration::ZERO))?)
+        };
+        Self { reset: Some(reset), ..Self::new(stream, local.into(), peer.into()) }
+    }
+
+    #[cfg(all(not(unix), any(feature = "async-std", feature = "smol", feature = "tokio")))]
+    pub(super) fn over_tcp<S>(stream: S, local: SocketAddr, peer: SocketAddr) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        Self::new(stream, local.into(), peer.into())
     }
 
     /// The same socket, which drops `held` when it goes itself.
@@ -39,6 +62,20 @@ impl Socket {
             None => Box::new(held),
         };
         Self { _held: Some(held), ..self }
+    }
+
+    /// Closes the socket with a reset (RST, RFC 9293 section 3.10.7): the peer's reads fail, where a socket that is
+    /// dropped shows it an end of file, which is easily taken for the end of what was to be said.
+    ///
+    /// What the system has not yet sent is lost, and some systems drop what the peer has not yet read.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` if it is not TCP, or not Unix: it is dropped then.
+    pub fn reset(self) -> io::Result<()> {
+        let Some(reset) = self.reset else { return Err(io::ErrorKind::Unsupported.into()) };
+        let stream: &dyn Any = &*self.stream;
+        reset(stream)
     }
 
     /// The address of this end.
@@ -196,7 +233,10 @@ impl From<SocketAddr> for Address {
     }
 }
 
-/// The two I/O traits as one, because a box takes only one.
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+/// The two I/O traits as one, because a box takes only one, and the way back to the type.
+trait Stream: AsyncRead + AsyncWrite + Any + Unpin + Send {}
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+impl<S: AsyncRead + AsyncWrite + Any + Unpin + Send> Stream for S {}
+
+/// Has a stream reset when it is closed.
+type Reset = fn(&dyn Any) -> io::Result<()>;

@@ -169,7 +169,7 @@ fn tcp_listener(listener: net::TcpListener) -> io::Result<Listener> {
 fn tcp_socket(stream: TcpStream, peer: SocketAddr) -> io::Result<Socket> {
     stream.set_nodelay(true)?;
     let local = stream.local_addr()?;
-    Ok(Socket::new(VectoredStream(stream.compat()), local.into(), peer.into()))
+    Ok(Socket::over_tcp(VectoredStream(stream.compat()), local, peer))
 }
 
 /// Adds vectored writes, which the adapter from tokio's traits leaves out.
@@ -201,6 +201,13 @@ impl<S: tokio::io::AsyncWrite + Unpin> AsyncWrite for VectoredStream<S> {
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_close(cx)
+    }
+}
+
+#[cfg(unix)]
+impl<S: std::os::fd::AsFd> std::os::fd::AsFd for VectoredStream<S> {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.0.get_ref().as_fd()
     }
 }
 

@@ -7,5 +7,7 @@ mod common;
 mod demo;
 mod dialogue;
 mod onion;
+#[cfg(unix)]
+mod relay;
 mod server;
 mod wrong_input;

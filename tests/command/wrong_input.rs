@@ -39,6 +39,25 @@ fn endpoints_that_are_none() {
 }
 
 #[test]
+fn relays_that_cannot_be_meant() {
+    let listen = "tcp:127.0.0.1:0";
+    fails(2, &["relay", "udp:127.0.0.1:1", listen], "", &["udp", "tcp:HOST:PORT"]);
+    fails(2, &["relay", listen, "tcp:127.0.0.1:1+ssl"], "", &["tcp:127.0.0.1:1+ssl", "known ones are tls"]);
+    fails(2, &["relay", "tcp:127.0.0.1:0+tls", listen], "", &["tcp:127.0.0.1:0+tls: ", "needs `cert` and `key`"]);
+    fails(2, &["relay", listen, "unix:/nowhere+tls"], "", &["unix:/nowhere+tls: ", "tls:sni=NAME"]);
+    fails(1, &["relay", listen, "tcp:127.0.0.1:1+tls:ca=/nowhere.pem"], "", &["/nowhere.pem"]);
+    for option in ["--max-connections", "--patience"] {
+        for value in ["-1", "many", "99999999999999999999999"] {
+            let outcome = run(["relay", listen, listen, &format!("{option}={value}")], "");
+            assert_eq!(outcome.status, Some(2), "{outcome:?}");
+        }
+    }
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("tcp:{}", taken.local_addr().unwrap());
+    fails(1, &["relay", &address, listen], "", &[&address, "choose another port"]);
+}
+
+#[test]
 fn options_that_do_not_go_together() {
     fails(2, &["connect", "tcp:127.0.0.1:1", "--cert", "a.pem"], "", &["--cert", "--key"]);
     fails(2, &["serve", "tcp:127.0.0.1:0", "--key", "a.pem"], "", &["--cert", "--key"]);
@@ -54,7 +73,9 @@ fn a_command_line_that_cannot_be_read() {
     for arguments in [&["frobnicate"][..], &["connect"], &["serve", "--port", "1"], &[]] {
         assert_eq!(run(arguments.iter().copied(), "").status, Some(2), "{arguments:?}");
     }
-    for arguments in [&["--help"][..], &["--version"], &["connect", "--help"], &["serve", "--help"]] {
+    for arguments in
+        [&["--help"][..], &["--version"], &["connect", "--help"], &["serve", "--help"], &["relay", "--help"]]
+    {
         run(arguments.iter().copied(), "").succeeded();
     }
 }

@@ -6,6 +6,8 @@ mod common;
 #[cfg(all(unix, any(feature = "async-std", feature = "smol", feature = "tokio")))]
 mod handed_down;
 mod proxied;
+mod reload;
+mod starttls;
 mod steps;
 mod transports;
 

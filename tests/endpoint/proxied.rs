@@ -9,7 +9,7 @@ use onionskin::connection::Error;
 use onionskin::endpoint::{Connector, Listener, Server};
 use onionskin::layer::proxy::{Command, ProxyHeader, TlvKind, Version};
 use onionskin::protocol::{Addresses, LimitConnections, Protocol, Result, Transport};
-use onionskin::runtime::Runtime;
+use onionskin::runtime::{Address, Runtime};
 
 use crate::{Files, on_every_runtime, talk};
 
@@ -63,6 +63,44 @@ fn without_keys_it_is_the_socket_that_is_told_of_and_local_tells_nothing() {
             talk(&mut client, &mut incoming.ready().await.unwrap()).await;
         }
     });
+}
+
+#[test]
+fn who_connects_for_somebody_tells_of_that_one() {
+    let client = Addresses::new(tcp("198.51.100.2:25"), tcp("192.0.2.1:4321"));
+    // As a socket for both families shows a client of IPv4.
+    let mapped = Addresses::new(tcp("[::ffff:198.51.100.2]:25"), tcp("[::ffff:192.0.2.1]:4321"));
+    let nameless = Addresses::new(Address::Unix(None), Address::Unix(None));
+    on_every_runtime(async |runtime| {
+        for (addresses, step, peer, local) in [
+            (&client, "proxy", Some("192.0.2.1:4321"), Some("198.51.100.2:25")),
+            (&client, "proxy:version=1", Some("192.0.2.1:4321"), Some("198.51.100.2:25")),
+            (&mapped, "proxy:version=1", Some("192.0.2.1:4321"), Some("198.51.100.2:25")),
+            (&client, "proxy:from=192.0.2.9:9", Some("192.0.2.9:9"), Some("198.51.100.2:25")),
+            (&client, "proxy:to=192.0.2.9:9", Some("192.0.2.1:4321"), Some("192.0.2.9:9")),
+            (&client, "proxy:local=yes", None, None),
+            (&nameless, "proxy", None, None),
+            (&nameless, "proxy:version=1", None, None),
+        ] {
+            let (listener, transport) = listen(runtime, "+proxy").await;
+            let connector = connector(runtime, &format!("{transport}+{step}"));
+            let serve = async { listener.accept().await.unwrap().identify().await.unwrap() };
+            let (far, incoming) = join(connector.connect_for(addresses), serve).await;
+            let far = far.unwrap();
+            let socket = (far.get_ref().local_address().to_string(), far.get_ref().peer_address().to_string());
+            let told = incoming.addresses();
+            let told = [&told.peer, &told.local].map(|address| address.as_ref().unwrap().to_string());
+            let expected = [
+                peer.map_or(socket.0, |address| format!("tcp {address}")),
+                local.map_or(socket.1, |address| format!("tcp {address}")),
+            ];
+            assert_eq!(told, expected, "{step} {addresses}");
+        }
+    });
+}
+
+fn tcp(address: &str) -> Address {
+    Address::Tcp(address.parse().unwrap())
 }
 
 #[test]

@@ -76,7 +76,9 @@ impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         match error.kind() {
             ConfigErrorKind::Unsupported => Self::usage(error),
-            ConfigErrorKind::NoRoots => Self::new(format_args!("{error}: name the authorities to trust with --ca")),
+            ConfigErrorKind::NoRoots => Self::new(format_args!(
+                "{error}: name the authorities to trust with --ca, or with ca=PEM in the endpoint"
+            )),
             _ => Self::new(error),
         }
     }

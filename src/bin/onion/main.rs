@@ -5,6 +5,7 @@
 //! | `demo.rs`, `drawing.rs`, `meter.rs` | `onion demo`: a client and a server in one process, and the picture of them |
 //! | `serve.rs`, `session.rs` | `onion serve`: accepting connections, and answering the commands on one |
 //! | `connect.rs`, `dialogue.rs`, `input.rs` | `onion connect`: standard input to the peer, and local commands |
+//! | `relay.rs`, `relay/` | `onion relay`: joining the connections to one endpoint with new ones to another |
 //! | `protocol.rs` | the onion line protocol, as both sides see it |
 //! | `open.rs`, `part.rs` | from an endpoint to a connection, and how to leave one |
 //! | `credentials.rs`, `authority.rs` | certificates: from files, and made on the spot |
@@ -30,6 +31,7 @@ mod meter;
 mod open;
 mod part;
 mod protocol;
+mod relay;
 mod serve;
 mod session;
 mod signals;
@@ -54,11 +56,13 @@ enum Command {
     Demo(demo::Options),
     Serve(serve::Options),
     Connect(connect::Options),
+    Relay(relay::Options),
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    env_logger::init();
+    let shown = if let Command::Relay(_) = arguments.command { relay::LOG } else { QUIET };
+    env_logger::init_from_env(env_logger::Env::default().default_filter_or(shown));
     match run(arguments.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
@@ -72,6 +76,10 @@ fn run(command: Command) -> Result<(), Failure> {
             Command::Demo(options) => demo::run(runtime, &options).await,
             Command::Serve(options) => serve::run(runtime, &options).await,
             Command::Connect(options) => connect::run(runtime, &options).await,
+            Command::Relay(options) => relay::run(runtime, &options).await,
         }
     })
 }
+
+/// What is logged unless `RUST_LOG` says otherwise, where failures are told without a log.
+const QUIET: &str = "error";

@@ -1,9 +1,13 @@
-//! The end that SIGINT and SIGTERM ask for.
+//! What signals ask for: SIGINT and SIGTERM the end, SIGHUP a fresh look at the files.
 
 use futures::future::{BoxFuture, FutureExt, Shared, pending};
+use futures::stream::{BoxStream, StreamExt};
 
 /// Is done when the process has been asked to end. Cheap to clone.
 pub(crate) type Stopping = Shared<BoxFuture<'static, ()>>;
+
+/// Has an item when files are to be read again.
+pub(crate) type Hangups = BoxStream<'static, ()>;
 
 /// Never asks to end.
 pub(crate) fn never() -> Stopping {
@@ -34,4 +38,26 @@ pub(crate) fn stopping() -> std::io::Result<Stopping> {
 #[cfg(not(unix))]
 pub(crate) fn stopping() -> std::io::Result<Stopping> {
     Ok(never())
+}
+
+/// One item for each SIGHUP, or for several that came while nobody looked.
+#[cfg(unix)]
+pub(crate) fn hangups() -> std::io::Result<Hangups> {
+    let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGHUP])?;
+    let (mut tell, told) = futures::channel::mpsc::channel(0);
+    std::thread::Builder::new().name("hangups".to_owned()).spawn(move || {
+        for _ in signals.forever() {
+            // One that is still to be looked at stands for this one too.
+            if tell.try_send(()).is_err_and(|error| error.is_disconnected()) {
+                break;
+            }
+        }
+    })?;
+    Ok(told.boxed())
+}
+
+/// There is no such signal.
+#[cfg(not(unix))]
+pub(crate) fn hangups() -> std::io::Result<Hangups> {
+    Ok(futures::stream::pending().boxed())
 }

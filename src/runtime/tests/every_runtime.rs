@@ -123,6 +123,30 @@ fn tcp_client_talks_to_a_real_server() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_reset_is_no_end_of_file() {
+    for &runtime in all() {
+        for reset in [false, true] {
+            let listener = TcpListener::bind(ANY_PORT).unwrap();
+            let at = listener.local_addr().unwrap();
+            let socket = block_on(runtime, runtime.connect_tcp(at)).unwrap();
+            let (mut peer, _) = listener.accept().unwrap();
+            match reset {
+                true => socket.reset().unwrap(),
+                false => drop(socket),
+            }
+            let read = peer.read(&mut [0]).map_err(|error| error.kind());
+            let expected = if reset { Err(io::ErrorKind::ConnectionReset) } else { Ok(0) };
+            assert_eq!(read, expected, "{runtime:?}");
+        }
+        let (stream, mut peer) = std::os::unix::net::UnixStream::pair().unwrap();
+        let socket = runtime.adopt_unix(stream).unwrap();
+        assert_eq!(socket.reset().unwrap_err().kind(), io::ErrorKind::Unsupported, "{runtime:?}");
+        assert_eq!(peer.read(&mut [0]).unwrap(), 0, "{runtime:?}: dropped all the same");
+    }
+}
+
+#[test]
 fn tcp_server_talks_to_real_clients() {
     for &runtime in all() {
         let listener = block_on(runtime, runtime.listen_tcp(ANY_PORT)).unwrap();

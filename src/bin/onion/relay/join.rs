@@ -1,0 +1,358 @@
+//! Two connections joined: what is read from one is written to the other, both ways.
+//!
+//! ```text
+//!                        there ──▶
+//!    LISTEN side   [ stack ]    [ stack ]   CONNECT side
+//!                        ◀── back
+//! ```
+//!
+//! One task polls both ways. Nothing is copied into a buffer between them: the bytes that one stack shows are written
+//! to the other, and only as many are taken as that one took. So a receiver that does not read fills its own stack, then
+//! the sender's, then the sender's socket, and the memory of a connection is that of its two stacks. The callback side of
+//! the library would do as well (`examples/relay.rs`), but in two tasks that write through a queue to each other;
+//! here, who waits for whom is in one place.
+//!
+//! The rules of an end:
+//!
+//! - The end of one direction (a close_notify, or an end of file where there is no TLS) is passed on behind the last
+//!   byte, as the same. The other direction goes on for as long as it likes.
+//! - A loss is never passed on as an end. What was received before it still leaves on the other side, and
+//!   then that one is [broken off](break_off).
+//! - A side that can no longer be written to may have said something before: that is still read and passed on.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures::future::{BoxFuture, join, poll_fn, select};
+use futures::io::{AsyncBufRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use onionskin::Connection;
+use onionskin::runtime::{Runtime, Socket};
+
+use crate::failure::Failure;
+use crate::part::part;
+
+/// A connection to each side, and how far both ways between them are.
+pub(super) struct Joint {
+    runtime: &'static dyn Runtime,
+    near: Unfinished,
+    far: Unfinished,
+    there: Way,
+    back: Way,
+    lost: Option<Loss>,
+    /// While nothing is left but to send the last bytes.
+    last: Option<Progress>,
+}
+
+/// Where something happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Listen,
+    Connect,
+}
+
+/// A side that is lost, and why.
+#[derive(Clone, Debug)]
+pub(super) struct Loss {
+    pub(super) side: Side,
+    cause: String,
+}
+
+impl Joint {
+    pub(super) fn new(runtime: &'static dyn Runtime, near: Unfinished, far: Unfinished) -> Self {
+        let (there, back) = (Way::from(Side::Listen), Way::from(Side::Connect));
+        Self { runtime, near, far, there, back, lost: None, last: None }
+    }
+
+    /// How many bytes were taken from the LISTEN side for the CONNECT side, and the other way round.
+    pub(super) fn bytes(&self) -> (u64, u64) {
+        (self.there.bytes, self.back.bytes)
+    }
+
+    /// Passes on until both sides have ended, or one is lost and what it had said before is sent.
+    ///
+    /// May be dropped and called again.
+    pub(super) async fn run(&mut self) -> Result<(), Loss> {
+        poll_fn(|cx| self.poll(cx)).await
+    }
+
+    /// Takes leave of both sides, so that what was sent last arrives; of the one that is not lost such that it can tell.
+    pub(super) async fn leave(self, lost: Option<Side>) {
+        let Self { runtime, near, far, there, back, .. } = self;
+        match lost {
+            None => {
+                join(part(runtime, near.finished()), part(runtime, far.finished())).await;
+            }
+            Some(Side::Listen) => {
+                join(part(runtime, near.finished()), break_off(runtime, far, there.said())).await;
+            }
+            Some(Side::Connect) => {
+                join(part(runtime, far.finished()), break_off(runtime, near, back.said())).await;
+            }
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Loss>> {
+        if self.lost.is_none() {
+            match (self.poll_way(Side::Listen, cx), self.poll_way(Side::Connect, cx)) {
+                (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(Ok(())),
+                (Poll::Ready(Err(loss)), _) | (_, Poll::Ready(Err(loss))) => self.lost = Some(loss),
+                _ => {}
+            }
+        }
+        if let Some(loss) = self.lost.clone()
+            && self.poll_last_words(loss.side, cx).is_ready()
+        {
+            return Poll::Ready(Err(loss));
+        }
+        self.poll_stuck(cx).map(Err)
+    }
+
+    /// Passes on what comes from `side`.
+    fn poll_way(&mut self, side: Side, cx: &mut Context<'_>) -> Poll<Result<(), Loss>> {
+        match side {
+            Side::Listen => self.there.poll(&mut self.near, &mut self.far, cx),
+            Side::Connect => self.back.poll(&mut self.far, &mut self.near, cx),
+        }
+    }
+
+    /// Passes on what the lost side had said before.
+    fn poll_last_words(&mut self, lost: Side, cx: &mut Context<'_>) -> Poll<()> {
+        // It comes to the loss itself, to an end that was said before it, or the other side is lost as well.
+        let _ = ready!(self.poll_way(lost, cx));
+        let other = match lost {
+            Side::Listen => &mut self.far,
+            Side::Connect => &mut self.near,
+        };
+        Pin::new(&mut **other).poll_flush(cx).map(drop)
+    }
+
+    /// Whether nothing is left but last bytes, and their receiver has taken none of them for too long.
+    fn poll_stuck(&mut self, cx: &mut Context<'_>) -> Poll<Loss> {
+        if self.lost.is_none() && !(self.there.is_at_end() && self.back.is_at_end()) {
+            return Poll::Pending;
+        }
+        let stacks = [self.near.stack(), self.far.stack()];
+        let waiting = stacks.map(|stack| stack.inbound_len() + stack.outbound_len()).iter().sum();
+        let last = self.last.get_or_insert_with(|| Progress::new(self.runtime, waiting));
+        ready!(last.poll_stuck(self.runtime, waiting, cx));
+        let deaf = if self.there.stage == Stage::Over { Side::Listen } else { Side::Connect };
+        let unread = || Loss::new(deaf, "the peer did not read what was sent last");
+        Poll::Ready(self.lost.clone().unwrap_or_else(unread))
+    }
+}
+
+/// One direction.
+struct Way {
+    from: Side,
+    stage: Stage,
+    bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// All that came has left.
+    Open,
+    /// Something has been written that may not have left.
+    Unsent,
+    /// The sender has ended, and its end is on its way to the receiver.
+    Ending,
+    Over,
+}
+
+impl Way {
+    fn from(from: Side) -> Self {
+        Self { from, stage: Stage::Open, bytes: 0 }
+    }
+
+    /// Whether the receiver was told of an end, or else how much it may still be waiting for.
+    fn said(&self) -> Said {
+        match self.stage {
+            Stage::Ending | Stage::Over => Said::End,
+            Stage::Open | Stage::Unsent if self.bytes > 0 => Said::Something,
+            Stage::Open | Stage::Unsent => Said::Nothing,
+        }
+    }
+
+    /// Whether the sender has nothing more to say.
+    fn is_at_end(&self) -> bool {
+        matches!(self.stage, Stage::Ending | Stage::Over)
+    }
+
+    fn poll(
+        &mut self,
+        from: &mut Connection<Socket>,
+        to: &mut Connection<Socket>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Loss>> {
+        let (sender, receiver) = (self.from, self.from.other());
+        for _ in 0..MOST_WRITES {
+            match self.stage {
+                Stage::Open | Stage::Unsent => match Pin::new(&mut *from).poll_fill_buf(cx) {
+                    Poll::Ready(Ok([])) => self.stage = Stage::Ending,
+                    Poll::Ready(Ok(bytes)) => {
+                        let written = ready!(Pin::new(&mut *to).poll_write(cx, bytes));
+                        let count = written.map_err(|error| Loss::new(receiver, error))?;
+                        Pin::new(&mut *from).consume(count);
+                        self.bytes += count as u64;
+                        self.stage = Stage::Unsent;
+                    }
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(Loss::new(sender, error))),
+                    Poll::Pending if self.stage == Stage::Open => return Poll::Pending,
+                    Poll::Pending => {
+                        // Somebody must send what waits, and the sender's socket does not wake us for that.
+                        ready!(Pin::new(&mut *to).poll_flush(cx)).map_err(|error| Loss::new(receiver, error))?;
+                        self.stage = Stage::Open;
+                        return Poll::Pending;
+                    }
+                },
+                Stage::Ending => {
+                    ready!(Pin::new(&mut *to).poll_close(cx)).map_err(|error| Loss::new(receiver, error))?;
+                    self.stage = Stage::Over;
+                }
+                Stage::Over => return Poll::Ready(Ok(())),
+            }
+        }
+        // The other way, and other connections, have their turn.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// A connection that is reset when it is dropped: whoever aborts does not pretend that everything was said.
+pub(super) struct Unfinished(Option<Connection<Socket>>);
+
+impl Unfinished {
+    pub(super) fn new(conn: Connection<Socket>) -> Self {
+        Self(Some(conn))
+    }
+
+    /// The connection, to be dropped like any other.
+    fn finished(mut self) -> Connection<Socket> {
+        self.0.take().expect(TAKEN_LAST)
+    }
+}
+
+impl Deref for Unfinished {
+    type Target = Connection<Socket>;
+
+    fn deref(&self) -> &Connection<Socket> {
+        self.0.as_ref().expect(TAKEN_LAST)
+    }
+}
+
+impl DerefMut for Unfinished {
+    fn deref_mut(&mut self) -> &mut Connection<Socket> {
+        self.0.as_mut().expect(TAKEN_LAST)
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(conn) = self.0.take()
+            && let Err(error) = conn.into_inner().io.reset()
+        {
+            log::debug!("closed without a reset: {error}");
+        }
+    }
+}
+
+/// What a peer has heard of us before it is broken off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    Nothing,
+    Something,
+    End,
+}
+
+/// Ends a connection such that its peer can tell that this is no end of what there was to say.
+///
+/// Inside TLS, the socket is closed without a close_notify, behind the last bytes. Where there is no TLS, only a reset can
+/// tell; but it may overtake bytes that are still on their way, so it waits a little if there are any. A Unix socket
+/// has no reset: without TLS, its peer sees an end of file.
+pub(super) async fn break_off(runtime: &dyn Runtime, mut conn: Unfinished, said: Said) {
+    let is_inside_tls = conn.layers().tls().next().is_some();
+    match said {
+        Said::Nothing | Said::Something if is_inside_tls => {
+            let mut io = conn.finished().into_inner().io;
+            let truncate = async {
+                let _ = io.close().await;
+                read_to_end(&mut io).await;
+            };
+            select(Box::pin(truncate), runtime.sleep_until(runtime.now() + LAST_BYTES)).await;
+        }
+        Said::Nothing => {}
+        Said::Something | Said::End => {
+            let arrive = Box::pin(read_to_end(&mut *conn));
+            select(arrive, runtime.sleep_until(runtime.now() + LAST_BYTES)).await;
+        }
+    }
+}
+
+async fn read_to_end(from: &mut (impl futures::io::AsyncRead + Unpin)) {
+    let mut ignored = vec![0; 4096];
+    while let Ok(1..) = from.read(&mut ignored).await {}
+}
+
+/// How many of the last bytes still wait, and until when they have to become fewer.
+struct Progress {
+    waiting: usize,
+    stuck: BoxFuture<'static, ()>,
+}
+
+impl Progress {
+    fn new(runtime: &dyn Runtime, waiting: usize) -> Self {
+        Self { waiting, stuck: runtime.sleep_until(runtime.now() + STUCK) }
+    }
+
+    fn poll_stuck(&mut self, runtime: &dyn Runtime, waiting: usize, cx: &mut Context<'_>) -> Poll<()> {
+        if waiting < self.waiting {
+            *self = Self::new(runtime, waiting);
+        }
+        self.stuck.as_mut().poll(cx)
+    }
+}
+
+impl Side {
+    fn other(self) -> Self {
+        match self {
+            Self::Listen => Self::Connect,
+            Self::Connect => Self::Listen,
+        }
+    }
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Listen => "LISTEN side",
+            Self::Connect => "CONNECT side",
+        })
+    }
+}
+
+impl Loss {
+    /// The cause becomes one line, whatever a peer has put into it.
+    pub(super) fn new(side: Side, cause: impl fmt::Display) -> Self {
+        Self { side, cause: Failure::new(cause).to_string() }
+    }
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.side, self.cause)
+    }
+}
+
+const TAKEN_LAST: &str = "the connection is taken only by who consumes this";
+
+/// After so many writes in one direction without a wait, others have their turn.
+const MOST_WRITES: usize = 64;
+
+/// How long a peer may take nothing at all of the last bytes.
+const STUCK: Duration = Duration::from_secs(30);
+
+/// How long last bytes may be on their way before a reset follows them.
+const LAST_BYTES: Duration = Duration::from_secs(1);

@@ -1,0 +1,161 @@
+//! The files of an endpoint, read again while it is in use.
+
+use std::fs;
+
+use futures::future::join;
+use onionskin::Connection;
+use onionskin::endpoint::{Connector, Listener, OpenError, Server};
+use onionskin::protocol::{Addresses, Protocol, Result as Told, Transport};
+use onionskin::runtime::{Runtime, Socket};
+
+use crate::common::Authority;
+use crate::{Files, on_every_runtime, talk};
+
+impl Files {
+    /// Another authority for everybody, in the files of the one that was there.
+    fn renew(&self) {
+        let authority = Authority::new();
+        fs::write(self.path("ca.pem"), authority.pem()).unwrap();
+        let (chain, key) = authority.pem_identity("localhost");
+        fs::write(self.path("localhost.pem"), chain).unwrap();
+        fs::write(self.path("localhost.key"), key).unwrap();
+    }
+
+    fn damage_key(&self) {
+        // A good key, and not the one of the certificate.
+        fs::copy(self.path("outer.example.key"), self.path("localhost.key")).unwrap();
+    }
+}
+
+async fn listen(runtime: &'static dyn Runtime, files: &Files) -> Listener {
+    let endpoint = format!("tcp:127.0.0.1:0+tls:{}", files.identity("localhost"));
+    Listener::new(runtime, &endpoint.parse().unwrap()).await.unwrap()
+}
+
+fn connector(runtime: &'static dyn Runtime, files: &Files, listener: &Listener) -> Connector {
+    let endpoint = format!("{}+tls:sni=localhost:{}", listener.endpoint().transport, files.ca());
+    Connector::new(runtime, &endpoint.parse().unwrap()).unwrap()
+}
+
+type Both = (Result<Connection<Socket>, OpenError>, Result<Connection<Socket>, OpenError>);
+
+async fn open(connector: &Connector, listener: &Listener) -> Both {
+    join(connector.connect(), async { listener.accept().await.unwrap().ready().await }).await
+}
+
+async fn expect_talk(connector: &Connector, listener: &Listener) {
+    let (client, server) = open(connector, listener).await;
+    talk(&mut client.unwrap(), &mut server.unwrap()).await;
+}
+
+async fn expect_refusal(connector: &Connector, listener: &Listener) {
+    let (client, server) = open(connector, listener).await;
+    assert!(client.unwrap_err().connection_error().unwrap().is_certificate());
+    assert!(server.unwrap_err().connection_error().unwrap().is_refused());
+}
+
+#[test]
+fn both_sides_take_new_files_when_they_are_told_to() {
+    on_every_runtime(async |runtime| {
+        let files = Files::new("reload");
+        let listener = listen(runtime, &files).await;
+        let connector = connector(runtime, &files, &listener);
+        let clone = connector.clone();
+        let (client, server) = open(&connector, &listener).await;
+        let (mut client, mut server) = (client.unwrap(), server.unwrap());
+
+        files.renew();
+        expect_talk(&connector, &listener).await;
+        listener.reload().unwrap();
+        expect_refusal(&connector, &listener).await;
+        connector.reload().unwrap();
+        expect_talk(&connector, &listener).await;
+        expect_talk(&clone, &listener).await;
+        // Those that were there before know nothing of it.
+        talk(&mut client, &mut server).await;
+    });
+}
+
+#[test]
+fn a_peer_keeps_the_files_of_the_time_when_it_was_accepted() {
+    on_every_runtime(async |runtime| {
+        let files = Files::new("reload-accepted");
+        let listener = listen(runtime, &files).await;
+        let connector = connector(runtime, &files, &listener);
+        let accepting = async {
+            let incoming = listener.accept().await.unwrap();
+            files.renew();
+            listener.reload().unwrap();
+            incoming.ready().await
+        };
+        let (client, server) = join(connector.connect(), accepting).await;
+        talk(&mut client.unwrap(), &mut server.unwrap()).await;
+        expect_refusal(&connector, &listener).await;
+    });
+}
+
+#[test]
+fn what_is_wrong_with_one_step_changes_none() {
+    on_every_runtime(async |runtime| {
+        let files = Files::new("reload-wrong");
+        let (outer, inner) = (files.identity("localhost"), files.identity("inner.example"));
+        let endpoint = format!("tcp:127.0.0.1:0+tls:{outer}+tls:{inner}");
+        let listener = Listener::new(runtime, &endpoint.parse().unwrap()).await.unwrap();
+        // A second copy, so that what a client trusts does not change with the files of the server.
+        fs::copy(files.path("ca.pem"), files.path("old-ca.pem")).unwrap();
+        let ca = files.path("old-ca.pem");
+        let transport = listener.endpoint().transport.to_string();
+        let endpoint = format!("{transport}+tls:sni=localhost:ca={ca}+tls:sni=inner.example:ca={ca}");
+        let connector = Connector::new(runtime, &endpoint.parse().unwrap()).unwrap();
+        expect_talk(&connector, &listener).await;
+
+        files.renew();
+        let inner_key = fs::read(files.path("inner.example.key")).unwrap();
+        fs::remove_file(files.path("inner.example.key")).unwrap();
+        let error = listener.reload().unwrap_err();
+        assert!(error.is_usage() && error.to_string().contains("inner.example.key"), "{error}");
+        expect_talk(&connector, &listener).await;
+
+        fs::write(files.path("inner.example.key"), inner_key).unwrap();
+        files.damage_key();
+        let error = listener.reload().unwrap_err();
+        assert!(error.to_string().contains("does not belong to the certificate"), "{error}");
+        expect_talk(&connector, &listener).await;
+
+        fs::remove_file(&ca).unwrap();
+        let error = connector.reload().unwrap_err();
+        assert!(error.to_string().contains("old-ca.pem"), "{error}");
+        expect_talk(&connector, &listener).await;
+
+        files.renew();
+        listener.reload().unwrap();
+        expect_refusal(&connector, &listener).await;
+    });
+}
+
+struct Silent;
+
+impl Protocol for Silent {
+    fn connection_made(&mut self, transport: &mut Transport<'_>) -> Told {
+        transport.lose_connection();
+        Ok(())
+    }
+}
+
+#[test]
+fn a_server_with_protocols_reloads_as_well() {
+    on_every_runtime(async |runtime| {
+        let files = Files::new("reload-server");
+        let listener = listen(runtime, &files).await;
+        let connector = connector(runtime, &files, &listener);
+        let server = Server::new(listener, |_: &Addresses| Silent);
+        connector.connect().await.unwrap();
+        files.renew();
+        server.reload().unwrap();
+        assert!(connector.connect().await.unwrap_err().connection_error().unwrap().is_certificate());
+        files.damage_key();
+        server.reload().unwrap_err();
+        connector.reload().unwrap();
+        connector.connect().await.unwrap();
+    });
+}
