@@ -49,10 +49,14 @@ mod connection;
 mod error;
 mod exchange;
 mod imap;
+mod irc;
 mod known;
 mod lmtp;
 mod negotiate;
+mod nntp;
+mod pop3;
 mod reply;
+mod sieve;
 mod smtp;
 
 use std::fmt;
@@ -61,9 +65,13 @@ pub use self::connection::Opportunity;
 pub use self::error::{Error, ErrorKind};
 pub use self::exchange::Exchange;
 pub use self::imap::Imap;
+pub use self::irc::Irc;
 pub use self::known::{Known, UnknownProtocol};
 pub use self::lmtp::Lmtp;
 pub use self::negotiate::Negotiate;
+pub use self::nntp::Nntp;
+pub use self::pop3::Pop3;
+pub use self::sieve::Sieve;
 pub use self::smtp::Smtp;
 use crate::stack::Layer;
 

@@ -15,9 +15,14 @@ mod subject;
 mod tables;
 
 mod imap;
+mod irc;
 mod lmtp;
+mod nntp;
+mod pop3;
+mod sieve;
 mod smtp;
 
 use self::subject::Subject;
 
-const SUBJECTS: &[Subject] = &[smtp::SUBJECT, lmtp::SUBJECT, imap::SUBJECT];
+const SUBJECTS: &[Subject] =
+    &[smtp::SUBJECT, lmtp::SUBJECT, imap::SUBJECT, pop3::SUBJECT, sieve::SUBJECT, nntp::SUBJECT, irc::SUBJECT];
