@@ -260,8 +260,13 @@ fn quoted_len(text: &[u8]) -> Option<usize> {
 }
 
 /// Those that a server must name, and no way to log in yet.
-const CAPABILITIES: &[u8] =
-    b"\"IMPLEMENTATION\" \"ManageSieve\"\r\n\"SASL\" \"\"\r\n\"SIEVE\" \"\"\r\n\"STARTTLS\"\r\n\"VERSION\" \"1.0\"\r\nOK\r\n";
+const CAPABILITIES: &[u8] = b"\
+\"IMPLEMENTATION\" \"ManageSieve\"\r\n\
+\"SASL\" \"\"\r\n\
+\"SIEVE\" \"\"\r\n\
+\"STARTTLS\"\r\n\
+\"VERSION\" \"1.0\"\r\n\
+OK\r\n";
 
 /// Of a message, up to the end of its last literal.
 const LONGEST: usize = 8192;

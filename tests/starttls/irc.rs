@@ -3,6 +3,7 @@
 use onionskin::starttls::{ErrorKind, Irc};
 
 use crate::common::BOTH;
+use crate::common::link::{Link, each_version, text, tls_depth};
 use crate::subject::{Client, Server, Subject};
 
 pub(crate) const SUBJECT: Subject =
@@ -119,3 +120,32 @@ const CLIENTS: &[Client] = &[
     Client { what: "a farewell", says: &[b"QUIT :bye\r\n"], hears: b"ERROR", error: Some(ErrorKind::NotAsked) },
     Client { what: "a line without end", says: &[&[b'S'; 8192]], hears: b"", error: Some(ErrorKind::TooLong) },
 ];
+
+/// As InspIRCd does it, whose notices come at any time.
+#[test]
+fn a_client_answers_pings_ignores_notices_and_asks_between_two_lines() {
+    each_version(1, |case| {
+        let mut link = Link::new(case);
+        link.left.inject(b":irc.example NOTICE * :*** looking up your name\r\n:irc.example NOT");
+        link.run();
+        SUBJECT.left_asks(&mut link);
+        let turns: [(&[u8], &str); 6] = [
+            (b"", ""),
+            (b"ICE * :*** found\r\n", "CAP LS 302\\r\\n"),
+            (b"PING :a b\r\n:irc.example NOTICE * :x\r\n", "PONG :a b\\r\\n"),
+            (b":irc.example CAP * LS * :tls\r\n", ""),
+            (b":irc.example CAP * LS :sasl\r\nPING c\r\n", "PONG :c\\r\\nSTARTTLS\\r\\n"),
+            (b":irc.example NOTICE * :x\r\n", ""),
+        ];
+        for (says, answer) in turns {
+            let before = link.left.sent().len();
+            link.left.inject(says);
+            link.run();
+            assert_eq!(text(&link.left.sent()[before..]), answer);
+        }
+        assert_eq!(tls_depth(&link.left), 0);
+        link.left.inject(b":irc.example 670 * :go ahead\r\n");
+        link.run();
+        assert_eq!(tls_depth(&link.left), 1);
+    });
+}

@@ -9,6 +9,7 @@ mod common;
 
 mod both_sides;
 mod certificates;
+mod clients;
 mod ends;
 mod injection;
 mod subject;
