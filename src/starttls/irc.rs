@@ -99,9 +99,10 @@ impl Negotiation for Client {
                 *self = if more { Self::Capabilities { offered } } else { Self::Offered };
                 if more || offered { Ok(Progress::Going) } else { Err(Error::not_offered()) }
             }
-            (Self::Connected | Self::Offered, Kind::Command(b"CAP")) => Err(Error::out_of_turn()),
             (Self::Answer, Kind::Numeric(b"670")) => Ok(Progress::GoAhead),
-            (_, Kind::Numeric(b"670")) => Err(Error::out_of_turn()),
+            (Self::Connected | Self::Offered, Kind::Command(b"CAP")) | (_, Kind::Numeric(b"670")) => {
+                Err(Error::out_of_turn())
+            }
             // A server without capabilities.
             (Self::Capabilities { .. }, Kind::Numeric([b'4'..=b'9', ..])) => Err(Error::not_offered()),
             (_, Kind::Numeric([b'4'..=b'9', ..]) | Kind::Command(b"ERROR")) => Err(Error::refused(line)),

@@ -189,10 +189,9 @@ impl<'a> Message<'a> {
     fn take(exchange: &mut Exchange<'a>, awaited: &str) -> Result<Option<Self>, Error> {
         let input = exchange.input();
         let mut tokens = Vec::new();
-        loop {
-            let Some(line) = exchange.line()? else { break };
-            let literal = read_line(line, &mut tokens).ok_or_else(|| Error::malformed(awaited, line))?;
-            let Some(len) = literal else {
+        while let Some(line) = exchange.line()? {
+            let end = read_line(line, &mut tokens).ok_or_else(|| Error::malformed(awaited, line))?;
+            let LineEnd::Literal(len) = end else {
                 let whole = input[..exchange.taken()].trim_ascii_end();
                 return Ok(Some(Self { tokens, whole }));
             };
@@ -208,13 +207,22 @@ impl<'a> Message<'a> {
     }
 }
 
-/// Reads the tokens of a line, and the length of the literal that it ends with, if it does. `None` if these are no tokens.
-fn read_line<'a>(line: &'a [u8], tokens: &mut Vec<Token<'a>>) -> Option<Option<usize>> {
+/// What stands behind a line.
+#[derive(Debug)]
+enum LineEnd {
+    /// Another message.
+    Message,
+    /// A literal of this length, and the rest of the message.
+    Literal(usize),
+}
+
+/// Reads the tokens of a line. `None` if there is something else in it.
+fn read_line<'a>(line: &'a [u8], tokens: &mut Vec<Token<'a>>) -> Option<LineEnd> {
     let mut rest = line.trim_ascii();
     loop {
         let (token, len) = match *rest {
-            [] => return Some(None),
-            [b'{', ref length @ .., b'}'] => return read_length(length).map(Some),
+            [] => return Some(LineEnd::Message),
+            [b'{', ref length @ .., b'}'] => return read_length(length).map(LineEnd::Literal),
             [b'"', ref text @ ..] => {
                 let len = quoted_len(text)?;
                 (Token::Quoted(&text[..len]), len + 2)
