@@ -5,7 +5,7 @@
 //! S: "SASL" ""
 //! S: "SIEVE" "fileinto"
 //! S: "STARTTLS"
-//! S: OK
+//! S: OK "ready"
 //! C: STARTTLS
 //! S: OK "go ahead"
 //!    ─── TLS ───
@@ -166,7 +166,7 @@ impl Negotiation for Server {
 /// The answer to NOOP, with the tag that it had, if any (section 2.13).
 fn done(arguments: &[Token<'_>]) -> Vec<u8> {
     match arguments {
-        [] => b"OK\r\n".to_vec(),
+        [] => b"OK \"done\"\r\n".to_vec(),
         [Token::Quoted(tag)] => [b"OK (TAG \"", *tag, b"\") \"done\"\r\n"].concat(),
         [Token::Literal(tag)] => [format!("OK (TAG {{{}}}\r\n", tag.len()).as_bytes(), tag, b") \"done\"\r\n"].concat(),
         _ => b"NO \"wrong number of arguments\"\r\n".to_vec(),
@@ -273,13 +273,14 @@ fn quoted_len(text: &[u8]) -> Option<usize> {
 }
 
 /// Those that a server must name, and no way to log in yet.
+/// GnuTLS waits for an OK with words.
 const CAPABILITIES: &[u8] = b"\
 \"IMPLEMENTATION\" \"ManageSieve\"\r\n\
 \"SASL\" \"\"\r\n\
 \"SIEVE\" \"\"\r\n\
 \"STARTTLS\"\r\n\
 \"VERSION\" \"1.0\"\r\n\
-OK\r\n";
+OK \"ready\"\r\n";
 
 /// Of a message, up to the end of its last literal.
 const LONGEST: usize = 8192;

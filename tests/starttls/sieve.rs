@@ -102,7 +102,7 @@ const CLIENTS: &[Client] = &[
         error: None,
     },
     Client { what: "capabilities", says: &[b"capability\r\n"], hears: b"\"IMPLEMENTATION\"", error: None },
-    Client { what: "an order to do nothing", says: &[b"NOOP\r\n"], hears: b"OK\r\n", error: None },
+    Client { what: "an order to do nothing", says: &[b"NOOP\r\n"], hears: b"OK \"done\"\r\n", error: None },
     Client {
         what: "a tag that comes back",
         says: &[b"NOOP \"a \\\"tag\\\"\"\r\n"],
