@@ -69,6 +69,11 @@ struct Readme;
 #[doc = include_str!("../docs/guide.md")]
 struct Guide;
 
+/// The programs on the page of STARTTLS, run.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/starttls.md")]
+struct StartTls;
+
 /// The programs for those who come from Twisted, run.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/from-twisted.md")]
