@@ -9,6 +9,8 @@ use crate::bench::{Bench, run, runtime};
 use crate::servers::aiosmtpd::AIOSMTPD;
 use crate::servers::dovecot::DOVECOT;
 use crate::servers::exim::EXIM;
+use crate::servers::inn::INN;
+use crate::servers::inspircd::INSPIRCD;
 use crate::servers::mariadb::MARIADB;
 use crate::servers::place::Running;
 use crate::servers::postfix::POSTFIX;
@@ -163,6 +165,23 @@ const SERVICES: &[Service] = &[
         versions: BOTH,
         says: b"AUTHENTICATE \"PLAIN\" \"AG9uaW9uAHBlZWw=\"\r\n",
         hears: "OK \"Logged in",
+    },
+    Service {
+        server: &INN,
+        service: "nntp",
+        protocol: "nntp",
+        versions: BOTH,
+        says: b"GROUP onion.test\r\n",
+        hears: "211 0 ",
+    },
+    // What was asked for before TLS is still open.
+    Service {
+        server: &INSPIRCD,
+        service: "irc",
+        protocol: "irc",
+        versions: BOTH,
+        says: b"CAP END\r\nNICK onion\r\nUSER onion 0 * :onion\r\n",
+        hears: " 001 onion :",
     },
     Service {
         server: &PROFTPD,

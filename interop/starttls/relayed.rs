@@ -6,6 +6,7 @@ use crate::Case;
 use crate::bench::{Bench, Peer};
 use crate::clients::{curl, ldapsearch, psql, python, swaks};
 use crate::servers::dovecot::DOVECOT;
+use crate::servers::inn::INN;
 use crate::servers::postfix::{self, POSTFIX};
 use crate::servers::postgresql::POSTGRESQL;
 use crate::servers::slapd::SLAPD;
@@ -41,6 +42,12 @@ pub(crate) fn cases() -> Vec<Case> {
         }),
         relayed("python3", &DOVECOT, "pop3", ("pop3", true, true), |bench, address| {
             python(bench, "pop3", address).with("content");
+        }),
+        relayed("python3", &INN, "nntp", ("nntp", true, false), |bench, address| {
+            python(bench, "nntp", address).with("content");
+        }),
+        relayed("python3", &INN, "nntp", ("nntp", true, true), |bench, address| {
+            python(bench, "nntp", address).with("content");
         }),
         relayed("ldapsearch", &SLAPD, "ldap", ("ldap", true, false), |bench, address| {
             ldapsearch(bench, address, "(objectClass=*)").with("dn: ");

@@ -56,6 +56,11 @@ impl Error {
         Self::new(ErrorKind::Refused, format!("the server refused: {}", quoted(words)))
     }
 
+    /// The server's answer came first.
+    pub(super) fn out_of_turn() -> Self {
+        Self::new(ErrorKind::OutOfTurn, "the server answered before it was asked")
+    }
+
     /// The peer said these words where they have no meaning.
     pub(super) fn malformed(awaited: &str, words: &[u8]) -> Self {
         Self::new(ErrorKind::Malformed, format!("the peer was to send {awaited} and sent {}", quoted(words)))

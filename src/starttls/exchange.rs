@@ -55,7 +55,7 @@ impl<'a> Exchange<'a> {
     ///
     /// When it is longer than 8,192 bytes or the rest of the limit.
     pub fn line(&mut self) -> Result<Option<&'a [u8]>, Error> {
-        let limit = LONGEST_LINE.min(self.allowance);
+        let limit = LONGEST_LINE.min(self.rest());
         let input = self.input();
         match memchr::memchr(b'\n', &input[..input.len().min(limit)]) {
             Some(end) => {
@@ -74,10 +74,17 @@ impl<'a> Exchange<'a> {
     ///
     /// When `len` is more than the rest of the limit: what is announced and will not be taken is not waited for.
     pub fn message(&mut self, len: usize) -> Result<Option<&'a [u8]>, Error> {
-        if len > self.allowance {
-            return Err(too_long(self.allowance));
+        let limit = self.rest();
+        if len > limit {
+            return Err(too_long(limit));
         }
         Ok((self.input().len() >= len).then(|| self.take(len)))
+    }
+
+    /// Takes nothing after all: what this call of [`advance`](super::Negotiation::advance) has taken is the front of a
+    /// message that is not all there yet.
+    pub fn put_back(&mut self) {
+        self.taken = 0;
     }
 
     /// Sends something that needs no answer, or is one.
@@ -92,8 +99,7 @@ impl<'a> Exchange<'a> {
     /// When there is something to read already: an answer that came before its question is not the server's answer to it.
     pub fn ask(&mut self, question: &[u8]) -> Result<(), Error> {
         if !self.input().is_empty() {
-            let message = "the server answered before it was asked";
-            return Err(Error::new(ErrorKind::OutOfTurn, message));
+            return Err(Error::out_of_turn());
         }
         self.send(question);
         Ok(())
@@ -108,6 +114,11 @@ impl<'a> Exchange<'a> {
 
     pub(super) fn taken(&self) -> usize {
         self.taken
+    }
+
+    /// How much may be taken besides what was taken.
+    fn rest(&self) -> usize {
+        self.allowance.saturating_sub(self.taken)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Imap, Lmtp, Smtp, StartTls};
+use super::{Imap, Irc, Lmtp, Nntp, Pop3, Sieve, Smtp, StartTls};
 
 /// A protocol of this module, as it is called in endpoint strings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -15,11 +15,27 @@ pub enum Known {
     Lmtp,
     /// [`Imap`]
     Imap,
+    /// [`Pop3`]
+    Pop3,
+    /// [`Sieve`]
+    Sieve,
+    /// [`Nntp`]
+    Nntp,
+    /// [`Irc`]
+    Irc,
 }
 
 impl Known {
     /// All of them, with their names.
-    pub const ALL: [(&'static str, Self); 3] = [("smtp", Self::Smtp), ("lmtp", Self::Lmtp), ("imap", Self::Imap)];
+    pub const ALL: [(&'static str, Self); 7] = [
+        ("smtp", Self::Smtp),
+        ("lmtp", Self::Lmtp),
+        ("imap", Self::Imap),
+        ("pop3", Self::Pop3),
+        ("sieve", Self::Sieve),
+        ("nntp", Self::Nntp),
+        ("irc", Self::Irc),
+    ];
 
     /// A peer of this protocol.
     ///
@@ -31,6 +47,10 @@ impl Known {
             Self::Smtp => Box::new(name.map_or_else(Smtp::new, |name| Smtp::new().named(name))),
             Self::Lmtp => Box::new(name.map_or_else(Lmtp::new, |name| Lmtp::new().named(name))),
             Self::Imap => Box::new(Imap::new()),
+            Self::Pop3 => Box::new(Pop3::new()),
+            Self::Sieve => Box::new(Sieve::new()),
+            Self::Nntp => Box::new(Nntp::new()),
+            Self::Irc => Box::new(name.map_or_else(Irc::new, |name| Irc::new().named(name))),
         }
     }
 }

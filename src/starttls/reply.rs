@@ -49,3 +49,8 @@ pub(super) fn command(line: &[u8]) -> (&[u8], &[u8]) {
     let (verb, argument) = line.split_at(end);
     (verb, argument.trim_ascii())
 }
+
+/// The front of a name that can stand in a line as one word, whatever the rest is.
+pub(super) fn one_word(name: &str) -> String {
+    name.split(|c: char| c.is_control() || c == ' ').next().unwrap_or_default().to_owned()
+}

@@ -11,7 +11,7 @@
 //! C: EHLO client.example        anew: what was said before is forgotten (section 4.2)
 //! ```
 
-use super::reply::{Line, command};
+use super::reply::{Line, command, one_word};
 use super::{Error, Exchange, Negotiation, Progress, StartTls};
 
 /// SMTP, also for submission.
@@ -34,7 +34,7 @@ impl Smtp {
     /// 4.1.3). Everything from the first control character or space on is left out.
     #[must_use]
     pub fn named(mut self, name: &str) -> Self {
-        self.name = name.split(|c: char| c.is_control() || c == ' ').next().unwrap_or_default().to_owned();
+        self.name = one_word(name);
         self
     }
 

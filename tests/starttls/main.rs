@@ -9,15 +9,21 @@ mod common;
 
 mod both_sides;
 mod certificates;
+mod clients;
 mod ends;
 mod injection;
 mod subject;
 mod tables;
 
 mod imap;
+mod irc;
 mod lmtp;
+mod nntp;
+mod pop3;
+mod sieve;
 mod smtp;
 
 use self::subject::Subject;
 
-const SUBJECTS: &[Subject] = &[smtp::SUBJECT, lmtp::SUBJECT, imap::SUBJECT];
+const SUBJECTS: &[Subject] =
+    &[smtp::SUBJECT, lmtp::SUBJECT, imap::SUBJECT, pop3::SUBJECT, sieve::SUBJECT, nntp::SUBJECT, irc::SUBJECT];

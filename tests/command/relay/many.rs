@@ -39,11 +39,13 @@ fn a_thousand_connections_are_there_at_once() {
         // All are open, and no one has ended. Whose server is whose, their words tell.
         for (index, client) in clients.iter_mut().enumerate() {
             client.write_all(&word(index)).await.unwrap();
+            client.flush().await.unwrap();
         }
         for server in &mut servers {
             let mut said = [0; 4];
             server.read_exact(&mut said).await.unwrap();
             server.write_all(&said).await.unwrap();
+            server.flush().await.unwrap();
         }
         for (index, client) in clients.iter_mut().enumerate() {
             let mut heard = [0; 4];

@@ -6,8 +6,10 @@ mod losses;
 mod many;
 mod passing;
 mod reload;
+mod starttls;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::net::TcpStream;
 use std::process::{Child, Command};
 use std::sync::mpsc;
 use std::thread;
@@ -196,9 +198,19 @@ async fn read_all(conn: &mut Connection<Socket>) -> (Vec<u8>, std::io::Result<()
 /// Sends one byte to the other, so that whoever waits for it knows that the two are joined.
 async fn greet(from: &mut Connection<Socket>, to: &mut Connection<Socket>) {
     from.write_all(b"!").await.unwrap();
+    from.flush().await.unwrap();
     let mut byte = [0];
     to.read_exact(&mut byte).await.unwrap();
     assert_eq!(&byte, b"!");
+}
+
+/// A client in clear is reset, which it may hear before its own connect is done.
+#[track_caller]
+fn expect_reset(relay: &Relay, meanwhile: impl FnOnce()) {
+    let address = relay.endpoint.strip_prefix("tcp:").unwrap().to_owned();
+    let client = thread::spawn(move || TcpStream::connect(address).and_then(|mut client| client.read(&mut [0])));
+    meanwhile();
+    assert_eq!(client.join().unwrap().unwrap_err().kind(), ErrorKind::ConnectionReset);
 }
 
 /// Bytes that show when one is lost or out of its place.

@@ -7,7 +7,7 @@ use onionskin::Connection;
 use onionskin::endpoint::OpenError;
 use onionskin::runtime::Socket;
 
-use super::{Files, Layers, Path, block_on, dial, greet, listen};
+use super::{Files, Layers, Path, block_on, dial, expect_reset, greet};
 use crate::common::Authority;
 
 type Both = (Result<Connection<Socket>, OpenError>, Connection<Socket>);
@@ -89,14 +89,9 @@ fn the_connect_side_reads_whom_to_trust_again() {
     // The server is issued a certificate by somebody else, whom the relay does not know yet.
     let renewed = Authority::new();
     files.issue(&renewed);
-    path.far = {
-        let transport = path.far.endpoint().transport.to_string();
-        drop(std::mem::replace(&mut path.far, listen("tcp:127.0.0.1:0")));
-        listen(&format!("{transport}{}", files.server(Layers::Tls)))
-    };
-    block_on(async {
-        let accepting = async { path.far.accept().await.unwrap().ready().await };
-        let (_client, server) = join(dial(&path.client), accepting).await;
+    path.far.reload().unwrap();
+    expect_reset(&path.relay, || {
+        let server = block_on(async { path.far.accept().await.unwrap().ready().await });
         assert!(server.unwrap_err().connection_error().unwrap().is_refused());
     });
     path.relay.hears(&["#2 ", "not joined, CONNECT side: layer #", "UnknownIssuer"]);
