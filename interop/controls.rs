@@ -41,7 +41,7 @@ pub(crate) fn cases() -> Vec<Case> {
     }
     cases.extend(mail());
     cases.extend(files());
-    cases.extend(directory_and_databases());
+    cases.extend(talk_and_queries());
     cases
 }
 
@@ -74,12 +74,6 @@ fn mail() -> Vec<Case> {
         control(&POSTFIX, "exim4", "a letter", |bench, postfix| {
             clients::exim(bench, &postfix.address("smtp"), "from exim").with("CV=yes");
         }),
-        control(&DOVECOT, "sieve-connect", "log-in, sieve", |bench, dovecot| {
-            sieve_connect(bench, &dovecot.address("sieve")).with("Listscripts completed");
-        }),
-        control(&PROSODY, "go-sendxmpp", "log-in, a message", |bench, prosody| {
-            go_sendxmpp(bench, &prosody.address("xmpp"), "peel me").with("<body>peel me</body>");
-        }),
         control(&AIOSMTPD, "swaks", "a letter arrives", |bench, aiosmtpd| {
             swaks(bench, &aiosmtpd.address("smtp-required"), "from swaks", &[]).with("250 OK");
             assert!(aiosmtpd.log().contains("letter over TLSv1."), "it was sent over TLS");
@@ -100,6 +94,9 @@ fn mail() -> Vec<Case> {
         }),
         control(&DOVECOT, "python3", "poplib", |bench, dovecot| {
             python(bench, "pop3", &dovecot.address("pop3")).with("content");
+        }),
+        control(&DOVECOT, "sieve-connect", "log-in, sieve", |bench, dovecot| {
+            sieve_connect(bench, &dovecot.address("sieve")).with("Listscripts completed");
         }),
     ]
 }
@@ -156,10 +153,13 @@ const CURL_WAYS: [(&str, &[&str]); 4] = [
 
 const LFTP_WAYS: [(&str, &[&str]); 2] = [("all over TLS", &[]), ("data in clear", &["ftp:ssl-protect-data no"])];
 
-fn directory_and_databases() -> Vec<Case> {
+fn talk_and_queries() -> Vec<Case> {
     let mut cases = vec![
         control(&SLAPD, "ldapsearch", "bind and search", |bench, slapd| {
             ldapsearch(bench, &slapd.address("ldap"), "(uid=onion)").with("cn: Onion");
+        }),
+        control(&PROSODY, "go-sendxmpp", "log-in, a message", |bench, prosody| {
+            go_sendxmpp(bench, &prosody.address("xmpp"), "peel me").with("<body>peel me</body>");
         }),
         control(&INN, "python3", "nntplib", |bench, inn| {
             python(bench, "nntp", &inn.address("nntp")).with(&format!("group {}", inn::GROUP));

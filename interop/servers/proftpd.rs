@@ -8,6 +8,9 @@
 //! Both take CCC, since `TLSRequired auth` asks for TLS on the control connection until the log-in, not beyond. The user
 //! is one of a file, not of the system. His home is [`home`], with [`FILES`](super::FTP_FILES) in it; he owns it.
 //!
+//! Its CCC: the 200 goes through TLS, its close_notify follows at once, in a segment of its own. It takes our close_notify
+//! next, or plaintext right away. AUTH SSL it takes too, and data connections are private from there on.
+//!
 //! It starts as root and becomes `nobody`.
 
 use std::path::PathBuf;

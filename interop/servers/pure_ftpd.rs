@@ -7,6 +7,9 @@
 //! The user is one of its own database, not of the system. His home is [`home`], with [`FILES`](super::FTP_FILES) in it;
 //! he owns it. It logs to syslog alone, so a case that fails finds nothing in its log.
 //!
+//! Its CCC: the 200 goes through TLS, and its close_notify follows at once, often in the same segment. It waits for the
+//! close_notify of the client, and hangs if plaintext comes instead; plaintext behind it in the same segment is fine.
+//!
 //! It starts as root. As a package it excludes ProFTPD, so `.ci/packages` unpacks it beside it.
 
 use std::fs;
