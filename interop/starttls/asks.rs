@@ -3,6 +3,7 @@
 use onionskin::Connection;
 use onionskin::endpoint::{Connector, OpenError};
 use onionskin::runtime::Socket;
+use onionskin::tls::TlsFacts;
 
 use crate::Case;
 use crate::bench::{Bench, run, runtime};
@@ -76,7 +77,7 @@ fn connect(
 fn talks(bench: &Bench, running: &Running, service: &Service, version: &str) {
     let mut conn = connect(bench, running, service, NAME, version).unwrap_or_else(|error| panic!("{error}"));
     let layers = conn.layers();
-    let versions: Vec<_> = layers.tls().map(|facts| facts.version_name()).collect();
+    let versions: Vec<_> = layers.tls().map(TlsFacts::version_name).collect();
     assert_eq!(versions, [format!("TLSv{version}")]);
     run(async {
         conn.send_all(service.says).await.unwrap();
