@@ -53,7 +53,7 @@ impl<'a> Exchange<'a> {
                 let line = &input[..end];
                 Ok(Some(line.strip_suffix(b"\r").unwrap_or(line)))
             }
-            None if input.len() >= limit => Err(too_long(limit)),
+            None if input.len() >= limit => Err(Error::too_long(limit)),
             None => Ok(None),
         }
     }
@@ -64,10 +64,22 @@ impl<'a> Exchange<'a> {
     ///
     /// When `len` is more than the rest of the limit: what is announced and will not be taken is not waited for.
     pub fn message(&mut self, len: usize) -> Result<Option<&'a [u8]>, Error> {
+        let message = self.peek(len)?;
+        self.taken += message.map_or(0, <[u8]>::len);
+        Ok(message)
+    }
+
+    /// As [`message`](Self::message), and leaves it there: for a header that says how long the whole is, and for what may
+    /// be the first that the application reads.
+    ///
+    /// # Errors
+    ///
+    /// As [`message`](Self::message).
+    pub fn peek(&self, len: usize) -> Result<Option<&'a [u8]>, Error> {
         if len > self.allowance {
-            return Err(too_long(self.allowance));
+            return Err(Error::too_long(self.allowance));
         }
-        Ok((self.input().len() >= len).then(|| self.take(len)))
+        Ok(self.input().get(..len))
     }
 
     /// Sends something that needs no answer, or is one.
@@ -99,10 +111,6 @@ impl<'a> Exchange<'a> {
     pub(super) fn taken(&self) -> usize {
         self.taken
     }
-}
-
-fn too_long(limit: usize) -> Error {
-    Error::new(ErrorKind::TooLong, format!("the peer sends more than the {limit} bytes that are accepted"))
 }
 
 const LONGEST_LINE: usize = 8192;

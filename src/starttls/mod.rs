@@ -45,13 +45,16 @@
 //! behind the go-ahead. So async code and callbacks, clients and servers, run the same code, and a further protocol is a
 //! file with one type and two machines.
 
+mod ber;
 mod connection;
 mod error;
 mod exchange;
 mod imap;
 mod known;
+mod ldap;
 mod lmtp;
 mod negotiate;
+mod postgres;
 mod reply;
 mod smtp;
 
@@ -62,8 +65,10 @@ pub use self::error::{Error, ErrorKind};
 pub use self::exchange::Exchange;
 pub use self::imap::Imap;
 pub use self::known::{Known, UnknownProtocol};
+pub use self::ldap::Ldap;
 pub use self::lmtp::Lmtp;
 pub use self::negotiate::Negotiate;
+pub use self::postgres::Postgres;
 pub use self::smtp::Smtp;
 use crate::stack::Layer;
 
@@ -129,7 +134,8 @@ pub trait Negotiation: fmt::Debug + Send {
     /// What the peer is to send next, for errors and drawings: `the greeting`.
     fn awaits(&self) -> &'static str;
 
-    /// A layer that belongs between TLS and what is below, if the protocol needs one. Asked once, at the go-ahead.
+    /// A layer that belongs between TLS and what is below, if the protocol needs one. Asked once, at the go-ahead,
+    /// and not if no TLS follows.
     fn layer_below_tls(&mut self) -> Option<Box<dyn Layer>> {
         None
     }

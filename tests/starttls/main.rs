@@ -15,9 +15,11 @@ mod subject;
 mod tables;
 
 mod imap;
+mod ldap;
 mod lmtp;
+mod postgres;
 mod smtp;
 
 use self::subject::Subject;
 
-const SUBJECTS: &[Subject] = &[smtp::SUBJECT, lmtp::SUBJECT, imap::SUBJECT];
+const SUBJECTS: &[Subject] = &[smtp::SUBJECT, lmtp::SUBJECT, imap::SUBJECT, ldap::SUBJECT, postgres::SUBJECT];
