@@ -76,7 +76,7 @@ impl<'a> Exchange<'a> {
     ///
     /// As [`message`](Self::message).
     pub fn peek(&self, len: usize) -> Result<Option<&'a [u8]>, Error> {
-        if len > self.allowance {
+        if len > self.allowance.saturating_sub(self.taken) {
             return Err(Error::too_long(self.allowance));
         }
         Ok(self.input().get(..len))

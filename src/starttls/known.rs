@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Imap, Ldap, Lmtp, Postgres, Smtp, StartTls};
+use super::{Imap, Ldap, Lmtp, Postgres, Smtp, StartTls, Xmpp};
 
 /// A protocol of this module, as it is called in endpoint strings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,31 +17,40 @@ pub enum Known {
     Imap,
     /// [`Ldap`]
     Ldap,
+    /// [`Xmpp::client_to_server`]
+    Xmpp,
+    /// [`Xmpp::server_to_server`]
+    XmppServer,
     /// [`Postgres`]
     Postgres,
 }
 
 impl Known {
     /// All of them, with their names.
-    pub const ALL: [(&'static str, Self); 5] = [
+    pub const ALL: [(&'static str, Self); 7] = [
         ("smtp", Self::Smtp),
         ("lmtp", Self::Lmtp),
         ("imap", Self::Imap),
         ("ldap", Self::Ldap),
+        ("xmpp", Self::Xmpp),
+        ("xmpp-server", Self::XmppServer),
         ("postgres", Self::Postgres),
     ];
 
     /// A peer of this protocol.
     ///
     /// `server` is the server's name, for protocols in which a client says whom it wants to talk to. `name` is what the
-    /// peer calls itself, for those in which it does; if that is `None`, it says nothing that would give it away.
+    /// peer calls itself, for those in which it does; if that is `None`, it says nothing that would give it away. For XMPP
+    /// it is the domain, if that is not the server's name.
     #[must_use]
-    pub fn peer(self, _server: &str, name: Option<&str>) -> Box<dyn StartTls> {
+    pub fn peer(self, server: &str, name: Option<&str>) -> Box<dyn StartTls> {
         match self {
             Self::Smtp => Box::new(name.map_or_else(Smtp::new, |name| Smtp::new().named(name))),
             Self::Lmtp => Box::new(name.map_or_else(Lmtp::new, |name| Lmtp::new().named(name))),
             Self::Imap => Box::new(Imap::new()),
             Self::Ldap => Box::new(Ldap::new()),
+            Self::Xmpp => Box::new(Xmpp::client_to_server(name.unwrap_or(server))),
+            Self::XmppServer => Box::new(Xmpp::server_to_server(name.unwrap_or(server))),
             Self::Postgres => Box::new(Postgres::new()),
         }
     }

@@ -57,6 +57,7 @@ mod negotiate;
 mod postgres;
 mod reply;
 mod smtp;
+mod xmpp;
 
 use std::fmt;
 
@@ -70,6 +71,7 @@ pub use self::lmtp::Lmtp;
 pub use self::negotiate::Negotiate;
 pub use self::postgres::Postgres;
 pub use self::smtp::Smtp;
+pub use self::xmpp::Xmpp;
 use crate::stack::Layer;
 
 /// An application protocol that can start TLS.

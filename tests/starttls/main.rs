@@ -19,7 +19,16 @@ mod ldap;
 mod lmtp;
 mod postgres;
 mod smtp;
+mod xmpp;
 
 use self::subject::Subject;
 
-const SUBJECTS: &[Subject] = &[smtp::SUBJECT, lmtp::SUBJECT, imap::SUBJECT, ldap::SUBJECT, postgres::SUBJECT];
+const SUBJECTS: &[Subject] = &[
+    smtp::SUBJECT,
+    lmtp::SUBJECT,
+    imap::SUBJECT,
+    ldap::SUBJECT,
+    postgres::SUBJECT,
+    xmpp::CLIENT_TO_SERVER,
+    xmpp::SERVER_TO_SERVER,
+];
