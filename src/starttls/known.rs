@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Imap, Ldap, Lmtp, Postgres, Smtp, StartTls, Xmpp};
+use super::{Imap, Ldap, Lmtp, Mysql, Postgres, Smtp, StartTls, Xmpp};
 
 /// A protocol of this module, as it is called in endpoint strings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,19 +21,22 @@ pub enum Known {
     Xmpp,
     /// [`Xmpp::server_to_server`]
     XmppServer,
+    /// [`Mysql`]
+    Mysql,
     /// [`Postgres`]
     Postgres,
 }
 
 impl Known {
     /// All of them, with their names.
-    pub const ALL: [(&'static str, Self); 7] = [
+    pub const ALL: [(&'static str, Self); 8] = [
         ("smtp", Self::Smtp),
         ("lmtp", Self::Lmtp),
         ("imap", Self::Imap),
         ("ldap", Self::Ldap),
         ("xmpp", Self::Xmpp),
         ("xmpp-server", Self::XmppServer),
+        ("mysql", Self::Mysql),
         ("postgres", Self::Postgres),
     ];
 
@@ -51,6 +54,7 @@ impl Known {
             Self::Ldap => Box::new(Ldap::new()),
             Self::Xmpp => Box::new(Xmpp::client_to_server(name.unwrap_or(server))),
             Self::XmppServer => Box::new(Xmpp::server_to_server(name.unwrap_or(server))),
+            Self::Mysql => Box::new(Mysql::new()),
             Self::Postgres => Box::new(Postgres::new()),
         }
     }

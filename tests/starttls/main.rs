@@ -17,6 +17,7 @@ mod tables;
 mod imap;
 mod ldap;
 mod lmtp;
+mod mysql;
 mod postgres;
 mod smtp;
 mod xmpp;
@@ -28,6 +29,7 @@ const SUBJECTS: &[Subject] = &[
     lmtp::SUBJECT,
     imap::SUBJECT,
     ldap::SUBJECT,
+    mysql::SUBJECT,
     postgres::SUBJECT,
     xmpp::CLIENT_TO_SERVER,
     xmpp::SERVER_TO_SERVER,
