@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Imap, Ldap, Lmtp, Mysql, Postgres, Smtp, StartTls, Xmpp};
+use super::{Imap, Ldap, Lmtp, Mysql, Postgres, Smtp, StartTls, Tds, Xmpp};
 
 /// A protocol of this module, as it is called in endpoint strings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,11 +25,13 @@ pub enum Known {
     Mysql,
     /// [`Postgres`]
     Postgres,
+    /// [`Tds`]
+    Tds,
 }
 
 impl Known {
     /// All of them, with their names.
-    pub const ALL: [(&'static str, Self); 8] = [
+    pub const ALL: [(&'static str, Self); 9] = [
         ("smtp", Self::Smtp),
         ("lmtp", Self::Lmtp),
         ("imap", Self::Imap),
@@ -38,6 +40,7 @@ impl Known {
         ("xmpp-server", Self::XmppServer),
         ("mysql", Self::Mysql),
         ("postgres", Self::Postgres),
+        ("tds", Self::Tds),
     ];
 
     /// A peer of this protocol.
@@ -56,6 +59,7 @@ impl Known {
             Self::XmppServer => Box::new(Xmpp::server_to_server(name.unwrap_or(server))),
             Self::Mysql => Box::new(Mysql::new()),
             Self::Postgres => Box::new(Postgres::new()),
+            Self::Tds => Box::new(Tds::new()),
         }
     }
 }

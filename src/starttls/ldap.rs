@@ -65,12 +65,11 @@ impl Negotiation for Client {
         let outcome = (answer.operation.tag == EXTENDED_RESPONSE).then(|| Outcome::parse(answer.operation.content));
         let Some(outcome) = outcome.flatten() else { return Err(Error::malformed(self.awaits(), answer.whole)) };
         match (answer.id, outcome.code) {
-            // A notice of disconnection (section 4.4.1).
-            (NOTICE, _) => Err(outcome.refusal()),
             (OUR_ID, [SUCCESS]) => Ok(Progress::GoAhead),
             // A server that does not know the operation (section 4.14.2).
             (OUR_ID, [PROTOCOL_ERROR]) => Err(Error::not_offered()),
-            (OUR_ID, _) => Err(outcome.refusal()),
+            // A notice is one of disconnection, whatever its code (section 4.4.1).
+            (OUR_ID | NOTICE, _) => Err(outcome.refusal()),
             _ => Err(Error::malformed(self.awaits(), answer.whole)),
         }
     }

@@ -58,6 +58,7 @@ mod negotiate;
 mod postgres;
 mod reply;
 mod smtp;
+mod tds;
 mod xmpp;
 
 use std::fmt;
@@ -73,6 +74,7 @@ pub use self::mysql::{Greeting, Mysql, Said};
 pub use self::negotiate::Negotiate;
 pub use self::postgres::Postgres;
 pub use self::smtp::Smtp;
+pub use self::tds::{Agreed, Encryption, Tds};
 pub use self::xmpp::Xmpp;
 use crate::stack::Layer;
 

@@ -98,6 +98,10 @@ fn a_client_hello_in_one_segment_with_the_request_is_taken() {
     each_subject(|subject, case| {
         let (client, server) = subject.transcript(case);
         let mut hello = Pair::new(Cut::Whole);
+        if let Some(layer) = (subject.peer)().client().layer_below_tls() {
+            let now = hello.now();
+            hello.left.stack.splice(now, layer).unwrap();
+        }
         let id = hello.left.splice(Link::new(case).client_layer());
         hello.left.write(SECRET);
         hello.step();

@@ -20,6 +20,7 @@ mod lmtp;
 mod mysql;
 mod postgres;
 mod smtp;
+mod tds;
 mod xmpp;
 
 use self::subject::Subject;
@@ -31,6 +32,7 @@ const SUBJECTS: &[Subject] = &[
     ldap::SUBJECT,
     mysql::SUBJECT,
     postgres::SUBJECT,
+    tds::SUBJECT,
     xmpp::CLIENT_TO_SERVER,
     xmpp::SERVER_TO_SERVER,
 ];
