@@ -29,6 +29,8 @@
 //! go-ahead go into TLS and fail there, and so does a command that was put behind the request: neither is ever seen as if it
 //! had come through TLS. A ClientHello behind the request is just what TLS waits for.
 //!
+//! The one exception is [`Mysql`], whose server does not say again inside TLS what a login is computed from.
+//!
 //! # The picture
 //!
 //! ```text
@@ -70,11 +72,11 @@ pub use self::imap::Imap;
 pub use self::known::{Known, UnknownProtocol};
 pub use self::ldap::Ldap;
 pub use self::lmtp::Lmtp;
-pub use self::mysql::{Greeting, Mysql, Said};
+pub use self::mysql::{Mysql, MysqlGreeting, MysqlSeen};
 pub use self::negotiate::Negotiate;
 pub use self::postgres::Postgres;
 pub use self::smtp::Smtp;
-pub use self::tds::{Agreed, Encryption, Tds};
+pub use self::tds::{Tds, TdsAgreed, TdsEncryption};
 pub use self::xmpp::Xmpp;
 use crate::stack::Layer;
 

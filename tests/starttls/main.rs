@@ -9,6 +9,7 @@ mod common;
 
 mod both_sides;
 mod certificates;
+mod damage;
 mod ends;
 mod injection;
 mod subject;

@@ -11,7 +11,7 @@ use crate::tls::default_provider;
 /// flags say is a hint. A client that would send a password in clear inside TLS because the greeting asks for that relies on
 /// TLS alone, which is sound if it knows the server by its certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Greeting {
+pub struct MysqlGreeting {
     pub(super) version: Vec<u8>,
     pub(super) connection_id: u32,
     pub(super) scramble: Vec<u8>,
@@ -21,7 +21,7 @@ pub struct Greeting {
     pub(super) auth_plugin: Vec<u8>,
 }
 
-impl Greeting {
+impl MysqlGreeting {
     /// The version of the server: `8.0.36`.
     #[must_use]
     pub fn version(&self) -> &[u8] {
@@ -122,7 +122,7 @@ impl Greeting {
     }
 }
 
-impl Default for Greeting {
+impl Default for MysqlGreeting {
     /// What a server says unless told otherwise, without a scramble.
     fn default() -> Self {
         Self {

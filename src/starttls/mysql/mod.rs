@@ -9,13 +9,13 @@
 //!
 //! This is the one protocol in which what was said before TLS is not forgotten: the server does not greet again, and the
 //! password is proved with the scramble of its greeting. Whoever sits in between can have changed the greeting, so nothing in
-//! it is to be believed beyond that: see [`Greeting`].
+//! it is to be believed beyond that: see [`MysqlGreeting`].
 
 mod greeting;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use self::greeting::Greeting;
+pub use self::greeting::MysqlGreeting;
 use super::{Error, ErrorKind, Exchange, Negotiation, Progress, StartTls};
 
 /// MySQL and MariaDB.
@@ -25,24 +25,24 @@ use super::{Error, ErrorKind, Exchange, Negotiation, Progress, StartTls};
 /// [`greeting`](Self::greeting); a server finds there what it has said itself.
 #[derive(Clone, Debug)]
 pub struct Mysql {
-    greeting: Greeting,
+    greeting: MysqlGreeting,
     scramble: Option<[u8; SCRAMBLE]>,
     capabilities: u32,
-    said: Said,
+    said: MysqlSeen,
 }
 
 /// The greeting of a start, once it has been said. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Said(Arc<Mutex<Option<Greeting>>>);
+pub struct MysqlSeen(Arc<Mutex<Option<MysqlGreeting>>>);
 
-impl Said {
+impl MysqlSeen {
     /// The greeting, if it has been said. Of several starts with one [`Mysql`], the latest.
     #[must_use]
-    pub fn greeting(&self) -> Option<Greeting> {
+    pub fn greeting(&self) -> Option<MysqlGreeting> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set(&self, greeting: Greeting) {
+    fn set(&self, greeting: MysqlGreeting) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(greeting);
     }
 }
@@ -52,7 +52,12 @@ impl Mysql {
     /// drawn anew for each start.
     #[must_use]
     pub fn new() -> Self {
-        Self { greeting: Greeting::default(), scramble: None, capabilities: CAPABILITIES, said: Said::default() }
+        Self {
+            greeting: MysqlGreeting::default(),
+            scramble: None,
+            capabilities: CAPABILITIES,
+            said: MysqlSeen::default(),
+        }
     }
 
     /// The version that a server claims to be of: up to the first zero byte.
@@ -100,7 +105,7 @@ impl Mysql {
     /// Where the greeting will be found: for a client that of the server, for a server its own. A value for each
     /// connection, as clones of a value share the place.
     #[must_use]
-    pub fn greeting(&self) -> Said {
+    pub fn greeting(&self) -> MysqlSeen {
         self.said.clone()
     }
 }
@@ -121,7 +126,7 @@ impl StartTls for Mysql {
     }
 
     fn server(&self) -> Box<dyn Negotiation> {
-        let greeting = Greeting { capabilities: self.capabilities, ..self.greeting.clone() };
+        let greeting = MysqlGreeting { capabilities: self.capabilities, ..self.greeting.clone() };
         Box::new(Server { greeting, scramble: self.scramble, said: self.said.clone(), state: Asked::Silent })
     }
 }
@@ -129,7 +134,7 @@ impl StartTls for Mysql {
 #[derive(Debug)]
 struct Client {
     capabilities: u32,
-    said: Said,
+    said: MysqlSeen,
     state: Asking,
 }
 
@@ -166,7 +171,7 @@ impl Negotiation for Client {
     }
 }
 
-fn read_greeting(packet: &Packet<'_>, awaited: &str) -> Result<Greeting, Error> {
+fn read_greeting(packet: &Packet<'_>, awaited: &str) -> Result<MysqlGreeting, Error> {
     let malformed = || Error::malformed(awaited, packet.payload);
     if let [ERROR, _, _, words @ ..] = packet.payload {
         return Err(Error::refused(words));
@@ -174,7 +179,7 @@ fn read_greeting(packet: &Packet<'_>, awaited: &str) -> Result<Greeting, Error> 
     if packet.number != 0 {
         return Err(malformed());
     }
-    let greeting = Greeting::parse(packet.payload).ok_or_else(malformed)?;
+    let greeting = MysqlGreeting::parse(packet.payload).ok_or_else(malformed)?;
     if greeting.capabilities & ALWAYS != ALWAYS {
         return Err(Error::not_offered());
     }
@@ -183,9 +188,9 @@ fn read_greeting(packet: &Packet<'_>, awaited: &str) -> Result<Greeting, Error> 
 
 #[derive(Debug)]
 struct Server {
-    greeting: Greeting,
+    greeting: MysqlGreeting,
     scramble: Option<[u8; SCRAMBLE]>,
-    said: Said,
+    said: MysqlSeen,
     state: Asked,
 }
 

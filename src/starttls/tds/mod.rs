@@ -44,12 +44,12 @@ pub struct Tds {
     login_only: bool,
     version: [u8; 6],
     instance: Vec<u8>,
-    agreed: Agreed,
+    agreed: TdsAgreed,
 }
 
 /// What is encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encryption {
+pub enum TdsEncryption {
     /// The login, and nothing behind it.
     LoginOnly,
     /// The whole connection.
@@ -58,16 +58,16 @@ pub enum Encryption {
 
 /// What a start has agreed on, once it has. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Agreed(Arc<Mutex<Option<Encryption>>>);
+pub struct TdsAgreed(Arc<Mutex<Option<TdsEncryption>>>);
 
-impl Agreed {
+impl TdsAgreed {
     /// What is encrypted, once both sides agree. Of several starts with one [`Tds`], the latest.
     #[must_use]
-    pub fn encryption(&self) -> Option<Encryption> {
+    pub fn encryption(&self) -> Option<TdsEncryption> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set(&self, encryption: Encryption) {
+    fn set(&self, encryption: TdsEncryption) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(encryption);
     }
 }
@@ -76,7 +76,7 @@ impl Tds {
     /// Requires that all of the connection is encrypted. Claims version 15.0.0 and no instance.
     #[must_use]
     pub fn new() -> Self {
-        Self { login_only: false, version: [15, 0, 0, 0, 0, 0], instance: Vec::new(), agreed: Agreed::default() }
+        Self { login_only: false, version: [15, 0, 0, 0, 0, 0], instance: Vec::new(), agreed: TdsAgreed::default() }
     }
 
     /// Also goes on if only the login is encrypted. A client then asks for no more than that, and gets more if the server
@@ -104,7 +104,7 @@ impl Tds {
 
     /// Where it will be found what was agreed. A value for each connection, as clones of a value share the place.
     #[must_use]
-    pub fn agreed(&self) -> Agreed {
+    pub fn agreed(&self) -> TdsAgreed {
         self.agreed.clone()
     }
 }
@@ -164,8 +164,8 @@ impl Negotiation for Client {
         }
         let encryption = match (Prelogin::parse(payload).ok_or_else(malformed)?.encryption, self.tds.login_only) {
             (None | Some(NOT_SUP), _) => return Err(Error::not_offered()),
-            (Some(ON | REQ), _) => Encryption::Everything,
-            (Some(OFF), true) => Encryption::LoginOnly,
+            (Some(ON | REQ), _) => TdsEncryption::Everything,
+            (Some(OFF), true) => TdsEncryption::LoginOnly,
             (Some(OFF), false) => {
                 return Err(Error::new(ErrorKind::Refused, "the server encrypts nothing but the login"));
             }
@@ -202,9 +202,9 @@ impl Negotiation for Server {
             return Err(malformed());
         }
         let (answer, agreed) = match Prelogin::parse(payload).ok_or_else(malformed)?.encryption {
-            Some(OFF) if self.tds.login_only => (OFF, Encryption::LoginOnly),
-            Some(OFF) => (REQ, Encryption::Everything),
-            Some(ON | REQ) => (ON, Encryption::Everything),
+            Some(OFF) if self.tds.login_only => (OFF, TdsEncryption::LoginOnly),
+            Some(OFF) => (REQ, TdsEncryption::Everything),
+            Some(ON | REQ) => (ON, TdsEncryption::Everything),
             None | Some(NOT_SUP) => {
                 if !exchange.allows_plaintext() {
                     self.answer(REQ, exchange);

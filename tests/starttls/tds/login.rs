@@ -1,7 +1,7 @@
 //! TLS for the login alone, a handshake that is resumed, and TLS 1.3.
 
 use onionskin::stack::{LayerError, LayerErrorKind, LayerId, PeerAnswer, Stop};
-use onionskin::starttls::{Encryption, Negotiate, Tds};
+use onionskin::starttls::{Negotiate, Tds, TdsEncryption};
 use onionskin::testing::{Cut, Pair};
 use onionskin::tls::Version;
 
@@ -19,7 +19,7 @@ fn the_login_alone_is_encrypted_if_both_sides_want_no_more() {
         link.run();
         assert_eq!(text(&link.right.read()), text(LOGIN));
         for tds in [client, server] {
-            assert_eq!(tds.agreed().encryption(), Some(Encryption::LoginOnly));
+            assert_eq!(tds.agreed().encryption(), Some(TdsEncryption::LoginOnly));
         }
         let before = link.left.sent().len();
         drop_tls(&mut link);
@@ -84,7 +84,7 @@ fn everything_is_encrypted_if_one_side_requires_it() {
         let (client, server) = (tds(client), tds(server));
         start(&mut link, &client, &server);
         link.talk();
-        let expected = if both { Encryption::LoginOnly } else { Encryption::Everything };
+        let expected = if both { TdsEncryption::LoginOnly } else { TdsEncryption::Everything };
         assert_eq!([client, server].map(|tds| tds.agreed().encryption()), [Some(expected); 2]);
     }
 }
