@@ -27,7 +27,7 @@ impl ClientLayer {
         match step {
             Step::Tls(tls) => Ok(Self::Tls(tls.client()?, server_name(tls, transport)?)),
             Step::StartTls(step) => {
-                Ok(Self::StartTls(step.clone(), step.tls.client()?, server_name(&step.tls, transport)?))
+                Ok(Self::StartTls(step.clone(), step.client()?, server_name(&step.tls, transport)?))
             }
             Step::Proxy(proxy) => match proxy.client_mistake() {
                 Some(mistake) => Err(OpenErrorKind::Misused(mistake.to_owned()).into()),
@@ -61,7 +61,7 @@ impl ServerLayer {
     pub(super) fn new(step: &Step) -> Result<Self, OpenError> {
         match step {
             Step::Tls(tls) => Ok(Self::Tls(tls.server()?)),
-            Step::StartTls(step) => Ok(Self::StartTls(step.clone(), step.tls.server()?)),
+            Step::StartTls(step) => Ok(Self::StartTls(step.clone(), step.server()?)),
             Step::Proxy(proxy) => match proxy.server_mistake() {
                 Some(mistake) => Err(OpenErrorKind::Misused(mistake.to_owned()).into()),
                 None => Ok(Self::Proxy(proxy.clone())),

@@ -10,7 +10,7 @@ use super::step::{Step, TlsStep, YES};
 use crate::connection::Connection;
 use crate::runtime::Socket;
 use crate::starttls::{Known, Opportunity, StartTls};
-use crate::tls::TlsLayer;
+use crate::tls::{ConfigError, TlsClient, TlsLayer, TlsServer};
 
 /// TLS that is started by what the application protocol says for it.
 ///
@@ -37,11 +37,36 @@ impl StartTlsStep {
 
     pub(super) fn read(arguments: &mut Arguments) -> Result<Self, ParseError> {
         Ok(Self {
-            protocol: arguments.positional("the protocol")?.choice(&Known::ALL)?,
+            protocol: arguments.positional("the protocol")?.choice(Known::ALL)?,
             name: arguments.key("name", Word::text)?,
             opportunistic: arguments.key("opportunistic", |word| word.choice(&YES))?.is_some(),
             tls: TlsStep::read(arguments)?,
         })
+    }
+
+    /// The client that this step describes, made anew; see [`TlsStep::client`].
+    ///
+    /// # Errors
+    ///
+    /// As [`TlsStep::client`].
+    pub fn client(&self) -> Result<TlsClient, ConfigError> {
+        self.possible_tls().client()
+    }
+
+    /// The server that this step describes, made anew; see [`TlsStep::server`].
+    ///
+    /// # Errors
+    ///
+    /// As [`TlsStep::server`].
+    pub fn server(&self) -> Result<TlsServer, ConfigError> {
+        self.possible_tls().server()
+    }
+
+    /// Without versions that the protocol cannot have.
+    fn possible_tls(&self) -> TlsStep {
+        let highest = self.protocol.highest_version();
+        let max_version = Some(self.tls.max_version.map_or(highest, |max| max.min(highest)));
+        TlsStep { max_version, ..self.tls.clone() }
     }
 
     /// What speaks the protocol with, or as, the server of this name.

@@ -66,6 +66,11 @@ impl Error {
         Self::new(ErrorKind::Malformed, format!("the peer was to send {awaited} and sent {}", quoted(words)))
     }
 
+    /// The peer sent or announced more than this.
+    pub(super) fn too_long(limit: usize) -> Self {
+        Self::new(ErrorKind::TooLong, format!("the peer sends more than the {limit} bytes that are accepted"))
+    }
+
     /// The client left without having asked.
     pub(super) fn left() -> Self {
         Self::new(ErrorKind::NotAsked, "the client left without asking for TLS")

@@ -1,6 +1,6 @@
 //! What a negotiation sees of the connection.
 
-use super::{Error, ErrorKind};
+use super::Error;
 use crate::stack::{Ends, Order, Queue};
 
 /// What was received and not yet taken, and the way to answer.
@@ -63,7 +63,7 @@ impl<'a> Exchange<'a> {
                 let line = &input[..end];
                 Ok(Some(line.strip_suffix(b"\r").unwrap_or(line)))
             }
-            None if input.len() >= limit => Err(too_long(limit)),
+            None if input.len() >= limit => Err(Error::too_long(limit)),
             None => Ok(None),
         }
     }
@@ -74,11 +74,22 @@ impl<'a> Exchange<'a> {
     ///
     /// When `len` is more than the rest of the limit: what is announced and will not be taken is not waited for.
     pub fn message(&mut self, len: usize) -> Result<Option<&'a [u8]>, Error> {
-        let limit = self.rest();
-        if len > limit {
-            return Err(too_long(limit));
+        let message = self.peek(len)?;
+        self.taken += message.map_or(0, <[u8]>::len);
+        Ok(message)
+    }
+
+    /// As [`message`](Self::message), and leaves it there: for a header that says how long the whole is, and for what may
+    /// be the first that the application reads.
+    ///
+    /// # Errors
+    ///
+    /// As [`message`](Self::message).
+    pub fn peek(&self, len: usize) -> Result<Option<&'a [u8]>, Error> {
+        if len > self.rest() {
+            return Err(Error::too_long(self.allowance));
         }
-        Ok((self.input().len() >= len).then(|| self.take(len)))
+        Ok(self.input().get(..len))
     }
 
     /// Takes nothing after all: what this call of [`advance`](super::Negotiation::advance) has taken is the front of a
@@ -120,10 +131,6 @@ impl<'a> Exchange<'a> {
     fn rest(&self) -> usize {
         self.allowance.saturating_sub(self.taken)
     }
-}
-
-fn too_long(limit: usize) -> Error {
-    Error::new(ErrorKind::TooLong, format!("the peer sends more than the {limit} bytes that are accepted"))
 }
 
 const LONGEST_LINE: usize = 8192;

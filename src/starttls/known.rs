@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Imap, Irc, Lmtp, Nntp, Pop3, Sieve, Smtp, StartTls};
+use super::{Imap, Irc, Ldap, Lmtp, Mysql, Nntp, Pop3, Postgres, Sieve, Smtp, StartTls, Tds, Xmpp};
+use crate::tls::Version;
 
 /// A protocol of this module, as it is called in endpoint strings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,11 +24,23 @@ pub enum Known {
     Nntp,
     /// [`Irc`]
     Irc,
+    /// [`Ldap`]
+    Ldap,
+    /// [`Xmpp::client_to_server`]
+    Xmpp,
+    /// [`Xmpp::server_to_server`]
+    XmppServer,
+    /// [`Mysql`]
+    Mysql,
+    /// [`Postgres`]
+    Postgres,
+    /// [`Tds`]
+    Tds,
 }
 
 impl Known {
     /// All of them, with their names.
-    pub const ALL: [(&'static str, Self); 7] = [
+    pub const ALL: &[(&'static str, Self)] = &[
         ("smtp", Self::Smtp),
         ("lmtp", Self::Lmtp),
         ("imap", Self::Imap),
@@ -35,14 +48,31 @@ impl Known {
         ("sieve", Self::Sieve),
         ("nntp", Self::Nntp),
         ("irc", Self::Irc),
+        ("ldap", Self::Ldap),
+        ("xmpp", Self::Xmpp),
+        ("xmpp-server", Self::XmppServer),
+        ("postgres", Self::Postgres),
+        ("mysql", Self::Mysql),
+        ("tds", Self::Tds),
     ];
+
+    /// The highest version of TLS that can be started in it: 1.3, but for TDS, whose handshake goes in packets that know
+    /// where one of TLS 1.2 ends.
+    #[must_use]
+    pub fn highest_version(self) -> Version {
+        match self {
+            Self::Tds => Version::Tls12,
+            _ => Version::Tls13,
+        }
+    }
 
     /// A peer of this protocol.
     ///
     /// `server` is the server's name, for protocols in which a client says whom it wants to talk to. `name` is what the
-    /// peer calls itself, for those in which it does; if that is `None`, it says nothing that would give it away.
+    /// peer calls itself, for those in which it does; if that is `None`, it says nothing that would give it away. For XMPP
+    /// it is the domain, if that is not the server's name.
     #[must_use]
-    pub fn peer(self, _server: &str, name: Option<&str>) -> Box<dyn StartTls> {
+    pub fn peer(self, server: &str, name: Option<&str>) -> Box<dyn StartTls> {
         match self {
             Self::Smtp => Box::new(name.map_or_else(Smtp::new, |name| Smtp::new().named(name))),
             Self::Lmtp => Box::new(name.map_or_else(Lmtp::new, |name| Lmtp::new().named(name))),
@@ -51,6 +81,12 @@ impl Known {
             Self::Sieve => Box::new(Sieve::new()),
             Self::Nntp => Box::new(Nntp::new()),
             Self::Irc => Box::new(name.map_or_else(Irc::new, |name| Irc::new().named(name))),
+            Self::Ldap => Box::new(Ldap::new()),
+            Self::Xmpp => Box::new(Xmpp::client_to_server(name.unwrap_or(server))),
+            Self::XmppServer => Box::new(Xmpp::server_to_server(name.unwrap_or(server))),
+            Self::Mysql => Box::new(Mysql::new()),
+            Self::Postgres => Box::new(Postgres::new()),
+            Self::Tds => Box::new(Tds::new()),
         }
     }
 }

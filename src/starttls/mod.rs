@@ -29,6 +29,8 @@
 //! go-ahead go into TLS and fail there, and so does a command that was put behind the request: neither is ever seen as if it
 //! had come through TLS. A ClientHello behind the request is just what TLS waits for.
 //!
+//! The one exception is [`Mysql`], whose server does not say again inside TLS what a login is computed from.
+//!
 //! # The picture
 //!
 //! ```text
@@ -45,6 +47,7 @@
 //! behind the go-ahead. So async code and callbacks, clients and servers, run the same code, and a further protocol is a
 //! file with one type and two machines.
 
+mod ber;
 mod connection;
 mod error;
 mod exchange;
@@ -52,14 +55,19 @@ mod greeting;
 mod imap;
 mod irc;
 mod known;
+mod ldap;
 mod lmtp;
+mod mysql;
 mod negotiate;
 mod nntp;
 mod pop3;
+mod postgres;
 mod reply;
 mod secured;
 mod sieve;
 mod smtp;
+mod tds;
+mod xmpp;
 
 use std::fmt;
 
@@ -70,13 +78,18 @@ pub use self::greeting::greeting;
 pub use self::imap::Imap;
 pub use self::irc::Irc;
 pub use self::known::{Known, UnknownProtocol};
+pub use self::ldap::Ldap;
 pub use self::lmtp::Lmtp;
+pub use self::mysql::{Mysql, MysqlGreeting, MysqlSeen};
 pub use self::negotiate::Negotiate;
 pub use self::nntp::Nntp;
 pub use self::pop3::Pop3;
+pub use self::postgres::Postgres;
 pub use self::secured::Secured;
 pub use self::sieve::Sieve;
 pub use self::smtp::Smtp;
+pub use self::tds::{Tds, TdsAgreed, TdsEncryption};
+pub use self::xmpp::Xmpp;
 use crate::stack::Layer;
 
 /// An application protocol that can start TLS.
@@ -152,7 +165,8 @@ pub trait Negotiation: fmt::Debug + Send {
     /// What the peer is to send next, for errors and drawings: `the greeting`.
     fn awaits(&self) -> &'static str;
 
-    /// A layer that belongs between TLS and what is below, if the protocol needs one. Asked once, at the go-ahead.
+    /// A layer that belongs between TLS and what is below, if the protocol needs one. Asked once, at the go-ahead,
+    /// and not if no TLS follows.
     fn layer_below_tls(&mut self) -> Option<Box<dyn Layer>> {
         None
     }

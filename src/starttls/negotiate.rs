@@ -133,9 +133,6 @@ impl Negotiate {
                 }
                 Progress::Going | Progress::Greeted => {}
                 Progress::GoAhead => {
-                    if let Some(layer) = self.negotiation.layer_below_tls() {
-                        ends.report(Report::Insert(layer));
-                    }
                     self.finish(ends);
                     return Ok(());
                 }
@@ -146,7 +143,12 @@ impl Negotiate {
     fn finish(&mut self, ends: &mut Ends<'_>) {
         self.deadline = None;
         match std::mem::replace(&mut self.then, Then::Nothing) {
-            Then::Tls(tls) => ends.report(Report::Become(tls)),
+            Then::Tls(tls) => {
+                if let Some(layer) = self.negotiation.layer_below_tls() {
+                    ends.report(Report::Insert(layer));
+                }
+                ends.report(Report::Become(tls));
+            }
             Then::Leave | Then::LeaveGreeted | Then::LeaveUngreeted => {
                 ends.report(Report::Stopped(PeerAnswer::NotNeeded));
             }

@@ -6,7 +6,7 @@ use crate::common::BOTH;
 use crate::subject::{Client, Server, Subject};
 
 pub(crate) const SUBJECT: Subject =
-    Subject { peer: || Box::new(Imap::new()), versions: BOTH, servers: SERVERS, clients: CLIENTS };
+    Subject { peer: || Box::new(Imap::new()), versions: BOTH, servers: SERVERS, clients: CLIENTS, never_early: None };
 
 const SERVERS: &[Server] = &[
     Server { what: "PREAUTH", says: &[b"* PREAUTH welcome back\r\n"], error: ErrorKind::Preauthenticated },

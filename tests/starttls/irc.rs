@@ -6,8 +6,13 @@ use crate::common::BOTH;
 use crate::common::link::{Link, each_version, text, tls_depth};
 use crate::subject::{Client, Server, Subject};
 
-pub(crate) const SUBJECT: Subject =
-    Subject { peer: || Box::new(Irc::new().named("irc.example")), versions: BOTH, servers: SERVERS, clients: CLIENTS };
+pub(crate) const SUBJECT: Subject = Subject {
+    peer: || Box::new(Irc::new().named("irc.example")),
+    versions: BOTH,
+    never_early: None,
+    servers: SERVERS,
+    clients: CLIENTS,
+};
 
 const SERVERS: &[Server] = &[
     Server {

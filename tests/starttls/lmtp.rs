@@ -10,6 +10,7 @@ pub(crate) const SUBJECT: Subject = Subject {
     versions: BOTH,
     servers: SERVERS,
     clients: CLIENTS,
+    never_early: None,
 };
 
 const SERVERS: &[Server] = &[

@@ -10,6 +10,7 @@ mod common;
 mod both_sides;
 mod certificates;
 mod clients;
+mod damage;
 mod ends;
 mod injection;
 mod subject;
@@ -17,13 +18,31 @@ mod tables;
 
 mod imap;
 mod irc;
+mod ldap;
 mod lmtp;
+mod mysql;
 mod nntp;
 mod pop3;
+mod postgres;
 mod sieve;
 mod smtp;
+mod tds;
+mod xmpp;
 
 use self::subject::Subject;
 
-const SUBJECTS: &[Subject] =
-    &[smtp::SUBJECT, lmtp::SUBJECT, imap::SUBJECT, pop3::SUBJECT, sieve::SUBJECT, nntp::SUBJECT, irc::SUBJECT];
+const SUBJECTS: &[Subject] = &[
+    smtp::SUBJECT,
+    lmtp::SUBJECT,
+    imap::SUBJECT,
+    pop3::SUBJECT,
+    sieve::SUBJECT,
+    nntp::SUBJECT,
+    irc::SUBJECT,
+    ldap::SUBJECT,
+    xmpp::CLIENT_TO_SERVER,
+    xmpp::SERVER_TO_SERVER,
+    postgres::SUBJECT,
+    mysql::SUBJECT,
+    tds::SUBJECT,
+];

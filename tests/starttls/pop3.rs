@@ -6,7 +6,7 @@ use crate::common::BOTH;
 use crate::subject::{Client, Server, Subject};
 
 pub(crate) const SUBJECT: Subject =
-    Subject { peer: || Box::new(Pop3::new()), versions: BOTH, servers: SERVERS, clients: CLIENTS };
+    Subject { peer: || Box::new(Pop3::new()), versions: BOTH, never_early: None, servers: SERVERS, clients: CLIENTS };
 
 const SERVERS: &[Server] = &[
     Server {

@@ -16,6 +16,8 @@ pub(crate) struct Subject {
     pub(crate) versions: &'static [Version],
     pub(crate) servers: &'static [Server],
     pub(crate) clients: &'static [Client],
+    /// Why the server cannot answer too early, if it cannot.
+    pub(crate) never_early: Option<&'static str>,
 }
 
 /// What a server says, one turn after the other, and why a client that requires TLS has nothing to do with it.

@@ -123,7 +123,7 @@ fn starttls_has_a_protocol_and_the_keys_of_tls() {
     (step.name, step.opportunistic) = (Some("b".into()), true);
     assert_eq!(parsed(text), tcp("a", 1).then(step));
     assert_eq!(parsed(text).to_string(), text);
-    for (name, known) in Known::ALL {
+    for &(name, known) in Known::ALL {
         let text = format!("unix:a+starttls:{name}");
         assert_eq!(parsed(&text), unix("a").then(StartTlsStep::new(known, TlsStep::default())));
         assert_eq!(parsed(&text).to_string(), text);

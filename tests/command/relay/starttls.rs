@@ -98,6 +98,11 @@ fn two_protocols_cannot_be_joined() {
     let far = files.client(Layers::Tls).replace("+tls:", "+starttls:smtp:");
     let outcome = run(["relay", &format!("tcp:127.0.0.1:0{near}"), &format!("tcp:127.0.0.1:1{far}")], "");
     assert!(outcome.failed(2).contains("LISTEN speaks imap and CONNECT smtp"));
+    for (protocol, part) in [("mysql", "cannot be relayed"), ("tds", "both need the step")] {
+        let near = near.replace("imap", protocol);
+        let outcome = run(["relay", &format!("tcp:127.0.0.1:0{near}"), "tcp:127.0.0.1:1"], "");
+        assert!(outcome.failed(2).contains(part));
+    }
 }
 
 #[test]

@@ -36,6 +36,7 @@ impl Greeting {
             }
             (Some(step), _) | (None, Some(step)) => step,
         };
+        check(step.protocol, innermost(listen).is_some() && innermost(connect).is_some())?;
         let peer = step.peer("localhost");
         Ok(match (peer.greets(), innermost(listen), innermost(connect)) {
             (Greets::Once, Some(_), None) => Self::Taken(step.protocol),
@@ -64,6 +65,19 @@ impl Greeting {
             }
             Self::Given(greeting) => near.send_all(greeting).await.map_err(|error| (Side::Listen, error)),
         }
+    }
+}
+
+/// Some protocols bind what is said inside TLS to what was said before.
+fn check(protocol: Known, on_both_sides: bool) -> Result<(), Failure> {
+    match protocol {
+        Known::Mysql => {
+            Err(Failure::usage("mysql: a log-in is computed from the server's own greeting, so it cannot be relayed"))
+        }
+        Known::Tds if !on_both_sides => Err(Failure::usage(
+            "tds: the sides agree on encryption before they talk, so LISTEN and CONNECT both need the step",
+        )),
+        _ => Ok(()),
     }
 }
 
