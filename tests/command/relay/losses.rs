@@ -103,6 +103,30 @@ fn what_a_side_said_before_it_could_no_longer_be_written_to_arrives() {
     path.relay.hears(&["#1 ", "lost, LISTEN side: ", &format!("{SIZE} bytes there")]);
 }
 
+/// The server has been told that the client has no more to say, and still has to hear that the client is lost.
+#[test]
+fn a_loss_after_an_end_is_a_reset() {
+    let files = Files::new();
+    for far in [Layers::None, Layers::Tls] {
+        let mut path = Path::new(&files, Layers::None, far, &[]);
+        block_on(async {
+            let (mut client, mut server) = path.join().await;
+            greet(&mut client, &mut server).await;
+            client.close().await.unwrap();
+            read_all(&mut server).await.1.unwrap();
+            greet(&mut server, &mut client).await;
+            client.into_inner().io.reset().unwrap();
+            let error = loop {
+                if let Err(error) = server.write_all(&[0; SIZE]).await {
+                    break error;
+                }
+            };
+            assert!(matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{far:?}: {error}");
+        });
+        path.relay.hears(&["#1 ", "lost, LISTEN side: the socket failed", "; 1 bytes there, "]);
+    }
+}
+
 #[test]
 fn without_a_connect_side_the_client_is_lost_and_the_log_says_why() {
     let files = Files::new();
