@@ -9,16 +9,31 @@ use std::thread;
 use std::time::Duration;
 
 use onionskin::runtime::{self, Runtime};
+use onionskin::tls::Identity;
+use rcgen::CertificateParams;
 
 use crate::common::Authority;
+use crate::servers::place::Running;
+use crate::servers::{self, Server, Servers};
 
 /// A certificate authority whose files lie in a directory of their own.
 #[derive(Clone)]
 pub(crate) struct Bench(Arc<Files>);
 
 struct Files {
-    directory: PathBuf,
+    /// Before the directory: they end first.
+    servers: Servers,
+    directory: Directory,
     authority: Authority,
+}
+
+/// A directory that is gone when this is dropped.
+struct Directory(PathBuf);
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 impl Bench {
@@ -27,9 +42,15 @@ impl Bench {
         std::fs::create_dir_all(&directory).expect("a temporary directory can be made");
         let authority = Authority::new();
         std::fs::write(directory.join("ca.pem"), authority.pem()).expect("a file can be written");
-        let bench = Self(Arc::new(Files { directory, authority }));
+        let bench = Self(Arc::new(Files { servers: Servers::new(), directory: Directory(directory), authority }));
         for name in NAMES {
-            let (chain, key) = bench.authority().pem_identity(name);
+            let mut names = vec![name.to_owned()];
+            if name == servers::NAME {
+                // For programs that verify what they have connected to.
+                names.extend(["localhost".to_owned(), "127.0.0.1".to_owned()]);
+            }
+            let params = CertificateParams::new(names).expect("these are names");
+            let (chain, key) = bench.authority().issue(&params);
             std::fs::write(bench.certificate(name), chain).expect("a file can be written");
             std::fs::write(bench.key(name), key).expect("a file can be written");
         }
@@ -41,31 +62,49 @@ impl Bench {
     }
 
     pub(crate) fn directory(&self) -> &Path {
-        &self.0.directory
+        &self.0.directory.0
     }
 
     pub(crate) fn ca(&self) -> PathBuf {
-        self.0.directory.join("ca.pem")
+        self.directory().join("ca.pem")
     }
 
     /// The certificate of one of [`NAMES`].
     pub(crate) fn certificate(&self, name: &str) -> PathBuf {
-        self.0.directory.join(format!("{name}.pem"))
+        self.directory().join(format!("{name}.pem"))
     }
 
     pub(crate) fn key(&self, name: &str) -> PathBuf {
-        self.0.directory.join(format!("{name}.key"))
+        self.directory().join(format!("{name}.key"))
     }
-}
 
-impl Drop for Files {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.directory);
+    /// The certificate and the key of one of [`NAMES`], for a server of ours.
+    pub(crate) fn identity(&self, name: &str) -> Identity {
+        let read = |file: PathBuf| std::fs::read(file).expect("a file of ours can be read");
+        Identity::from_pem(&read(self.certificate(name)), &read(self.key(name))).expect("we issued it")
+    }
+
+    /// A server of somebody else; it is started by the first who asks, and serves all.
+    pub(crate) fn server(&self, server: &Server) -> &Running {
+        self.0.servers.running(server, self).unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// Starts a server without waiting for it. Whether it runs, [`server`](Self::server) tells.
+    pub(crate) fn start(&self, server: &'static Server) {
+        let bench = self.clone();
+        thread::spawn(move || {
+            let _ = bench.0.servers.running(server, &bench);
+        });
+    }
+
+    /// What a server has logged, if it runs.
+    pub(crate) fn log(&self, server: &Server) -> Option<String> {
+        self.0.servers.log(server)
     }
 }
 
 /// The names there are certificates for; the first is what servers have unless they choose by name.
-pub(crate) const NAMES: [&str; 4] = ["localhost", "outer.example", "inner.example", "client.example"];
+pub(crate) const NAMES: [&str; 5] = ["localhost", "outer.example", "inner.example", "client.example", servers::NAME];
 
 /// A child process whose output is read line by line. It is killed when dropped.
 pub(crate) struct Peer {

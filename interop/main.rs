@@ -1,7 +1,7 @@
 //! Real peers over loopback, each case by name: `cargo test --features cli --test interop`.
 //!
-//! A peer that is not installed is a skip that is named; under `CI` it is a failure. Words on the command line choose
-//! the cases whose names contain one of them.
+//! A peer that is not installed is a skip that is named; under `CI` it is a failure. `.ci/packages` installs them all.
+//! Words on the command line choose the cases whose names contain one of them.
 
 #![allow(clippy::unwrap_used, reason = "a case that cannot be set up has failed")]
 
@@ -9,11 +9,17 @@
 mod common;
 
 mod bench;
+mod clients;
+mod controls;
 mod deflate;
 mod futures_rustls;
 mod openssl;
 mod python;
+mod servers;
+mod starttls;
 
+use std::any::Any;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::mpsc;
@@ -21,49 +27,89 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use self::bench::Bench;
+use self::servers::{Server, find};
 
 /// One conversation with a peer.
 struct Case {
     name: String,
-    /// The program that must be there, and arguments that make it say its version.
-    peer: Option<(&'static str, &'static str)>,
+    /// The programs that must be there, and arguments that make them say their version.
+    programs: Vec<(&'static str, &'static str)>,
+    /// Other programs that must be there, whatever they call the option for their version.
+    tools: Vec<&'static str>,
+    /// The servers that it talks to.
+    servers: Vec<&'static Server>,
     run: Box<dyn FnOnce(&Bench) + Send>,
 }
 
 impl Case {
     fn new(name: impl Into<String>, run: impl FnOnce(&Bench) + Send + 'static) -> Self {
-        Self { name: name.into(), peer: None, run: Box::new(run) }
+        Self { name: name.into(), programs: Vec::new(), tools: Vec::new(), servers: Vec::new(), run: Box::new(run) }
     }
 
     fn needs(mut self, program: &'static str, version: &'static str) -> Self {
-        self.peer = Some((program, version));
+        self.programs.push((program, version));
         self
+    }
+
+    fn uses(mut self, tool: &'static str) -> Self {
+        self.tools.push(tool);
+        self
+    }
+
+    fn talks_to(mut self, servers: &[&'static Server]) -> Self {
+        self.servers.extend_from_slice(servers);
+        self
+    }
+
+    /// Why it cannot be run on this machine.
+    fn missing(&self) -> Option<String> {
+        let program = self.programs.iter().find(|(program, version)| !is_there(program, version));
+        let program =
+            program.map(|(program, _)| program).or_else(|| self.tools.iter().find(|tool| find(tool).is_none()));
+        program
+            .map(|program| format!("{program} is missing"))
+            .or_else(|| self.servers.iter().find_map(|server| server.missing()))
     }
 }
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let chosen = |case: &Case| words.is_empty() || words.iter().any(|word| case.name.contains(word.as_str()));
-    let cases =
-        openssl::cases().into_iter().chain(futures_rustls::cases()).chain(python::cases()).chain(deflate::cases());
+    let cases: Vec<Case> = [
+        openssl::cases(),
+        futures_rustls::cases(),
+        python::cases(),
+        deflate::cases(),
+        controls::cases(),
+        starttls::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .filter(chosen)
+    .collect();
     let must_be_there = std::env::var_os("CI").is_some();
 
     let bench = Bench::new();
+    // The servers need a second or two; they have it while the cases before theirs run.
+    let wanted: BTreeMap<_, _> =
+        cases.iter().flat_map(|case| &case.servers).map(|server| (server.name, server)).collect();
+    for server in wanted.values().filter(|server| server.missing().is_none()) {
+        bench.start(server);
+    }
+
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
-    for case in cases.filter(chosen) {
-        if let Some((program, version)) = case.peer
-            && !is_there(program, version)
-        {
+    for case in cases {
+        if let Some(missing) = case.missing() {
             if must_be_there {
                 failed += 1;
-                println!("FAILED  {}: {program} is missing", case.name);
+                println!("FAILED  {}: {missing}", case.name);
             } else {
                 skipped += 1;
-                println!("skipped {}: {program} is missing", case.name);
+                println!("skipped {}: {missing}", case.name);
             }
             continue;
         }
-        let (name, started) = (case.name.clone(), Instant::now());
+        let (name, servers, started) = (case.name.clone(), case.servers.clone(), Instant::now());
         match attempt(case, bench.clone()) {
             Ok(()) => {
                 passed += 1;
@@ -72,6 +118,10 @@ fn main() -> ExitCode {
             Err(why) => {
                 failed += 1;
                 println!("FAILED  {name}: {why}");
+                for server in servers {
+                    let log = bench.log(server).unwrap_or_default();
+                    println!("the last that {} logged:\n{log}\n", server.name);
+                }
             }
         }
     }
@@ -86,13 +136,18 @@ fn attempt(case: Case, bench: Bench) -> Result<(), String> {
         .name(case.name)
         .spawn(move || {
             let result = catch_unwind(AssertUnwindSafe(|| (case.run)(&bench)));
-            let _ = done.send(result.map_err(|panic| {
-                let text = panic.downcast_ref::<String>().cloned();
-                text.or_else(|| panic.downcast_ref::<&str>().map(|&text| text.to_owned())).unwrap_or_default()
-            }));
+            // The last to let go of it clears it up, and that is not this thread.
+            drop(bench);
+            let _ = done.send(result.map_err(|panic| words_of(&*panic)));
         })
         .map_err(|error| error.to_string())?;
     outcome.recv_timeout(PATIENCE).unwrap_or_else(|_| Err(format!("not done after {PATIENCE:?}")))
+}
+
+/// What somebody said who panicked.
+fn words_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|&text| text.to_owned())).unwrap_or_default()
 }
 
 fn is_there(program: &str, version: &str) -> bool {

@@ -191,7 +191,7 @@ fn listener() -> (Listener, String) {
 }
 
 fn server(bench: &Bench) -> TlsServer {
-    TlsServer::new(bench.authority().identity("localhost")).expect("a server can be made")
+    TlsServer::new(bench.identity("localhost")).expect("a server can be made")
 }
 
 async fn accept(listener: &Listener) -> Connection<Socket> {

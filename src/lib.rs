@@ -29,6 +29,7 @@
 //! | [`runtime`] | sockets, timers and tasks of async-std, smol and tokio | nothing of ours |
 //! | [`connection`] | a stack over a socket, for async code | `stack`, `layer`, `runtime` |
 //! | [`protocol`] | the callback side: protocols, receivers, flow control, factories | `connection` and what that uses |
+//! | [`starttls`] | how each application protocol asks for TLS, client and server | `protocol`, `connection` and what those use |
 //! | [`endpoint`] | strings that name where to connect or listen, and with which layers | all of these |
 //! | [`testing`] | peers, wires and clocks for tests | all of these |
 //!
@@ -50,6 +51,7 @@ pub mod layer;
 pub mod protocol;
 pub mod runtime;
 pub mod stack;
+pub mod starttls;
 pub mod testing;
 
 pub use connection::Connection;
@@ -66,6 +68,11 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/guide.md")]
 struct Guide;
+
+/// The programs on the page of STARTTLS, run.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/starttls.md")]
+struct StartTls;
 
 /// The programs for those who come from Twisted, run.
 #[cfg(doctest)]

@@ -40,6 +40,15 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         poll_fn(|cx| self.poll_ready(id, cx)).await
     }
 
+    /// Waits until a layer that leaves when it has done its work has left, and what it had to say is sent.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is lost before, or the layer fails and is peeled.
+    pub async fn left(&mut self, id: LayerId) -> Result<(), Error> {
+        poll_fn(|cx| self.poll_left(id, cx)).await
+    }
+
     /// What is known of a TLS layer.
     pub fn tls_facts(&self, id: LayerId) -> Option<TlsFacts> {
         self.tls(id).map(|layer| layer.facts(id))
@@ -81,6 +90,22 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
             }
             None => Poll::Ready(Err(self.no_such_layer(id))),
         }
+    }
+
+    fn poll_left(&mut self, id: LayerId, cx: &Context<'_>) -> Poll<Result<(), Error>> {
+        self.drive(Task::Reader, cx);
+        if let Some(error) = self.take_failure(id) {
+            return Poll::Ready(Err(error));
+        }
+        if self.stack.layer(id).is_none() && self.is_sent() {
+            return Poll::Ready(Ok(()));
+        }
+        if let Err(lost) = self.check_lost() {
+            // As for one that is to become ready.
+            let _ = ready!(self.poll_flushed(Task::Reader, cx));
+            return Poll::Ready(Err(lost));
+        }
+        Poll::Pending
     }
 
     /// The failure for which a layer was peeled. To hear of it is to go on below it.

@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::open_error::{OpenError, OpenErrorKind};
-use super::{ProxyStep, Step, Transport};
+use super::{ProxyStep, StartTlsStep, Step, TlsStep, Transport};
 use crate::connection::Connection;
 use crate::protocol::Addresses;
 use crate::runtime::Socket;
@@ -17,6 +17,7 @@ use crate::tls::{TlsClient, TlsServer};
 pub(super) enum ClientLayer {
     /// With the name to verify.
     Tls(TlsClient, String),
+    StartTls(Box<StartTlsStep>, TlsClient, String),
     Proxy(ProxyStep),
 }
 
@@ -24,10 +25,9 @@ impl ClientLayer {
     /// A `tls` step without a name verifies the host of `transport`.
     pub(super) fn new(step: &Step, transport: &Transport) -> Result<Self, OpenError> {
         match step {
-            Step::Tls(tls) => {
-                let name = tls.server_name.as_ref().or(transport.host());
-                let name = name.ok_or(OpenErrorKind::NoName)?;
-                Ok(Self::Tls(tls.client()?, name.clone()))
+            Step::Tls(tls) => Ok(Self::Tls(tls.client()?, server_name(tls, transport)?)),
+            Step::StartTls(step) => {
+                Ok(Self::StartTls(step.clone(), step.tls.client()?, server_name(&step.tls, transport)?))
             }
             Step::Proxy(proxy) => match proxy.client_mistake() {
                 Some(mistake) => Err(OpenErrorKind::Misused(mistake.to_owned()).into()),
@@ -43,6 +43,7 @@ impl ClientLayer {
                 connection.start_tls(client.to(name)?).await?;
                 Ok(())
             }
+            Self::StartTls(step, client, name) => step.start_tls(connection, client.to(name)?, name).await,
             Self::Proxy(proxy) => Ok(connection.send_proxy(&proxy.header(told)).await?),
         }
     }
@@ -52,6 +53,7 @@ impl ClientLayer {
 #[derive(Clone, Debug)]
 pub(super) enum ServerLayer {
     Tls(TlsServer),
+    StartTls(Box<StartTlsStep>, TlsServer),
     Proxy(ProxyStep),
 }
 
@@ -59,6 +61,7 @@ impl ServerLayer {
     pub(super) fn new(step: &Step) -> Result<Self, OpenError> {
         match step {
             Step::Tls(tls) => Ok(Self::Tls(tls.server()?)),
+            Step::StartTls(step) => Ok(Self::StartTls(step.clone(), step.tls.server()?)),
             Step::Proxy(proxy) => match proxy.server_mistake() {
                 Some(mistake) => Err(OpenErrorKind::Misused(mistake.to_owned()).into()),
                 None => Ok(Self::Proxy(proxy.clone())),
@@ -76,6 +79,10 @@ impl ServerLayer {
         match self {
             Self::Tls(server) => {
                 connection.start_tls(server.accept()?).await?;
+                Ok(None)
+            }
+            Self::StartTls(step, server) => {
+                step.start_tls(connection, server.accept()?, "localhost").await?;
                 Ok(None)
             }
             Self::Proxy(proxy) => {
@@ -125,4 +132,10 @@ impl<L> Clone for Layers<L> {
 
 fn all<L>(steps: &[Step], make: impl Fn(&Step) -> Result<L, OpenError>) -> Result<Arc<[L]>, OpenError> {
     steps.iter().map(make).collect()
+}
+
+/// The name to ask for and to verify.
+fn server_name(tls: &TlsStep, transport: &Transport) -> Result<String, OpenError> {
+    let name = tls.server_name.as_ref().or(transport.host());
+    name.cloned().ok_or_else(|| OpenErrorKind::NoName.into())
 }

@@ -44,6 +44,10 @@
 //! | | `alpn` | protocols with commas between them | the same |
 //! | | `min`, `max` | versions: `1.2` or `1.3` | the same |
 //! | | `client-ca` | | a PEM file; clients must show a certificate |
+//! | `starttls:PROTOCOL` | | TLS that the protocol is asked for: [`Known`](crate::starttls::Known) has the names | the same |
+//! | | all keys of `tls` | as there | as there |
+//! | | `name` | what it calls itself, or whom it asks for (XMPP) | what it calls itself |
+//! | | `opportunistic` | `yes` to go on in clear if the server has no TLS | `yes` to take clients that do not ask for it |
 //! | `proxy` | `version` | which form of the PROXY header to send: `1` or `2` | |
 //! | | `from=ADDRESS:PORT`, `to=ADDRESS:PORT` | the addresses in it; unless set, those of the socket, or of whom it connects for | |
 //! | | `local` | `yes` to send one without addresses | |
@@ -72,6 +76,7 @@ mod open;
 mod open_error;
 mod proxy;
 mod server;
+mod starttls;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -88,6 +93,7 @@ pub use self::open::{Connector, Incoming, Listener, connect, listen};
 pub use self::open_error::{OpenError, OpenErrorKind};
 pub use self::proxy::ProxyStep;
 pub use self::server::{Server, ServerStopped, Task, connect_with, listen_with};
+pub use self::starttls::StartTlsStep;
 pub use self::step::{Roots, Step, TlsStep};
 pub use self::transport::{ConnectTimeout, SystemdSocket, Transport};
 

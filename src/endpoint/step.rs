@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::arguments::{Arguments, Printer, choice, host, path, text};
 use super::error::ParseError;
 use super::grammar::Word;
-use super::{Kind, ProxyStep};
+use super::{Kind, ProxyStep, StartTlsStep};
 use crate::tls::Version;
 
 /// What one step puts on top of those before it.
@@ -17,21 +17,49 @@ use crate::tls::Version;
 pub enum Step {
     /// `tls`
     Tls(TlsStep),
+    /// `starttls`
+    StartTls(Box<StartTlsStep>),
     /// `proxy`
     Proxy(ProxyStep),
+}
+
+impl Step {
+    /// The TLS that this step starts, if it starts any.
+    pub fn tls(&self) -> Option<&TlsStep> {
+        match self {
+            Self::Tls(tls) => Some(tls),
+            Self::StartTls(step) => Some(&step.tls),
+            Self::Proxy(_) => None,
+        }
+    }
+
+    /// As [`tls`](Self::tls), to be changed.
+    pub fn tls_mut(&mut self) -> Option<&mut TlsStep> {
+        match self {
+            Self::Tls(tls) => Some(tls),
+            Self::StartTls(step) => Some(&mut step.tls),
+            Self::Proxy(_) => None,
+        }
+    }
 }
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tls(step) => step.fmt(f),
+            Self::StartTls(step) => step.fmt(f),
             Self::Proxy(step) => step.fmt(f),
         }
     }
 }
 
-pub(super) const KINDS: [Kind<Step>; 2] = [
+pub(super) const KINDS: [Kind<Step>; 3] = [
     Kind { name: "tls", usage: "tls", read: |arguments| TlsStep::read(arguments).map(Step::Tls) },
+    Kind {
+        name: "starttls",
+        usage: "starttls:PROTOCOL",
+        read: |arguments| StartTlsStep::read(arguments).map(Step::from),
+    },
     Kind { name: "proxy", usage: "proxy", read: |arguments| ProxyStep::read(arguments).map(Step::Proxy) },
 ];
 
@@ -66,7 +94,7 @@ pub struct TlsStep {
 }
 
 impl TlsStep {
-    fn read(arguments: &mut Arguments) -> Result<Self, ParseError> {
+    pub(super) fn read(arguments: &mut Arguments) -> Result<Self, ParseError> {
         Ok(Self {
             server_name: arguments.key("sni", Word::host)?,
             trust_anchors: arguments.key("ca", Word::path)?,
@@ -82,10 +110,11 @@ impl TlsStep {
     }
 }
 
-impl fmt::Display for TlsStep {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl TlsStep {
+    /// The keys, behind whatever the printer has printed.
+    pub(super) fn print<'a, 'f>(&self, printer: Printer<'a, 'f>) -> Printer<'a, 'f> {
         let alpn = (!self.alpn.is_empty()).then(|| self.alpn.join(","));
-        Printer::new("tls", f)
+        printer
             .key("sni", self.server_name.as_deref().map(host))
             .key("ca", self.trust_anchors.as_deref().map(path))
             .key("roots", self.roots)
@@ -96,7 +125,12 @@ impl fmt::Display for TlsStep {
             .key("min", self.min_version.as_ref().map(|version| choice(version, &VERSIONS)))
             .key("max", self.max_version.as_ref().map(|version| choice(version, &VERSIONS)))
             .key("client-ca", self.client_trust_anchors.as_deref().map(path))
-            .finish()
+    }
+}
+
+impl fmt::Display for TlsStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.print(Printer::new("tls", f)).finish()
     }
 }
 

@@ -205,6 +205,12 @@ pub enum Report {
     StopWanted,
     /// The layer is done with: peel it. Allowed anywhere in the list.
     Stopped(PeerAnswer),
+    /// Put this layer between the reporting one and its neighbour below. What rests below belongs to the new layer from
+    /// then on, in both directions. One too many for the limit on depth, and the reporting layer fails.
+    Insert(Box<dyn Layer>),
+    /// The layer has done its work, and this one takes its place and its id, with all that rests in the two boundaries:
+    /// it is attached, and the old one never called again. Not for a layer that can be stopped.
+    Become(Box<dyn Layer>),
 }
 
 /// How a layer fails.

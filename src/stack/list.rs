@@ -145,7 +145,16 @@ impl List {
 
     /// Links a layer in next to the application.
     pub(crate) fn splice(&mut self, layer: Box<dyn Layer>, above: Boundary) -> usize {
-        let next_below = self.innermost;
+        self.link(layer, above, self.innermost, None)
+    }
+
+    /// Links a layer in below another one. The boundary that was between that one and its neighbour below is now between
+    /// the new layer and that neighbour.
+    pub(crate) fn insert_below(&mut self, index: usize, layer: Box<dyn Layer>, above: Boundary) -> usize {
+        self.link(layer, above, self.below(index), Some(index))
+    }
+
+    fn link(&mut self, layer: Box<dyn Layer>, above: Boundary, next_below: usize, next_above: Option<usize>) -> usize {
         let serial = self.next_serial;
         self.next_serial += 1;
         let index = self.nodes.insert(Node {
@@ -156,10 +165,13 @@ impl List {
             unit: usize::MAX,
             serial,
             next_below,
-            next_above: None,
+            next_above,
         });
         self.nodes[next_below].next_above = Some(index);
-        self.innermost = index;
+        match next_above {
+            Some(above) => self.nodes[above].next_below = index,
+            None => self.innermost = index,
+        }
         index
     }
 
@@ -212,6 +224,17 @@ mod tests {
         assert_eq!(list.innermost(), a);
         list.peel(a);
         assert_eq!((list.innermost(), list.len()), (WIRE, 0));
+    }
+
+    #[test]
+    fn a_layer_can_be_linked_in_below_another_one() {
+        let mut list = List::new(8);
+        let (a, b) = (splice(&mut list), splice(&mut list));
+        let between = list.insert_below(b, Box::new(Wire), Boundary::new(8));
+        let outermost = list.insert_below(a, Box::new(Wire), Boundary::new(8));
+        assert_eq!(list.outer_to_inner().collect::<Vec<_>>(), [outermost, a, between, b]);
+        assert_eq!(list.inner_to_outer().collect::<Vec<_>>(), [b, between, a, outermost]);
+        assert_eq!(list.innermost(), b);
     }
 
     #[test]

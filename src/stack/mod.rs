@@ -370,9 +370,7 @@ impl Stack {
     /// the application having gone on below it.
     pub fn splice(&mut self, now: Instant, layer: Box<dyn Layer>) -> Result<LayerId, CommandError> {
         self.check_writable()?;
-        if self.list.len() >= self.limits.depth {
-            return Err(CommandErrorKind::TooDeep(self.limits.depth).into());
-        }
+        self.check_depth()?;
         if let Some(id) = self.layer_end_ahead() {
             return Err(CommandErrorKind::Ended(id).into());
         }
@@ -387,9 +385,8 @@ impl Stack {
         self.list.node_mut(below).above.outbound.set_limit(limit);
         let write_limit = self.write_limit;
         self.app().outbound.set_limit(write_limit);
-        self.measure();
         let id = self.list.id(index);
-        self.call(index, now, Layer::attach);
+        self.begin(index, now);
         self.settle(now);
         Ok(id)
     }
@@ -568,6 +565,13 @@ impl Stack {
         self.wake(index);
         self.settle(now);
         Ok(result)
+    }
+
+    fn check_depth(&self) -> Result<(), CommandError> {
+        if self.list.len() >= self.limits.depth {
+            return Err(CommandErrorKind::TooDeep(self.limits.depth).into());
+        }
+        Ok(())
     }
 
     fn check_writable(&self) -> Result<(), CommandError> {

@@ -143,8 +143,37 @@ impl Stack {
                     self.events.push_back(Event::Stopped(id, answer));
                     return;
                 }
+                Report::Insert(layer) => {
+                    if !self.insert_below(index, now, layer) {
+                        return;
+                    }
+                }
+                Report::Become(layer) => {
+                    self.list.node_mut(index).layer = layer;
+                    self.begin(index, now);
+                    self.log_change(format_args!("layer {id} has changed its kind"));
+                    return;
+                }
             }
         }
+    }
+
+    /// Whether there was room for one more.
+    fn insert_below(&mut self, index: usize, now: Instant, layer: Box<dyn Layer>) -> bool {
+        if let Err(error) = self.check_depth() {
+            self.fail(index, now, Failure::lose(LayerError::new(LayerErrorKind::Limit, error.to_string())));
+            return false;
+        }
+        let new = self.list.insert_below(index, layer, Boundary::new(self.limits.buffer));
+        self.begin(new, now);
+        true
+    }
+
+    /// A layer that has just come to its place is told so.
+    pub(super) fn begin(&mut self, index: usize, now: Instant) {
+        self.measure();
+        self.wake(index);
+        self.call(index, now, Layer::attach);
     }
 
     pub(super) fn order_stop(&mut self, index: usize, now: Instant, stop: Stop) -> Result<(), CommandError> {

@@ -7,6 +7,7 @@ mod common;
 mod handed_down;
 mod proxied;
 mod reload;
+mod starttls;
 mod steps;
 mod transports;
 

@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod becoming;
 mod connection;
 mod counter;
 mod deflate;

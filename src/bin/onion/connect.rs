@@ -1,13 +1,14 @@
 //! `onion connect`: standard input to the peer, the peer's bytes to standard output.
 
 use clap::Args;
+use onionskin::endpoint::{Endpoint, Step};
 use onionskin::runtime::Runtime;
 use onionskin::tls::TlsServer;
 
 use crate::credentials::{IdentityFiles, Trust, read_roots};
 use crate::dialogue::{Dialogue, Pace, Partner};
 use crate::failure::Failure;
-use crate::input;
+use crate::input::{self, LineEnds, Source, Splitter};
 use crate::open::{self, ClientDefaults};
 use crate::part::part;
 
@@ -15,6 +16,9 @@ use crate::part::part;
 ///
 /// Standard input goes to the peer and the peer's bytes to standard output, until both have ended. The peer can be
 /// `onion serve`, which says in its own help what it answers.
+///
+/// With a step `starttls`, as in tcp:mail.example:25+starttls:smtp, the peer speaks that protocol. It is asked for TLS, and
+/// everything after that goes through TLS as it is, without local commands.
 #[derive(Debug, Args)]
 #[command(after_help = LOCAL_COMMANDS)]
 pub(crate) struct Options {
@@ -27,10 +31,32 @@ pub(crate) struct Options {
     #[arg(long, conflicts_with = "ca")]
     insecure: bool,
     /// After each line, wait for the line that answers it
-    #[arg(long)]
+    #[arg(long, conflicts_with = "raw")]
     lockstep: bool,
+    /// Send standard input as it is, without local commands, as a step `starttls` does too
+    #[arg(long)]
+    raw: bool,
+    /// With --raw or a step `starttls`: end lines with CR LF, as most protocols do and no terminal does
+    #[arg(long)]
+    crlf: bool,
     #[command(flatten)]
     identity: IdentityFiles,
+}
+
+impl Options {
+    /// What standard input is taken for.
+    fn source(&self, endpoint: &Endpoint) -> Result<Source, Failure> {
+        let foreign = endpoint.steps.iter().any(|step| matches!(step, Step::StartTls(_)));
+        match (foreign || self.raw, self.crlf) {
+            (true, _) if self.lockstep => {
+                Err(Failure::usage("--lockstep is for the onion line protocol: not behind a step `starttls`"))
+            }
+            (true, true) => Ok(Source::Verbatim(LineEnds::Network { after_return: false })),
+            (true, false) => Ok(Source::Verbatim(LineEnds::AsTheyAre)),
+            (false, true) => Err(Failure::usage("--crlf needs --raw, or a step `starttls`")),
+            (false, false) => Ok(Source::Commands(Splitter::default())),
+        }
+    }
 }
 
 pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Result<(), Failure> {
@@ -44,9 +70,10 @@ pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Res
     let server = identity.clone().map(|identity| TlsServer::builder(identity).key_log().build()).transpose()?;
     let defaults =
         ClientDefaults { trust_anchors: options.ca.as_ref(), insecure: options.insecure, identity: &options.identity };
+    let source = options.source(&endpoint)?;
     let conn = open::connect(runtime, &endpoint, &defaults).await?;
 
-    let input = input::read(runtime).map_err(|error| Failure::new(error).at("cannot start a thread"))?;
+    let input = input::read(runtime, source).map_err(|error| Failure::new(error).at("cannot start a thread"))?;
     let partner = Partner { host: open::host(&endpoint).to_owned(), trust, identity, server };
     let pace = if options.lockstep { Pace::Lockstep } else { Pace::Free };
     let mut dialogue = Dialogue::new(conn, input, partner, pace);

@@ -50,16 +50,15 @@ pub(crate) enum Local {
 }
 
 /// Reads standard input on a thread of its own. The channel ends where the input does.
-pub(crate) fn read(runtime: &'static dyn Runtime) -> io::Result<mpsc::Receiver<Vec<Input>>> {
+pub(crate) fn read(runtime: &'static dyn Runtime, mut source: Source) -> io::Result<mpsc::Receiver<Vec<Input>>> {
     let (mut sender, receiver) = mpsc::channel(CHANNEL);
     let read = move || {
         let mut input = io::stdin().lock();
-        let mut splitter = Splitter::default();
         loop {
             let pieces = match input.fill_buf() {
-                Ok([]) => break block_on(runtime, sender.send(splitter.finish())).unwrap_or(()),
+                Ok([]) => break block_on(runtime, sender.send(source.finish())).unwrap_or(()),
                 Ok(bytes) => {
-                    let (count, pieces) = (bytes.len(), splitter.split(bytes));
+                    let (count, pieces) = (bytes.len(), source.split(bytes));
                     input.consume(count);
                     pieces
                 }
@@ -76,9 +75,59 @@ pub(crate) fn read(runtime: &'static dyn Runtime) -> io::Result<mpsc::Receiver<V
     Ok(receiver)
 }
 
+/// What standard input holds.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// Lines, and local commands among them.
+    Commands(Splitter),
+    /// Nothing but bytes for the peer.
+    Verbatim(LineEnds),
+}
+
+/// What becomes of the ends of lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LineEnds {
+    AsTheyAre,
+    /// CR LF, also where the CR is missing.
+    Network {
+        after_return: bool,
+    },
+}
+
+impl Source {
+    fn split(&mut self, bytes: &[u8]) -> Vec<Input> {
+        match self {
+            Self::Commands(splitter) => splitter.split(bytes),
+            Self::Verbatim(line_ends) => vec![Input::Bytes(line_ends.end(bytes))],
+        }
+    }
+
+    fn finish(&mut self) -> Vec<Input> {
+        match self {
+            Self::Commands(splitter) => splitter.finish(),
+            Self::Verbatim(_) => Vec::new(),
+        }
+    }
+}
+
+impl LineEnds {
+    fn end(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let Self::Network { after_return } = self else { return bytes.to_vec() };
+        let mut ended = Vec::with_capacity(bytes.len() + bytes.len() / 16);
+        for &byte in bytes {
+            if byte == b'\n' && !*after_return {
+                ended.push(b'\r');
+            }
+            *after_return = byte == b'\r';
+            ended.push(byte);
+        }
+        ended
+    }
+}
+
 /// Finds the ends of requests and the local commands, however the input is cut.
 #[derive(Debug, Default)]
-struct Splitter {
+pub(crate) struct Splitter {
     /// The line so far, as much of it as matters.
     line: Vec<u8>,
     /// How much data of a `SINK` is still to come.
@@ -226,6 +275,25 @@ mod tests {
         ];
         for cut in 1..text.len() {
             assert_eq!(split(text, cut), expected, "cut into {cut} bytes");
+        }
+    }
+
+    #[test]
+    fn without_local_commands_everything_is_for_the_peer_and_lines_can_get_their_returns() {
+        let text = b"\\layers\r\n\n\rSINK 9\n\r\nx\n";
+        for cut in 1..text.len() {
+            let sent = |line_ends| {
+                let mut source = Source::Verbatim(line_ends);
+                let mut pieces: Vec<_> = text.chunks(cut).flat_map(|chunk| source.split(chunk)).collect();
+                pieces.extend(source.finish());
+                let bytes = pieces.into_iter().flat_map(|piece| match piece {
+                    Input::Bytes(bytes) => bytes,
+                    other => panic!("{other:?}"),
+                });
+                bytes.collect::<Vec<u8>>()
+            };
+            assert_eq!(sent(LineEnds::AsTheyAre), text);
+            assert_eq!(sent(LineEnds::Network { after_return: false }), b"\\layers\r\n\r\n\rSINK 9\r\n\r\nx\r\n");
         }
     }
 

@@ -39,7 +39,7 @@ pub(crate) async fn connect(
         return Err(Failure::usage("stdio: what is typed in comes from there already, so no connection can"));
     }
     for step in &mut endpoint.steps {
-        let Step::Tls(tls) = step else { continue };
+        let Some(tls) = step.tls_mut() else { continue };
         if tls.trust_anchors.is_none() && tls.roots.is_none() && !tls.insecure {
             tls.trust_anchors = defaults.trust_anchors.cloned();
             tls.insecure = defaults.insecure;

@@ -10,6 +10,7 @@
 //!        │ SIGHUP reads the files again       └──────────────────────────────────┴──▶ the last connection is gone
 //! ```
 
+mod greeting;
 mod join;
 mod passage;
 mod room;
@@ -27,6 +28,7 @@ use futures::{FutureExt, StreamExt};
 use onionskin::endpoint::{Connector, Endpoint, Incoming, Listener, OpenError};
 use onionskin::runtime::Runtime;
 
+use self::greeting::Greeting;
 use self::join::{Loss, Side};
 use self::passage::{End, Passages};
 use crate::failure::Failure;
@@ -54,6 +56,7 @@ pub(crate) struct Options {
 
 pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Result<(), Failure> {
     let [listen, connect] = [open::parse(&options.listen)?, open::parse(&options.connect)?];
+    let greeting = Greeting::between(&listen, &connect)?;
     let at = |text: &str| format!("endpoint {text}");
     let connector = Connector::new(runtime, &connect).map_err(|error| Failure::from(error).at(at(&options.connect)))?;
     let signals = |error| Failure::new(error).at("cannot listen for signals");
@@ -65,7 +68,7 @@ pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Res
 
     let (abort, aborting) = oneshot::channel::<()>();
     let aborting = aborting.map(drop).boxed().shared();
-    let passages = Arc::new(Passages { runtime, connector, aborting });
+    let passages = Arc::new(Passages { runtime, connector, greeting, aborting });
     let (gone, ends) = mpsc::unbounded();
     let news = [
         stopping.into_stream().map(|()| News::Stop).boxed(),
@@ -291,6 +294,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const EXAMPLES: &str = r"Examples:
   TLS for a server that has none
     onion relay tcp:[::]:4433+tls:cert=chain.pem:key=key.pem tcp:127.0.0.1:25
+  STARTTLS for a mail server that has none
+    onion relay tcp:[::]:2525+starttls:smtp:cert=chain.pem:key=key.pem tcp:127.0.0.1:25
   TLS for a client that has none
     onion relay tcp:127.0.0.1:2525 tcp:mail.example:465+tls
   the same for a program that talks on standard input and output
@@ -313,7 +318,11 @@ without a close_notify if it is inside TLS, and reset if it is TCP in clear; a U
 CONNECT cannot be opened, the client is treated in the same way. A side that does not read makes the other one wait, and no
 more than the buffers of the layers are held in memory.
 
-Time limits: 30 seconds to connect (timeout= in the endpoint), 10 for each handshake, 30 in which a peer takes nothing of the
+A step `starttls` says or takes the greeting of its protocol before TLS. If only LISTEN has one, the greeting of the server
+behind CONNECT is taken too; if only CONNECT has one, the client gets a greeting from the relay.
+
+Time limits: 30 seconds to connect (timeout= in the endpoint), 30 for what comes before a STARTTLS, 10
+for each handshake, 30 in which a peer takes nothing of the
 last bytes when all else is over, 2 until it closes then. Connections that say nothing stay.
 
 Signals: the first SIGTERM or SIGINT closes the listener and lets the connections go on, for --patience at most; those

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use crate::endpoint::*;
 use crate::layer::proxy;
 use crate::runtime::Address;
+use crate::starttls::Known;
 use crate::tls::Version;
 
 fn parsed(text: &str) -> Endpoint {
@@ -110,6 +111,26 @@ fn every_proxy_key() {
 }
 
 #[test]
+fn starttls_has_a_protocol_and_the_keys_of_tls() {
+    let text = "tcp:a:1+starttls:smtp:name=b:opportunistic=yes:sni=mail.example:ca=ca.pem";
+    let tls = TlsStep {
+        server_name: Some("mail.example".into()),
+        trust_anchors: Some("ca.pem".into()),
+        ..Default::default()
+    };
+    let mut step = StartTlsStep::new(Known::Smtp, tls);
+    assert_eq!(parsed("tcp:a:1+starttls:smtp:sni=mail.example:ca=ca.pem"), tcp("a", 1).then(step.clone()));
+    (step.name, step.opportunistic) = (Some("b".into()), true);
+    assert_eq!(parsed(text), tcp("a", 1).then(step));
+    assert_eq!(parsed(text).to_string(), text);
+    for (name, known) in Known::ALL {
+        let text = format!("unix:a+starttls:{name}");
+        assert_eq!(parsed(&text), unix("a").then(StartTlsStep::new(known, TlsStep::default())));
+        assert_eq!(parsed(&text).to_string(), text);
+    }
+}
+
+#[test]
 fn two_layers_of_tls() {
     let text = "tcp:127.0.0.1:4433+tls:sni=outer.example:ca=ca.pem+tls:sni=inner.example";
     let outer = TlsStep {
@@ -174,7 +195,7 @@ fn errors() {
         ("tcp:[::1]25", BadBracket, 9, "behind"),
         ("tpc:a:1", UnknownKind, 0, "tcp:HOST:PORT, unix:PATH"),
         ("tpc:a:1", UnknownKind, 0, "stdio, fd:NUMBER, systemd:INDEX"),
-        ("unix:s+tsl", UnknownKind, 7, "the known ones are tls, proxy"),
+        ("unix:s+tsl", UnknownKind, 7, "the known ones are tls, starttls:PROTOCOL, proxy"),
         ("unix:s+tls:ca=a+b.pem", UnknownKind, 16, r"write \+ for a plain plus"),
         ("tls:sni=a", Misplaced, 0, "tcp:HOST:PORT, unix:PATH"),
         ("tcp:a:1+unix:s", Misplaced, 8, "only come first"),
@@ -183,6 +204,9 @@ fn errors() {
         ("tcp:a:1:timout=3", UnknownKey, 8, "the only one here is timeout"),
         ("unix:s:timeout=3", UnknownKey, 7, "unix:PATH"),
         ("stdio:fd=3", UnknownKey, 6, "write stdio"),
+        ("unix:s+starttls", MissingArgument, 15, "the protocol is missing: write starttls:PROTOCOL"),
+        ("unix:s+starttls:smpt", InvalidValue, 16, "write smtp or lmtp or imap"),
+        ("unix:s+starttls:smtp:ca=a:cn=b", UnknownKey, 26, "name, opportunistic, sni, ca"),
         ("unix:s+proxy:form=a", UnknownKey, 13, "version, from, to, local, optional"),
         ("unix:s+tls:ca=a:ca=a", DuplicateKey, 16, "twice"),
         ("tcp", MissingArgument, 3, "HOST"),
@@ -266,7 +290,7 @@ fn questions_match_the_kind() {
 fn the_caret_counts_characters_and_stays_on_its_line() {
     let printed = format!("{:#}", error("unix:größe\n+tsl"));
     let lines: Vec<_> = printed.lines().collect();
-    let message = r#"unknown step "tsl": the known ones are tls, proxy (write \+ for a plain plus)"#;
+    let message = r#"unknown step "tsl": the known ones are tls, starttls:PROTOCOL, proxy (write \+ for a plain plus)"#;
     assert_eq!(lines, [message, "  unix:größe?+tsl", "              ^"]);
     assert!(!error("tcp:a\nb:1").to_string().contains('\n'));
 }

@@ -46,6 +46,15 @@ pub enum Role {
     Server,
 }
 
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Client => "client",
+            Self::Server => "server",
+        })
+    }
+}
+
 /// Counts of one TLS layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -146,13 +155,10 @@ impl Outline<'_> {
 
     /// The role, and the name it is played under: `client "mail.example"`.
     fn party(&self) -> String {
-        let role = match self.role {
-            Role::Client => "client",
-            Role::Server => "server",
-        };
+        let role = self.role;
         match self.server_name {
             Some(name) => format!("{role} \"{}\"", name.escape_debug()),
-            None => role.to_owned(),
+            None => role.to_string(),
         }
     }
 }

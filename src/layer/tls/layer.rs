@@ -133,6 +133,12 @@ impl TlsLayer {
         }
     }
 
+    /// Which side of the handshake it is on.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
     /// Whether the handshake is done.
     #[must_use]
     pub fn is_ready(&self) -> bool {

@@ -6,6 +6,7 @@ mod losses;
 mod many;
 mod passing;
 mod reload;
+mod starttls;
 
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::net::TcpStream;

@@ -9,6 +9,7 @@ use onionskin::endpoint::{Connector, Incoming, OpenError};
 use onionskin::protocol::Addresses;
 use onionskin::runtime::Runtime;
 
+use super::greeting::Greeting;
 use super::join::{Joint, Loss, Said, Side, Unfinished, break_off};
 use crate::signals::Stopping;
 
@@ -17,6 +18,7 @@ use crate::signals::Stopping;
 pub(super) struct Passages {
     pub(super) runtime: &'static dyn Runtime,
     pub(super) connector: Connector,
+    pub(super) greeting: Greeting,
     /// Is done when nothing is waited for any more.
     pub(super) aborting: Stopping,
 }
@@ -39,14 +41,14 @@ impl Passages {
     pub(super) async fn pass(&self, number: u64, incoming: Incoming) -> End {
         let mut line = Line::new(number, incoming.addresses(), self.runtime.now());
         log::debug!("{line}: accepted");
-        let (near, addresses) = match self.unless_aborted(accept(incoming)).await {
+        let (mut near, addresses) = match self.unless_aborted(accept(incoming)).await {
             Ok(accepted) => accepted,
             Err(end) => return line.ends(self.runtime.now(), end),
         };
         line.near = near.to_string();
         line.peer = addresses.to_string();
         log::debug!("{line}: its handshakes are done");
-        let far = match self.unless_aborted(self.connect(&addresses)).await {
+        let far = match self.unless_aborted(self.connect(&addresses, &mut near)).await {
             Ok(far) => far,
             Err(end) => {
                 let end = line.ends(self.runtime.now(), end);
@@ -78,9 +80,12 @@ impl Passages {
         select(pin!(joint.leave(lost)), self.aborting.clone()).await;
     }
 
-    async fn connect(&self, addresses: &Addresses) -> Result<Unfinished, Loss> {
+    async fn connect(&self, addresses: &Addresses, near: &mut Unfinished) -> Result<Unfinished, Loss> {
         let far = self.connector.connect_for(addresses).await;
-        far.map(Unfinished::new).map_err(|error| Loss::new(Side::Connect, error))
+        let mut far = far.map(Unfinished::new).map_err(|error| Loss::new(Side::Connect, error))?;
+        let brought = self.greeting.bring(near, &mut far).await;
+        brought.map_err(|(side, error)| Loss::new(side, OpenError::from(error)))?;
+        Ok(far)
     }
 
     async fn unless_aborted<T>(&self, step: impl Future<Output = Result<T, Loss>>) -> Result<T, End> {

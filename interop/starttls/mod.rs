@@ -1,0 +1,11 @@
+//! STARTTLS: our client with the servers of others, and our server with their clients.
+
+mod answers;
+mod asks;
+mod relayed;
+
+use crate::Case;
+
+pub(crate) fn cases() -> Vec<Case> {
+    [asks::cases(), answers::cases(), relayed::cases()].into_iter().flatten().collect()
+}

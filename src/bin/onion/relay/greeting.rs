@@ -1,0 +1,75 @@
+//! The greeting of a protocol with STARTTLS.
+//!
+//! A step `starttls` says or takes the greeting itself, before TLS. If one side only has such a step, the other one has a
+//! greeting too many or too few: a server behind the relay greets a client that was greeted already, or a client in front
+//! of it waits for a greeting that was taken before TLS.
+
+use futures::io::{AsyncRead, AsyncWrite};
+use onionskin::Connection;
+use onionskin::connection::Error;
+use onionskin::endpoint::{Endpoint, StartTlsStep, Step};
+use onionskin::starttls::{Greets, Known, Negotiate, greeting};
+
+use super::join::Side;
+use crate::failure::Failure;
+
+/// What is to be done about the greeting before two sides are joined.
+#[derive(Debug)]
+pub(super) enum Greeting {
+    /// It passes, or both sides have dealt with it.
+    Passes,
+    /// The server's is taken: the client has heard ours.
+    Taken(Known),
+    /// The client gets one from us: the server's was taken.
+    Given(Vec<u8>),
+}
+
+impl Greeting {
+    pub(super) fn between(listen: &Endpoint, connect: &Endpoint) -> Result<Self, Failure> {
+        let step = match (innermost(listen), innermost(connect)) {
+            (None, None) => return Ok(Self::Passes),
+            (Some(near), Some(far)) if near.protocol != far.protocol => {
+                let (near, far) = (near.protocol, far.protocol);
+                return Err(Failure::usage(format_args!(
+                    "LISTEN speaks {near} and CONNECT {far}: they cannot be joined"
+                )));
+            }
+            (Some(step), _) | (None, Some(step)) => step,
+        };
+        let peer = step.peer("localhost");
+        Ok(match (peer.greets(), innermost(listen), innermost(connect)) {
+            (Greets::Once, Some(_), None) => Self::Taken(step.protocol),
+            (Greets::Once, None, Some(_)) => Self::Given(greeting(&*peer)),
+            _ => Self::Passes,
+        })
+    }
+
+    /// Does it, and says which side failed if one did.
+    pub(super) async fn bring<IO>(
+        &self,
+        near: &mut Connection<IO>,
+        far: &mut Connection<IO>,
+    ) -> Result<(), (Side, Error)>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
+        match self {
+            Self::Passes => Ok(()),
+            Self::Taken(protocol) => {
+                let taken = async {
+                    let id = far.splice(Negotiate::greeting(&*protocol.peer("localhost", None)))?;
+                    far.left(id).await
+                };
+                taken.await.map_err(|error| (Side::Connect, error))
+            }
+            Self::Given(greeting) => near.send_all(greeting).await.map_err(|error| (Side::Listen, error)),
+        }
+    }
+}
+
+fn innermost(endpoint: &Endpoint) -> Option<&StartTlsStep> {
+    endpoint.steps.iter().rev().find_map(|step| match step {
+        Step::StartTls(step) => Some(&**step),
+        _ => None,
+    })
+}

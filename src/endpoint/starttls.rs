@@ -1,0 +1,85 @@
+//! The step `starttls`: TLS that an application protocol is asked for.
+
+use std::fmt;
+
+use super::arguments::{Arguments, Printer, text};
+use super::error::ParseError;
+use super::grammar::Word;
+use super::open_error::OpenError;
+use super::step::{Step, TlsStep, YES};
+use crate::connection::Connection;
+use crate::runtime::Socket;
+use crate::starttls::{Known, Opportunity, StartTls};
+use crate::tls::TlsLayer;
+
+/// TLS that is started by what the application protocol says for it.
+///
+/// Client and server share the step, as they do [`TlsStep`], whose keys it has too.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct StartTlsStep {
+    /// The protocol that is spoken before TLS, and in it.
+    pub protocol: Known,
+    /// `name`: what this side calls itself, in protocols that have a word for it.
+    pub name: Option<String>,
+    /// `opportunistic=yes`: goes on in clear if there is no TLS to be had. Whoever can change what is sent can have it so.
+    pub opportunistic: bool,
+    /// The TLS itself.
+    pub tls: TlsStep,
+}
+
+impl StartTlsStep {
+    /// TLS as `tls` says, behind what `protocol` says before it.
+    #[must_use]
+    pub fn new(protocol: Known, tls: TlsStep) -> Self {
+        Self { protocol, name: None, opportunistic: false, tls }
+    }
+
+    pub(super) fn read(arguments: &mut Arguments) -> Result<Self, ParseError> {
+        Ok(Self {
+            protocol: arguments.positional("the protocol")?.choice(&Known::ALL)?,
+            name: arguments.key("name", Word::text)?,
+            opportunistic: arguments.key("opportunistic", |word| word.choice(&YES))?.is_some(),
+            tls: TlsStep::read(arguments)?,
+        })
+    }
+
+    /// What speaks the protocol with, or as, the server of this name.
+    pub fn peer(&self, server: &str) -> Box<dyn StartTls> {
+        self.protocol.peer(server, self.name.as_deref())
+    }
+
+    /// Starts `tls` with, or as, the server of this name.
+    pub(super) async fn start_tls(
+        &self,
+        connection: &mut Connection<Socket>,
+        tls: TlsLayer,
+        server: &str,
+    ) -> Result<(), OpenError> {
+        let peer = self.peer(server);
+        if !self.opportunistic {
+            connection.start_tls_as(&*peer, tls).await?;
+            return Ok(());
+        }
+        if let Opportunity::Plain(error) = connection.start_tls_opportunistic(&*peer, tls).await? {
+            log::warn!("{connection}: goes on in clear: {error}");
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for StartTlsStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let printer = Printer::new("starttls", f)
+            .positional(self.protocol)
+            .key("name", self.name.as_deref().map(text))
+            .key("opportunistic", self.opportunistic.then_some("yes"));
+        self.tls.print(printer).finish()
+    }
+}
+
+impl From<StartTlsStep> for Step {
+    fn from(step: StartTlsStep) -> Self {
+        Self::StartTls(Box::new(step))
+    }
+}

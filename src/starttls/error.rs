@@ -1,0 +1,145 @@
+//! Why TLS was not started.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use crate::stack::{LayerError, LayerErrorKind};
+
+/// Why a negotiation of STARTTLS did not come to TLS.
+///
+/// It is the source of the [`LayerError`] with which the layer fails, and [`Error::of`] finds it there and in whatever that
+/// was wrapped into. A handshake that fails afterwards is an error of the TLS layer, not this.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+}
+
+/// The kinds of [`Error`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The server does not offer TLS, or somebody took the offer away.
+    NotOffered,
+    /// The server refused when it was asked for TLS, or refused to talk at all.
+    Refused,
+    /// The server claims that the connection is authenticated already, so that TLS cannot be started any more (`PREAUTH`
+    /// of IMAP, RFC 9051 section 7.1.4).
+    Preauthenticated,
+    /// The peer answered before it was asked.
+    OutOfTurn,
+    /// The client did not ask for TLS: it went on without, or left.
+    NotAsked,
+    /// The peer closed the connection in the middle of the negotiation.
+    Closed,
+    /// The negotiation took longer than its deadline.
+    TimedOut,
+    /// The peer said something that this protocol does not know.
+    Malformed,
+    /// The peer sent or announced more than the limit.
+    TooLong,
+}
+
+impl Error {
+    /// An error of `kind`, explained by `message`: one phrase, no full stop.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    /// The server's offer lacks TLS.
+    pub(super) fn not_offered() -> Self {
+        Self::new(ErrorKind::NotOffered, "the server does not offer TLS")
+    }
+
+    /// The server said no, in these words.
+    pub(super) fn refused(words: &[u8]) -> Self {
+        Self::new(ErrorKind::Refused, format!("the server refused: {}", quoted(words)))
+    }
+
+    /// The server's answer came first.
+    pub(super) fn out_of_turn() -> Self {
+        Self::new(ErrorKind::OutOfTurn, "the server answered before it was asked")
+    }
+
+    /// The peer said these words where they have no meaning.
+    pub(super) fn malformed(awaited: &str, words: &[u8]) -> Self {
+        Self::new(ErrorKind::Malformed, format!("the peer was to send {awaited} and sent {}", quoted(words)))
+    }
+
+    /// The client left without having asked.
+    pub(super) fn left() -> Self {
+        Self::new(ErrorKind::NotAsked, "the client left without asking for TLS")
+    }
+
+    /// The client goes on without TLS, with these words.
+    pub(super) fn not_asked(words: &[u8]) -> Self {
+        Self::new(ErrorKind::NotAsked, format!("the client goes on without TLS: {}", quoted(words)))
+    }
+
+    /// The error of this module in the chain of sources that begins with `error`.
+    #[must_use]
+    pub fn of<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Self> {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if let Some(found) = error.downcast_ref() {
+                return Some(found);
+            }
+            next = error.source();
+        }
+        None
+    }
+
+    /// What kind of error this is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// Whether TLS was not to be had: the server has none, refuses it, or says that it comes too late. What somebody in the
+    /// middle would make it look like too.
+    #[must_use]
+    pub fn is_stripped(&self) -> bool {
+        matches!(self.kind, ErrorKind::NotOffered | ErrorKind::Refused | ErrorKind::Preauthenticated)
+    }
+
+    /// Whether the deadline passed.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        self.kind == ErrorKind::TimedOut
+    }
+
+    /// Whether both sides agree that there is no TLS, so that the connection could go on in clear.
+    pub(super) fn leaves_plaintext(&self) -> bool {
+        self.is_stripped() || self.kind == ErrorKind::NotAsked
+    }
+
+    /// The error of the layer that negotiated for `protocol`.
+    pub(super) fn of_layer(self, protocol: &str) -> LayerError {
+        let kind = match self.kind {
+            ErrorKind::NotOffered | ErrorKind::Refused | ErrorKind::Preauthenticated => LayerErrorKind::Refused,
+            ErrorKind::NotAsked => LayerErrorKind::NotSpoken,
+            ErrorKind::OutOfTurn | ErrorKind::Malformed => LayerErrorKind::Protocol,
+            ErrorKind::Closed => LayerErrorKind::Truncated,
+            ErrorKind::TimedOut => LayerErrorKind::HandshakeTimeout,
+            ErrorKind::TooLong => LayerErrorKind::Limit,
+        };
+        LayerError::new(kind, format!("{protocol}: {self}")).caused_by(self)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl StdError for Error {}
+
+/// A peer's words, short enough for a line and without its control characters.
+fn quoted(words: &[u8]) -> String {
+    let shown = &words[..words.len().min(MOST_QUOTED)];
+    let more = if shown.len() < words.len() { "..." } else { "" };
+    format!("\"{}{more}\"", shown.escape_ascii())
+}
+
+const MOST_QUOTED: usize = 100;

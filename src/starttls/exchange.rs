@@ -1,0 +1,129 @@
+//! What a negotiation sees of the connection.
+
+use super::{Error, ErrorKind};
+use crate::stack::{Ends, Order, Queue};
+
+/// What was received and not yet taken, and the way to answer.
+///
+/// What one call of [`advance`](super::Negotiation::advance) takes is taken for good only when that call succeeds.
+#[derive(Debug)]
+pub struct Exchange<'a> {
+    input: &'a [u8],
+    taken: usize,
+    /// How much may still be taken, over the whole negotiation.
+    allowance: usize,
+    opportunistic: bool,
+    output: &'a mut Queue<Order>,
+}
+
+impl<'a> Exchange<'a> {
+    pub(super) fn new(ends: &'a mut Ends<'_>, allowance: usize, opportunistic: bool) -> Self {
+        let (below, _, _, output) = ends.all();
+        Self { input: below.front(), taken: 0, allowance, opportunistic, output }
+    }
+
+    /// With no connection behind it.
+    pub(super) fn of(input: &'a [u8], output: &'a mut Queue<Order>) -> Self {
+        Self { input, taken: 0, allowance: input.len(), opportunistic: false, output }
+    }
+
+    /// Where [`of`](Self::of) can send to.
+    pub(super) fn output() -> Queue<Order> {
+        Queue::new(usize::MAX)
+    }
+
+    /// What was received and not yet taken.
+    #[must_use]
+    pub fn input(&self) -> &'a [u8] {
+        &self.input[self.taken..]
+    }
+
+    /// Takes `count` bytes off the front of the [`input`](Self::input).
+    ///
+    /// # Panics
+    ///
+    /// If `count` is more than there is.
+    pub fn take(&mut self, count: usize) -> &'a [u8] {
+        let taken = &self.input()[..count];
+        self.taken += count;
+        taken
+    }
+
+    /// Takes a line, if a whole one is there, and returns it without its end, which is CRLF or LF.
+    ///
+    /// # Errors
+    ///
+    /// When it is longer than 8,192 bytes or the rest of the limit.
+    pub fn line(&mut self) -> Result<Option<&'a [u8]>, Error> {
+        let limit = LONGEST_LINE.min(self.rest());
+        let input = self.input();
+        match memchr::memchr(b'\n', &input[..input.len().min(limit)]) {
+            Some(end) => {
+                self.take(end + 1);
+                let line = &input[..end];
+                Ok(Some(line.strip_suffix(b"\r").unwrap_or(line)))
+            }
+            None if input.len() >= limit => Err(too_long(limit)),
+            None => Ok(None),
+        }
+    }
+
+    /// Takes a message of `len` bytes, if all of it is there.
+    ///
+    /// # Errors
+    ///
+    /// When `len` is more than the rest of the limit: what is announced and will not be taken is not waited for.
+    pub fn message(&mut self, len: usize) -> Result<Option<&'a [u8]>, Error> {
+        let limit = self.rest();
+        if len > limit {
+            return Err(too_long(limit));
+        }
+        Ok((self.input().len() >= len).then(|| self.take(len)))
+    }
+
+    /// Takes nothing after all: what this call of [`advance`](super::Negotiation::advance) has taken is the front of a
+    /// message that is not all there yet.
+    pub fn put_back(&mut self) {
+        self.taken = 0;
+    }
+
+    /// Sends something that needs no answer, or is one.
+    pub fn send(&mut self, bytes: &[u8]) {
+        self.output.push(bytes);
+    }
+
+    /// Sends a question, in a protocol whose server speaks only when it is spoken to.
+    ///
+    /// # Errors
+    ///
+    /// When there is something to read already: an answer that came before its question is not the server's answer to it.
+    pub fn ask(&mut self, question: &[u8]) -> Result<(), Error> {
+        if !self.input().is_empty() {
+            return Err(Error::out_of_turn());
+        }
+        self.send(question);
+        Ok(())
+    }
+
+    /// Whether a client may go on without TLS. A server that sees it do so fails with [`ErrorKind::NotAsked`], and the
+    /// command at which it saw it is the first that the application reads.
+    #[must_use]
+    pub fn allows_plaintext(&self) -> bool {
+        self.opportunistic
+    }
+
+    pub(super) fn taken(&self) -> usize {
+        self.taken
+    }
+
+    /// How much may be taken besides what was taken.
+    fn rest(&self) -> usize {
+        self.allowance.saturating_sub(self.taken)
+    }
+}
+
+fn too_long(limit: usize) -> Error {
+    Error::new(ErrorKind::TooLong, format!("the peer sends more than the {limit} bytes that are accepted"))
+}
+
+const LONGEST_LINE: usize = 8192;

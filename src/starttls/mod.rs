@@ -1,0 +1,174 @@
+//! STARTTLS: how each application protocol asks for TLS on a connection that began without it.
+//!
+//! ```no_run
+//! use onionskin::Connection;
+//! use onionskin::starttls::Smtp;
+//! use onionskin::tls::{Roots, TlsClient};
+//!
+//! # async fn example<IO>(mut conn: Connection<IO>) -> Result<(), Box<dyn std::error::Error>>
+//! # where IO: futures::io::AsyncRead + futures::io::AsyncWrite + Unpin {
+//! let client = TlsClient::new(Roots::system()?)?;
+//! conn.start_tls_as(Smtp::new(), client.to("mail.example")?).await?;
+//! conn.write_line("EHLO client.example").await?; // inside TLS, from the start
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # TLS is required
+//!
+//! Whoever sits between two peers can take the word STARTTLS out of a greeting, answer with a refusal, answer before it is
+//! asked, or claim that there is nothing left to protect. All of these are errors here ([`Error`]), and the connection is
+//! lost with nothing said on it but the request for TLS itself: what the application writes waits in the stack until TLS is
+//! there. To go on without TLS must be asked for by name, [`start_tls_opportunistic`](crate::Connection::start_tls_opportunistic),
+//! and the answer says what happened.
+//!
+//! # What was said before TLS is forgotten
+//!
+//! The greeting and the capabilities are read by the [`Negotiation`] alone, which is dropped when TLS begins. The
+//! application starts anew inside TLS, as the RFCs demand (RFC 3207 section 4.2 and its like). Bytes that stand behind the
+//! go-ahead go into TLS and fail there, and so does a command that was put behind the request: neither is ever seen as if it
+//! had come through TLS. A ClientHello behind the request is just what TLS waits for.
+//!
+//! # The picture
+//!
+//! ```text
+//!   application          application             application
+//!   ───────────          ───────────             ───────────
+//!                        [ starttls ] becomes    [ tls ]
+//!   ───────────          ───────────             ───────────
+//!   wire                 wire                    wire
+//! ```
+//!
+//! [`StartTls`] is a kind of protocol, and makes the two sides of its [`Negotiation`]: a small machine that sees what was
+//! received, takes what it has parsed, and says what to send. [`Negotiate`] is the layer that drives one: it gives nothing
+//! to the application, holds back what that writes, keeps a deadline and a limit, and becomes the TLS layer at the very byte
+//! behind the go-ahead. So async code and callbacks, clients and servers, run the same code, and a further protocol is a
+//! file with one type and two machines.
+
+mod connection;
+mod error;
+mod exchange;
+mod greeting;
+mod imap;
+mod irc;
+mod known;
+mod lmtp;
+mod negotiate;
+mod nntp;
+mod pop3;
+mod reply;
+mod secured;
+mod sieve;
+mod smtp;
+
+use std::fmt;
+
+pub use self::connection::Opportunity;
+pub use self::error::{Error, ErrorKind};
+pub use self::exchange::Exchange;
+pub use self::greeting::greeting;
+pub use self::imap::Imap;
+pub use self::irc::Irc;
+pub use self::known::{Known, UnknownProtocol};
+pub use self::lmtp::Lmtp;
+pub use self::negotiate::Negotiate;
+pub use self::nntp::Nntp;
+pub use self::pop3::Pop3;
+pub use self::secured::Secured;
+pub use self::sieve::Sieve;
+pub use self::smtp::Smtp;
+use crate::stack::Layer;
+
+/// An application protocol that can start TLS.
+///
+/// A value says how to be one of its peers: by which name to greet, for instance. It makes a new [`Negotiation`] for each
+/// start.
+pub trait StartTls: fmt::Debug + Send + Sync {
+    /// The name of the protocol, as it shows in errors, drawings and endpoint strings: `smtp`.
+    fn name(&self) -> &'static str;
+
+    /// Whether and when a server greets. Once, unless the protocol says otherwise.
+    fn greets(&self) -> Greets {
+        Greets::Once
+    }
+
+    /// The side that asks for TLS.
+    fn client(&self) -> Box<dyn Negotiation>;
+
+    /// The side that is asked.
+    ///
+    /// Until TLS is there it answers what a client must be able to say before, and refuses everything else.
+    fn server(&self) -> Box<dyn Negotiation>;
+}
+
+impl<T: StartTls + ?Sized> StartTls for &T {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn greets(&self) -> Greets {
+        (**self).greets()
+    }
+
+    fn client(&self) -> Box<dyn Negotiation> {
+        (**self).client()
+    }
+
+    fn server(&self) -> Box<dyn Negotiation> {
+        (**self).server()
+    }
+}
+
+/// Whether the first word is the server's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Greets {
+    /// No: the client speaks first.
+    Never,
+    /// Yes, and inside TLS the first word is the client's.
+    Once,
+    /// Yes, and again inside TLS.
+    Again,
+}
+
+/// One side of what is said before TLS, without any I/O.
+///
+/// # Contract
+///
+/// - [`advance`](Self::advance) does *one* thing: it takes one message from the [`Exchange`], if a whole one is there, sends
+///   what is to be answered, and says how far it has come. It is called again until it says [`Progress::Waiting`], and then
+///   when more has come.
+/// - The first call comes before anything was received. A side that speaks first does so then.
+/// - It takes nothing behind the message that it has parsed. What stands there may be TLS.
+/// - It keeps no bytes of its own but those of a message with several lines, and of these no more than it needs.
+/// - When it fails, nothing of the message it failed at is taken, and what it has sent is still sent.
+pub trait Negotiation: fmt::Debug + Send {
+    /// Does the next thing.
+    ///
+    /// # Errors
+    ///
+    /// When the peer refuses, does not offer TLS, or breaks the rules.
+    fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error>;
+
+    /// What the peer is to send next, for errors and drawings: `the greeting`.
+    fn awaits(&self) -> &'static str;
+
+    /// A layer that belongs between TLS and what is below, if the protocol needs one. Asked once, at the go-ahead.
+    fn layer_below_tls(&mut self) -> Option<Box<dyn Layer>> {
+        None
+    }
+}
+
+/// How far a [`Negotiation`] has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// More input is needed.
+    Waiting,
+    /// Something was done; there may be more to do.
+    Going,
+    /// As [`Going`](Self::Going), and the server's greeting has just been taken, all of it.
+    Greeted,
+    /// As [`Going`](Self::Going), and the request for TLS has just been sent.
+    Asked,
+    /// TLS begins behind what was taken and sent.
+    GoAhead,
+}

@@ -1,0 +1,239 @@
+//! The layer that negotiates, and then becomes TLS.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use super::{Error, ErrorKind, Exchange, Greets, Negotiation, Progress, StartTls};
+use crate::stack::{Ends, Failure, Layer, Order, PeerAnswer, Report};
+use crate::tls::{Role, TlsLayer};
+
+/// Says what an application protocol says before TLS, and becomes the TLS layer behind the go-ahead.
+///
+/// Until then nothing is given to whoever is above, and what they write waits. The layer keeps its id when it becomes TLS,
+/// and [`Event::Ready`](crate::stack::Event::Ready) is that of the handshake. Closing before anything was written takes it
+/// out.
+///
+/// # Errors
+///
+/// The connection is lost with an [`Error`], which is the source of the layer's error.
+#[derive(Debug)]
+pub struct Negotiate {
+    protocol: &'static str,
+    role: Role,
+    negotiation: Box<dyn Negotiation>,
+    then: Then,
+    opportunistic: bool,
+    glued: Vec<u8>,
+    allowance: usize,
+    timeout: Option<Duration>,
+    deadline: Option<Instant>,
+}
+
+/// What comes of it.
+#[derive(Debug)]
+enum Then {
+    /// TLS, behind the go-ahead.
+    Tls(Box<TlsLayer>),
+    /// The layer leaves at the go-ahead.
+    Leave,
+    /// The layer leaves when the greeting has been taken.
+    LeaveGreeted,
+    /// There is no greeting to take.
+    LeaveUngreeted,
+    /// The layer has reported what becomes of it.
+    Nothing,
+}
+
+impl Negotiate {
+    /// Starts `tls` as `protocol` does it, on the side that `tls` is on: a TLS client asks, a TLS server is asked.
+    pub fn new(protocol: impl StartTls, tls: TlsLayer) -> Self {
+        Self::with(&protocol, tls.role(), Then::Tls(Box::new(tls)))
+    }
+
+    /// Asks as a client and starts no TLS: behind the go-ahead the layer leaves the list, and what the server sends next
+    /// is read in clear. For those who look at servers.
+    pub fn without_tls(protocol: impl StartTls) -> Self {
+        Self::with(&protocol, Role::Client, Then::Leave)
+    }
+
+    /// Takes the greeting of a server, if it has one, and leaves the list: for those who have greeted on its behalf.
+    pub fn greeting(protocol: impl StartTls) -> Self {
+        let then = match protocol.greets() {
+            Greets::Never => Then::LeaveUngreeted,
+            Greets::Once | Greets::Again => Then::LeaveGreeted,
+        };
+        Self::with(&protocol, Role::Client, then)
+    }
+
+    fn with(protocol: &dyn StartTls, role: Role, then: Then) -> Self {
+        let negotiation = match role {
+            Role::Client => protocol.client(),
+            Role::Server => protocol.server(),
+        };
+        Self {
+            protocol: protocol.name(),
+            role,
+            negotiation,
+            then,
+            opportunistic: false,
+            glued: Vec::new(),
+            allowance: LIMIT,
+            timeout: Some(TIMEOUT),
+            deadline: None,
+        }
+    }
+
+    /// Lets the connection go on in clear if there is no TLS to be had ([`Error::is_stripped`]), or the client goes on
+    /// without: the layer fails and is peeled ([`Event::Failed`](crate::stack::Event::Failed)), and what was written
+    /// for TLS is dropped. Whoever sits in between can have it so.
+    #[must_use]
+    pub fn opportunistic(mut self) -> Self {
+        self.opportunistic = true;
+        self
+    }
+
+    /// Bytes to send right behind the request for TLS, in one write with it, before the go-ahead. A client that means it
+    /// well never does that; it shows what a server makes of it.
+    #[must_use]
+    pub fn glued(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.glued = bytes.into();
+        self
+    }
+
+    /// How long the negotiation may take, up to the go-ahead; `None` for ever. Thirty seconds unless set. The handshake
+    /// has a deadline of its own, from the go-ahead on.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// How many bytes the peer may say before TLS, all in all; 64 KiB unless set.
+    #[must_use]
+    pub fn limit(mut self, bytes: usize) -> Self {
+        self.allowance = bytes;
+        self
+    }
+
+    /// Does what can be done with what is there.
+    fn negotiate(&mut self, ends: &mut Ends<'_>) -> Result<(), Error> {
+        loop {
+            self.refuse_unasked_tls(ends)?;
+            let mut exchange = Exchange::new(ends, self.allowance, self.opportunistic);
+            let progress = self.negotiation.advance(&mut exchange)?;
+            let taken = exchange.taken();
+            ends.inbound_below().consume(taken);
+            self.allowance = self.allowance.saturating_sub(taken);
+            match progress {
+                Progress::Waiting => return self.check_end(ends),
+                Progress::Asked => ends.outbound_below().push(&std::mem::take(&mut self.glued)),
+                Progress::Greeted if matches!(self.then, Then::LeaveGreeted) => {
+                    self.finish(ends);
+                    return Ok(());
+                }
+                Progress::Going | Progress::Greeted => {}
+                Progress::GoAhead => {
+                    if let Some(layer) = self.negotiation.layer_below_tls() {
+                        ends.report(Report::Insert(layer));
+                    }
+                    self.finish(ends);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn finish(&mut self, ends: &mut Ends<'_>) {
+        self.deadline = None;
+        match std::mem::replace(&mut self.then, Then::Nothing) {
+            Then::Tls(tls) => ends.report(Report::Become(tls)),
+            Then::Leave | Then::LeaveGreeted | Then::LeaveUngreeted => {
+                ends.report(Report::Stopped(PeerAnswer::NotNeeded));
+            }
+            Then::Nothing => {}
+        }
+    }
+
+    /// No protocol here begins with what a ClientHello begins with (RFC 8446 section 5.1), and one that reads lines would
+    /// wait for the end of this one.
+    fn refuse_unasked_tls(&self, ends: &mut Ends<'_>) -> Result<(), Error> {
+        if self.role == Role::Server && ends.inbound_below().front().starts_with(&HANDSHAKE_RECORD) {
+            let message = "the client begins TLS without asking for it";
+            return Err(Error::new(ErrorKind::Malformed, message));
+        }
+        Ok(())
+    }
+
+    fn check_end(&self, ends: &mut Ends<'_>) -> Result<(), Error> {
+        if ends.inbound_below().next_mark().is_none() {
+            return Ok(());
+        }
+        let message = format!("the connection ended before {}", self.negotiation.awaits());
+        Err(Error::new(ErrorKind::Closed, message))
+    }
+
+    fn failure(&mut self, error: Error) -> Failure {
+        self.deadline = None;
+        let peel = self.opportunistic && error.leaves_plaintext();
+        let error = error.of_layer(self.protocol);
+        if peel { Failure::peel(error) } else { Failure::lose(error) }
+    }
+}
+
+impl Layer for Negotiate {
+    fn name(&self) -> &'static str {
+        "starttls"
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "starttls {} {}", self.protocol, self.role)
+    }
+
+    fn details(&self) -> Vec<String> {
+        vec![format!("{} {}", self.protocol, self.role), format!("awaits {}", self.negotiation.awaits())]
+    }
+
+    fn attach(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        self.deadline = self.timeout.and_then(|timeout| ends.now().checked_add(timeout));
+        Ok(())
+    }
+
+    fn inbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        match self.then {
+            Then::Nothing => return Ok(()),
+            Then::LeaveUngreeted => {
+                self.finish(ends);
+                return Ok(());
+            }
+            _ => {}
+        }
+        self.negotiate(ends).map_err(|error| self.failure(error))
+    }
+
+    /// Holds what is written. Only an order to close with nothing before it is passed on.
+    fn outbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        if ends.outbound_above().mark() == Some(&Order::Close) {
+            self.then = Then::Leave;
+            self.finish(ends);
+        }
+        Ok(())
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    fn timeout(&mut self, _ends: &mut Ends<'_>) -> Result<(), Failure> {
+        let message = format!("no answer in time: the peer owes {}", self.negotiation.awaits());
+        Err(self.failure(Error::new(ErrorKind::TimedOut, message)))
+    }
+}
+
+/// Much more than any server says before TLS.
+const LIMIT: usize = 64 * 1024;
+
+/// Time enough for servers that let strangers wait before they greet.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The type of the record and the major version.
+const HANDSHAKE_RECORD: [u8; 2] = [22, 3];

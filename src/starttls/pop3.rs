@@ -1,0 +1,152 @@
+//! POP3: STLS (RFC 2595 section 4).
+//!
+//! ```text
+//! S: +OK ready
+//! C: CAPA                       RFC 2449 section 5
+//! S: +OK
+//! S: STLS
+//! S: .
+//! C: STLS
+//! S: +OK go ahead
+//!    ─── TLS ───
+//! C: CAPA                       anew: what the server said before is forgotten
+//! ```
+
+use super::reply::command;
+use super::{Error, Exchange, Negotiation, Progress, StartTls};
+
+/// POP3.
+///
+/// After TLS the server does not greet again, and the client asks for the capabilities. The timestamp for APOP (RFC 1939
+/// section 7) goes with the greeting that was taken: log in with something else.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pop3 {
+    greeted: bool,
+}
+
+impl Pop3 {
+    /// From the greeting on.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The greeting has been said: on a connection on which TLS was stopped, to start it again.
+    #[must_use]
+    pub fn greeted(mut self) -> Self {
+        self.greeted = true;
+        self
+    }
+}
+
+impl StartTls for Pop3 {
+    fn name(&self) -> &'static str {
+        "pop3"
+    }
+
+    fn client(&self) -> Box<dyn Negotiation> {
+        Box::new(if self.greeted { Client::Greeted } else { Client::Greeting })
+    }
+
+    fn server(&self) -> Box<dyn Negotiation> {
+        Box::new(Server { greeted: self.greeted })
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Client {
+    Greeting,
+    Greeted,
+    /// Whether there is a list is still to be said.
+    Capabilities,
+    List {
+        offered: bool,
+    },
+    Answer,
+}
+
+impl Negotiation for Client {
+    fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
+        if let Self::Greeted = self {
+            exchange.ask(b"CAPA\r\n")?;
+            *self = Self::Capabilities;
+            return Ok(Progress::Going);
+        }
+        let Some(line) = exchange.line()? else { return Ok(Progress::Waiting) };
+        let (word, _) = command(line);
+        match (*self, word) {
+            (Self::List { offered: false }, _) if line == b"." => Err(Error::not_offered()),
+            (Self::List { offered: true }, _) if line == b"." => {
+                exchange.ask(b"STLS\r\n")?;
+                *self = Self::Answer;
+                Ok(Progress::Asked)
+            }
+            // A line that began with a dot has another one before it (RFC 1939 section 3): none of these is STLS.
+            (Self::List { offered }, _) => {
+                *self = Self::List { offered: offered || word.eq_ignore_ascii_case(b"STLS") };
+                Ok(Progress::Going)
+            }
+            (Self::Greeting, b"+OK") => {
+                *self = Self::Greeted;
+                Ok(Progress::Greeted)
+            }
+            (Self::Capabilities, b"+OK") => {
+                *self = Self::List { offered: false };
+                Ok(Progress::Going)
+            }
+            (Self::Answer, b"+OK") => Ok(Progress::GoAhead),
+            // A server without extensions.
+            (Self::Capabilities, b"-ERR") => Err(Error::not_offered()),
+            (_, b"-ERR") => Err(Error::refused(line)),
+            _ => Err(Error::malformed(self.awaits(), line)),
+        }
+    }
+
+    fn awaits(&self) -> &'static str {
+        match self {
+            Self::Greeting => "the greeting",
+            Self::Greeted | Self::Capabilities | Self::List { .. } => "the capabilities",
+            Self::Answer => "the answer to STLS",
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Server {
+    greeted: bool,
+}
+
+impl Negotiation for Server {
+    fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
+        if !self.greeted {
+            self.greeted = true;
+            exchange.send(b"+OK ready\r\n");
+            return Ok(Progress::Going);
+        }
+        let Some(line) = exchange.line()? else { return Ok(Progress::Waiting) };
+        let (verb, argument) = command(line);
+        let is = |word: &str| verb.eq_ignore_ascii_case(word.as_bytes());
+        if is("QUIT") {
+            exchange.send(b"+OK bye\r\n");
+            return Err(Error::left());
+        }
+        if (is("STLS") || is("CAPA")) && !argument.is_empty() {
+            exchange.send(b"-ERR wrong number of arguments\r\n");
+        } else if is("STLS") {
+            exchange.send(b"+OK go ahead\r\n");
+            return Ok(Progress::GoAhead);
+        } else if is("CAPA") {
+            // No USER and no SASL: there is no way to log in yet.
+            exchange.send(b"+OK\r\nSTLS\r\n.\r\n");
+        } else if exchange.allows_plaintext() {
+            return Err(Error::not_asked(line));
+        } else {
+            exchange.send(b"-ERR STLS first\r\n");
+        }
+        Ok(Progress::Going)
+    }
+
+    fn awaits(&self) -> &'static str {
+        "STLS"
+    }
+}

@@ -1,0 +1,193 @@
+//! SMTP: STARTTLS (RFC 3207).
+//!
+//! ```text
+//! S: 220 mail.example ESMTP
+//! C: EHLO client.example
+//! S: 250-mail.example
+//! S: 250 STARTTLS
+//! C: STARTTLS
+//! S: 220 go ahead
+//!    ─── TLS ───
+//! C: EHLO client.example        anew: what was said before is forgotten (section 4.2)
+//! ```
+
+use super::reply::{Line, command, one_word};
+use super::{Error, Exchange, Negotiation, Progress, StartTls};
+
+/// SMTP, also for submission.
+///
+/// After TLS the server does not greet again, and the client begins with EHLO.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Smtp {
+    name: String,
+    greeted: bool,
+}
+
+impl Smtp {
+    /// A peer that calls itself `localhost`.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { name: "localhost".to_owned(), greeted: false }
+    }
+
+    /// What a client says in EHLO, and a server in its greeting: a domain name, or an address literal (RFC 5321 section
+    /// 4.1.3). Everything from the first control character or space on is left out.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        self.name = one_word(name);
+        self
+    }
+
+    /// The greeting has been said: on a connection on which TLS was stopped, to start it again.
+    #[must_use]
+    pub fn greeted(mut self) -> Self {
+        self.greeted = true;
+        self
+    }
+}
+
+impl Default for Smtp {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl StartTls for Smtp {
+    fn name(&self) -> &'static str {
+        "smtp"
+    }
+
+    fn client(&self) -> Box<dyn Negotiation> {
+        Box::new(Client::new(self, "EHLO"))
+    }
+
+    fn server(&self) -> Box<dyn Negotiation> {
+        Box::new(Server::new(self, "EHLO", "ESMTP"))
+    }
+}
+
+/// The client of SMTP, and of LMTP, which has another word for EHLO.
+#[derive(Debug)]
+pub(super) struct Client {
+    hello: String,
+    state: Asking,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Asking {
+    Greeting,
+    Hello,
+    Capabilities { offered: bool },
+    Answer,
+}
+
+impl Client {
+    pub(super) fn new(smtp: &Smtp, verb: &str) -> Self {
+        let state = if smtp.greeted { Asking::Hello } else { Asking::Greeting };
+        Self { hello: format!("{verb} {}\r\n", smtp.name), state }
+    }
+}
+
+impl Negotiation for Client {
+    fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
+        if let Asking::Hello = self.state {
+            exchange.ask(self.hello.as_bytes())?;
+            self.state = Asking::Capabilities { offered: false };
+            return Ok(Progress::Going);
+        }
+        let Some(line) = Line::take(exchange, self.awaits())? else { return Ok(Progress::Waiting) };
+        match self.state {
+            // A server without extensions (RFC 5321 section 4.1.4).
+            Asking::Capabilities { .. } if !line.is_positive() => Err(Error::not_offered()),
+            _ if !line.is_positive() => Err(Error::refused(line.whole)),
+            Asking::Capabilities { offered } => {
+                let offered = offered || line.text.trim_ascii_end().eq_ignore_ascii_case(b"STARTTLS");
+                self.state = Asking::Capabilities { offered };
+                match line.more {
+                    true => Ok(Progress::Going),
+                    false => self.ask(offered, exchange),
+                }
+            }
+            _ if line.more => Ok(Progress::Going),
+            Asking::Answer => Ok(Progress::GoAhead),
+            Asking::Greeting | Asking::Hello => {
+                self.state = Asking::Hello;
+                Ok(Progress::Greeted)
+            }
+        }
+    }
+
+    fn awaits(&self) -> &'static str {
+        match self.state {
+            Asking::Greeting => "the greeting",
+            Asking::Hello | Asking::Capabilities { .. } => "the capabilities",
+            Asking::Answer => "the answer to STARTTLS",
+        }
+    }
+}
+
+impl Client {
+    fn ask(&mut self, offered: bool, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
+        if !offered {
+            return Err(Error::not_offered());
+        }
+        exchange.ask(b"STARTTLS\r\n")?;
+        self.state = Asking::Answer;
+        Ok(Progress::Asked)
+    }
+}
+
+/// The server of SMTP and of LMTP.
+#[derive(Debug)]
+pub(super) struct Server {
+    verb: &'static str,
+    greeting: Option<String>,
+    capabilities: String,
+}
+
+impl Server {
+    pub(super) fn new(smtp: &Smtp, verb: &'static str, protocol: &str) -> Self {
+        Self {
+            verb,
+            greeting: (!smtp.greeted).then(|| format!("220 {} {protocol}\r\n", smtp.name)),
+            capabilities: format!("250-{}\r\n250 STARTTLS\r\n", smtp.name),
+        }
+    }
+}
+
+impl Negotiation for Server {
+    fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
+        if let Some(greeting) = self.greeting.take() {
+            exchange.send(greeting.as_bytes());
+            return Ok(Progress::Going);
+        }
+        let Some(line) = exchange.line()? else { return Ok(Progress::Waiting) };
+        let (verb, argument) = command(line);
+        let is = |word: &str| verb.eq_ignore_ascii_case(word.as_bytes());
+        if is("STARTTLS") && argument.is_empty() {
+            exchange.send(b"220 2.0.0 go ahead\r\n");
+            return Ok(Progress::GoAhead);
+        }
+        if is("QUIT") {
+            exchange.send(b"221 2.0.0 bye\r\n");
+            return Err(Error::left());
+        }
+        if is(self.verb) && !argument.is_empty() {
+            exchange.send(self.capabilities.as_bytes());
+        } else if is(self.verb) || is("STARTTLS") {
+            exchange.send(b"501 5.5.4 wrong number of arguments\r\n");
+        } else if is("NOOP") || is("RSET") {
+            exchange.send(b"250 2.0.0 fine\r\n");
+        } else if exchange.allows_plaintext() {
+            return Err(Error::not_asked(line));
+        } else {
+            // RFC 3207 section 4.
+            exchange.send(b"530 5.7.0 must issue a STARTTLS command first\r\n");
+        }
+        Ok(Progress::Going)
+    }
+
+    fn awaits(&self) -> &'static str {
+        "STARTTLS"
+    }
+}

@@ -1,0 +1,29 @@
+//! STARTTLS, every protocol on both sides.
+//!
+//! A [`Subject`] is a protocol, and the peers of its own that are not to be believed. The other files are what is done to
+//! every subject: a new protocol is a file with one `SUBJECT`, a line in [`SUBJECTS`], and has them all.
+#![allow(clippy::unwrap_used, reason = "what a helper finds missing fails its test")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod both_sides;
+mod certificates;
+mod clients;
+mod ends;
+mod injection;
+mod subject;
+mod tables;
+
+mod imap;
+mod irc;
+mod lmtp;
+mod nntp;
+mod pop3;
+mod sieve;
+mod smtp;
+
+use self::subject::Subject;
+
+const SUBJECTS: &[Subject] =
+    &[smtp::SUBJECT, lmtp::SUBJECT, imap::SUBJECT, pop3::SUBJECT, sieve::SUBJECT, nntp::SUBJECT, irc::SUBJECT];
