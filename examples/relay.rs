@@ -84,7 +84,10 @@ impl Protocol for Far {
     fn connection_made(&mut self, transport: &mut Transport<'_>) -> Result {
         self.side.connection_made(transport)?;
         let far = self.other.get_or_init(|| transport.handle()).clone();
-        self.near.call(move |near| Ok(near.register_producer(far, Streaming::Push)?))?;
+        if self.near.call(move |near| Ok(near.register_producer(far, Streaming::Push)?)).is_err() {
+            transport.abort_connection(); // lost meanwhile: an end in order would say something else
+            return Ok(());
+        }
         transport.register_producer(self.near.clone(), Streaming::Push)?; // from here on, the near side is read
         Ok(())
     }

@@ -10,16 +10,16 @@ use std::time::Duration;
 use futures::future::select;
 use futures::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use onionskin::Connection;
-use onionskin::runtime::Runtime;
+use onionskin::runtime::Timer;
 
 /// Closes every layer from the inside out, then the socket, and waits for the peer's end.
 ///
 /// Nothing that happens here matters to the caller any more: failures are only logged.
-pub(crate) async fn part<IO>(runtime: &dyn Runtime, conn: Connection<IO>)
+pub(crate) async fn part<IO>(timer: &dyn Timer, conn: Connection<IO>)
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
-    let deadline = runtime.sleep_until(runtime.now() + PATIENCE);
+    let deadline = timer.sleep_until(timer.now() + PATIENCE);
     select(pin!(leave(conn)), deadline).await;
 }
 

@@ -23,7 +23,7 @@ use std::time::Duration;
 use clap::Args;
 use futures::channel::{mpsc, oneshot};
 use futures::future::{BoxFuture, Either, pending, select};
-use futures::stream::{BoxStream, select_all};
+use futures::stream::{BoxStream, SelectAll, select_all};
 use futures::{FutureExt, StreamExt};
 use onionskin::endpoint::{Connector, Endpoint, Incoming, Listener, OpenError};
 use onionskin::runtime::Runtime;
@@ -42,14 +42,14 @@ use crate::signals::{hangups, stopping};
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{DETAILS}"))]
 pub(crate) struct Options {
-    /// Where to listen, and the layers that clients bring: tcp:[::]:4433+tls:cert=PEM:key=PEM
+    /// Where to listen, and the layers that clients bring: tcp:0.0.0.0:4433+tls:cert=PEM:key=PEM
     listen: String,
     /// Where to connect for each client, and the layers there: tcp:mail.example:465+tls, unix:/run/app.sock
     connect: String,
     /// The most connections at a time; further clients wait until they are accepted
     #[arg(long, value_name = "NUMBER", default_value_t = DEFAULT_CONNECTIONS)]
     max_connections: NonZeroUsize,
-    /// How long connections may take to end when the process is to end
+    /// How long connections may go on when the process is to end; those that are left are aborted
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     patience: u32,
 }
@@ -94,7 +94,7 @@ struct Relay {
     connect: String,
     passages: Arc<Passages>,
     gone: mpsc::UnboundedSender<End>,
-    news: futures::stream::SelectAll<BoxStream<'static, News>>,
+    news: SelectAll<BoxStream<'static, News>>,
     most: usize,
     patience: Duration,
     tally: Tally,
@@ -163,7 +163,7 @@ impl Relay {
                     log::info!("asked to end: {live} connections may go on for {patience:?}");
                 }
                 Event::OutOfPatience => {
-                    log::warn!("{} connections have not ended in time and are aborted", self.tally.live);
+                    log::warn!("out of patience: {} connections have not ended and are aborted", self.tally.live);
                     drop(abort.take());
                     stage = Stage::Aborting;
                 }
@@ -225,6 +225,8 @@ async fn accept(runtime: &'static dyn Runtime, listener: &Listener) -> Event {
         match listener.accept().await {
             Ok(incoming) => return Event::Accepted(Box::new(incoming)),
             Err(_) if listener.has_ended() => return Event::NoMorePeers,
+            // A client that is gone again is none of ours.
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 log::error!("cannot accept a connection: {error}");
                 // Too many open files is an error that stays for a while.

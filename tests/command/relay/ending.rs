@@ -96,7 +96,7 @@ fn those_that_do_not_end_in_time_are_aborted_and_counted() {
             assert_eq!(result.unwrap_err().kind(), ErrorKind::ConnectionReset);
         }
     });
-    path.relay.hears(&["1 connections have not ended in time"]);
+    path.relay.hears(&["out of patience: 1 connections"]);
     path.relay.hears(&["#1 ", "ended"]);
     path.relay.hears(&["#2 ", "aborted; 1 bytes there, 0 back"]);
     let (status, log) = path.relay.finish();

@@ -1,7 +1,6 @@
 //! What is lost on one side is lost on the other, and the log says where and why.
 
 use std::io::ErrorKind;
-use std::net::TcpListener;
 
 use futures::future::join;
 use futures::io::{AsyncReadExt, AsyncWriteExt};
@@ -9,7 +8,7 @@ use onionskin::Connection;
 use onionskin::connection::Error;
 use onionskin::runtime::Socket;
 
-use super::{Files, Layers, Path, Relay, block_on, dial, expect_reset, greet, read_all};
+use super::{Files, Layers, NOBODY, Path, Relay, block_on, dial, expect_reset, greet, read_all};
 use crate::common::Authority;
 
 /// Few enough that all of it is in the buffers of the system before anybody reads.
@@ -104,23 +103,48 @@ fn what_a_side_said_before_it_could_no_longer_be_written_to_arrives() {
     path.relay.hears(&["#1 ", "lost, LISTEN side: ", &format!("{SIZE} bytes there")]);
 }
 
+/// The server has been told that the client has no more to say, and still has to hear that the client is lost.
+#[test]
+fn a_loss_after_an_end_is_a_reset() {
+    let files = Files::new();
+    for far in [Layers::None, Layers::Tls] {
+        let mut path = Path::new(&files, Layers::None, far, &[]);
+        block_on(async {
+            let (mut client, mut server) = path.join().await;
+            greet(&mut client, &mut server).await;
+            client.close().await.unwrap();
+            read_all(&mut server).await.1.unwrap();
+            greet(&mut server, &mut client).await;
+            client.into_inner().io.reset().unwrap();
+            let error = loop {
+                if let Err(error) = server.write_all(&[0; SIZE]).await {
+                    break error;
+                }
+            };
+            assert!(matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{far:?}: {error}");
+        });
+        path.relay.hears(&["#1 ", "lost, LISTEN side: the socket failed", "; 1 bytes there, "]);
+    }
+}
+
 #[test]
 fn without_a_connect_side_the_client_is_lost_and_the_log_says_why() {
     let files = Files::new();
-    // A port that is nobody's: it is bound, and nobody listens.
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for near in [Layers::None, Layers::Tls] {
-        let mut relay = Relay::start(&format!("tcp:127.0.0.1:0{}", files.server(near)), &format!("tcp:{nobody}"), &[]);
+        let mut relay = Relay::start(&format!("tcp:127.0.0.1:0{}", files.server(near)), NOBODY, &[]);
         match near {
             Layers::None => expect_reset(&relay, || ()),
             _ => block_on(async {
-                let mut client = dial(&format!("{}{}", relay.endpoint, files.client(near))).await.unwrap();
-                let (read, result) = read_all(&mut client).await;
-                assert!(read.is_empty() && is_lost(&result, near), "{near:?}: {result:?}");
+                // It may be lost before the client has seen that its handshake is done.
+                let result = match dial(&format!("{}{}", relay.endpoint, files.client(near))).await {
+                    Ok(mut client) => read_all(&mut client).await.1,
+                    Err(error) => Err(error.into()),
+                };
+                assert!(is_lost(&result, near), "{near:?}: {result:?}");
             }),
         }
         let line = relay.hears(&["#1 ", "not joined, CONNECT side: cannot connect to "]);
-        assert!(line.contains(&format!("tcp:{nobody}")) && line.contains("refused") && line.contains("WARN"), "{line}");
+        assert!(line.contains(NOBODY) && line.contains("refused") && line.contains("WARN"), "{line}");
         assert!(line.ends_with(" ⇄ nothing"), "{line}");
     }
 }

@@ -218,4 +218,7 @@ fn pattern(seed: u8, size: usize) -> Vec<u8> {
     (0..size).map(|at| (at as u8) ^ ((at >> 8) as u8) ^ ((at >> 16) as u8).wrapping_mul(31) ^ seed).collect()
 }
 
+/// Nobody listens at the port of tcpmux, and no other test can be given it.
+const NOBODY: &str = "tcp:127.0.0.1:1";
+
 const HANGING: Duration = Duration::from_secs(60);

@@ -5,7 +5,7 @@ use futures::io::{AsyncReadExt, AsyncWriteExt};
 use onionskin::Connection;
 use onionskin::runtime::Socket;
 
-use super::{Files, Layers, Path, Relay, block_on, dial, greet, listen, pattern, read_all};
+use super::{Files, Layers, NOBODY, Path, Relay, block_on, dial, greet, listen, pattern, read_all};
 use crate::onion::run;
 
 const SIZE: usize = 2 * 1024 * 1024;
@@ -105,8 +105,7 @@ fn standard_input_and_output_are_joined_as_well() {
     server.join().unwrap();
 
     // The process has one client, so how that one ends is how the process ends.
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let outcome = run(["relay", "stdio", &format!("tcp:{nobody}")], &said);
+    let outcome = run(["relay", "stdio", NOBODY], &said);
     assert_eq!(outcome.status, Some(1), "{outcome:?}");
     assert!(outcome.stderr.contains("not joined, CONNECT side: cannot connect"), "{}", outcome.stderr);
 }

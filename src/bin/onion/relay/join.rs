@@ -20,6 +20,9 @@
 //!   then that one is [broken off](break_off).
 //! - A side that can no longer be written to may have said something before: that is still read and passed on.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
@@ -29,14 +32,14 @@ use std::time::Duration;
 use futures::future::{BoxFuture, join, poll_fn, select};
 use futures::io::{AsyncBufRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use onionskin::Connection;
-use onionskin::runtime::{Runtime, Socket};
+use onionskin::runtime::{Socket, Timer};
 
 use crate::failure::Failure;
 use crate::part::part;
 
 /// A connection to each side, and how far both ways between them are.
 pub(super) struct Joint {
-    runtime: &'static dyn Runtime,
+    timer: &'static dyn Timer,
     near: Unfinished,
     far: Unfinished,
     there: Way,
@@ -61,9 +64,9 @@ pub(super) struct Loss {
 }
 
 impl Joint {
-    pub(super) fn new(runtime: &'static dyn Runtime, near: Unfinished, far: Unfinished) -> Self {
+    pub(super) fn new(timer: &'static dyn Timer, near: Unfinished, far: Unfinished) -> Self {
         let (there, back) = (Way::from(Side::Listen), Way::from(Side::Connect));
-        Self { runtime, near, far, there, back, lost: None, last: None }
+        Self { timer, near, far, there, back, lost: None, last: None }
     }
 
     /// How many bytes were taken from the LISTEN side for the CONNECT side, and the other way round.
@@ -80,16 +83,16 @@ impl Joint {
 
     /// Takes leave of both sides, so that what was sent last arrives; of the one that is not lost such that it can tell.
     pub(super) async fn leave(self, lost: Option<Side>) {
-        let Self { runtime, near, far, there, back, .. } = self;
+        let Self { timer, near, far, there, back, .. } = self;
         match lost {
             None => {
-                join(part(runtime, near.finished()), part(runtime, far.finished())).await;
+                join(part(timer, near.finished()), part(timer, far.finished())).await;
             }
             Some(Side::Listen) => {
-                join(part(runtime, near.finished()), break_off(runtime, far, there.said())).await;
+                join(part(timer, near.finished()), break_off(timer, far, there.said())).await;
             }
             Some(Side::Connect) => {
-                join(part(runtime, far.finished()), break_off(runtime, near, back.said())).await;
+                join(part(timer, far.finished()), break_off(timer, near, back.said())).await;
             }
         }
     }
@@ -136,8 +139,8 @@ impl Joint {
         }
         let stacks = [self.near.stack(), self.far.stack()];
         let waiting = stacks.map(|stack| stack.inbound_len() + stack.outbound_len()).iter().sum();
-        let last = self.last.get_or_insert_with(|| Progress::new(self.runtime, waiting));
-        ready!(last.poll_stuck(self.runtime, waiting, cx));
+        let last = self.last.get_or_insert_with(|| Progress::new(self.timer, waiting));
+        ready!(last.poll_stuck(self.timer, waiting, cx));
         let deaf = if self.there.stage == Stage::Over { Side::Listen } else { Side::Connect };
         let unread = || Loss::new(deaf, "the peer did not read what was sent last");
         Poll::Ready(self.lost.clone().unwrap_or_else(unread))
@@ -272,7 +275,7 @@ pub(super) enum Said {
 /// Inside TLS, the socket is closed without a close_notify, behind the last bytes. Where there is no TLS, only a reset can
 /// tell; but it may overtake bytes that are still on their way, so it waits a little if there are any. A Unix socket
 /// has no reset: without TLS, its peer sees an end of file.
-pub(super) async fn break_off(runtime: &dyn Runtime, mut conn: Unfinished, said: Said) {
+pub(super) async fn break_off(timer: &dyn Timer, mut conn: Unfinished, said: Said) {
     let is_inside_tls = conn.layers().tls().next().is_some();
     match said {
         Said::Nothing | Said::Something if is_inside_tls => {
@@ -281,12 +284,12 @@ pub(super) async fn break_off(runtime: &dyn Runtime, mut conn: Unfinished, said:
                 let _ = io.close().await;
                 read_to_end(&mut io).await;
             };
-            select(Box::pin(truncate), runtime.sleep_until(runtime.now() + LAST_BYTES)).await;
+            select(Box::pin(truncate), timer.sleep_until(timer.now() + LAST_BYTES)).await;
         }
         Said::Nothing => {}
         Said::Something | Said::End => {
             let arrive = Box::pin(read_to_end(&mut *conn));
-            select(arrive, runtime.sleep_until(runtime.now() + LAST_BYTES)).await;
+            select(arrive, timer.sleep_until(timer.now() + LAST_BYTES)).await;
         }
     }
 }
@@ -303,13 +306,13 @@ struct Progress {
 }
 
 impl Progress {
-    fn new(runtime: &dyn Runtime, waiting: usize) -> Self {
-        Self { waiting, stuck: runtime.sleep_until(runtime.now() + STUCK) }
+    fn new(timer: &dyn Timer, waiting: usize) -> Self {
+        Self { waiting, stuck: timer.sleep_until(timer.now() + STUCK) }
     }
 
-    fn poll_stuck(&mut self, runtime: &dyn Runtime, waiting: usize, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_stuck(&mut self, timer: &dyn Timer, waiting: usize, cx: &mut Context<'_>) -> Poll<()> {
         if waiting < self.waiting {
-            *self = Self::new(runtime, waiting);
+            *self = Self::new(timer, waiting);
         }
         self.stuck.as_mut().poll(cx)
     }

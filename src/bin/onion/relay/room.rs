@@ -1,6 +1,6 @@
 //! How many connections there is room for: each needs file descriptors, and the system grants so many and no more.
 
-use onionskin::endpoint::{Endpoint, Transport};
+use onionskin::endpoint::Endpoint;
 
 /// At most `wanted` connections: fewer, if the system does not grant as many descriptors. A process begins with less than
 /// it may have, so the limit is raised as far as it has to be, and the log says so.
@@ -40,7 +40,7 @@ pub(super) fn for_connections(wanted: usize, _: [&Endpoint; 2]) -> usize {
 #[cfg(unix)]
 fn descriptors(endpoint: &Endpoint) -> usize {
     match endpoint.transport {
-        Transport::Tcp { .. } => 1,
+        onionskin::endpoint::Transport::Tcp { .. } => 1,
         _ => 2,
     }
 }
