@@ -68,7 +68,7 @@ fn connect(
     version: &str,
 ) -> Result<Connection<Socket>, OpenError> {
     let (address, ca) = (running.address(service.service), bench.ca());
-    let step = format!("starttls:{}:sni={name}:ca={}:max={version}", service.protocol, ca.display());
+    let step = format!("starttls:{}:name={NAME}:sni={name}:ca={}:max={version}", service.protocol, ca.display());
     let endpoint = format!("tcp:{address}+{step}").parse().expect("it is an endpoint");
     run(async { Connector::new(runtime(), &endpoint)?.connect().await })
 }
@@ -233,16 +233,16 @@ const SERVICES: &[Service] = &[
         service: "postgresql",
         protocol: "postgres",
         versions: BOTH,
-        says: b"\0\0\0\x24\0\x03\0\0user\0onion\0database\0postgres\0\0",
+        says: b"\0\0\0\x26\0\x03\0\0user\0onion\0database\0postgres\0\0",
         hears: "SCRAM-SHA-256",
     },
-    // A log-in of a user that is not there: the answer is number 3, so it was read as number 2 of one conversation.
+    // A log-in with another proof than the password's.
     Service {
         server: &MARIADB,
         service: "mysql",
         protocol: "mysql",
         versions: BOTH,
-        says: b"\x29\0\0\x02\x00\x8a\x08\x00\0\0\0\x01\x21\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0nobody\0\0",
-        hears: "\x03",
+        says: b"Q\0\0\x02\0\x8a\x08\0\0\0\0\x01!\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0onion\0\x14xxxxxxxxxxxxxxxxxxxxmysql_native_password\0",
+        hears: "Access denied for user 'onion'",
     },
 ];

@@ -49,9 +49,6 @@ pub(crate) fn cases() -> Vec<Case> {
         relayed("python3", &INN, "nntp", ("nntp", true, true), |bench, address| {
             python(bench, "nntp", address).with("content");
         }),
-        relayed("ldapsearch", &SLAPD, "ldap", ("ldap", true, false), |bench, address| {
-            ldapsearch(bench, address, "(objectClass=*)").with("dn: ");
-        }),
         relayed("ldapsearch", &SLAPD, "ldap", ("ldap", true, true), |bench, address| {
             ldapsearch(bench, address, "(objectClass=*)").with("dn: ");
         }),
