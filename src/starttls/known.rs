@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Imap, Lmtp, Smtp, StartTls};
+use super::{Ftp, Imap, Lmtp, Smtp, StartTls};
 
 /// A protocol of this module, as it is called in endpoint strings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -15,11 +15,14 @@ pub enum Known {
     Lmtp,
     /// [`Imap`]
     Imap,
+    /// [`Ftp`]
+    Ftp,
 }
 
 impl Known {
     /// All of them, with their names.
-    pub const ALL: [(&'static str, Self); 3] = [("smtp", Self::Smtp), ("lmtp", Self::Lmtp), ("imap", Self::Imap)];
+    pub const ALL: [(&'static str, Self); 4] =
+        [("smtp", Self::Smtp), ("lmtp", Self::Lmtp), ("imap", Self::Imap), ("ftp", Self::Ftp)];
 
     /// A peer of this protocol.
     ///
@@ -31,6 +34,7 @@ impl Known {
             Self::Smtp => Box::new(name.map_or_else(Smtp::new, |name| Smtp::new().named(name))),
             Self::Lmtp => Box::new(name.map_or_else(Lmtp::new, |name| Lmtp::new().named(name))),
             Self::Imap => Box::new(Imap::new()),
+            Self::Ftp => Box::new(Ftp::new()),
         }
     }
 }

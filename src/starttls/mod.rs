@@ -48,6 +48,7 @@
 mod connection;
 mod error;
 mod exchange;
+pub mod ftp;
 mod imap;
 mod known;
 mod lmtp;
@@ -60,6 +61,7 @@ use std::fmt;
 pub use self::connection::Opportunity;
 pub use self::error::{Error, ErrorKind};
 pub use self::exchange::Exchange;
+pub use self::ftp::Ftp;
 pub use self::imap::Imap;
 pub use self::known::{Known, UnknownProtocol};
 pub use self::lmtp::Lmtp;

@@ -14,10 +14,11 @@ mod injection;
 mod subject;
 mod tables;
 
+mod ftp;
 mod imap;
 mod lmtp;
 mod smtp;
 
 use self::subject::Subject;
 
-const SUBJECTS: &[Subject] = &[smtp::SUBJECT, lmtp::SUBJECT, imap::SUBJECT];
+const SUBJECTS: &[Subject] = &[smtp::SUBJECT, lmtp::SUBJECT, imap::SUBJECT, ftp::SUBJECT];
