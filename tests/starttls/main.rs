@@ -7,9 +7,11 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod again;
 mod both_sides;
 mod certificates;
 mod ends;
+mod ftp_ccc;
 mod injection;
 mod subject;
 mod tables;
