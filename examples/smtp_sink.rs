@@ -123,6 +123,10 @@ impl Session {
         }
         None
     }
+
+    fn send_line_by_line(&mut self, transport: &mut Transport<'_>, answer: &str) -> Result {
+        answer.split("\r\n").try_for_each(|line| self.send_line(transport, line))
+    }
 }
 
 impl Protocol for Session {
@@ -177,21 +181,13 @@ impl LineReceiver for Session {
     }
 }
 
-impl Session {
-    fn send_line_by_line(&mut self, transport: &mut Transport<'_>, answer: &str) -> Result {
-        answer.split("\r\n").try_for_each(|line| self.send_line(transport, line))
-    }
-}
-
 impl Message {
-    /// Without what strangers could do to a terminal.
+    /// In one piece, and without what strangers could do to a terminal.
     fn print(&self, peer: &str) {
-        let shown = |text: &str| text.replace(|c: char| c.is_control() && c != '\n' && c != '\t', "");
-        println!("from {peer}\nMAIL FROM:<{}>", shown(&self.sender));
-        for recipient in &self.recipients {
-            println!("RCPT TO:<{}>", shown(recipient));
-        }
-        println!("\n{}.", shown(&String::from_utf8_lossy(&self.content)));
+        let recipients: String = self.recipients.iter().map(|recipient| format!("RCPT TO:<{recipient}>\n")).collect();
+        let content = String::from_utf8_lossy(&self.content);
+        let message = format!("from {peer}\nMAIL FROM:<{}>\n{recipients}\n{content}.", self.sender);
+        println!("{}", message.replace(|c: char| c.is_control() && c != '\n' && c != '\t', ""));
     }
 }
 

@@ -37,8 +37,9 @@
 //! # Data connections
 //!
 //! With PROT P each is a TLS session of its own, in which the FTP client is the TLS client, whoever connected. Some servers
-//! take it only if it resumes the session of the control connection, which proves that it is the same client: use the
-//! same [`TlsClient`](crate::tls::TlsClient) and the same name for both. The address is where the control connection goes,
+//! (ProFTPD, unless it is told otherwise) take it only if it resumes the session of the control connection, which proves
+//! that it is the same client: use the same [`TlsClient`](crate::tls::TlsClient) and the same name for both, and read each
+//! to its end, as that is where the ticket for the next one may be. The address is where the control connection goes,
 //! whatever the server says: see [`Passive`].
 //!
 //! [`Stop`]: crate::stack::Stop

@@ -1,5 +1,7 @@
 //! Replies of several lines (RFC 959 section 4.2).
 
+use crate::starttls::reply::Line;
+
 /// A whole reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
@@ -56,7 +58,7 @@ pub(super) enum Place {
 
 impl Replies {
     pub(super) fn place(&mut self, line: &[u8]) -> Place {
-        let parsed = parse(line);
+        let parsed = Line::parse(line).map(|line| (line.code, line.more));
         match (self.open, parsed) {
             (Some(open), Some((code, false))) if open == code => {
                 self.open = None;
@@ -70,19 +72,5 @@ impl Replies {
             (None, Some((code, false))) => Place::End(code),
             (None, None) => Place::Nowhere,
         }
-    }
-}
-
-/// The code, and whether a hyphen follows.
-fn parse(line: &[u8]) -> Option<(u16, bool)> {
-    let (digits, rest) = line.split_at_checked(3)?;
-    if !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let code = digits.iter().fold(0, |code, digit| code * 10 + u16::from(digit - b'0'));
-    match rest.first() {
-        None | Some(b' ') => Some((code, false)),
-        Some(b'-') => Some((code, true)),
-        Some(_) => None,
     }
 }
