@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Imap, Irc, Ldap, Lmtp, Mysql, Nntp, Pop3, Postgres, Sieve, Smtp, StartTls, Tds, Xmpp};
+use super::{Ftp, Imap, Irc, Ldap, Lmtp, Mysql, Nntp, Pop3, Postgres, Sieve, Smtp, StartTls, Tds, Xmpp};
 use crate::tls::Version;
 
 /// A protocol of this module, as it is called in endpoint strings.
@@ -24,6 +24,8 @@ pub enum Known {
     Nntp,
     /// [`Irc`]
     Irc,
+    /// [`Ftp`]
+    Ftp,
     /// [`Ldap`]
     Ldap,
     /// [`Xmpp::client_to_server`]
@@ -48,6 +50,7 @@ impl Known {
         ("sieve", Self::Sieve),
         ("nntp", Self::Nntp),
         ("irc", Self::Irc),
+        ("ftp", Self::Ftp),
         ("ldap", Self::Ldap),
         ("xmpp", Self::Xmpp),
         ("xmpp-server", Self::XmppServer),
@@ -81,6 +84,7 @@ impl Known {
             Self::Sieve => Box::new(Sieve::new()),
             Self::Nntp => Box::new(Nntp::new()),
             Self::Irc => Box::new(name.map_or_else(Irc::new, |name| Irc::new().named(name))),
+            Self::Ftp => Box::new(Ftp::new()),
             Self::Ldap => Box::new(Ldap::new()),
             Self::Xmpp => Box::new(Xmpp::client_to_server(name.unwrap_or(server))),
             Self::XmppServer => Box::new(Xmpp::server_to_server(name.unwrap_or(server))),

@@ -21,7 +21,7 @@ impl<'a> Line<'a> {
         Self::parse(whole).map(Some).ok_or_else(|| Error::malformed(awaited, whole))
     }
 
-    fn parse(whole: &'a [u8]) -> Option<Self> {
+    pub(super) fn parse(whole: &'a [u8]) -> Option<Self> {
         let (digits, rest) = whole.split_at_checked(3)?;
         if !digits.iter().all(u8::is_ascii_digit) {
             return None;

@@ -13,6 +13,7 @@ mod peers;
 mod cancel;
 mod deadlines;
 mod faults;
+mod ftp;
 mod halves;
 mod lines;
 mod oracle;

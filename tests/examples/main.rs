@@ -6,6 +6,8 @@
 mod common;
 
 mod chat;
+mod ftp;
 mod line_protocol;
 mod process;
 mod relay;
+mod smtp_sink;

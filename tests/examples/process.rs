@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use onionskin::Connection;
@@ -13,6 +13,7 @@ use onionskin::tls::{Roots, TlsClient};
 #[derive(Debug)]
 pub(crate) struct Example {
     child: Child,
+    output: BufReader<ChildStdout>,
     /// Where it listens, as an endpoint: `tcp:127.0.0.1:40001`.
     pub(crate) endpoint: String,
 }
@@ -20,19 +21,24 @@ pub(crate) struct Example {
 impl Example {
     /// Started, and listening.
     pub(crate) fn start<'a>(name: &str, arguments: impl IntoIterator<Item = &'a str>) -> Self {
-        // cargo puts this test into `deps`, and the examples beside that.
-        let test = std::env::current_exe().unwrap();
-        let program = test.parent().unwrap().with_file_name("examples").join(name);
+        let program = program(name);
         let mut command = Command::new(&program);
         command.args(arguments).stdout(Stdio::piped());
         let mut child = command
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error}; `cargo build --examples` makes it", program.display()));
         let mut first = String::new();
-        // The reader may hold something back, which nobody wants to know.
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        output.read_line(&mut first).unwrap();
         let Some(endpoint) = first.strip_prefix("listening on ") else { panic!("no endpoint: {first:?}") };
-        Self { child, endpoint: endpoint.trim_end().to_owned() }
+        Self { child, output, endpoint: endpoint.trim_end().to_owned() }
+    }
+
+    /// The next line that it prints.
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        line.trim_end_matches('\n').to_owned()
     }
 
     /// One that writes down whom to trust for its certificate.
@@ -47,6 +53,13 @@ impl Example {
     pub(crate) async fn connect(&self) -> Connection<Socket> {
         onionskin::connect(&self.endpoint).await.unwrap()
     }
+}
+
+/// The executable of an example.
+pub(crate) fn program(name: &str) -> PathBuf {
+    // cargo puts this test into `deps`, and the examples beside that.
+    let test = std::env::current_exe().unwrap();
+    test.parent().unwrap().with_file_name("examples").join(name)
 }
 
 impl Drop for Example {

@@ -7,15 +7,18 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod again;
 mod both_sides;
 mod certificates;
 mod clients;
 mod damage;
 mod ends;
+mod ftp_ccc;
 mod injection;
 mod subject;
 mod tables;
 
+mod ftp;
 mod imap;
 mod irc;
 mod ldap;
@@ -39,6 +42,7 @@ const SUBJECTS: &[Subject] = &[
     sieve::SUBJECT,
     nntp::SUBJECT,
     irc::SUBJECT,
+    ftp::SUBJECT,
     ldap::SUBJECT,
     xmpp::CLIENT_TO_SERVER,
     xmpp::SERVER_TO_SERVER,

@@ -1,0 +1,141 @@
+//! AUTH TLS.
+
+use super::protection::{Change, Protection};
+use super::reply::{Place, Replies};
+use crate::starttls::reply::command;
+use crate::starttls::{Error, Exchange, Negotiation, Progress, StartTls};
+
+/// FTP.
+///
+/// After TLS the server does not greet again, and the client begins with PBSZ.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ftp {
+    greeted: bool,
+}
+
+impl Ftp {
+    /// From the greeting on.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The greeting has been said: on a connection on which TLS was stopped, to start it again.
+    #[must_use]
+    pub fn greeted(mut self) -> Self {
+        self.greeted = true;
+        self
+    }
+}
+
+impl StartTls for Ftp {
+    fn name(&self) -> &'static str {
+        "ftp"
+    }
+
+    fn client(&self) -> Box<dyn Negotiation> {
+        let state = if self.greeted { Asking::Greeted } else { Asking::Greeting };
+        Box::new(Client { state, replies: Replies::default() })
+    }
+
+    fn server(&self) -> Box<dyn Negotiation> {
+        Box::new(Server { greeted: self.greeted, protection: Protection::new() })
+    }
+}
+
+#[derive(Debug)]
+struct Client {
+    state: Asking,
+    replies: Replies,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Asking {
+    Greeting,
+    Greeted,
+    Answer,
+}
+
+impl Negotiation for Client {
+    fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
+        if let Asking::Greeted = self.state {
+            exchange.ask(b"AUTH TLS\r\n")?;
+            self.state = Asking::Answer;
+            return Ok(Progress::Asked);
+        }
+        let Some(line) = exchange.line()? else { return Ok(Progress::Waiting) };
+        let code = match self.replies.place(line) {
+            Place::Inside => return Ok(Progress::Going),
+            Place::End(code) => code,
+            Place::Nowhere => return Err(Error::malformed(self.awaits(), line)),
+        };
+        match (self.state, code) {
+            // Ready in so many minutes; the greeting follows then (RFC 959 section 5.4).
+            (Asking::Greeting, 120) => Ok(Progress::Going),
+            (Asking::Greeting, 220) => {
+                self.state = Asking::Greeted;
+                Ok(Progress::Greeted)
+            }
+            (Asking::Answer, 234) => Ok(Progress::GoAhead),
+            // AUTH is not known, or TLS is not (RFC 4217 section 10.1).
+            (Asking::Answer, 500 | 502 | 504) => Err(Error::not_offered()),
+            (_, 400..600) => Err(Error::refused(line)),
+            _ => Err(Error::malformed(self.awaits(), line)),
+        }
+    }
+
+    fn awaits(&self) -> &'static str {
+        match self.state {
+            Asking::Greeting | Asking::Greeted => "the greeting",
+            Asking::Answer => "the answer to AUTH TLS",
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Server {
+    greeted: bool,
+    protection: Protection,
+}
+
+impl Negotiation for Server {
+    fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
+        if !self.greeted {
+            self.greeted = true;
+            exchange.send(b"220 ready\r\n");
+            return Ok(Progress::Going);
+        }
+        let Some(line) = exchange.line()? else { return Ok(Progress::Waiting) };
+        if let Some(answer) = self.protection.command(line) {
+            exchange.send(answer.reply().as_bytes());
+            exchange.send(b"\r\n");
+            let is_asked = answer.change() == Change::StartTls;
+            return Ok(if is_asked { Progress::GoAhead } else { Progress::Going });
+        }
+        let (verb, _) = command(line);
+        let is = |word: &str| verb.eq_ignore_ascii_case(word.as_bytes());
+        if is("QUIT") {
+            exchange.send(b"221 bye\r\n");
+            return Err(Error::left());
+        }
+        if is("FEAT") {
+            exchange.send(FEATURES);
+        } else if is("NOOP") {
+            exchange.send(b"200 fine\r\n");
+        } else if is("SYST") {
+            exchange.send(b"215 UNIX Type: L8\r\n");
+        } else if exchange.allows_plaintext() {
+            return Err(Error::not_asked(line));
+        } else {
+            exchange.send(b"530 AUTH TLS first\r\n");
+        }
+        Ok(Progress::Going)
+    }
+
+    fn awaits(&self) -> &'static str {
+        "AUTH TLS"
+    }
+}
+
+/// RFC 4217 section 6.
+const FEATURES: &[u8] = b"211-Features\r\n AUTH TLS\r\n PBSZ\r\n PROT\r\n211 End\r\n";
