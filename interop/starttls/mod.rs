@@ -2,10 +2,11 @@
 
 mod answers;
 mod asks;
+mod databases;
 mod relayed;
 
 use crate::Case;
 
 pub(crate) fn cases() -> Vec<Case> {
-    [asks::cases(), answers::cases(), relayed::cases()].into_iter().flatten().collect()
+    [asks::cases(), answers::cases(), databases::cases(), relayed::cases()].into_iter().flatten().collect()
 }
