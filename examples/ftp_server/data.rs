@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::future::{Either, select};
 use futures::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, copy, sink};
 use onionskin::Connection;
+use onionskin::connection::Error;
 use onionskin::layer::IdleTimeout;
 use onionskin::runtime::{Listener, Runtime, Socket};
 use onionskin::tls::TlsLayer;
@@ -34,7 +35,11 @@ impl Rendezvous {
             data.start_tls(tls).await?;
         }
         copy(content, &mut data).await?;
-        data.close().await?;
+        match data.close().await {
+            // Many clients leave when they have read our close_notify, without one of their own. All of it has been sent.
+            Err(error) if Error::of(&error).is_some_and(Error::is_truncated) => return Ok(()),
+            closed => closed?,
+        }
         // What the client still says must be read: a system that closes a socket with bytes in it resets the connection,
         // and with it the end of the file.
         let farewell = async { copy((&mut data).take(LONGEST_FAREWELL), &mut sink()).await };

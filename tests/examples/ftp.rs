@@ -78,7 +78,8 @@ async fn transfer(conn: &mut Connection<Socket>, passive: &str, line: &str, tls:
     let mut received = Vec::new();
     data.read_to_end(&mut received).await.unwrap();
     drop(data);
-    assert_eq!(ftp::read_reply(conn).await.unwrap().code(), 226);
+    let reply = ftp::read_reply(conn).await.unwrap();
+    assert_eq!(reply.code(), 226, "{}", reply.text().escape_ascii());
     received
 }
 
