@@ -5,7 +5,8 @@
 //! curl --ssl-reqd --cacert /tmp/ca.pem smtp://localhost:2525 --mail-from a@a.example --mail-rcpt b@b.example -T README.md
 //! ```
 //!
-//! The certificate is made on the spot; whom to trust for it is written to the file.
+//! The certificate is made on the spot; whom to trust for it is written to the file. With two files in its place, they are
+//! those of a certificate and its key.
 
 use std::error::Error;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use onionskin::{listen_with, runtime};
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let endpoint = arguments.next().unwrap_or_else(|| "tcp:127.0.0.1:2525".to_owned());
-    let tls = self_signed(&arguments.next().unwrap_or_else(|| "/tmp/ca.pem".to_owned()))?;
+    let tls = tls(arguments.next(), arguments.next())?;
     let factory = LimitConnections::new(move |_: &Addresses| Session::new(tls.clone())).total(100);
     runtime::block_on(runtime::preferred().ok_or("built without a runtime")?, async {
         let mut server = listen_with(&endpoint, factory).await?;
@@ -200,7 +201,12 @@ fn path<'a>(keyword: &str, argument: &'a str) -> Option<(&'a str, Option<usize>)
     front.eq_ignore_ascii_case(keyword).then_some((address, size))
 }
 
-fn self_signed(trust: &str) -> Result<TlsServer, Box<dyn Error>> {
+/// With these two files, or with a certificate that is made on the spot, for whose trust one file is written.
+fn tls(first: Option<String>, key: Option<String>) -> Result<TlsServer, Box<dyn Error>> {
+    if let (Some(chain), Some(key)) = (&first, key) {
+        return Ok(TlsServer::new(Identity::from_pem_files(chain, key)?)?);
+    }
+    let trust = first.unwrap_or_else(|| "/tmp/ca.pem".to_owned());
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
     std::fs::write(trust, made.cert.pem())?;
     let identity = Identity::from_pem(made.cert.pem().as_bytes(), made.signing_key.serialize_pem().as_bytes())?;

@@ -12,6 +12,7 @@ mod bench;
 mod clients;
 mod controls;
 mod deflate;
+mod example;
 mod futures_rustls;
 mod openssl;
 mod python;

@@ -6,7 +6,8 @@
 //! curl --ssl-reqd --cacert /tmp/ca.pem ftp://localhost:2121/
 //! ```
 //!
-//! The certificate is made on the spot; whom to trust for it is written to the file. Nobody logs in without TLS. After
+//! The certificate is made on the spot; whom to trust for it is written to the file. With two files in its place, they are
+//! those of a certificate and its key. Nobody logs in without TLS. After
 //! that, data connections have TLS after `PROT P`, and the control connection none after `CCC`, as each client likes.
 //!
 //! Data connections are opened to, and taken from, the address of the control connection only.
@@ -30,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (Some(endpoint), Some(directory)) = (arguments.next(), arguments.next()) else {
         return Err("needed: where to listen, and a directory".into());
     };
-    let tls = self_signed(&arguments.next().unwrap_or_else(|| "/tmp/ca.pem".to_owned()))?;
+    let tls = tls(arguments.next(), arguments.next())?;
     let tree = Arc::new(Tree::new(directory)?);
     runtime::block_on(runtime, async {
         let listener = listen(&endpoint).await?;
@@ -55,7 +56,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     })
 }
 
-fn self_signed(trust: &str) -> Result<TlsServer, Box<dyn Error>> {
+/// With these two files, or with a certificate that is made on the spot, for whose trust one file is written.
+fn tls(first: Option<String>, key: Option<String>) -> Result<TlsServer, Box<dyn Error>> {
+    if let (Some(chain), Some(key)) = (&first, key) {
+        return Ok(TlsServer::new(Identity::from_pem_files(chain, key)?)?);
+    }
+    let trust = first.unwrap_or_else(|| "/tmp/ca.pem".to_owned());
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
     std::fs::write(trust, made.cert.pem())?;
     let identity = Identity::from_pem(made.cert.pem().as_bytes(), made.signing_key.serialize_pem().as_bytes())?;

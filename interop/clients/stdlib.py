@@ -73,6 +73,28 @@ def nntp():
             print("group", group.group)
 
 
-talks = {"smtp": smtp, "imap": imap, "pop3": pop3, "nntp": nntp, "ftp": ftp, "ftp-ccc": lambda: ftp(clear=True)}
+def get(clear=False):
+    client = ftplib.FTP_TLS(context=context, timeout=patience)
+    client.connect(host, port)
+    client.host = name
+    client.auth()
+    client.login()
+    client.prot_p()
+    if clear:
+        client.ccc()
+    client.retrbinary("RETR large", sys.stdout.buffer.write)
+    client.quit()
+
+
+talks = {
+    "smtp": smtp,
+    "imap": imap,
+    "pop3": pop3,
+    "nntp": nntp,
+    "ftp": ftp,
+    "ftp-ccc": lambda: ftp(clear=True),
+    "ftp-get": get,
+    "ftp-get-ccc": lambda: get(clear=True),
+}
 talks[what]()
 print("content")

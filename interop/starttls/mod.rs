@@ -3,10 +3,15 @@
 mod answers;
 mod asks;
 mod databases;
+mod files;
+mod mail;
 mod relayed;
 
 use crate::Case;
 
 pub(crate) fn cases() -> Vec<Case> {
-    [asks::cases(), answers::cases(), databases::cases(), relayed::cases()].into_iter().flatten().collect()
+    [asks::cases(), answers::cases(), databases::cases(), files::cases(), mail::cases(), relayed::cases()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
