@@ -14,6 +14,8 @@ mod controls;
 mod deflate;
 mod example;
 mod futures_rustls;
+#[path = "../tests/common/open_server/mod.rs"]
+mod open_server;
 mod openssl;
 mod python;
 mod servers;

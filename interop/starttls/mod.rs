@@ -5,13 +5,20 @@ mod asks;
 mod databases;
 mod files;
 mod mail;
+mod probed;
 mod relayed;
 
 use crate::Case;
 
 pub(crate) fn cases() -> Vec<Case> {
-    [asks::cases(), answers::cases(), databases::cases(), files::cases(), mail::cases(), relayed::cases()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let cases = [
+        asks::cases(),
+        answers::cases(),
+        databases::cases(),
+        files::cases(),
+        mail::cases(),
+        relayed::cases(),
+        probed::cases(),
+    ];
+    cases.into_iter().flatten().collect()
 }

@@ -7,6 +7,9 @@ mod common;
 mod demo;
 mod dialogue;
 mod onion;
+#[path = "../common/open_server/mod.rs"]
+mod open_server;
+mod probe;
 #[cfg(unix)]
 mod relay;
 mod server;

@@ -20,6 +20,7 @@ pub(crate) struct Failure {
 enum Status {
     Failed = 1,
     Usage = 2,
+    Hole = 3,
 }
 
 impl Failure {
@@ -31,6 +32,11 @@ impl Failure {
     /// What was asked for cannot be meant.
     pub(crate) fn usage(message: impl Display) -> Self {
         Self { status: Status::Usage, message: message.to_string() }
+    }
+
+    /// What was looked at can be attacked.
+    pub(crate) fn hole(message: impl Display) -> Self {
+        Self { status: Status::Hole, message: message.to_string() }
     }
 
     /// Says before the message where it happened.

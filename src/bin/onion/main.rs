@@ -5,14 +5,15 @@
 //! | `demo.rs`, `drawing.rs`, `meter.rs` | `onion demo`: a client and a server in one process, and the picture of them |
 //! | `serve.rs`, `session.rs` | `onion serve`: accepting connections, and answering the commands on one |
 //! | `connect.rs`, `dialogue.rs`, `input.rs` | `onion connect`: standard input to the peer, and local commands |
+//! | `probe.rs`, `probe/` | `onion probe`: what an operator wants to know of a server, and four questions about its STARTTLS |
 //! | `relay.rs`, `relay/` | `onion relay`: joining the connections to one endpoint with new ones to another |
 //! | `protocol.rs` | the onion line protocol, as both sides see it |
 //! | `open.rs`, `part.rs` | from an endpoint to a connection, and how to leave one |
 //! | `credentials.rs`, `authority.rs` | certificates: from files, and made on the spot |
 //! | `failure.rs`, `signals.rs` | what ends the process |
 //!
-//! Exit status: 0 for a clean end, 1 for a failure, 2 for a command line that cannot be meant. Standard output is
-//! for what was asked for; everything said to people goes to standard error, a failure as one line.
+//! Exit status: 0 for a clean end, 1 for a failure, 2 for a command line that cannot be meant, 3 for a hole that was
+//! found. Standard output is for what was asked for; everything said to people goes to standard error, a failure as one line.
 
 #[cfg(not(any(feature = "async-std", feature = "smol", feature = "tokio")))]
 compile_error!("the command `onion` needs a runtime: enable the feature `async-std`, `smol` or `tokio`");
@@ -30,6 +31,7 @@ mod input;
 mod meter;
 mod open;
 mod part;
+mod probe;
 mod protocol;
 mod relay;
 mod serve;
@@ -56,6 +58,7 @@ enum Command {
     Demo(demo::Options),
     Serve(serve::Options),
     Connect(connect::Options),
+    Probe(probe::Options),
     Relay(relay::Options),
 }
 
@@ -76,6 +79,7 @@ fn run(command: Command) -> Result<(), Failure> {
             Command::Demo(options) => demo::run(runtime, &options).await,
             Command::Serve(options) => serve::run(runtime, &options).await,
             Command::Connect(options) => connect::run(runtime, &options).await,
+            Command::Probe(options) => probe::run(runtime, &options).await,
             Command::Relay(options) => relay::run(runtime, &options).await,
         }
     })

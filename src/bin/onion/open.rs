@@ -33,6 +33,12 @@ pub(crate) async fn connect(
     endpoint: &Endpoint,
     defaults: &ClientDefaults<'_>,
 ) -> Result<Connection<Socket>, Failure> {
+    let endpoint = complete(endpoint, defaults)?;
+    Ok(Connector::new(runtime, &endpoint)?.connect().await?)
+}
+
+/// The endpoint with the defaults in every step that leaves them out.
+pub(crate) fn complete(endpoint: &Endpoint, defaults: &ClientDefaults<'_>) -> Result<Endpoint, Failure> {
     let mut endpoint = endpoint.clone();
     let name = host(&endpoint).to_owned();
     if endpoint.transport == Transport::Stdio {
@@ -47,7 +53,7 @@ pub(crate) async fn connect(
         fill_identity(tls, defaults.identity);
         tls.server_name.get_or_insert_with(|| name.clone());
     }
-    Ok(Connector::new(runtime, &endpoint)?.connect().await?)
+    Ok(endpoint)
 }
 
 /// The name to verify where none is given: the host that the endpoint names.

@@ -1,0 +1,100 @@
+//! Certificates as people want to see them. Whether one is trusted is not for this file to say.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use onionskin::rustls::pki_types::CertificateDer;
+use serde::Serialize;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::FromDer;
+use x509_parser::time::ASN1Time;
+
+/// What stands in a certificate. Everything but `validity` is empty if it cannot be read.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Certificate {
+    pub(super) subject: Option<String>,
+    pub(super) issuer: Option<String>,
+    /// The subject alternative names (RFC 5280 section 4.2.1.6).
+    pub(super) names: Vec<String>,
+    /// Days, as in 2026-11-30, in UTC.
+    pub(super) not_before: Option<String>,
+    pub(super) not_after: Option<String>,
+    /// Whole days up to `not_after`; below zero when that has passed.
+    pub(super) days_left: Option<i64>,
+    pub(super) validity: Validity,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Validity {
+    Valid,
+    Expired,
+    NotYetValid,
+    Unreadable,
+}
+
+impl Certificate {
+    pub(super) fn read(der: &CertificateDer<'_>) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let now = i64::try_from(now).unwrap_or(i64::MAX);
+        match X509Certificate::from_der(der) {
+            Ok((_, certificate)) => Self::of(&certificate, now),
+            Err(_) => Self {
+                subject: None,
+                issuer: None,
+                names: Vec::new(),
+                not_before: None,
+                not_after: None,
+                days_left: None,
+                validity: Validity::Unreadable,
+            },
+        }
+    }
+
+    /// Whether it names itself as its issuer, as one does that was never given to an authority.
+    pub(super) fn is_self_issued(&self) -> bool {
+        self.subject.is_some() && self.subject == self.issuer
+    }
+
+    fn of(certificate: &X509Certificate<'_>, now: i64) -> Self {
+        let validity = certificate.validity();
+        let (begin, end) = (validity.not_before.timestamp(), validity.not_after.timestamp());
+        let names = match certificate.subject_alternative_name() {
+            Ok(Some(names)) => names.value.general_names.iter().filter_map(name).collect(),
+            Ok(None) | Err(_) => Vec::new(),
+        };
+        Self {
+            subject: Some(certificate.subject().to_string()),
+            issuer: Some(certificate.issuer().to_string()),
+            names,
+            not_before: Some(day(validity.not_before)),
+            not_after: Some(day(validity.not_after)),
+            days_left: Some(end.saturating_sub(now).div_euclid(DAY)),
+            validity: match () {
+                () if now < begin => Validity::NotYetValid,
+                () if now > end => Validity::Expired,
+                () => Validity::Valid,
+            },
+        }
+    }
+}
+
+fn name(name: &GeneralName<'_>) -> Option<String> {
+    match name {
+        GeneralName::DNSName(name) | GeneralName::RFC822Name(name) | GeneralName::URI(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => {
+            let v4 = <[u8; 4]>::try_from(*bytes).map(|octets| Ipv4Addr::from(octets).to_string());
+            let v6 = || <[u8; 16]>::try_from(*bytes).map(|octets| Ipv6Addr::from(octets).to_string());
+            v4.or_else(|_| v6()).ok()
+        }
+        _ => None,
+    }
+}
+
+fn day(time: ASN1Time) -> String {
+    let date = time.to_datetime();
+    format!("{:04}-{:02}-{:02}", date.year(), u8::from(date.month()), date.day())
+}
+
+const DAY: i64 = 24 * 60 * 60;

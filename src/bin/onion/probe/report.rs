@@ -1,0 +1,197 @@
+//! All that was found out, for programs and for people.
+
+use std::fmt::{self, Display};
+
+use onionskin::tls::TlsFacts;
+use serde::Serialize;
+
+use super::certificate::{Certificate, Validity};
+use super::finding::{Finding, State};
+
+/// The report. Its fields are those of the JSON.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Report {
+    pub(super) endpoint: String,
+    /// `None` if TLS begins at once.
+    pub(super) protocol: Option<String>,
+    pub(super) verdict: Verdict,
+    /// How many connections it took.
+    pub(super) connections: usize,
+    pub(super) tls: Tls,
+    pub(super) trust: Trust,
+    /// The server's own first.
+    pub(super) certificates: Vec<Certificate>,
+    pub(super) questions: Questions,
+}
+
+/// What it all comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Verdict {
+    Sound,
+    Hole,
+    Untrusted,
+    NoTls,
+    /// Whether there is a hole was not found out.
+    Unknown,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Tls {
+    #[serde(flatten)]
+    pub(super) finding: Finding,
+    pub(super) version: Option<String>,
+    pub(super) cipher_suite: Option<String>,
+    pub(super) key_exchange_group: Option<String>,
+    pub(super) alpn: Option<String>,
+    pub(super) tls1_2: Finding,
+    pub(super) tls1_3: Finding,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Trust {
+    #[serde(flatten)]
+    pub(super) finding: Finding,
+    /// For whom the certificate is to be valid.
+    pub(super) name: String,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Questions {
+    pub(super) glued_command: Finding,
+    pub(super) glued_client_hello: Finding,
+    pub(super) starttls_inside_tls: Finding,
+    pub(super) close_notify: Finding,
+}
+
+impl Report {
+    /// As JSON, with a field for each of the above.
+    pub(super) fn json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("there are only strings for keys")
+    }
+}
+
+impl Tls {
+    /// There is none.
+    pub(super) fn none(finding: Finding) -> Self {
+        let not_asked = Finding::new(State::NotAsked);
+        Self {
+            finding,
+            version: None,
+            cipher_suite: None,
+            key_exchange_group: None,
+            alpn: None,
+            tls1_2: not_asked.clone(),
+            tls1_3: not_asked,
+        }
+    }
+
+    pub(super) fn of(facts: &TlsFacts, tls1_2: Finding, tls1_3: Finding) -> Self {
+        Self {
+            finding: Finding::new(State::Offered),
+            version: facts.version.map(|_| facts.version_name().to_owned()),
+            cipher_suite: facts.cipher_suite.map(|suite| format!("{suite:?}")),
+            key_exchange_group: facts.key_exchange_group.map(|group| format!("{group:?}")),
+            alpn: facts.alpn.as_ref().map(|alpn| alpn.escape_ascii().to_string()),
+            tls1_2,
+            tls1_3,
+        }
+    }
+}
+
+impl Questions {
+    pub(super) fn not_asked() -> Self {
+        let not_asked = Finding::new(State::NotAsked);
+        Self {
+            glued_command: not_asked.clone(),
+            glued_client_hello: not_asked.clone(),
+            starttls_inside_tls: not_asked.clone(),
+            close_notify: not_asked,
+        }
+    }
+}
+
+impl Display for Report {
+    /// One screen.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        row(f, "endpoint", &self.endpoint)?;
+        match &self.tls.version {
+            Some(version) => {
+                let parameters = [Some(version), self.tls.cipher_suite.as_ref(), self.tls.key_exchange_group.as_ref()];
+                let parameters: Vec<_> = parameters.into_iter().flatten().map(String::as_str).collect();
+                let alpn = self.tls.alpn.as_ref().map_or("no ALPN".to_owned(), |alpn| format!("ALPN {alpn}"));
+                row(f, "TLS", format_args!("{}, {alpn}", parameters.join(", ")))?;
+                row(f, "TLS 1.2", &self.tls.tls1_2)?;
+                row(f, "TLS 1.3", &self.tls.tls1_3)?;
+                row(f, "trust", format_args!("{} (for {})", self.trust.finding, self.trust.name))?;
+            }
+            None => row(f, "TLS", &self.tls.finding)?,
+        }
+        for (index, certificate) in self.certificates.iter().take(MOST_CERTIFICATES).enumerate() {
+            certificate.rows(f, if index == 0 { "certificates" } else { "" }, index + 1)?;
+        }
+        match self.certificates.len().saturating_sub(MOST_CERTIFICATES) {
+            0 => {}
+            more => row(f, "", format_args!("and {more} more"))?,
+        }
+        if self.tls.version.is_some() {
+            let Questions { glued_command, glued_client_hello, starttls_inside_tls, close_notify } = &self.questions;
+            row(f, "glued command", glued_command)?;
+            row(f, "glued ClientHello", glued_client_hello)?;
+            row(f, "STARTTLS inside TLS", starttls_inside_tls)?;
+            row(f, "after close_notify", close_notify)?;
+        }
+        row(f, "verdict", format_args!("{} ({} connections)", self.verdict, self.connections))
+    }
+}
+
+impl Certificate {
+    fn rows(&self, f: &mut fmt::Formatter<'_>, label: &str, number: usize) -> fmt::Result {
+        let (Some(subject), Some(issuer)) = (&self.subject, &self.issuer) else {
+            return row(f, label, format_args!("{number}. cannot be read"));
+        };
+        row(f, label, format_args!("{number}. {}", if subject.is_empty() { "no subject" } else { subject }))?;
+        let mut names = self.names.iter().take(MOST_NAMES).cloned().collect::<Vec<_>>().join(", ");
+        if let more @ 1.. = self.names.len().saturating_sub(MOST_NAMES) {
+            names.push_str(&format!(" and {more} more"));
+        }
+        if !names.is_empty() {
+            row(f, "", format_args!("   for {names}"))?;
+        }
+        row(f, "", format_args!("   by {issuer}"))?;
+        let (begin, end) = (self.not_before.as_deref(), self.not_after.as_deref());
+        let span = format!("{} to {}", begin.unwrap_or_default(), end.unwrap_or_default());
+        let days = self.days_left.unwrap_or_default();
+        match self.validity {
+            Validity::Expired => row(f, "", format_args!("   EXPIRED {} ago, {span}", count(-days))),
+            Validity::NotYetValid => row(f, "", format_args!("   NOT YET VALID, {span}")),
+            Validity::Valid | Validity::Unreadable => row(f, "", format_args!("   {} left, {span}", count(days))),
+        }
+    }
+}
+
+fn count(days: i64) -> String {
+    if days == 1 { "1 day".to_owned() } else { format!("{days} days") }
+}
+
+impl Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sound => "sound",
+            Self::Hole => "A HOLE: what anybody says in clear is executed as if it had come through TLS",
+            Self::Untrusted => "not trusted",
+            Self::NoTls => "no TLS",
+            Self::Unknown => "not found out",
+        })
+    }
+}
+
+/// One line, whatever a certificate or a server has put into it.
+fn row(f: &mut fmt::Formatter<'_>, label: &str, text: impl Display) -> fmt::Result {
+    let text: String = text.to_string().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    writeln!(f, "{label:<20} {}", text.trim_end())
+}
+
+/// So that all of it stays one screen; the JSON has no such limit.
+const MOST_CERTIFICATES: usize = 5;
+const MOST_NAMES: usize = 6;

@@ -1,0 +1,192 @@
+//! The server that is looked at: how to reach it, and how to start TLS with it.
+
+use std::cell::Cell;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures::AsyncReadExt;
+use futures::future::{Either, select};
+use futures::io::AsyncWriteExt;
+use onionskin::Connection;
+use onionskin::connection::Error;
+use onionskin::endpoint::{Connector, Endpoint, OpenError, Step, TlsStep};
+use onionskin::runtime::{Runtime, Socket};
+use onionskin::starttls::{Known, Negotiate, StartTls};
+use onionskin::tls::{TlsFacts, TlsLayer, Version};
+
+use crate::failure::Failure;
+use crate::open;
+
+/// The endpoint, taken apart: all that stands below the TLS that is looked at, and that TLS.
+pub(super) struct Server {
+    runtime: &'static dyn Runtime,
+    below: Connector,
+    protocol: Option<Known>,
+    /// What we call ourselves, or in XMPP, whom we want to talk to.
+    own_name: Option<String>,
+    tls: TlsStep,
+    /// Whose certificate is awaited.
+    name: String,
+    timeout: Duration,
+    connections: Cell<usize>,
+}
+
+/// Whether the certificate is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trust {
+    AsConfigured,
+    Everyone,
+}
+
+/// What came of listening.
+#[derive(Debug)]
+pub(super) enum Heard<T> {
+    Answer(T),
+    /// The server has hung up, or said more than anybody has to say.
+    End,
+    /// Nothing that is an answer came in time.
+    Silence,
+}
+
+impl Server {
+    /// The server at a complete endpoint.
+    pub(super) fn new(runtime: &'static dyn Runtime, endpoint: &Endpoint, timeout: Duration) -> Result<Self, Failure> {
+        let name = open::host(endpoint).to_owned();
+        let mut below = endpoint.clone();
+        let (protocol, own_name, tls) = match below.steps.pop() {
+            Some(Step::StartTls(step)) => (Some(step.protocol), step.name, step.tls),
+            Some(Step::Tls(step)) => (None, None, step),
+            _ => {
+                let example = "as in tcp:mail.example:25+starttls:smtp";
+                return Err(Failure::usage(format_args!(
+                    "a probe is for TLS: let the endpoint end with a step `starttls` or `tls`, {example}"
+                )));
+            }
+        };
+        let name = tls.server_name.clone().unwrap_or(name);
+        let below = Connector::new(runtime, &below)?.connect_timeout(Some(timeout));
+        let server = Self { runtime, below, protocol, own_name, tls, name, timeout, connections: Cell::new(0) };
+        // Files are read before anybody is bothered.
+        server.layer(Trust::AsConfigured, None)?;
+        Ok(server)
+    }
+
+    pub(super) fn protocol(&self) -> Option<Known> {
+        self.protocol
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The domain that is served there, where that has a name apart from the server's.
+    pub(super) fn domain(&self) -> &str {
+        self.own_name.as_deref().unwrap_or(&self.name)
+    }
+
+    /// The newest version that the protocol can have: a handshake in packets of TDS cannot be one of TLS 1.3.
+    pub(super) fn newest(&self) -> Version {
+        if self.protocol == Some(Known::Tds) { Version::Tls12 } else { Version::Tls13 }
+    }
+
+    /// Whether certificates are accepted unseen.
+    pub(super) fn trusts_everyone(&self) -> bool {
+        self.tls.insecure
+    }
+
+    /// How often it was connected to.
+    pub(super) fn connections(&self) -> usize {
+        self.connections.get()
+    }
+
+    /// A connection on which TLS is the next thing to do.
+    pub(super) async fn connect(&self) -> Result<Connection<Socket>, OpenError> {
+        self.connections.set(self.connections.get() + 1);
+        self.below.connect().await
+    }
+
+    /// A connection with TLS, whoever the server is.
+    pub(super) async fn connect_tls(&self) -> Result<Connection<Socket>, Failure> {
+        let mut conn = self.connect().await?;
+        self.start_tls(&mut conn, self.layer(Trust::Everyone, None)?).await?;
+        Ok(conn)
+    }
+
+    /// A layer that resumes no session: each handshake is to show everything.
+    pub(super) fn layer(&self, trust: Trust, version: Option<Version>) -> Result<TlsLayer, Failure> {
+        let mut tls = self.tls.clone();
+        tls.max_version.get_or_insert(self.newest());
+        if trust == Trust::Everyone {
+            (tls.trust_anchors, tls.roots, tls.insecure) = (None, None, true);
+        }
+        if version.is_some() {
+            (tls.min_version, tls.max_version) = (version, version);
+        }
+        Ok(tls.client()?.to(&self.name)?.handshake_timeout(Some(self.timeout)))
+    }
+
+    /// Starts TLS as the protocol does it, or at once if there is none.
+    pub(super) async fn start_tls(&self, conn: &mut Connection<Socket>, layer: TlsLayer) -> Result<TlsFacts, Error> {
+        match self.peer() {
+            Some(peer) => conn.negotiate(self.bounded(Negotiate::new(&*peer, layer))).await,
+            None => conn.start_tls(layer).await,
+        }
+    }
+
+    /// One who asks for TLS, if it must be asked for.
+    pub(super) fn peer(&self) -> Option<Box<dyn StartTls>> {
+        self.protocol.map(|protocol| protocol.peer(&self.name, self.own_name.as_deref()))
+    }
+
+    pub(super) fn bounded(&self, negotiate: Negotiate) -> Negotiate {
+        negotiate.timeout(Some(self.timeout))
+    }
+
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Waits no longer than for one step.
+    pub(super) async fn within<F: Future>(&self, future: F) -> Option<F::Output> {
+        let deadline = self.runtime.sleep_until(self.runtime.now() + self.timeout);
+        match select(pin!(future), deadline).await {
+            Either::Left((output, _)) => Some(output),
+            Either::Right(_) => None,
+        }
+    }
+
+    /// Says `words`, and listens until `answer` has found one in all that was heard.
+    ///
+    /// That the words cannot be sent is no failure: a server that has hung up may have said why.
+    pub(super) async fn ask<T>(
+        &self,
+        conn: &mut Connection<Socket>,
+        words: &[u8],
+        heard: &mut Vec<u8>,
+        answer: impl Fn(&[u8]) -> Option<T>,
+    ) -> Heard<T> {
+        let asking = async {
+            let _ = conn.send_all(words).await;
+            let mut buffer = vec![0; 4096];
+            loop {
+                if let Some(answer) = answer(heard) {
+                    return Heard::Answer(answer);
+                }
+                match conn.read(&mut buffer).await {
+                    Ok(count @ 1..) if heard.len() < MOST_HEARD => heard.extend_from_slice(&buffer[..count]),
+                    _ => return Heard::End,
+                }
+            }
+        };
+        self.within(asking).await.unwrap_or(Heard::Silence)
+    }
+
+    /// Ends what was begun, without waiting for the server.
+    pub(super) async fn leave(&self, mut conn: Connection<Socket>) {
+        if let Some(Err(error)) = self.within(conn.close()).await {
+            log::debug!("while closing: {error}");
+        }
+    }
+}
+
+const MOST_HEARD: usize = 64 * 1024;

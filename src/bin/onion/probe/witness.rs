@@ -1,0 +1,80 @@
+//! How far a negotiation came, which its error does not tell: a server that hangs up before it was asked for TLS has not
+//! refused what was to stand behind the request.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use onionskin::stack::Layer;
+use onionskin::starttls::{Error, Exchange, Greets, Negotiation, Progress, StartTls};
+
+/// A protocol that is watched as a client.
+#[derive(Debug)]
+pub(super) struct Witness {
+    protocol: Box<dyn StartTls>,
+    reached: Arc<Mutex<Reached>>,
+}
+
+/// What has happened, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reached {
+    Nothing,
+    /// The request was sent.
+    Request,
+    /// The server agreed.
+    GoAhead,
+}
+
+impl Witness {
+    pub(super) fn new(protocol: Box<dyn StartTls>) -> Self {
+        Self { protocol, reached: Arc::new(Mutex::new(Reached::Nothing)) }
+    }
+
+    /// How far the client has come.
+    pub(super) fn reached(&self) -> Reached {
+        *self.reached.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl StartTls for Witness {
+    fn name(&self) -> &'static str {
+        self.protocol.name()
+    }
+
+    fn greets(&self) -> Greets {
+        self.protocol.greets()
+    }
+
+    fn client(&self) -> Box<dyn Negotiation> {
+        Box::new(Watched { negotiation: self.protocol.client(), reached: Arc::clone(&self.reached) })
+    }
+
+    fn server(&self) -> Box<dyn Negotiation> {
+        self.protocol.server()
+    }
+}
+
+#[derive(Debug)]
+struct Watched {
+    negotiation: Box<dyn Negotiation>,
+    reached: Arc<Mutex<Reached>>,
+}
+
+impl Negotiation for Watched {
+    fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
+        let progress = self.negotiation.advance(exchange)?;
+        let reached = match progress {
+            Progress::Asked => Reached::Request,
+            Progress::GoAhead => Reached::GoAhead,
+            _ => return Ok(progress),
+        };
+        *self.reached.lock().unwrap_or_else(PoisonError::into_inner) = reached;
+        Ok(progress)
+    }
+
+    fn awaits(&self) -> &'static str {
+        self.negotiation.awaits()
+    }
+
+    fn layer_below_tls(&mut self) -> Option<Box<dyn Layer>> {
+        self.negotiation.layer_below_tls()
+    }
+}
