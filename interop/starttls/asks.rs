@@ -80,7 +80,8 @@ fn talks(bench: &Bench, running: &Running, service: &Service, version: &str) {
     let versions: Vec<_> = layers.tls().map(TlsFacts::version_name).collect();
     assert_eq!(versions, [format!("TLSv{version}")]);
     run(async {
-        conn.send_all(service.says).await.unwrap();
+        // Who refuses us may have hung up by now; what it said before can still be read.
+        let _ = conn.send_all(service.says).await;
         hear(&mut conn, service.hears).await;
     });
 }

@@ -19,4 +19,5 @@ mod lines;
 mod oracle;
 mod sockets;
 mod start;
+mod starttls;
 mod stop;

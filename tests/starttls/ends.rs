@@ -4,7 +4,7 @@ use onionskin::stack::LayerError;
 use onionskin::starttls::{Error, ErrorKind};
 use onionskin::testing::Peer;
 
-use crate::common::link::{Case, Link};
+use crate::common::link::{Case, Link, text};
 use crate::subject::{Subject, TOO_LONG, assert_discreet, assert_failed, each_subject};
 
 #[derive(Clone, Copy, PartialEq)]
@@ -71,6 +71,19 @@ fn silence_is_an_error_at_every_byte() {
         assert!(at(&mut link, side).lost().is_none());
         link.pair.advance(TOO_LONG);
         assert_failed(at(&mut link, side), ErrorKind::TimedOut);
+    });
+}
+
+#[test]
+fn no_client_hello_leaves_before_the_go_ahead() {
+    each_subject(|subject, case| {
+        let (client, server) = subject.transcript(case);
+        for count in 0..server.len() {
+            let link = talk_until(subject, case, Side::Left, count);
+            assert!(client.starts_with(link.left.sent()), "{:?}", text(link.left.sent()));
+        }
+        let link = talk_until(subject, case, Side::Left, server.len());
+        assert!(link.left.sent().len() > client.len(), "and with it, one does");
     });
 }
 
