@@ -10,7 +10,7 @@
 //! | `--ca FILE` | whom to trust; the system's roots unless given |
 //! | `--name NAME` | whom the certificate must name; the host of the endpoint unless given |
 //! | `--user NAME:PASSWORD` | who to be; `anonymous` unless given |
-//! | `--ccc` | gives up TLS on the control connection before the transfer, for firewalls that read it. The data stays protected |
+//! | `--ccc` | gives up TLS on the control connection after the log-in, for firewalls that read it; the data stays protected |
 //!
 //! The data connection goes to the server of the control connection, whatever that says, and resumes its TLS session.
 

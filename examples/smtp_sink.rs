@@ -3,10 +3,12 @@
 //! ```text
 //! cargo run --example smtp_sink -- tcp:127.0.0.1:2525 /tmp/ca.pem
 //! curl --ssl-reqd --cacert /tmp/ca.pem smtp://localhost:2525 --mail-from a@a.example --mail-rcpt b@b.example -T README.md
+//! cargo run --features cli -- connect --crlf tcp:localhost:2525+starttls:smtp --ca /tmp/ca.pem
+//! cargo run --features cli -- probe tcp:localhost:2525+starttls:smtp --ca /tmp/ca.pem
 //! ```
 //!
-//! The certificate is made on the spot; whom to trust for it is written to the file. With two files in its place, they are
-//! those of a certificate and its key.
+//! The certificate is made on the spot, for `localhost`; whom to trust for it is written to the file. With two files in its
+//! place, they are those of a certificate and its key.
 
 use std::error::Error;
 use std::time::Duration;

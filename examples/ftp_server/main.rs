@@ -7,8 +7,8 @@
 //! ```
 //!
 //! The certificate is made on the spot; whom to trust for it is written to the file. With two files in its place, they are
-//! those of a certificate and its key. Nobody logs in without TLS. After
-//! that, data connections have TLS after `PROT P`, and the control connection none after `CCC`, as each client likes.
+//! those of a certificate and its key. Nobody logs in without TLS. After that it is for each client to say: data connections
+//! have TLS after `PROT P`, and the control connection has none after `CCC`.
 //!
 //! Data connections are opened to, and taken from, the address of the control connection only.
 

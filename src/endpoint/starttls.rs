@@ -22,7 +22,8 @@ pub struct StartTlsStep {
     pub protocol: Known,
     /// `name`: what this side calls itself, in protocols that have a word for it.
     pub name: Option<String>,
-    /// `opportunistic=yes`: goes on in clear if there is no TLS to be had. Whoever can change what is sent can have it so.
+    /// `opportunistic=yes`: goes on in clear if there is no TLS to be had. Whoever can change what is sent can bring
+    /// that about.
     pub opportunistic: bool,
     /// The TLS itself.
     pub tls: TlsStep,

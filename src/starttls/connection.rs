@@ -39,7 +39,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     /// As [`start_tls_as`](Self::start_tls_as), but goes on in clear if the server has no TLS or refuses it, or the client
     /// does not ask for it.
     ///
-    /// That protects from nobody who can change what is sent, as he can take the offer away.
+    /// That protects only from those who just listen: whoever can change what is sent can take the offer away.
     ///
     /// # Errors
     ///
@@ -65,11 +65,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         }
     }
 
-    /// As [`start_tls_as`](Self::start_tls_as), with options.
+    /// As [`start_tls_as`](Self::start_tls_as), with the options of [`Negotiate`], such as its timeout and its limit.
     ///
     /// # Errors
     ///
-    /// As [`start_tls_as`](Self::start_tls_as); and when the layer is told not to start TLS.
+    /// As [`start_tls_as`](Self::start_tls_as); and when `negotiate` is one that starts no TLS
+    /// ([`Negotiate::without_tls`], [`Negotiate::greeting`]): splice those.
     ///
     /// # Cancellation
     ///

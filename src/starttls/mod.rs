@@ -17,10 +17,10 @@
 //! # TLS is required
 //!
 //! Whoever sits between two peers can take the word STARTTLS out of a greeting, answer with a refusal, answer before it is
-//! asked, or claim that there is nothing left to protect. All of these are errors here ([`Error`]), and the connection is
-//! lost with nothing said on it but the request for TLS itself: what the application writes waits in the stack until TLS is
-//! there. To go on without TLS must be asked for by name, [`start_tls_opportunistic`](crate::Connection::start_tls_opportunistic),
-//! and the answer says what happened.
+//! asked, or claim that it is too late for TLS. All of these are errors here ([`Error`]), and the connection is lost before
+//! anything that the application wrote was said on it: that waits in the stack until TLS is there. To go on without TLS
+//! must be asked for by name, [`start_tls_opportunistic`](crate::Connection::start_tls_opportunistic), and the result says
+//! what happened.
 //!
 //! # What was said before TLS is forgotten
 //!
@@ -29,7 +29,14 @@
 //! go-ahead go into TLS and fail there, and so does a command that was put behind the request: neither is ever seen as if it
 //! had come through TLS. A ClientHello behind the request is just what TLS waits for.
 //!
-//! The one exception is [`Mysql`], whose server does not say again inside TLS what a login is computed from.
+//! There are two exceptions. The server of [`Mysql`] does not say again inside TLS what a login is computed from, and what
+//! [`Tds`] has agreed on before TLS holds in it.
+//!
+//! # TLS can end again
+//!
+//! [`stop_tls`](crate::Connection::stop_tls) ends it as on any connection, and the socket stays open. FTP has CCC for it
+//! ([`ftp::clear_control`] for a client, [`ftp::Protection`] for a server); TDS drops TLS behind the login if both sides want
+//! that ([`Tds::login_only`]). To start again where a server has greeted already: [`Smtp::greeted`] and its like.
 //!
 //! # The picture
 //!

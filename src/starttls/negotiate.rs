@@ -51,7 +51,7 @@ impl Negotiate {
     }
 
     /// Asks as a client and starts no TLS: behind the go-ahead the layer leaves the list, and what the server sends next
-    /// is read in clear. For those who look at servers.
+    /// is read in clear. For programs that examine servers.
     pub fn without_tls(protocol: impl StartTls) -> Self {
         Self::with(&protocol, Role::Client, Then::Leave)
     }
@@ -85,7 +85,7 @@ impl Negotiate {
 
     /// Lets the connection go on in clear if there is no TLS to be had ([`Error::is_stripped`]), or the client goes on
     /// without: the layer fails and is peeled ([`Event::Failed`](crate::stack::Event::Failed)), and what was written
-    /// for TLS is dropped. Whoever sits in between can have it so.
+    /// for TLS is dropped. Whoever sits in between can bring that about.
     #[must_use]
     pub fn opportunistic(mut self) -> Self {
         self.opportunistic = true;

@@ -95,4 +95,4 @@ Two backslashes at the beginning of a line send one. The bytes behind a line `SI
 
 Environment: SSLKEYLOGFILE=FILE has the secrets of every layer written there, RUST_LOG=debug shows what layers do.
 
-Exit status: 0 after a clean end, 1 after a failure, 2 if a command cannot be meant.";
+Exit status: 0 after a clean end, 1 after a failure, 2 if a command or an option makes no sense.";

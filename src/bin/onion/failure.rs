@@ -29,7 +29,7 @@ impl Failure {
         Self { status: Status::Failed, message: message.to_string() }
     }
 
-    /// What was asked for cannot be meant.
+    /// What was asked for makes no sense.
     pub(crate) fn usage(message: impl Display) -> Self {
         Self { status: Status::Usage, message: message.to_string() }
     }
@@ -120,10 +120,10 @@ impl From<OpenError> for Failure {
 fn advice(error: &Error) -> Option<&'static str> {
     match error.tls_error()? {
         rustls::Error::InvalidCertificate(error) => match error {
-            CertificateError::UnknownIssuer => Some("name its authority with --ca"),
+            CertificateError::UnknownIssuer => Some("name its authority with --ca, or with ca=PEM in the endpoint"),
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => Some("the peer must renew it"),
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                Some("ask for a name that it is valid for")
+                Some(r"ask for a name that it is valid for: sni=NAME in the endpoint, or \starttls NAME")
             }
             _ => None,
         },

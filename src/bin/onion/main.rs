@@ -12,7 +12,7 @@
 //! | `credentials.rs`, `authority.rs` | certificates: from files, and made on the spot |
 //! | `failure.rs`, `signals.rs` | what ends the process |
 //!
-//! Exit status: 0 for a clean end, 1 for a failure, 2 for a command line that cannot be meant, 3 for a hole that was
+//! Exit status: 0 for a clean end, 1 for a failure, 2 for a command line that makes no sense, 3 for a hole that was
 //! found. Standard output is for what was asked for; everything said to people goes to standard error, a failure as one line.
 
 #[cfg(not(any(feature = "async-std", feature = "smol", feature = "tokio")))]

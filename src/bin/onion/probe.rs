@@ -39,11 +39,12 @@ use crate::credentials::IdentityFiles;
 use crate::failure::Failure;
 use crate::open::{self, ClientDefaults};
 
-/// Look at the TLS of a server, and at its STARTTLS from the wrong side
+/// Look at the TLS of a server, and try what an attacker would try with its STARTTLS
 ///
-/// Shows the version, the certificates and whether they are trusted, and finds out what the server does with a command
-/// that stands behind the request for TLS, with a ClientHello that stands there, with a request for TLS inside TLS, and
-/// after a close_notify. It says nothing but harmless commands, and makes at most seven connections, one after the other.
+/// Shows the versions, the certificates and whether they are trusted. Then it finds out what the server does with a command
+/// sent in one segment with the request for TLS (glued to it), with a ClientHello sent in that way, with a request for TLS
+/// inside TLS, and after a close_notify. It says nothing but harmless commands, and makes at most seven connections, one
+/// after the other.
 #[derive(Debug, Args)]
 #[command(after_help = ANSWERS)]
 pub(crate) struct Options {
@@ -106,7 +107,7 @@ async fn look(server: &Server, endpoint: String) -> Result<(Report, Option<Failu
             report.verdict = Verdict::Untrusted;
             failure = Some(error.into());
             match report.certificates.first() {
-                Some(own) if own.is_self_issued() => finding.and("it is its own issuer"),
+                Some(own) if own.is_self_issued() => finding.and("the certificate is its own issuer"),
                 _ => finding,
             }
         }
@@ -235,16 +236,16 @@ fn untrusted(error: &Error) -> Finding {
 const ANSWERS: &str = r"The four questions, and their answers, in JSON under `questions`, each with `state` and `detail`:
   glued_command        dropped, refused, fed_to_tls (where the handshake fails), answered_in_clear,
                        executed (a hole: whoever sits in between can put commands into the session)
-  glued_client_hello   taken, refused, lost (another one is waited for), hangs
-  starttls_inside_tls  refused, nests, agrees (and no second handshake follows)
+  glued_client_hello   taken, refused, lost (another one is waited for)
+  starttls_inside_tls  refused, nests (a second handshake, which is no fault), agrees (and no handshake follows)
   close_notify         hangs_up, plaintext (the server goes on in clear), silent
-Any of them may be hangs (no answer within --timeout), does_not_apply or unknown.
+Any of them may be hangs (no answer within --timeout), does_not_apply, unknown, or not_asked (there is no TLS).
 
 The other fields of the JSON: endpoint, protocol, connections; `verdict` is sound, hole, untrusted, no_tls or
 unknown; `tls` has state (offered, not_offered, refused, preauthenticated, hangs, failed), detail, version, cipher_suite,
 key_exchange_group, alpn, and tls1_2 and tls1_3 with state and detail; `trust` has state (trusted, unknown_issuer,
-wrong_name, expired, not_yet_valid, not_accepted, not_checked), detail and the name; `certificates` is a list, the
-server's own first, of subject, issuer, names, not_before, not_after, days_left and validity.
+wrong_name, expired, not_yet_valid, not_accepted, not_checked, not_asked), detail and the name; `certificates` is a list,
+the server's own first, of subject, issuer, names, not_before, not_after, days_left and validity.
 
 Exit status: 0 if nothing is wrong, 1 if there is no TLS, the certificate is not trusted, the server cannot be reached,
-or whether there is a hole was not found out, 2 if a command cannot be meant, 3 if there is a hole.";
+or whether there is a hole was not found out, 2 if the command line makes no sense, 3 if there is a hole.";

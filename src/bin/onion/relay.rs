@@ -300,6 +300,8 @@ const EXAMPLES: &str = r"Examples:
     onion relay tcp:127.0.0.1:2525 tcp:mail.example:465+tls
   the same for a program that talks on standard input and output
     onion relay stdio tcp:mail.example:465+tls
+  STARTTLS for a mail client that has none
+    onion relay tcp:127.0.0.1:1143 tcp:mail.example:143+starttls:imap
   a tunnel between two machines: what is inside may be TLS itself
     onion relay tcp:127.0.0.1:5432 tcp:db.example:4433+tls:ca=ca.pem:cert=me.pem:key=me.key
     onion relay tcp:[::]:4433+tls:cert=chain.pem:key=key.pem:client-ca=ca.pem unix:/run/postgresql/.s.PGSQL.5432
@@ -319,11 +321,15 @@ CONNECT cannot be opened, the client is treated in the same way. A side that doe
 more than the buffers of the layers are held in memory.
 
 A step `starttls` says or takes the greeting of its protocol before TLS. If only LISTEN has one, the greeting of the server
-behind CONNECT is taken too; if only CONNECT has one, the client gets a greeting from the relay.
+behind CONNECT is taken too; if only CONNECT has one, the client gets a greeting from the relay. What is said inside TLS
+passes as it is, an offer of STARTTLS by the server too. tds needs the step on both sides, and mysql cannot be relayed by it.
 
-Time limits: 30 seconds to connect (timeout= in the endpoint), 30 for what comes before a STARTTLS, 10
-for each handshake, 30 in which a peer takes nothing of the
-last bytes when all else is over, 2 until it closes then. Connections that say nothing stay.
+Trust: certificates and keys are named in the endpoints (cert=, key=, ca=, sni=); LISTEN needs cert= and key= for TLS. Without
+ca= the authorities of the system are trusted, without sni= the certificate must name the host of CONNECT.
+
+Time limits: 30 seconds to connect (timeout= in the endpoint), 30 for what comes before a STARTTLS, 10 for each handshake,
+30 in which a peer takes nothing of the last bytes when all else is over, 2 until it closes then. Connections that say
+nothing stay.
 
 Signals: the first SIGTERM or SIGINT closes the listener and lets the connections go on, for --patience at most; those
 that are left are aborted. A second one ends the process at once. SIGHUP reads certificates, keys and authorities
@@ -335,4 +341,4 @@ shows less, RUST_LOG=debug what layers do. SSLKEYLOGFILE=FILE has the secrets of
 Open files: each connection needs two or more. The soft limit of the process is raised as far as needed and allowed; if that
 is not enough for --max-connections, there are fewer.
 
-Exit status: 0 when it has ended as asked, 1 after a failure, 2 for a command line that cannot be meant.";
+Exit status: 0 when it has ended as asked, 1 after a failure, 2 for a command line that makes no sense.";

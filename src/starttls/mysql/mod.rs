@@ -7,9 +7,9 @@
 //! C: HandshakeResponse          packet 2, inside TLS, computed from the greeting
 //! ```
 //!
-//! This is the one protocol in which what was said before TLS is not forgotten: the server does not greet again, and the
-//! password is proved with the scramble of its greeting. Whoever sits in between can have changed the greeting, so nothing in
-//! it is to be believed beyond that: see [`MysqlGreeting`].
+//! What was said before TLS is not forgotten in this protocol: the server does not greet again, and the password is proved
+//! with the scramble of its greeting. Whoever sits in between can have changed the greeting, so nothing in it is to be
+//! believed beyond that: see [`MysqlGreeting`].
 
 mod greeting;
 

@@ -26,7 +26,10 @@ pub(super) fn for_connections(wanted: usize, sides: [&Endpoint; 2]) -> usize {
     }
     let room = usize::try_from(granted).unwrap_or(usize::MAX).saturating_sub(SPARE) / each;
     if room < wanted {
-        log::info!("{granted} open files are enough for {} connections at a time, not for {wanted}", room.max(1));
+        let room = room.max(1);
+        log::info!(
+            "{granted} open files are enough for {room} connections at a time, not for {wanted}: raise the hard limit"
+        );
     }
     room.clamp(1, wanted)
 }
