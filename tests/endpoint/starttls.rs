@@ -115,7 +115,7 @@ fn a_protocol_behind_starttls_is_told_of_nothing_before() {
             false,
             vec![
                 "made with 0 layers",
-                "no TLS: smtp: the client goes on without TLS: \"MAIL FROM:<a@a>\"",
+                "no TLS: smtp: the client goes on without TLS: \"MAIL\"",
                 "MAIL FROM:<a@a>\r\n",
                 "closed",
             ],
