@@ -218,9 +218,11 @@ impl Layer for Negotiate {
         self.negotiate(ends).map_err(|error| self.failure(error))
     }
 
-    /// Holds what is written. Only an order to close with nothing before it is passed on.
+    /// Holds what is written. Only an order to close with nothing but other orders before it is passed on.
     fn outbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
-        if ends.outbound_above().mark() == Some(&Order::Close) {
+        let held = ends.outbound_above();
+        let (written, is_closed) = (held.len(), held.marks().any(|order| *order == Order::Close));
+        if is_closed && written == 0 {
             self.then = Then::Leave;
             self.finish(ends);
         }

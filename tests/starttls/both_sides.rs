@@ -146,3 +146,16 @@ fn an_order_to_stop_the_tls_below_outlives_a_negotiation_that_fails() {
     assert_eq!(link.left.pass_end().unwrap(), outer);
     assert_eq!(link.left.stack.depth(), 0);
 }
+
+#[test]
+fn a_close_behind_the_order_to_stop_the_tls_below_waits_for_nobody_either() {
+    let mut link = Link::connected(Case { cut: Cut::Whole, version: Version::Tls13, depth: 1, padded: false });
+    let negotiate = Negotiate::new(Smtp::new(), link.client_layer());
+    link.left.splice(negotiate);
+    link.left.stop(Stop::new()).unwrap();
+    let now = link.left.now();
+    link.left.stack.close(now);
+    link.run();
+    assert!(link.right.ended().is_some(), "the close_notify has left");
+    assert!(link.left.lost().is_none());
+}
