@@ -119,8 +119,9 @@ impl<'a> Exchange<'a> {
         Ok(())
     }
 
-    /// Whether a client may go on without TLS. A server that sees it do so fails with [`ErrorKind::NotAsked`], and the
-    /// command at which it saw it is the first that the application reads.
+    /// Whether a client may go on without TLS. A server that sees it do so fails with
+    /// [`NotAsked`](super::ErrorKind::NotAsked), and the command at which it saw it is the first that the application
+    /// reads.
     #[must_use]
     pub fn allows_plaintext(&self) -> bool {
         self.opportunistic
