@@ -166,7 +166,9 @@ impl LineReceiver for Session {
             let peer = transport.peer_address().map(ToString::to_string).unwrap_or_default();
             return self.content(line, &peer).map_or(Ok(()), |answer| self.send_line_by_line(transport, answer));
         }
-        let answer = std::str::from_utf8(line).map_or("500 5.5.2 what?", |line| self.command(line));
+        // A line feed alone is no end of a line, and no part of a command either.
+        let command = std::str::from_utf8(line).ok().filter(|line| !line.contains(char::is_control));
+        let answer = command.map_or("500 5.5.2 what?", |line| self.command(line));
         self.send_line_by_line(transport, answer)?;
         if answer.starts_with("221") {
             transport.lose_connection();

@@ -76,7 +76,7 @@ impl Session {
         self.control.start_tls_as(Ftp::new(), self.tls.accept()?).await?;
         while let Some(line) = self.next_line().await? {
             if let Some(answer) = self.protection.command(&line) {
-                self.control.write_line(answer.reply()).await?;
+                self.say(answer.reply()).await?;
                 self.change(answer.change()).await?;
                 continue;
             }
@@ -85,7 +85,7 @@ impl Session {
                 Ok(line) => self.command(line).await?,
                 Err(_) => "501 that is not UTF-8".to_owned(),
             };
-            self.control.write_line(reply).await?;
+            self.say(&reply).await?;
             if is_last {
                 self.control.close().await?;
                 break;
@@ -99,6 +99,11 @@ impl Session {
             return Ok(Some(line));
         }
         within(self.runtime, PATIENCE, async { Ok(self.control.read_line().await?) }).await
+    }
+
+    /// A client that does not read must not keep its seat.
+    async fn say(&mut self, reply: &str) -> io::Result<()> {
+        within(self.runtime, PATIENCE, async { Ok(self.control.write_line(reply).await?) }).await
     }
 
     async fn change(&mut self, change: Change) -> io::Result<()> {
@@ -219,7 +224,7 @@ impl Session {
     /// Sends something over the data connection. Whatever happens to that, the control connection goes on.
     async fn send(&mut self, content: impl AsyncRead + Unpin) -> io::Result<Reply> {
         let Some(rendezvous) = self.rendezvous.take() else { return Ok("425 PASV or EPSV first".to_owned()) };
-        self.control.write_line("150 here it comes").await?;
+        self.say("150 here it comes").await?;
         let tls = match self.protection.data() {
             Level::Private => Some(self.tls.accept()?),
             Level::Clear => None,

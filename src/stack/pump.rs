@@ -214,8 +214,8 @@ impl Stack {
         let Failure { error, consequence } = failure;
         // What was to leave through this layer must not leave without it.
         if consequence == Consequence::Peel && self.stoppable_above(index).is_none() && self.reason.is_none() {
-            // The order to close stays: the application gave it, whatever becomes of the bytes before it.
-            let dropped = self.clear_outbound(index, |&order| order == Order::Close);
+            // Orders to others stay: the application gave them, whatever becomes of the bytes before them.
+            let dropped = self.clear_outbound(index, |&order| ![Order::Finish(id), Order::Stop(id)].contains(&order));
             self.list.node_mut(index).above.inbound.push_mark(End::Layer(id));
             self.peel(index);
             self.log_change(format_args!("layer {id} failed and is peeled: {error}"));
@@ -269,9 +269,9 @@ impl Stack {
 
     /// Drops what is on its way down above this layer, in all boundaries, but for the orders that `keep` names; the
     /// number of bytes dropped.
-    pub(super) fn clear_outbound(&mut self, index: usize, keep: fn(&Order) -> bool) -> usize {
+    pub(super) fn clear_outbound(&mut self, index: usize, keep: impl Fn(&Order) -> bool) -> usize {
         let boundaries: Vec<usize> = self.list.upwards(index).collect();
-        boundaries.into_iter().map(|index| self.list.node_mut(index).above.outbound.clear(keep)).sum()
+        boundaries.into_iter().map(|index| self.list.node_mut(index).above.outbound.clear(&keep)).sum()
     }
 
     /// Computes anew how large a write may be at each layer to make one unit in every layer below it.

@@ -13,6 +13,8 @@ use crate::stack::{LayerError, LayerErrorKind};
 pub struct Error {
     kind: ErrorKind,
     message: String,
+    /// Whether the peer has said goodbye, and there is nothing to go on with.
+    farewell: bool,
 }
 
 /// The kinds of [`Error`].
@@ -43,7 +45,7 @@ pub enum ErrorKind {
 impl Error {
     /// An error of `kind`, explained by `message`: one phrase, no full stop.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self { kind, message: message.into(), farewell: false }
     }
 
     /// The server's offer lacks TLS.
@@ -73,12 +75,12 @@ impl Error {
 
     /// The client left without having asked.
     pub(super) fn left() -> Self {
-        Self::new(ErrorKind::NotAsked, "the client left without asking for TLS")
+        Self { farewell: true, ..Self::new(ErrorKind::NotAsked, "the client left without asking for TLS") }
     }
 
-    /// The client goes on without TLS, with these words.
-    pub(super) fn not_asked(words: &[u8]) -> Self {
-        Self::new(ErrorKind::NotAsked, format!("the client goes on without TLS: {}", quoted(words)))
+    /// The client goes on without TLS, with this command. What stands behind the verb can be a password.
+    pub(super) fn not_asked(verb: &[u8]) -> Self {
+        Self::new(ErrorKind::NotAsked, format!("the client goes on without TLS: {}", quoted(verb)))
     }
 
     /// The error of this module in the chain of sources that begins with `error`.
@@ -115,7 +117,7 @@ impl Error {
 
     /// Whether both sides agree that there is no TLS, so that the connection could go on in clear.
     pub(super) fn leaves_plaintext(&self) -> bool {
-        self.is_stripped() || self.kind == ErrorKind::NotAsked
+        self.is_stripped() || (self.kind == ErrorKind::NotAsked && !self.farewell)
     }
 
     /// The error of the layer that negotiated for `protocol`.

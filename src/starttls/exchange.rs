@@ -5,7 +5,8 @@ use crate::stack::{Ends, Order, Queue};
 
 /// What was received and not yet taken, and the way to answer.
 ///
-/// What one call of [`advance`](super::Negotiation::advance) takes is taken for good only when that call succeeds.
+/// What one call of [`advance`](super::Negotiation::advance) takes is taken for good only when that call succeeds, or when
+/// it is the answer no to what was asked.
 #[derive(Debug)]
 pub struct Exchange<'a> {
     input: &'a [u8],
@@ -14,17 +15,18 @@ pub struct Exchange<'a> {
     allowance: usize,
     opportunistic: bool,
     output: &'a mut Queue<Order>,
+    has_sent: bool,
 }
 
 impl<'a> Exchange<'a> {
     pub(super) fn new(ends: &'a mut Ends<'_>, allowance: usize, opportunistic: bool) -> Self {
         let (below, _, _, output) = ends.all();
-        Self { input: below.front(), taken: 0, allowance, opportunistic, output }
+        Self { input: below.front(), taken: 0, allowance, opportunistic, output, has_sent: false }
     }
 
     /// With no connection behind it.
     pub(super) fn of(input: &'a [u8], output: &'a mut Queue<Order>) -> Self {
-        Self { input, taken: 0, allowance: input.len(), opportunistic: false, output }
+        Self { input, taken: 0, allowance: input.len(), opportunistic: false, output, has_sent: false }
     }
 
     /// Where [`of`](Self::of) can send to.
@@ -101,6 +103,7 @@ impl<'a> Exchange<'a> {
     /// Sends something that needs no answer, or is one.
     pub fn send(&mut self, bytes: &[u8]) {
         self.output.push(bytes);
+        self.has_sent = true;
     }
 
     /// Sends a question, in a protocol whose server speaks only when it is spoken to.
@@ -117,7 +120,8 @@ impl<'a> Exchange<'a> {
     }
 
     /// Whether a client may go on without TLS. A server that sees it do so fails with
-    /// [`NotAsked`](super::ErrorKind::NotAsked), and the command at which it saw it is the first that the application reads.
+    /// [`NotAsked`](super::ErrorKind::NotAsked), and the command at which it saw it is the first that the application
+    /// reads.
     #[must_use]
     pub fn allows_plaintext(&self) -> bool {
         self.opportunistic
@@ -125,6 +129,10 @@ impl<'a> Exchange<'a> {
 
     pub(super) fn taken(&self) -> usize {
         self.taken
+    }
+
+    pub(super) fn has_sent(&self) -> bool {
+        self.has_sent
     }
 
     /// How much may be taken besides what was taken.

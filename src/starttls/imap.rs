@@ -140,7 +140,7 @@ impl Negotiation for Server {
         } else if is("LOGOUT") {
             ("* BYE farewell\r\n", "OK done")
         } else if exchange.allows_plaintext() {
-            return Err(Error::not_asked(line));
+            return Err(Error::not_asked(word));
         } else {
             // RFC 5530 section 3.
             ("", "NO [PRIVACYREQUIRED] STARTTLS first")

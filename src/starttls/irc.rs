@@ -172,7 +172,7 @@ impl Negotiation for Server {
         } else if is("PING") {
             &[b"PONG ", self.name.as_bytes(), b" :", first]
         } else if exchange.allows_plaintext() {
-            return Err(Error::not_asked(line));
+            return Err(Error::not_asked(message.command));
         } else {
             // There are clients that take 451 for the answer to STARTTLS if it has that word in it.
             &[b"451 * :TLS first"]

@@ -162,7 +162,9 @@ pub enum Greets {
 /// - The first call comes before anything was received. A side that speaks first does so then.
 /// - It takes nothing behind the message that it has parsed. What stands there may be TLS.
 /// - It keeps no bytes of its own but those of a message with several lines, and of these no more than it needs.
-/// - When it fails, nothing of the message it failed at is taken, and what it has sent is still sent.
+/// - When it fails, nothing of the message it failed at is taken, and what it has sent is still sent. Only the answer to
+///   what it has asked itself, if that comes down to no TLS, is taken all the same: it is for nobody else, and whoever goes on
+///   in clear would take it for an answer to a question of his own. So a client takes all of such an answer before it fails.
 pub trait Negotiation: fmt::Debug + Send {
     /// Does the next thing.
     ///

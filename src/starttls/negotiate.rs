@@ -23,6 +23,8 @@ pub struct Negotiate {
     negotiation: Box<dyn Negotiation>,
     then: Then,
     opportunistic: bool,
+    /// Whether anything was said yet: what comes before that is no answer.
+    has_spoken: bool,
     glued: Vec<u8>,
     allowance: usize,
     timeout: Option<Duration>,
@@ -76,6 +78,7 @@ impl Negotiate {
             negotiation,
             then,
             opportunistic: false,
+            has_spoken: false,
             glued: Vec::new(),
             allowance: LIMIT,
             timeout: Some(TIMEOUT),
@@ -120,11 +123,14 @@ impl Negotiate {
         loop {
             self.refuse_unasked_tls(ends)?;
             let mut exchange = Exchange::new(ends, self.allowance, self.opportunistic);
-            let progress = self.negotiation.advance(&mut exchange)?;
-            let taken = exchange.taken();
-            ends.inbound_below().consume(taken);
-            self.allowance = self.allowance.saturating_sub(taken);
-            match progress {
+            let progress = self.negotiation.advance(&mut exchange);
+            let (taken, has_sent) = (exchange.taken(), exchange.has_sent());
+            self.has_spoken |= has_sent;
+            if progress.as_ref().map_or_else(|error| self.has_spoken && error.is_stripped(), |_| true) {
+                ends.inbound_below().consume(taken);
+                self.allowance = self.allowance.saturating_sub(taken);
+            }
+            match progress? {
                 Progress::Waiting => return self.check_end(ends),
                 Progress::Asked => ends.outbound_below().push(&std::mem::take(&mut self.glued)),
                 Progress::Greeted if matches!(self.then, Then::LeaveGreeted) => {
@@ -212,9 +218,11 @@ impl Layer for Negotiate {
         self.negotiate(ends).map_err(|error| self.failure(error))
     }
 
-    /// Holds what is written. Only an order to close with nothing before it is passed on.
+    /// Holds what is written. Only an order to close with nothing but other orders before it is passed on.
     fn outbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
-        if ends.outbound_above().mark() == Some(&Order::Close) {
+        let held = ends.outbound_above();
+        let (written, is_closed) = (held.len(), held.marks().any(|order| *order == Order::Close));
+        if is_closed && written == 0 {
             self.then = Then::Leave;
             self.finish(ends);
         }

@@ -158,7 +158,7 @@ impl Negotiation for Server {
             // Newsreaders begin with it, whatever the capabilities are, and give up if it is refused.
             exchange.send(b"200 ready\r\n");
         } else if exchange.allows_plaintext() {
-            return Err(Error::not_asked(line));
+            return Err(Error::not_asked(verb));
         } else {
             // RFC 3977 section 3.2.1.
             exchange.send(b"483 STARTTLS first\r\n");

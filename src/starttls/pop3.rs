@@ -139,7 +139,7 @@ impl Negotiation for Server {
             // No USER and no SASL: there is no way to log in yet.
             exchange.send(b"+OK\r\nSTLS\r\n.\r\n");
         } else if exchange.allows_plaintext() {
-            return Err(Error::not_asked(line));
+            return Err(Error::not_asked(verb));
         } else {
             exchange.send(b"-ERR STLS first\r\n");
         }

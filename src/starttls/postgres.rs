@@ -61,12 +61,15 @@ impl Negotiation for Client {
             *self = Self::Asked;
             return Ok(Progress::Asked);
         }
-        match exchange.message(1)? {
+        // Only what is one byte long is taken: an error is more, and is left whole.
+        match exchange.peek(1)? {
             None => Ok(Progress::Waiting),
-            Some(b"S") => Ok(Progress::GoAhead),
-            Some(b"N") => Err(Error::new(ErrorKind::Refused, "the server does not do TLS here")),
             Some(b"E") => Err(Error::new(ErrorKind::Refused, "the server answered SSLRequest with an error")),
-            Some(other) => Err(Error::malformed(self.awaits(), other)),
+            Some(answer) => match exchange.take(answer.len()) {
+                b"S" => Ok(Progress::GoAhead),
+                b"N" => Err(Error::new(ErrorKind::Refused, "the server does not do TLS here")),
+                other => Err(Error::malformed(self.awaits(), other)),
+            },
         }
     }
 

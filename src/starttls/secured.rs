@@ -1,6 +1,6 @@
 //! STARTTLS around a protocol of the callback side.
 
-use super::Negotiate;
+use super::{Error, Negotiate};
 use crate::protocol::{LayerId, LayerView, PeerAnswer, Protocol, Reason, Result, Transport};
 use crate::stack::LayerError;
 
@@ -21,7 +21,8 @@ use crate::stack::LayerError;
 ///
 /// [`connection_made`](Protocol::connection_made) comes when the handshake is done. If the negotiation fails before, the
 /// protocol inside is told nothing at all. With [`Negotiate::opportunistic`], a connection that goes on in clear is made
-/// too, and [`layer_failed`](Protocol::layer_failed) follows, which closes it unless the protocol does something else.
+/// too, and [`layer_failed`](Protocol::layer_failed) follows, which closes it unless the protocol does something else. If the
+/// handshake fails, the connection is closed, also with [`OnFailure::Peel`](crate::tls::OnFailure::Peel).
 #[derive(Debug)]
 pub struct Secured<P> {
     protocol: P,
@@ -81,7 +82,8 @@ impl<P: Protocol> Protocol for Secured<P> {
     }
 
     fn layer_failed(&mut self, transport: &mut Transport<'_>, layer: LayerId, error: &LayerError) -> Result {
-        if self.is_ours(layer) {
+        // A handshake that fails is nothing that both sides agree on, whatever TLS is told to do then.
+        if self.is_ours(layer) && Error::of(error).is_some() {
             self.state = State::Open;
             self.protocol.connection_made(transport)?;
         }

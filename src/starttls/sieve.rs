@@ -150,7 +150,7 @@ impl Negotiation for Server {
             exchange.send(b"OK \"bye\"\r\n");
             return Err(Error::left());
         } else if exchange.allows_plaintext() {
-            return Err(Error::not_asked(message.whole));
+            return Err(Error::not_asked(verb));
         } else {
             // Section 1.3.
             exchange.send(b"NO (ENCRYPT-NEEDED) \"STARTTLS first\"\r\n");

@@ -97,6 +97,8 @@ impl Negotiation for Client {
         }
         let Some(line) = Line::take(exchange, self.awaits())? else { return Ok(Progress::Waiting) };
         match self.state {
+            // An answer is taken to its end, also one that is a refusal.
+            Asking::Capabilities { .. } | Asking::Answer if line.more && !line.is_positive() => Ok(Progress::Going),
             // A server without extensions (RFC 5321 section 4.1.4).
             Asking::Capabilities { .. } if !line.is_positive() => Err(Error::not_offered()),
             _ if !line.is_positive() => Err(Error::refused(line.whole)),
@@ -179,7 +181,7 @@ impl Negotiation for Server {
         } else if is("NOOP") || is("RSET") {
             exchange.send(b"250 2.0.0 fine\r\n");
         } else if exchange.allows_plaintext() {
-            return Err(Error::not_asked(line));
+            return Err(Error::not_asked(verb));
         } else {
             // RFC 3207 section 4.
             exchange.send(b"530 5.7.0 must issue a STARTTLS command first\r\n");

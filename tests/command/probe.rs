@@ -130,6 +130,16 @@ fn each_way_to_take_a_command_behind_the_request_has_its_name() {
 }
 
 #[test]
+fn a_server_that_is_silent_inside_tls_is_not_called_sound() {
+    let bench = Bench::new();
+    let silent = Manners { behind: Behind::SilencesAll, ..Manners::HONEST };
+    let outcome = probe_hastily(&bench.serve("smtp", silent));
+    assert_eq!(report(&outcome)["verdict"], "unknown", "{outcome:?}");
+    assert_eq!(answers(&report(&outcome))[0], "unknown");
+    outcome.failed(1);
+}
+
+#[test]
 fn each_way_to_take_a_client_hello_behind_the_request_has_its_name() {
     let bench = Bench::new();
     let reads_ahead = |hello| Manners { behind: Behind::IsDropped, hello, ..Manners::HONEST };

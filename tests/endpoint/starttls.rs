@@ -7,7 +7,7 @@ use onionskin::endpoint::{Connector, Endpoint, Listener, Server};
 use onionskin::protocol::{Addresses, Error, LayerId, Protocol, Reason, Result, Transport};
 use onionskin::stack::LayerError;
 use onionskin::starttls::{self, ErrorKind, Known, Negotiate, Secured, Smtp};
-use onionskin::tls::TlsServer;
+use onionskin::tls::{OnFailure, TlsServer};
 
 use crate::{Files, on_every_runtime, open, talk};
 
@@ -115,7 +115,7 @@ fn a_protocol_behind_starttls_is_told_of_nothing_before() {
             false,
             vec![
                 "made with 0 layers",
-                "no TLS: smtp: the client goes on without TLS: \"MAIL FROM:<a@a>\"",
+                "no TLS: smtp: the client goes on without TLS: \"MAIL\"",
                 "MAIL FROM:<a@a>\r\n",
                 "closed",
             ],
@@ -147,6 +147,39 @@ fn a_protocol_behind_starttls_is_told_of_nothing_before() {
             drop(conn);
             server.stop(std::time::Duration::from_secs(10)).await;
             assert_eq!(&noted.taken(), expected);
+        });
+    }
+}
+
+#[test]
+fn a_handshake_that_fails_is_no_leave_for_a_protocol_behind_starttls_to_begin_in_clear() {
+    let files = Files::new("peeled");
+    let tls = files.server("localhost");
+    for opportunistic in [false, true] {
+        let tls = &tls;
+        on_every_runtime(async move |runtime| {
+            let noted = Noted::default();
+            let factory = {
+                let (noted, tls) = (noted.clone(), tls.clone());
+                move |_: &Addresses| {
+                    let negotiate = Negotiate::new(Smtp::new(), tls.accept().unwrap().on_failure(OnFailure::Peel));
+                    let negotiate = if opportunistic { negotiate.opportunistic() } else { negotiate };
+                    Secured::new(Mail(noted.clone()), negotiate)
+                }
+            };
+            let listener = Listener::new(runtime, &"tcp:127.0.0.1:0".parse().unwrap()).await.unwrap();
+            let server = Server::new(listener, factory);
+            let address = server.endpoint().to_string().parse().unwrap();
+            let mut conn = Connector::new(runtime, &address).unwrap().connect().await.unwrap();
+            for (answer, line) in [("220", "STARTTLS"), ("220", "MAIL FROM:<a@a>")] {
+                let said = conn.read_line().await.unwrap().unwrap();
+                assert!(said.starts_with(answer.as_bytes()), "{}", said.escape_ascii());
+                conn.write_line(line).await.unwrap();
+            }
+            while let Ok(Some(_)) = conn.read_line().await {}
+            drop(conn);
+            server.stop(std::time::Duration::from_secs(10)).await;
+            assert_eq!(noted.taken(), Vec::<String>::new());
         });
     }
 }

@@ -51,6 +51,7 @@ fn a_message_is_printed_as_it_was_meant() {
                 ("RCPT TO:<b@b.example>", "503"),
                 ("MAIL FROM:<a@a.example> SIZE=100", "250"),
                 ("DATA", "503"),
+                ("RCPT TO:<b@b.example\nRCPT TO:<forged@b.example>", "500"),
                 ("RCPT TO:<b@b.example>", "250"),
                 ("rcpt to:<c@c.example>", "250"),
                 ("DATA", "354"),

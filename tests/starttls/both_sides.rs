@@ -1,10 +1,12 @@
 //! Both sides are honest.
 
-use onionskin::stack::Event;
-use onionskin::starttls::{Error, Negotiate};
+use onionskin::stack::{Event, Stop};
+use onionskin::starttls::{Error, Ftp, Imap, Irc, Negotiate, Nntp, Pop3, Sieve, Smtp, StartTls};
+use onionskin::testing::Cut;
+use onionskin::tls::Version;
 
 use crate::SUBJECTS;
-use crate::common::link::{Link, each, text};
+use crate::common::link::{Case, Link, each, text};
 use crate::subject::{Named, SECRET, each_subject};
 
 #[test]
@@ -51,6 +53,13 @@ fn a_connection_goes_on_in_clear_only_if_that_was_asked_for_by_name() {
             assert_eq!((*layer, *dropped), (id, SECRET.len()), "what was written for TLS never leaves without");
             let before = link.left.sent().len();
             assert_eq!(link.left.pass_end().unwrap(), id);
+            // What answers us must not be taken for an answer to the application. The server's own words are something else:
+            // those in place of a greeting, an error of PostgreSQL in place of an answer, the end of a stream.
+            let read = link.left.read();
+            let is_error = (subject.peer)().name() == "postgres" && read.starts_with(b"E");
+            let is_unasked = before == 0 || is_error || read == b"</stream:stream>";
+            let is_whole = server.says.concat().ends_with(&read);
+            assert!(read.is_empty() || (is_unasked && is_whole), "{}: {}", server.what, text(&read));
             link.left.write(b"in clear\r\n");
             link.run();
             assert_eq!(text(&link.left.sent()[before..]), text(b"in clear\r\n"));
@@ -71,4 +80,82 @@ fn what_is_written_between_waits_and_a_close_does_not() {
         assert!(link.left.stack.is_flushed());
         assert_eq!(link.left.stack.depth(), 0, "nobody waits for the peer");
     });
+}
+
+#[test]
+fn a_command_is_answered_by_the_negotiation_or_by_the_application_and_not_by_both() {
+    each_subject(|subject, case| {
+        for client in subject.clients {
+            let mut link = Link::new(case);
+            let negotiate = Negotiate::new(&*(subject.peer)(), link.server_layer()).opportunistic();
+            link.right.splice(negotiate);
+            let mut before = 0;
+            for turn in client.says {
+                link.run();
+                before = link.right.sent().len();
+                link.right.inject(turn);
+            }
+            link.run();
+            if let Some(Event::Failed { .. }) = link.right.events().first() {
+                assert_eq!(text(&link.right.sent()[before..]), "", "{}", client.what);
+                link.right.pass_end().unwrap();
+                let read = link.right.read();
+                assert!(!read.is_empty() && client.says.concat().ends_with(&read), "{}: {}", client.what, text(&read));
+            }
+        }
+    });
+}
+
+#[test]
+fn a_password_that_was_said_in_clear_does_not_get_into_the_error() {
+    let cases: [(&dyn StartTls, &[u8]); 7] = [
+        (&Smtp::new(), b"AUTH PLAIN AG9uaW9uAHBlZWw=\r\n"),
+        (&Imap::new(), b"1 LOGIN onion AG9uaW9uAHBlZWw=\r\n"),
+        (&Pop3::new(), b"PASS AG9uaW9uAHBlZWw=\r\n"),
+        (&Nntp::new(), b"AUTHINFO PASS AG9uaW9uAHBlZWw=\r\n"),
+        (&Irc::new(), b"PASS AG9uaW9uAHBlZWw=\r\n"),
+        (&Ftp::new(), b"PASS AG9uaW9uAHBlZWw=\r\n"),
+        (&Sieve::new(), b"AUTHENTICATE \"PLAIN\" \"AG9uaW9uAHBlZWw=\"\r\n"),
+    ];
+    for (protocol, login) in cases {
+        let mut link = Link::new(Case { cut: Cut::Whole, version: Version::Tls13, depth: 1, padded: false });
+        let negotiate = Negotiate::new(protocol, link.server_layer()).opportunistic();
+        link.right.splice(negotiate);
+        link.right.inject(login);
+        link.run();
+        let events = link.right.events();
+        let Some(Event::Failed { error, .. }) = events.first() else { panic!("{}: {events:?}", protocol.name()) };
+        let verb = ["AUTH", "LOGIN", "PASS"].iter().any(|verb| error.to_string().contains(verb));
+        assert!(verb && !error.to_string().contains("AG9u"), "{error}");
+    }
+}
+
+#[test]
+fn an_order_to_stop_the_tls_below_outlives_a_negotiation_that_fails() {
+    let mut link = Link::connected(Case { cut: Cut::Whole, version: Version::Tls13, depth: 1, padded: false });
+    link.left.events();
+    let negotiate = Negotiate::new(Smtp::new(), link.client_layer()).opportunistic();
+    let negotiating = link.left.splice(negotiate);
+    let outer = link.left.stop(Stop::new()).unwrap();
+    link.right.write(b"554 go away\r\n");
+    link.run();
+    assert_eq!(link.left.pass_end().unwrap(), negotiating);
+    link.right_answers();
+    link.run();
+    assert_eq!(link.left.read(), b"554 go away\r\n");
+    assert_eq!(link.left.pass_end().unwrap(), outer);
+    assert_eq!(link.left.stack.depth(), 0);
+}
+
+#[test]
+fn a_close_behind_the_order_to_stop_the_tls_below_waits_for_nobody_either() {
+    let mut link = Link::connected(Case { cut: Cut::Whole, version: Version::Tls13, depth: 1, padded: false });
+    let negotiate = Negotiate::new(Smtp::new(), link.client_layer());
+    link.left.splice(negotiate);
+    link.left.stop(Stop::new()).unwrap();
+    let now = link.left.now();
+    link.left.stack.close(now);
+    link.run();
+    assert!(link.right.ended().is_some(), "the close_notify has left");
+    assert!(link.left.lost().is_none());
 }

@@ -36,6 +36,16 @@ const SERVERS: &[Server] = &[
         error: ErrorKind::Refused,
     },
     Server {
+        what: "a refusal of several lines",
+        says: &[b"220 mail.example\r\n", b"250-mail.example\r\n250 STARTTLS\r\n", b"454-not now\r\n454 nor later\r\n"],
+        error: ErrorKind::Refused,
+    },
+    Server {
+        what: "no extensions, in several lines",
+        says: &[b"220 mail.example\r\n", b"502-what is\r\n502 EHLO?\r\n"],
+        error: ErrorKind::NotOffered,
+    },
+    Server {
         what: "an early go-ahead",
         says: &[b"220 mail.example\r\n", b"250-mail.example\r\n250 STARTTLS\r\n220 go ahead\r\n"],
         error: ErrorKind::OutOfTurn,

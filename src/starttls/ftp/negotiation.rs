@@ -125,7 +125,7 @@ impl Negotiation for Server {
         } else if is("SYST") {
             exchange.send(b"215 UNIX Type: L8\r\n");
         } else if exchange.allows_plaintext() {
-            return Err(Error::not_asked(line));
+            return Err(Error::not_asked(verb));
         } else {
             exchange.send(b"530 AUTH TLS first\r\n");
         }

@@ -159,6 +159,7 @@ impl Negotiation for Client {
         if !header.is_reply() {
             return Err(malformed());
         }
+        exchange.take(HEADER + payload.len());
         if payload.first() == Some(&ERROR_TOKEN) {
             return Err(Error::new(ErrorKind::Refused, "the server answered PRELOGIN with an error"));
         }
@@ -171,7 +172,6 @@ impl Negotiation for Client {
             }
             _ => return Err(malformed()),
         };
-        exchange.take(HEADER + payload.len());
         self.tds.agreed.set(encryption);
         Ok(Progress::GoAhead)
     }

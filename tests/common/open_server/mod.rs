@@ -40,6 +40,8 @@ pub(crate) enum Behind {
     IsRefused,
     /// It is answered in clear, behind the go-ahead.
     IsAnswered,
+    /// Nothing is ever said inside TLS.
+    SilencesAll,
 }
 
 /// What becomes of a ClientHello there, if the server reads ahead.
@@ -178,6 +180,9 @@ impl Session {
             _ => {}
         }
         self.conn.start_tls(self.tls.accept()?).await?;
+        if self.manners.behind == Behind::SilencesAll {
+            self.ignore().await;
+        }
         self.greeted = false;
         self.conn.send_all(self.language.greeting_inside).await
     }

@@ -115,15 +115,15 @@ fn pop3() -> Words {
 /// asked for TLS again behind a NOOP of ours.
 fn sieve() -> Words {
     let ours = format!("NOOP \"{OURS}\"\r\n");
-    let answers_ours = |line: &[u8]| has(line, OURS.as_bytes()) || line.starts_with(b"NO");
     Words {
         split: lines,
         request: Ok(Request {
             glued: format!("NOOP \"{GLUED}\"\r\n").into(),
             answers_glued: |line| has(line, GLUED.as_bytes()),
             ours: ours.clone().into(),
-            answers_ours,
-            hello: Some((ours.clone().into(), answers_ours)),
+            // A server that has no NOOP says NO to the glued one too, if it executes that.
+            answers_ours: |line| has(line, OURS.as_bytes()),
+            hello: Some((ours.clone().into(), |line| has(line, OURS.as_bytes()) || line.starts_with(b"NO"))),
             again: b"STARTTLS\r\n".into(),
             agrees: |line| {
                 let (agrees, refuses) = (line.starts_with(b"OK"), line.starts_with(b"NO") || line.starts_with(b"BYE"));
@@ -171,13 +171,14 @@ fn irc() -> Words {
     }
 }
 
-/// FEAT is for those who have not logged in (RFC 2389 section 3), and nothing else is answered with 211 here.
+/// FEAT is for those who have not logged in (RFC 2389 section 3), and nothing else is answered with 211 here. Servers that
+/// do not know it, or not yet, say so, which QUIT never hears.
 fn ftp() -> Words {
     Words {
         split: replies,
         request: Ok(Request {
             glued: b"FEAT\r\n".into(),
-            answers_glued: |reply| reply.starts_with(b"211"),
+            answers_glued: |reply| [b"211", b"500", b"502", b"530"].iter().any(|code| reply.starts_with(*code)),
             ours: b"QUIT\r\n".into(),
             answers_ours: |reply| reply.starts_with(b"221"),
             hello: None,
@@ -309,6 +310,24 @@ mod tests {
     use onionskin::starttls::Known;
 
     use super::*;
+
+    #[test]
+    fn a_server_of_ftp_that_does_not_know_the_glued_command_has_executed_it_all_the_same() {
+        let request = words("ftp", "server.example").unwrap().request.ok().unwrap();
+        for executed in ["211-Features\r\n211 End", "500 FEAT?", "502 not here", "530 log in first"] {
+            assert!((request.answers_glued)(executed.as_bytes()), "{executed}");
+        }
+        for other in ["221 bye", "421 too late"] {
+            assert!(!(request.answers_glued)(other.as_bytes()), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_that_may_be_that_of_the_glued_command_is_no_answer_to_ours() {
+        let request = words("sieve", "server.example").unwrap().request.ok().unwrap();
+        assert!((request.answers_ours)(b"OK (TAG \"onion-ours\") \"done\""));
+        assert!(!(request.answers_ours)(b"NO \"what is NOOP?\""));
+    }
 
     #[test]
     fn every_protocol_has_its_words() {
