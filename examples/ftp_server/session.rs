@@ -103,7 +103,13 @@ impl Session {
 
     /// A client that does not read must not keep its seat.
     async fn say(&mut self, reply: &str) -> io::Result<()> {
-        within(self.runtime, PATIENCE, async { Ok(self.control.write_line(reply).await?) }).await
+        let lines = async {
+            for line in reply.split("\r\n") {
+                self.control.write_line(line).await?;
+            }
+            Ok(())
+        };
+        within(self.runtime, PATIENCE, lines).await
     }
 
     async fn change(&mut self, change: Change) -> io::Result<()> {

@@ -10,8 +10,8 @@ use crate::tls::{Role, TlsLayer};
 /// Says what an application protocol says before TLS, and becomes the TLS layer behind the go-ahead.
 ///
 /// Until then nothing is given to whoever is above, and what they write waits. The layer keeps its id when it becomes TLS,
-/// and [`Event::Ready`](crate::stack::Event::Ready) is that of the handshake. Closing before anything was written takes it
-/// out.
+/// and [`Event::Ready`](crate::stack::Event::Ready) is that of the handshake. Closing before anything was written ends
+/// it: nothing that the peer has said in clear is shown.
 ///
 /// # Errors
 ///
@@ -44,6 +44,8 @@ enum Then {
     LeaveUngreeted,
     /// The layer has reported what becomes of it.
     Nothing,
+    /// Our side was closed before it came to TLS: nobody reads any more, least of all what was said in clear.
+    Closed,
 }
 
 impl Negotiate {
@@ -158,7 +160,7 @@ impl Negotiate {
             Then::Leave | Then::LeaveGreeted | Then::LeaveUngreeted => {
                 ends.report(Report::Stopped(PeerAnswer::NotNeeded));
             }
-            Then::Nothing => {}
+            Then::Nothing | Then::Closed => {}
         }
     }
 
@@ -209,6 +211,10 @@ impl Layer for Negotiate {
     fn inbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
         match self.then {
             Then::Nothing => return Ok(()),
+            Then::Closed => {
+                drop_inbound(ends);
+                return Ok(());
+            }
             Then::LeaveUngreeted => {
                 self.finish(ends);
                 return Ok(());
@@ -223,8 +229,11 @@ impl Layer for Negotiate {
         let held = ends.outbound_above();
         let (written, is_closed) = (held.len(), held.marks().any(|order| *order == Order::Close));
         if is_closed && written == 0 {
-            self.then = Then::Leave;
-            self.finish(ends);
+            self.then = Then::Closed;
+            self.deadline = None;
+        }
+        if let Then::Closed = self.then {
+            ends.pass_outbound();
         }
         Ok(())
     }
@@ -236,6 +245,18 @@ impl Layer for Negotiate {
     fn timeout(&mut self, _ends: &mut Ends<'_>) -> Result<(), Failure> {
         let message = format!("no answer in time: the peer owes {}", self.negotiation.awaits());
         Err(self.failure(Error::new(ErrorKind::TimedOut, message)))
+    }
+}
+
+/// Lets ends through and no bytes.
+fn drop_inbound(ends: &mut Ends<'_>) {
+    let (below, above, _, _) = ends.all();
+    loop {
+        below.consume(below.front().len());
+        match below.take_mark() {
+            Some(mark) => above.push_mark(mark),
+            None => return,
+        }
     }
 }
 

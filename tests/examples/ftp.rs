@@ -53,7 +53,8 @@ impl Site {
         let tls = TlsClient::new(Roots::from_pem_file(self.trust()).unwrap()).unwrap();
         let mut conn = self.server.connect().await;
         conn.start_tls_as(Ftp::new(), tls.to("localhost").unwrap()).await.unwrap();
-        each(&mut conn, &[("PWD", 530), ("USER root", 530), ("USER anonymous", 331), ("PASS a@", 230)]).await;
+        each(&mut conn, &[("FEAT", 211), ("PWD", 530), ("USER root", 530), ("USER anonymous", 331), ("PASS a@", 230)])
+            .await;
         (conn, tls)
     }
 }

@@ -1,6 +1,6 @@
 //! Both sides are honest.
 
-use onionskin::stack::{Event, Stop};
+use onionskin::stack::{Event, Readable, Stop};
 use onionskin::starttls::{Error, Ftp, Imap, Irc, Negotiate, Nntp, Pop3, Sieve, Smtp, StartTls};
 use onionskin::testing::Cut;
 use onionskin::tls::Version;
@@ -77,8 +77,12 @@ fn what_is_written_between_waits_and_a_close_does_not() {
         let now = link.left.now();
         link.left.stack.close(now);
         link.run();
-        assert!(link.left.stack.is_flushed());
-        assert_eq!(link.left.stack.depth(), 0, "nobody waits for the peer");
+        assert!(link.left.stack.is_flushed(), "nobody waits for the peer");
+        link.left.inject(b"220 in clear\r\n");
+        link.left.end_input();
+        link.run();
+        assert_eq!(text(&link.left.read()), "", "what is said in clear is shown to nobody");
+        assert!(matches!(link.left.stack.readable(), Readable::EndOfInput), "{:?}", link.left.stack.readable());
     });
 }
 
