@@ -211,7 +211,7 @@ fn tls(first: Option<String>, key: Option<String>) -> Result<TlsServer, Box<dyn 
         return Ok(TlsServer::new(Identity::from_pem_files(chain, key)?)?);
     }
     let trust = first.unwrap_or_else(|| "/tmp/ca.pem".to_owned());
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+    let made = rcgen::generate_simple_self_signed(["localhost", "127.0.0.1", "::1"].map(str::to_owned))?;
     std::fs::write(trust, made.cert.pem())?;
     let identity = Identity::from_pem(made.cert.pem().as_bytes(), made.signing_key.serialize_pem().as_bytes())?;
     Ok(TlsServer::new(identity)?)

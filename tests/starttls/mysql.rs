@@ -25,7 +25,7 @@ fn both_sides_know_the_greeting() {
         .connection_id(77)
         .scramble(*b"a scramble of twenty")
         .auth_plugin("x");
-    let (at_client, at_server) = (client.greeting(), server.greeting());
+    let (at_client, at_server) = (client.seen(), server.seen());
     assert!(at_client.greeting().is_none() && at_server.greeting().is_none());
     let (left, right) = (link.client_layer(), link.server_layer());
     link.left.splice(Negotiate::new(client, left));
@@ -52,7 +52,7 @@ fn a_scramble_is_drawn_anew_for_each_start() {
         let layer = link.server_layer();
         link.right.splice(Negotiate::new(&server, layer));
         link.run();
-        server.greeting().greeting().unwrap().scramble().to_vec()
+        server.seen().greeting().unwrap().scramble().to_vec()
     });
     assert_eq!(scrambles.each_ref().map(Vec::len), [20, 20]);
     assert!(scrambles.iter().flatten().all(|byte| (b'0'..b'p').contains(byte)));

@@ -15,7 +15,7 @@ pub(crate) const CLIENT_TO_SERVER: Subject = Subject {
 };
 
 pub(crate) const SERVER_TO_SERVER: Subject = Subject {
-    peer: || Box::new(Xmpp::server_to_server("xmpp.example").from("o'neill.example")),
+    peer: || Box::new(Xmpp::server_to_server("xmpp.example").claiming("o'neill.example")),
     versions: BOTH,
     servers: SERVERS,
     clients: CLIENTS,
@@ -25,7 +25,7 @@ pub(crate) const SERVER_TO_SERVER: Subject = Subject {
 #[test]
 fn a_domain_stays_within_its_quotes() {
     let mut pair = Pair::new(Cut::Whole);
-    let peer = Xmpp::client_to_server("a'/><b x=\"&\r\n").from("<b>@a");
+    let peer = Xmpp::client_to_server("a'/><b x=\"&\r\n").claiming("<b>@a");
     pair.left.splice(Negotiate::without_tls(&peer));
     pair.right.splice(Negotiate::without_tls(&peer));
     pair.run();

@@ -272,7 +272,7 @@ impl Tally {
 impl std::fmt::Display for Tally {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { accepted, in_order, failed, lost, aborted, .. } = self;
-        write!(f, "{accepted} connections: {in_order} ended, {failed} were not joined, {lost} lost, {aborted} aborted")
+        write!(f, "{accepted} accepted: {in_order} ended, {failed} not joined, {lost} lost, {aborted} aborted")
     }
 }
 

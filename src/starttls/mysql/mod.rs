@@ -22,7 +22,7 @@ use super::{Error, ErrorKind, Exchange, Negotiation, Progress, StartTls};
 ///
 /// After TLS the client goes on with its HandshakeResponse, which is packet 2, and which claims
 /// [`capabilities`](Self::capabilities) again, with CLIENT_SSL. What it needs of the server's greeting is found with
-/// [`greeting`](Self::greeting); a server finds there what it has said itself.
+/// [`seen`](Self::seen); a server finds there what it has said itself.
 #[derive(Clone, Debug)]
 pub struct Mysql {
     greeting: MysqlGreeting,
@@ -105,7 +105,7 @@ impl Mysql {
     /// Where the greeting will be found: for a client that of the server, for a server its own. A value for each
     /// connection, as clones of a value share the place.
     #[must_use]
-    pub fn greeting(&self) -> MysqlSeen {
+    pub fn seen(&self) -> MysqlSeen {
         self.said.clone()
     }
 }

@@ -52,7 +52,7 @@ impl Xmpp {
     /// Whom the side that asks claims to be: a server's domain, or a user's address. Some servers want to know it before
     /// they have anything to do with another server.
     #[must_use]
-    pub fn from(mut self, address: &str) -> Self {
+    pub fn claiming(mut self, address: &str) -> Self {
         self.from = Some(address.to_owned());
         self
     }

@@ -64,7 +64,7 @@ fn connections_in_progress_lose_nothing() {
         let (status, log) = path.relay.finish();
         assert_eq!(status, Some(0), "{log:#?}");
         let last = log.last().unwrap();
-        assert!(last.contains("20 connections: 20 ended, 0 were not joined, 0 lost, 0 aborted"), "{last}");
+        assert!(last.contains("20 accepted: 20 ended, 0 not joined, 0 lost, 0 aborted"), "{last}");
     }
 }
 
@@ -74,7 +74,7 @@ fn without_connections_it_ends_at_once() {
     path.relay.signal("TERM");
     let (status, log) = path.relay.finish();
     assert_eq!(status, Some(0));
-    assert!(log.last().unwrap().contains("0 connections: 0 ended"), "{log:#?}");
+    assert!(log.last().unwrap().contains("0 accepted: 0 ended"), "{log:#?}");
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn those_that_do_not_end_in_time_are_aborted_and_counted() {
     path.relay.hears(&["#2 ", "aborted; 1 bytes there, 0 back"]);
     let (status, log) = path.relay.finish();
     assert_eq!(status, Some(0), "{log:#?}");
-    assert!(log.last().unwrap().contains("2 connections: 1 ended, 0 were not joined, 0 lost, 1 aborted"), "{log:#?}");
+    assert!(log.last().unwrap().contains("2 accepted: 1 ended, 0 not joined, 0 lost, 1 aborted"), "{log:#?}");
 }
 
 #[test]

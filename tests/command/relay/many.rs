@@ -65,7 +65,7 @@ fn a_thousand_connections_are_there_at_once() {
     });
     let (status, log) = path.relay.finish();
     assert_eq!(status, Some(0), "{:?}", log.last());
-    assert!(log.last().unwrap().contains("1000 connections: 1000 ended, 0 were not joined"), "{:?}", log.last());
+    assert!(log.last().unwrap().contains("1000 accepted: 1000 ended, 0 not joined"), "{:?}", log.last());
 }
 
 fn word(index: usize) -> [u8; 4] {

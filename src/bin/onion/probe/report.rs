@@ -16,7 +16,7 @@ pub(super) struct Report {
     pub(super) protocol: Option<String>,
     pub(super) verdict: Verdict,
     /// How many connections it took.
-    pub(super) connections: usize,
+    pub(super) connections: u32,
     pub(super) tls: Tls,
     pub(super) trust: Trust,
     /// The server's own first.
@@ -141,7 +141,7 @@ impl Display for Report {
             row(f, "STARTTLS inside TLS", starttls_inside_tls)?;
             row(f, "after close_notify", close_notify)?;
         }
-        row(f, "verdict", format_args!("{} ({} connections)", self.verdict, self.connections))
+        row(f, "verdict", format_args!("{} ({})", self.verdict, count(self.connections.into(), "connection")))
     }
 }
 
@@ -163,15 +163,17 @@ impl Certificate {
         let span = format!("{} to {}", begin.unwrap_or_default(), end.unwrap_or_default());
         let days = self.days_left.unwrap_or_default();
         match self.validity {
-            Validity::Expired => row(f, "", format_args!("   EXPIRED {} ago, {span}", count(-days))),
+            Validity::Expired => row(f, "", format_args!("   EXPIRED {} ago, {span}", count(-days, "day"))),
             Validity::NotYetValid => row(f, "", format_args!("   NOT YET VALID, {span}")),
-            Validity::Valid | Validity::Unreadable => row(f, "", format_args!("   {} left, {span}", count(days))),
+            Validity::Valid | Validity::Unreadable => {
+                row(f, "", format_args!("   {} left, {span}", count(days, "day")))
+            }
         }
     }
 }
 
-fn count(days: i64) -> String {
-    if days == 1 { "1 day".to_owned() } else { format!("{days} days") }
+fn count(number: i64, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }
 
 impl Display for Verdict {

@@ -28,7 +28,7 @@ pub(super) struct Server {
     /// Whose certificate is awaited.
     name: String,
     timeout: Duration,
-    connections: Cell<usize>,
+    connections: Cell<u32>,
 }
 
 /// Whether the certificate is looked at.
@@ -95,7 +95,7 @@ impl Server {
     }
 
     /// How often it was connected to.
-    pub(super) fn connections(&self) -> usize {
+    pub(super) fn connections(&self) -> u32 {
         self.connections.get()
     }
 
