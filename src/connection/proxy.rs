@@ -1,7 +1,7 @@
 //! The PROXY protocol at the front of a connection.
 
 use std::future::poll_fn;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use futures::io::{AsyncRead, AsyncWrite};
 
@@ -68,11 +68,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         if received.is_decided() {
             return Poll::Ready(Ok(received.header().cloned()));
         }
-        if let Err(lost) = self.check_lost() {
-            // Layers below may have something to say before it is over; `drive` has a deadline for that.
-            let _ = ready!(self.poll_flushed(Task::Reader, cx));
-            return Poll::Ready(Err(lost));
-        }
-        Poll::Pending
+        self.poll_loss(cx)
     }
 }

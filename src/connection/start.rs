@@ -75,10 +75,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
             let sent = self.is_sent() || self.stack.lost().is_some();
             return if sent { Poll::Ready(Ok(facts)) } else { Poll::Pending };
         }
-        if let Err(lost) = self.check_lost() {
-            // Give the alert its chance to leave; `drive` has a deadline for that.
-            let _ = ready!(self.poll_flushed(Task::Reader, cx));
-            return Poll::Ready(Err(lost));
+        if self.stack.lost().is_some() {
+            return self.poll_loss(cx);
         }
         if let Some(error) = self.take_failure(id) {
             return Poll::Ready(Err(error));
@@ -100,12 +98,15 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         if self.stack.layer(id).is_none() && self.is_sent() {
             return Poll::Ready(Ok(()));
         }
-        if let Err(lost) = self.check_lost() {
-            // As for one that is to become ready.
-            let _ = ready!(self.poll_flushed(Task::Reader, cx));
-            return Poll::Ready(Err(lost));
-        }
-        Poll::Pending
+        self.poll_loss(cx)
+    }
+
+    /// Waits for a loss, and then until what layers have to say to it, an alert, has had its chance to leave; `drive` has a
+    /// deadline for that.
+    pub(super) fn poll_loss<T>(&mut self, cx: &Context<'_>) -> Poll<Result<T, Error>> {
+        let Err(lost) = self.check_lost() else { return Poll::Pending };
+        let _ = ready!(self.poll_flushed(Task::Reader, cx));
+        Poll::Ready(Err(lost))
     }
 
     /// The failure for which a layer was peeled. To hear of it is to go on below it.
