@@ -26,22 +26,20 @@ pub(super) enum Greeting {
 
 impl Greeting {
     pub(super) fn between(listen: &Endpoint, connect: &Endpoint) -> Result<Self, Failure> {
-        let step = match (innermost(listen), innermost(connect)) {
-            (None, None) => return Ok(Self::Passes),
-            (Some(near), Some(far)) if near.protocol != far.protocol => {
-                let (near, far) = (near.protocol, far.protocol);
-                return Err(Failure::usage(format_args!(
-                    "LISTEN speaks {near} and CONNECT {far}: they cannot be joined"
-                )));
-            }
-            (Some(step), _) | (None, Some(step)) => step,
-        };
-        check(step.protocol, innermost(listen).is_some() && innermost(connect).is_some())?;
+        let (near, far) = (innermost(listen), innermost(connect));
+        let Some(step) = near.or(far) else { return Ok(Self::Passes) };
+        if let (Some(near), Some(far)) = (near, far)
+            && near.protocol != far.protocol
+        {
+            let (near, far) = (near.protocol, far.protocol);
+            return Err(Failure::usage(format_args!("LISTEN speaks {near} and CONNECT {far}: they cannot be joined")));
+        }
+        check(step.protocol, near.is_some() && far.is_some())?;
         let peer = step.peer("localhost");
-        Ok(match (peer.greets(), innermost(listen), innermost(connect)) {
-            (Greets::Once, Some(_), None) => Self::Taken(step.protocol),
-            (Greets::Once, None, Some(_)) => Self::Given(greeting(&*peer)),
-            _ => Self::Passes,
+        Ok(match peer.greets() {
+            Greets::Once if far.is_none() => Self::Taken(step.protocol),
+            Greets::Once if near.is_none() => Self::Given(greeting(&*peer)),
+            Greets::Never | Greets::Once | Greets::Again => Self::Passes,
         })
     }
 
