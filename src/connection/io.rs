@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use futures::io::{AsyncBufRead, AsyncRead, AsyncWrite};
 
 use super::wakers::Task;
+use super::wire::Flushing;
 use super::{Connection, Error, ErrorKind};
 use crate::stack::{Output, Readable, Reason};
 
@@ -49,13 +50,19 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         Poll::Ready(Ok(written))
     }
 
+    /// Waits until all that was written has left. A peer that hangs up behind its answer is not the writer's failure,
+    /// if all had left by then: the answer is to be read, and the loss behind it.
     pub(super) fn poll_flushed(&mut self, task: Task, cx: &Context<'_>) -> Poll<Result<(), Error>> {
         self.drive(task, cx);
-        // A lost connection has no deadline for a socket that does not flush: what could be sent has been written.
-        if self.stack.is_flushed() && (self.wire.is_flushed() || self.stack.lost().is_some()) {
-            return Poll::Ready(self.check_lost());
+        if !self.stack.is_flushed() {
+            return Poll::Pending;
         }
-        Poll::Pending
+        match self.wire.flushing() {
+            // A lost connection has no deadline for a socket that does not flush: what could be sent has been written.
+            Flushing::Pending if self.stack.lost().is_none() => Poll::Pending,
+            Flushing::Done if !self.stack.is_lost_unsent() => Poll::Ready(Ok(())),
+            _ => Poll::Ready(self.check_lost()),
+        }
     }
 
     pub(super) fn check_lost(&self) -> Result<(), Error> {
@@ -102,6 +109,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<IO> {
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.stack.close(this.wire.now());
-        this.poll_flushed(Task::Writer, cx).map_err(io::Error::from)
+        ready!(this.poll_flushed(Task::Writer, cx))?;
+        Poll::Ready(this.check_lost().map_err(io::Error::from))
     }
 }

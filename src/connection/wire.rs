@@ -17,12 +17,20 @@ use crate::stack::{Output, Stack};
 pub(crate) struct Wire<IO> {
     pub(crate) io: IO,
     alarm: Alarm,
-    flushed: bool,
+    flushing: Flushing,
+}
+
+/// What has become of the bytes that the socket keeps itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flushing {
+    Done,
+    Pending,
+    Failed,
 }
 
 impl<IO> Wire<IO> {
     pub(crate) fn new(io: IO, timer: Arc<dyn Timer>) -> Self {
-        Self { io, alarm: Alarm::new(timer), flushed: true }
+        Self { io, alarm: Alarm::new(timer), flushing: Flushing::Done }
     }
 
     /// An alarm for somebody else, on the same clock.
@@ -34,14 +42,13 @@ impl<IO> Wire<IO> {
         self.alarm.now()
     }
 
-    /// Whether the socket has no bytes of its own to flush.
-    pub(crate) fn is_flushed(&self) -> bool {
-        self.flushed
+    pub(crate) fn flushing(&self) -> Flushing {
+        self.flushing
     }
 
     /// Whether all that the stack has for the socket now is sent. Bytes that wait for a layer do not count.
     pub(crate) fn is_sent(&self, stack: &mut Stack) -> bool {
-        self.flushed && matches!(stack.poll_output(), Output::Nothing)
+        self.flushing != Flushing::Pending && matches!(stack.poll_output(), Output::Nothing)
     }
 }
 
@@ -75,18 +82,18 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
                 Poll::Ready(Ok(0)) => stack.handle_error(now, io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(count)) => {
                     stack.handle_sent(now, count);
-                    self.flushed = false;
+                    self.flushing = Flushing::Pending;
                 }
                 Poll::Ready(Err(error)) => stack.handle_error(now, error),
             }
             moved = true;
         }
-        if !self.flushed {
+        if self.flushing == Flushing::Pending {
             match uninterrupted(|| Pin::new(&mut self.io).poll_flush(cx)) {
                 Poll::Pending => {}
-                Poll::Ready(Ok(())) => self.flushed = true,
+                Poll::Ready(Ok(())) => self.flushing = Flushing::Done,
                 Poll::Ready(Err(error)) => {
-                    self.flushed = true;
+                    self.flushing = Flushing::Failed;
                     stack.handle_error(self.now(), error);
                     moved = true;
                 }

@@ -104,6 +104,8 @@ pub struct Stack {
     unacknowledged: Vec<LayerId>,
     reason: Option<Reason>,
     lost_after_close: bool,
+    /// Whether a loss has dropped bytes that were written, or orders.
+    lost_unsent: bool,
     application: Side,
     wire_input: Side,
     wire_output: Side,
@@ -153,6 +155,7 @@ impl Stack {
             unacknowledged: Vec::new(),
             reason: None,
             lost_after_close: false,
+            lost_unsent: false,
             application: Side::Open,
             wire_input: Side::Open,
             wire_output: Side::Open,
@@ -206,6 +209,13 @@ impl Stack {
     #[must_use]
     pub fn is_lost_after_close(&self) -> bool {
         self.lost_after_close
+    }
+
+    /// Whether bytes that were written, or orders, were still on their way down when the connection was lost, and never
+    /// left. What the socket had taken by then has left.
+    #[must_use]
+    pub fn is_lost_unsent(&self) -> bool {
+        self.lost_unsent
     }
 
     /// The number of bytes on their way down, in all boundaries.
@@ -334,7 +344,7 @@ impl Stack {
             self.time_out(index, now);
         }
         if self.linger.is_some_and(|linger| linger <= now) {
-            self.wire().outbound.clear(|_| false);
+            self.drop_outbound(WIRE);
             self.wire_output = Side::Closed;
         }
         self.settle(now);

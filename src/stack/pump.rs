@@ -224,7 +224,7 @@ impl Stack {
             return;
         }
 
-        self.clear_outbound(index, |_| false);
+        self.drop_outbound(index);
         let node = self.list.node_mut(index);
         let loss = LayerLoss { layer: id, description: Described(&*node.layer).to_string(), error };
         node.state = NodeState::Failed;
@@ -253,7 +253,7 @@ impl Stack {
 
     /// Ends everything from the wire upwards, for `reason` if there was none before.
     pub(super) fn lose_wire(&mut self, now: Instant, reason: Reason) {
-        self.clear_outbound(WIRE, |_| false);
+        self.drop_outbound(WIRE);
         let was_closed = std::mem::replace(&mut self.wire_output, Side::Closed) == Side::Closed;
         let change = format!("the connection is lost: {reason}");
         if self.reason.is_none() {
@@ -272,6 +272,12 @@ impl Stack {
     pub(super) fn clear_outbound(&mut self, index: usize, keep: impl Fn(&Order) -> bool) -> usize {
         let boundaries: Vec<usize> = self.list.upwards(index).collect();
         boundaries.into_iter().map(|index| self.list.node_mut(index).above.outbound.clear(&keep)).sum()
+    }
+
+    /// Drops, for a loss, all that is on its way down above this layer.
+    pub(super) fn drop_outbound(&mut self, index: usize) {
+        self.lost_unsent |= self.list.upwards(index).any(|index| !self.list.node(index).above.outbound.is_empty());
+        self.clear_outbound(index, |_| false);
     }
 
     /// Computes anew how large a write may be at each layer to make one unit in every layer below it.
