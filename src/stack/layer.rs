@@ -109,6 +109,7 @@ pub struct Ends<'a> {
     id: LayerId,
     now: Instant,
     unit: usize,
+    neighbours: Neighbours,
     below: &'a mut Boundary,
     above: &'a mut Boundary,
     reports: &'a mut Vec<Report>,
@@ -119,11 +120,12 @@ impl<'a> Ends<'a> {
         id: LayerId,
         now: Instant,
         unit: usize,
+        neighbours: Neighbours,
         below: &'a mut Boundary,
         above: &'a mut Boundary,
         reports: &'a mut Vec<Report>,
     ) -> Self {
-        Self { id, now, unit, below, above, reports }
+        Self { id, now, unit, neighbours, below, above, reports }
     }
 
     /// The id of the layer that is being called.
@@ -143,6 +145,19 @@ impl<'a> Ends<'a> {
     #[must_use]
     pub fn unit(&self) -> usize {
         self.unit
+    }
+
+    /// Whether there is a layer above, and not the application. It is called at once with what it is given, so a layer
+    /// that gives it one unit at a time has that taken before the next, and bytes need not be put together in between.
+    #[must_use]
+    pub fn layer_above(&self) -> bool {
+        self.neighbours.above
+    }
+
+    /// Whether there is a layer below, and not the wire; as [`layer_above`](Self::layer_above).
+    #[must_use]
+    pub fn layer_below(&self) -> bool {
+        self.neighbours.below
     }
 
     /// Bytes that came from the peer, to be taken.
@@ -190,6 +205,13 @@ impl<'a> Ends<'a> {
     pub fn report(&mut self, report: Report) {
         self.reports.push(report);
     }
+}
+
+/// Whether the neighbours of a layer are layers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Neighbours {
+    pub(crate) above: bool,
+    pub(crate) below: bool,
 }
 
 /// What a layer tells the stack.

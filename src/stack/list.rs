@@ -64,7 +64,7 @@ impl List {
         let mut nodes = Slab::with_capacity(1);
         let wire = Node {
             layer: Box::new(Wire),
-            above: Boundary::new(limit),
+            above: Boundary::of_wire(limit),
             state: NodeState::Live,
             woken: false,
             unit: usize::MAX,

@@ -42,6 +42,7 @@ mod event;
 mod layer;
 mod list;
 mod pump;
+mod spare;
 mod stop;
 
 use std::collections::VecDeque;
@@ -54,6 +55,7 @@ use self::drawing::DEFAULT_LABEL;
 use self::list::{List, NodeState, WIRE};
 
 pub use self::boundary::{End, Order, Queue};
+pub(crate) use self::boundary::{SMALL, SMALL_COPY};
 pub(crate) use self::drawing::Described;
 pub use self::error::{CommandError, CommandErrorKind, LayerError, LayerErrorKind, LayerLoss, Reason};
 pub use self::event::{Event, Output, Readable};

@@ -9,7 +9,7 @@
 
 use std::time::Instant;
 
-use super::layer::{Consequence, Failure};
+use super::layer::{Consequence, Failure, Neighbours};
 use super::list::{NodeState, WIRE};
 use super::{
     Boundary, CommandError, CommandErrorKind, Described, End, Ends, Event, LINGER, Layer, LayerError, LayerErrorKind,
@@ -104,9 +104,11 @@ impl Stack {
     ) -> (R, Vec<Report>) {
         let id = self.list.id(index);
         let mut reports = Vec::new();
+        let neighbours =
+            Neighbours { above: self.list.above(index).is_some(), below: self.list.below(index) != WIRE };
         let (node, below) = self.list.with_below(index);
         let before = (below.above.version(), node.above.version());
-        let mut ends = Ends::new(id, now, node.unit, &mut below.above, &mut node.above, &mut reports);
+        let mut ends = Ends::new(id, now, node.unit, neighbours, &mut below.above, &mut node.above, &mut reports);
         let result = step(&mut *node.layer, &mut ends);
         let changed_below = below.above.version() != before.0;
         let changed_above = node.above.version() != before.1;

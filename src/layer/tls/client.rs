@@ -58,7 +58,10 @@ impl TlsClient {
         if config.enable_early_data {
             return Err(ConfigError::new(ConfigErrorKind::Unsupported, "early data (0-RTT) is not supported"));
         }
-        Ok(Self { config })
+        // The layer takes its keys over from rustls when the handshake is done, and gives them to nobody.
+        let mut config = Arc::unwrap_or_clone(config);
+        config.enable_secret_extraction = true;
+        Ok(Self { config: Arc::new(config) })
     }
 
     /// A layer that handshakes as a client and verifies that the peer is `name`, a DNS name or an IP address.

@@ -1,121 +1,81 @@
-//! rustls, behind five verbs: receive, send, close, refresh, and what was agreed; and three for what it leaves to us:
-//! flush, alert, reject.
+//! TLS without I/O and without a buffer, behind five verbs: receive, send, close, refresh, and what was agreed; and three
+//! for what those leave open: flush, alert, reject.
 //!
-//! This is the only file that names rustls connection types. It uses the *unbuffered* API, because that one works
-//! in our buffers and leaves what stands behind a close_notify exactly where it was; the buffered one throws it
-//! away. Seven things rustls does not do for us, and where they are done:
+//! ```text
+//!   Unbuffered ──── the handshake is done ────► Records
+//!   rustls does all                             rustls has done the handshake and keeps the key schedule
+//! ```
 //!
-//! 1. It must be called again after every state until it has nothing left to do: the loops here.
-//! 2. After an error the alert is still inside. It is fetched only while [`CommonState::wants_write`] says that there
-//!    is one; called once more with input, debug builds of rustls panic: [`Engine::alert`].
-//! 3. It does not remember an error: the layer does.
-//! 4. It encrypts after a close_notify: the layer does not ask it to.
-//! 5. While a handshake message is spread over records it keeps *positions* in our buffer, so every call must show
-//!    it the bytes that it has already seen, also one that only wants to send: [`Engine::seen`].
-//! 6. After our close_notify it still answers what the peer sends, and debug builds of it panic where the answer would
-//!    be a fatal alert. Nothing may follow a close_notify (RFC 8446 section 6.1), least of all into the bytes of the
-//!    layer below: from then on its answers go nowhere, and [`process_closed`] makes the panic an error.
-//! 7. It answers a KeyUpdate with its next record, whenever that may be: [`Engine::flush`].
+//! The records are handed over where nothing is half done: no part of a message, and nothing still to be sent. Where the
+//! handshake and data come in one segment, rustls does those records; where a provider gives out no keys, and in TLS 1.2,
+//! it does all of them.
 
 use std::fmt;
-use std::io;
-use std::ops::Deref;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
-use rustls::crypto::SupportedKxGroup;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::server::{Acceptor, ServerConnectionData, UnbufferedServerConnection};
-use rustls::unbuffered::{
-    ConnectionState, EncodeError, EncodeTlsData, EncryptError, InsufficientSizeError, UnbufferedConnectionCommon,
-    UnbufferedStatus, WriteTraffic,
-};
-use rustls::{
-    CipherSuite, ClientConfig, CommonState, Error, HandshakeKind, InvalidMessage, NamedGroup, OtherError,
-    ProtocolVersion, ServerConfig,
-};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, Error, ServerConfig};
 
+use super::hello::{Hello, HelloRead};
+use super::record::{Front, HEADER, LARGEST_PLAINTEXT};
+use super::records::Records;
+use super::unbuffered::Unbuffered;
 use crate::stack::{End, Order, Queue};
 
-/// One side of one TLS connection, without any buffer of its own.
+pub(super) use super::unbuffered::{Agreed, Received};
+
+/// One side of one TLS connection.
 pub(super) struct Engine {
-    side: Side,
-    /// How many bytes at the front of the input rustls has looked at and left there.
-    seen: usize,
-    sending: Sending,
+    stage: Stage,
+    /// The most plaintext that one record of ours carries.
+    largest: usize,
     /// Reads along until a server has seen the whole ClientHello.
     hello: Option<Box<Hello>>,
     server_name: Option<String>,
 }
 
-enum Side {
-    Client(Box<UnbufferedClientConnection>),
-    Server(Box<UnbufferedServerConnection>),
+/// Who does the records.
+enum Stage {
+    Unbuffered(Unbuffered),
+    Records(Box<Records>),
+    /// Nobody: the keys could not be taken over, and the layer has failed.
+    Failed,
 }
 
-/// Whether rustls may still say something to the peer.
+/// Who gets the plaintext.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sending {
-    Open,
-    /// Our close_notify has been encrypted.
-    Closed,
-}
-
-/// What came of one step of [`Engine::receive`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Received {
-    /// One record's plaintext was given on; there may be more to do.
-    Plaintext,
-    /// Nothing more can be done with this input.
-    Blocked,
-    /// The peer's close_notify; what follows in the input is not this connection's.
-    PeerClosed,
-}
-
-/// What the handshake agreed on.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Agreed {
-    pub(super) version: Option<ProtocolVersion>,
-    pub(super) cipher_suite: Option<CipherSuite>,
-    pub(super) key_exchange_group: Option<NamedGroup>,
-    pub(super) alpn: Option<Vec<u8>>,
-    pub(super) peer_certificates: Vec<CertificateDer<'static>>,
-    pub(super) resumed: bool,
-}
-
-/// Does the same to whichever side this is.
-macro_rules! either {
-    ($side:expr, $connection:ident => $do:expr) => {
-        match $side {
-            Side::Client($connection) => $do,
-            Side::Server($connection) => $do,
-        }
-    };
+pub(super) enum Onwards {
+    /// Another layer, which takes each record at once: it is given the very piece of the input that was opened.
+    ToLayer,
+    /// The application, which takes what it likes: it is given one run of bytes, and a piece only if that is alone.
+    ToApplication,
 }
 
 impl Engine {
     pub(super) fn client(config: Arc<ClientConfig>, name: ServerName<'static>) -> Result<Self, Error> {
-        let connection = UnbufferedClientConnection::new(config, name)?;
-        Ok(Self::new(Side::Client(Box::new(connection)), None))
+        let largest = config.max_fragment_size;
+        Ok(Self::new(Unbuffered::client(config, name)?, largest, None))
     }
 
     pub(super) fn server(config: Arc<ServerConfig>) -> Result<Self, Error> {
-        let connection = UnbufferedServerConnection::new(config)?;
-        Ok(Self::new(Side::Server(Box::new(connection)), Some(Box::default())))
+        let largest = config.max_fragment_size;
+        Ok(Self::new(Unbuffered::server(config)?, largest, Some(Box::default())))
     }
 
-    fn new(side: Side, hello: Option<Box<Hello>>) -> Self {
-        Self { side, seen: 0, sending: Sending::Open, hello, server_name: None }
+    fn new(unbuffered: Unbuffered, largest_record: Option<usize>, hello: Option<Box<Hello>>) -> Self {
+        // rustls counts the header in, and takes no size that leaves less than this.
+        let largest = largest_record.map_or(LARGEST_PLAINTEXT, |size| size.saturating_sub(HEADER).max(1));
+        Self { stage: Stage::Unbuffered(unbuffered), largest, hello, server_name: None }
     }
 
-    /// Takes input until one record of plaintext has been given to `plain`, or as far as it goes. What the peer
-    /// is to get (handshake messages, tickets, key updates) goes to `output`.
+    /// Takes input until one record of plaintext has been given to `plain`, or as far as it goes. What the peer is to get
+    /// (handshake messages, tickets, key updates) goes to `output`.
     pub(super) fn receive(
         &mut self,
         input: &mut Queue<End>,
         plain: &mut Queue<End>,
         output: &mut Queue<Order>,
+        onwards: Onwards,
     ) -> Result<Received, Error> {
         if let Some(hello) = &mut self.hello {
             match hello.read(input.front()) {
@@ -124,81 +84,97 @@ impl Engine {
             }
             self.hello = None;
         }
-        let mut nowhere = Queue::new(0);
-        let output = if self.sending == Sending::Open { output } else { &mut nowhere };
-        let sending = self.sending;
-        either!(&mut self.side, connection => receive(connection.as_mut(), sending, &mut self.seen, input, plain, output))
+        self.take_over(input, output)?;
+        let records = match &mut self.stage {
+            Stage::Unbuffered(unbuffered) => return unbuffered.receive(input, plain, output),
+            Stage::Records(records) => records,
+            Stage::Failed => return Err(Error::HandshakeNotComplete),
+        };
+        let body = match Front::of(input.front()) {
+            Front::Incomplete => return Ok(Received::Blocked),
+            Front::NotTls => return Err(records.reject()),
+            Front::Record(body) => body,
+        };
+        let piece = onwards == Onwards::ToLayer || input.len() == HEADER + body;
+        records.open(input, plain, piece)
     }
 
-    /// Encrypts `plain` into records.
+    /// Seals `plain`, which is no more than [`largest`](Self::largest), into a record.
     pub(super) fn send(
         &mut self,
         input: &mut Queue<End>,
         plain: &[u8],
         output: &mut Queue<Order>,
     ) -> Result<(), Error> {
-        either!(&mut self.side, connection => write(connection.as_mut(), &mut self.seen, input, output, |mut traffic, output| {
-            encrypt(output, plain.len(), |space| traffic.encrypt(plain, space))
-        }))
+        self.take_over(input, output)?;
+        match &mut self.stage {
+            Stage::Unbuffered(unbuffered) => unbuffered.send(input, plain, output),
+            Stage::Records(records) => records.seal(plain, output),
+            Stage::Failed => Err(Error::HandshakeNotComplete),
+        }
     }
 
-    /// Encrypts our close_notify: the last that this engine sends.
+    /// Seals our close_notify: the last that this engine sends.
     pub(super) fn close(&mut self, input: &mut Queue<End>, output: &mut Queue<Order>) -> Result<(), Error> {
-        either!(&mut self.side, connection => write(connection.as_mut(), &mut self.seen, input, output, |mut traffic, output| {
-            encrypt(output, 0, |space| traffic.queue_close_notify(space))
-        }))?;
-        self.sending = Sending::Closed;
-        Ok(())
+        match &mut self.stage {
+            Stage::Unbuffered(unbuffered) => unbuffered.close(input, output),
+            Stage::Records(records) => records.close(output),
+            Stage::Failed => Err(Error::HandshakeNotComplete),
+        }
     }
 
     /// Sends a KeyUpdate (RFC 8446 section 4.6.3) that asks the peer for one in return.
     pub(super) fn refresh(&mut self, input: &mut Queue<End>, output: &mut Queue<Order>) -> Result<(), Error> {
-        either!(&mut self.side, connection => {
-            write(connection.as_mut(), &mut self.seen, input, output, |traffic, _| traffic.refresh_traffic_keys())?;
-            // Once more, for the message itself to be encoded on the way to the next chance to write.
-            write(connection.as_mut(), &mut self.seen, input, output, |_, _| Ok(()))
-        })
-    }
-
-    /// Sends what rustls keeps for the next record: its answer to a KeyUpdate.
-    ///
-    /// Only an attempt to write makes it let go, so it is asked for a record that has no room to go to.
-    pub(super) fn flush(&mut self, input: &mut Queue<End>, output: &mut Queue<Order>) -> Result<(), Error> {
-        either!(&mut self.side, connection => {
-            write(connection.as_mut(), &mut self.seen, input, output, |mut traffic, _| match traffic.encrypt(&[0], &mut []) {
-                // Keys that are used up are a matter for who really writes.
-                Err(_) => Ok(()),
-                Ok(_) => Err(Error::EncryptError),
-            })?;
-            write(connection.as_mut(), &mut self.seen, input, output, |_, _| Ok(()))
-        })
-    }
-
-    /// Fetches the alert that an error has left, if there is one and it may still be sent.
-    pub(super) fn alert(&mut self, output: &mut Queue<Order>) {
-        if self.sending == Sending::Closed {
-            return;
+        match &mut self.stage {
+            Stage::Unbuffered(unbuffered) => unbuffered.refresh(input, output),
+            Stage::Records(records) => records.refresh(output),
+            Stage::Failed => Err(Error::HandshakeNotComplete),
         }
-        either!(&mut self.side, connection => alert(connection.as_mut(), output));
     }
 
-    /// Makes the error, and the alert, for input that cannot be TLS by its first byte. rustls would wait for five.
+    /// Answers a KeyUpdate that has not been answered yet.
+    pub(super) fn flush(&mut self, input: &mut Queue<End>, output: &mut Queue<Order>) -> Result<(), Error> {
+        match &mut self.stage {
+            Stage::Unbuffered(unbuffered) => unbuffered.flush(input, output),
+            Stage::Records(records) => records.flush(output),
+            Stage::Failed => Err(Error::HandshakeNotComplete),
+        }
+    }
+
+    /// Sends the alert that an error has left, if there is one and it may still be sent.
+    pub(super) fn alert(&mut self, output: &mut Queue<Order>) {
+        match &mut self.stage {
+            Stage::Unbuffered(unbuffered) => unbuffered.alert(output),
+            Stage::Records(records) => records.alert(output),
+            Stage::Failed => {}
+        }
+    }
+
+    /// Makes the error, and the alert, for input that cannot be TLS by its first byte.
     pub(super) fn reject(&mut self, first: u8) -> Error {
-        let mut record = [first, 3, 3, 0, 1, 0];
-        let rejected = match self.sending {
-            Sending::Open => either!(&mut self.side, connection => connection.process(&mut record).state.err()),
-            Sending::Closed => None,
-        };
-        rejected.unwrap_or(Error::InvalidMessage(InvalidMessage::InvalidContentType))
+        match &mut self.stage {
+            Stage::Unbuffered(unbuffered) => unbuffered.reject(first),
+            Stage::Records(records) => records.reject(),
+            Stage::Failed => Error::HandshakeNotComplete,
+        }
+    }
+
+    /// The most plaintext that one record of ours carries.
+    pub(super) fn largest(&self) -> usize {
+        self.largest
     }
 
     pub(super) fn is_handshaking(&self) -> bool {
-        self.common().is_handshaking()
+        matches!(&self.stage, Stage::Unbuffered(unbuffered) if unbuffered.is_handshaking())
     }
 
-    /// Whether the input begins with a record of which nothing has been used.
+    /// Whether the input begins with a record of which nothing has been used, and no message of the peer has come in part.
     pub(super) fn is_at_record_boundary(&self) -> bool {
-        self.seen == 0
+        match &self.stage {
+            Stage::Unbuffered(unbuffered) => unbuffered.is_at_record_boundary(),
+            Stage::Records(records) => records.is_between_messages(),
+            Stage::Failed => false,
+        }
     }
 
     /// The name that the client asked this server for.
@@ -206,228 +182,36 @@ impl Engine {
         self.server_name.as_deref()
     }
 
+    /// What the handshake agreed on; to be asked for when it is done.
     pub(super) fn agreed(&self) -> Agreed {
-        let common = self.common();
-        Agreed {
-            version: common.protocol_version(),
-            cipher_suite: common.negotiated_cipher_suite().map(|suite| suite.suite()),
-            key_exchange_group: common.negotiated_key_exchange_group().map(SupportedKxGroup::name),
-            alpn: common.alpn_protocol().map(<[u8]>::to_vec),
-            peer_certificates: common.peer_certificates().map(<[_]>::to_vec).unwrap_or_default(),
-            resumed: common.handshake_kind() == Some(HandshakeKind::Resumed),
+        match &self.stage {
+            Stage::Unbuffered(unbuffered) => unbuffered.agreed(),
+            Stage::Records(_) | Stage::Failed => Agreed::default(),
         }
     }
 
-    fn common(&self) -> &CommonState {
-        either!(&self.side, connection => connection)
+    /// Takes the records over as soon as they can be.
+    fn take_over(&mut self, input: &mut Queue<End>, output: &mut Queue<Order>) -> Result<(), Error> {
+        let Stage::Unbuffered(unbuffered) = &mut self.stage else { return Ok(()) };
+        if !unbuffered.can_hand_over(input.front()) {
+            return Ok(());
+        }
+        // An answer to a KeyUpdate would be lost.
+        unbuffered.flush(input, output)?;
+        if let Stage::Unbuffered(unbuffered) = std::mem::replace(&mut self.stage, Stage::Failed) {
+            self.stage = Stage::Records(Box::new(unbuffered.hand_over()?));
+        }
+        Ok(())
     }
 }
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine")
-            .field("seen", &self.seen)
-            .field("server_name", &self.server_name)
-            .finish_non_exhaustive()
-    }
-}
-
-/// What client and server have in common for us, and rustls gives to each by itself.
-trait Unbuffered: Deref<Target = UnbufferedConnectionCommon<Self::Data>> {
-    type Data;
-
-    fn process<'c, 'i>(&'c mut self, input: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
-}
-
-impl Unbuffered for UnbufferedClientConnection {
-    type Data = ClientConnectionData;
-
-    fn process<'c, 'i>(&'c mut self, input: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
-        self.process_tls_records(input)
-    }
-}
-
-impl Unbuffered for UnbufferedServerConnection {
-    type Data = ServerConnectionData;
-
-    fn process<'c, 'i>(&'c mut self, input: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
-        self.process_tls_records(input)
-    }
-}
-
-fn receive<C: Unbuffered>(
-    connection: &mut C,
-    sending: Sending,
-    seen: &mut usize,
-    input: &mut Queue<End>,
-    plain: &mut Queue<End>,
-    output: &mut Queue<Order>,
-) -> Result<Received, Error> {
-    loop {
-        let UnbufferedStatus { mut discard, state } = match sending {
-            Sending::Open => connection.process(input.front_mut()),
-            Sending::Closed => process_closed(connection, input.front_mut()),
+        let stage: &dyn fmt::Debug = match &self.stage {
+            Stage::Unbuffered(unbuffered) => unbuffered,
+            Stage::Records(records) => records,
+            Stage::Failed => &"failed",
         };
-        let received = match state {
-            Ok(ConnectionState::ReadTraffic(mut traffic)) => {
-                while let Some(record) = traffic.next_record() {
-                    let record = record?;
-                    discard += record.discard;
-                    plain.push(record.payload);
-                }
-                Some(Received::Plaintext)
-            }
-            Ok(ConnectionState::EncodeTlsData(data)) => {
-                encode(data, output)?;
-                None
-            }
-            Ok(ConnectionState::TransmitTlsData(transmit)) => {
-                transmit.done();
-                None
-            }
-            Ok(ConnectionState::PeerClosed) => Some(Received::PeerClosed),
-            Ok(_) => Some(Received::Blocked),
-            Err(error) => {
-                input.consume(discard);
-                *seen = 0;
-                return Err(error);
-            }
-        };
-        input.consume(discard);
-        if let Some(received) = received {
-            // Plaintext is given out only when no handshake message is pending.
-            *seen = if received == Received::Blocked { input.front().len() } else { 0 };
-            return Ok(received);
-        }
+        f.debug_struct("Engine").field("stage", stage).field("server_name", &self.server_name).finish_non_exhaustive()
     }
 }
-
-/// As [`Unbuffered::process`] when our close_notify has been sent. Then rustls built with debug assertions panics over
-/// input that it has to refuse (`assertion failed: !self.sent_fatal_alert`), and input is the peer's to choose.
-fn process_closed<'c, 'i, C: Unbuffered>(
-    connection: &'c mut C,
-    input: &'i mut [u8],
-) -> UnbufferedStatus<'c, 'i, C::Data> {
-    let process = move || {
-        let (connection, input) = (connection, input);
-        connection.process(input)
-    };
-    // The layer fails with this error, and nobody asks the connection again.
-    catch_unwind(AssertUnwindSafe(process)).unwrap_or_else(|_| {
-        let error = io::Error::other("what came after our close_notify is not valid");
-        UnbufferedStatus { discard: 0, state: Err(Error::Other(OtherError(Arc::new(error)))) }
-    })
-}
-
-/// Brings rustls to the point where it lets us write, and writes.
-fn write<C: Unbuffered>(
-    connection: &mut C,
-    seen: &mut usize,
-    input: &mut Queue<End>,
-    output: &mut Queue<Order>,
-    action: impl FnOnce(WriteTraffic<'_, C::Data>, &mut Queue<Order>) -> Result<(), Error>,
-) -> Result<(), Error> {
-    loop {
-        let UnbufferedStatus { discard, state } = connection.process(&mut input.front_mut()[..*seen]);
-        let traffic = match state? {
-            ConnectionState::WriteTraffic(traffic) => Some(traffic),
-            ConnectionState::EncodeTlsData(data) => {
-                encode(data, output)?;
-                None
-            }
-            ConnectionState::TransmitTlsData(transmit) => {
-                transmit.done();
-                None
-            }
-            _ => return Err(Error::HandshakeNotComplete),
-        };
-        input.consume(discard);
-        *seen -= discard;
-        if let Some(traffic) = traffic {
-            return action(traffic, output);
-        }
-    }
-}
-
-fn alert<C: Unbuffered>(connection: &mut C, output: &mut Queue<Order>) {
-    while connection.wants_write() {
-        match connection.process(&mut []).state {
-            Ok(ConnectionState::EncodeTlsData(data)) => {
-                if encode(data, output).is_err() {
-                    return;
-                }
-            }
-            Ok(ConnectionState::TransmitTlsData(transmit)) => transmit.done(),
-            _ => return,
-        }
-    }
-}
-
-fn encode<Data>(mut data: EncodeTlsData<'_, Data>, output: &mut Queue<Order>) -> Result<(), Error> {
-    let size = match data.encode(&mut []) {
-        Ok(_) => return Ok(()),
-        Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size })) => required_size,
-        Err(error @ EncodeError::AlreadyEncoded) => return Err(Error::General(error.to_string())),
-    };
-    let encoded = output.fill(size, |space| counted(data.encode(space)));
-    encoded.map_err(|error| Error::General(error.to_string()))
-}
-
-/// Lets `encrypt` write where it has room enough, which it may have to say itself: a key update can go first.
-fn encrypt(
-    output: &mut Queue<Order>,
-    plain: usize,
-    mut encrypt: impl FnMut(&mut [u8]) -> Result<usize, EncryptError>,
-) -> Result<(), Error> {
-    let mut size = plain + RECORD_GROWTH;
-    loop {
-        match output.fill(size, |space| counted(encrypt(space))) {
-            Ok(()) => return Ok(()),
-            Err(EncryptError::InsufficientSize(InsufficientSizeError { required_size })) => size = required_size,
-            Err(EncryptError::EncryptExhausted) => return Err(Error::EncryptError),
-        }
-    }
-}
-
-fn counted<E>(written: Result<usize, E>) -> (usize, Result<(), E>) {
-    match written {
-        Ok(count) => (count, Ok(())),
-        Err(error) => (0, Err(error)),
-    }
-}
-
-/// A ClientHello read from a copy, because an unbuffered server never tells the name that it was asked for.
-#[derive(Default)]
-struct Hello {
-    acceptor: Acceptor,
-    fed: usize,
-}
-
-enum HelloRead {
-    Incomplete,
-    /// All of it is there, or it is none: then the connection itself will say so.
-    Complete(Option<String>),
-}
-
-impl Hello {
-    fn read(&mut self, input: &[u8]) -> HelloRead {
-        while self.fed < input.len() {
-            // Bit by bit: it takes a long hello only when it knows by its beginning that it is one.
-            match self.acceptor.read_tls(&mut &input[self.fed..]) {
-                Ok(count) if count > 0 => self.fed += count,
-                _ => return HelloRead::Complete(None),
-            }
-            match self.acceptor.accept() {
-                Ok(None) => {}
-                Ok(Some(accepted)) => {
-                    return HelloRead::Complete(accepted.client_hello().server_name().map(str::to_owned));
-                }
-                Err(_) => return HelloRead::Complete(None),
-            }
-        }
-        HelloRead::Incomplete
-    }
-}
-
-/// More than any record adds to its plaintext: header, explicit nonce, tag, content type.
-const RECORD_GROWTH: usize = 64;

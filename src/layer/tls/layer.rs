@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::engine::{Agreed, Engine, Received};
+use super::engine::{Agreed, Engine, Onwards, Received};
 use super::facts::{Outline, Role, TlsFacts, Traffic, version_name};
 use super::failure::explain;
 use super::halves::{self, Handshake, WriteHalf};
@@ -279,13 +279,14 @@ impl Layer for TlsLayer {
             Some(rustls::ProtocolVersion::TLSv1_2) => TLS12_OVERHEAD,
             _ => TLS13_OVERHEAD,
         };
-        Framing { overhead, largest: Some(LARGEST_PLAINTEXT) }
+        Framing { overhead, largest: Some(self.engine.largest()) }
     }
 }
 
 /// The read side.
 impl TlsLayer {
     fn receive(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        let onwards = if ends.layer_above() { Onwards::ToLayer } else { Onwards::ToApplication };
         while self.read == ReadHalf::Open && self.handshake != Handshake::Failed {
             let (input, plain, _, output) = ends.all();
             match Front::of(input.front()) {
@@ -305,7 +306,7 @@ impl TlsLayer {
                 _ => {}
             }
             let before = (input.len(), plain.len());
-            let received = self.engine.receive(input, plain, output);
+            let received = self.engine.receive(input, plain, output, onwards);
             self.traffic.wire_bytes_in += (before.0 - input.len()) as u64;
             self.traffic.bytes_in += (plain.len() - before.1) as u64;
             // Before its error is looked at: what is wrong behind the last flight is no failure of the handshake.
@@ -317,7 +318,13 @@ impl TlsLayer {
                 Err(error) => return Err(self.fail_over_input(error, ends)),
             };
             match received {
-                Received::Plaintext => self.traffic.records_in += 1,
+                Received::Plaintext => {
+                    self.traffic.records_in += 1;
+                    if onwards == Onwards::ToLayer {
+                        return Ok(());
+                    }
+                }
+                Received::Message => {}
                 Received::Blocked => return self.check_end(ends),
                 Received::PeerClosed => self.peer_closed(ends)?,
             }
@@ -445,7 +452,7 @@ impl TlsLayer {
         let id = ends.id();
         while self.write == WriteHalf::Open {
             let largest =
-                ends.unit().saturating_sub(self.framing().overhead).clamp(SMALLEST_FRAGMENT, LARGEST_PLAINTEXT);
+                ends.unit().saturating_sub(self.framing().overhead).max(SMALLEST_FRAGMENT).min(self.engine.largest());
             let (input, _, plain, output) = ends.all();
             let fragment = plain.front().len().min(largest);
             if fragment > 0 {
@@ -458,6 +465,9 @@ impl TlsLayer {
                 self.traffic.bytes_out += fragment as u64;
                 self.traffic.records_out += 1;
                 self.idle_key_updates = 0;
+                if ends.layer_below() {
+                    return Ok(());
+                }
                 continue;
             }
             if plain.mark() == Some(&Order::Stop(id)) && self.is_abandoning() && !self.is_between_records(ends) {

@@ -15,9 +15,12 @@ mod engine;
 mod facts;
 mod failure;
 mod halves;
+mod hello;
 mod layer;
 mod record;
+mod records;
 mod server;
+mod unbuffered;
 
 pub use self::client::{TlsClient, TlsClientBuilder};
 pub use self::config::{ConfigError, ConfigErrorKind, Identity, Roots, Version, default_provider};

@@ -28,11 +28,14 @@ impl Front {
 /// change_cipher_spec, alert, handshake, application_data, and heartbeat, which rustls knows and refuses.
 const CONTENT_TYPES: std::ops::RangeInclusive<u8> = 20..=24;
 
+/// The length of a record's header.
+pub(super) const HEADER: usize = 5;
+
 /// The largest plaintext of one record.
 pub(super) const LARGEST_PLAINTEXT: usize = 1 << 14;
 
 /// The largest body that TLS 1.2 allows (RFC 5246 section 6.2.3); TLS 1.3 allows less.
-const LARGEST_BODY: usize = LARGEST_PLAINTEXT + 2048;
+pub(super) const LARGEST_BODY: usize = LARGEST_PLAINTEXT + 2048;
 
 #[cfg(test)]
 mod tests {

@@ -63,7 +63,10 @@ impl TlsServer {
         if config.max_early_data_size > 0 {
             return Err(ConfigError::new(ConfigErrorKind::Unsupported, "early data (0-RTT) is not supported"));
         }
-        Ok(Self { config })
+        // The layer takes its keys over from rustls when the handshake is done, and gives them to nobody.
+        let mut config = Arc::unwrap_or_clone(config);
+        config.enable_secret_extraction = true;
+        Ok(Self { config: Arc::new(config) })
     }
 
     /// A layer that handshakes as a server.

@@ -1,0 +1,470 @@
+//! The records of TLS 1.3 once the handshake is done (RFC 8446 sections 4.6 and 5).
+//!
+//! A connection of rustls copies what it decrypts out of our buffer, and what it encrypts into it: beside the cipher of
+//! a current processor these two copies are most of what a layer costs, and they are made again in each. So when the
+//! handshake is done, the layer takes its keys over, through the API that rustls has for TLS in the kernel
+//! ([`rustls::kernel`]):
+//!
+//! ```text
+//!   open   record ──decrypted where it lies──► the piece of the buffer that holds the plaintext, handed on
+//!   seal   plaintext ──copied and encrypted──► a record, handed on
+//! ```
+//!
+//! What is secret stays the work of rustls: its `MessageEncrypter` and `MessageDecrypter` make nonces, tags, padding and
+//! headers, its key schedule makes new keys, and it keeps the tickets. What is ours, and nobody else does then:
+//!
+//! - the number of each record, which begins anew with each key (section 5.3);
+//! - new keys before a key has sealed as many records as its cipher allows (section 5.5);
+//! - the messages that may follow a handshake, whole or in parts, and not between other records (section 5.1);
+//! - alerts, and which of them end the connection (section 6);
+//! - limits on what comes to nothing: empty records, alerts, key updates.
+//!
+//! TLS 1.2, and ciphers whose keys a provider does not give out, stay with the connection of rustls.
+
+use std::fmt;
+
+use bytes::{Buf, Bytes, BytesMut};
+use rustls::client::ClientConnectionData;
+use rustls::crypto::cipher::{
+    AeadKey, InboundOpaqueMessage, Iv, MessageDecrypter, MessageEncrypter, OutboundChunks, OutboundPlainMessage,
+};
+use rustls::kernel::KernelConnection;
+use rustls::server::ServerConnectionData;
+use rustls::{
+    AlertDescription, ConnectionTrafficSecrets, ContentType, Error, ExtractedSecrets, HandshakeType, InvalidMessage,
+    PeerMisbehaved, ProtocolVersion, SupportedCipherSuite, Tls13CipherSuite,
+};
+
+use super::unbuffered::Received;
+use super::record::{HEADER, LARGEST_BODY};
+use crate::stack::{End, Order, Queue, SMALL, SMALL_COPY};
+
+/// Both directions of one connection.
+pub(super) struct Records {
+    keys: Keys,
+    suite: &'static Tls13CipherSuite,
+    sealing: Sealing,
+    opening: Opening,
+    /// The part that has come of a message of the peer.
+    message: Vec<u8>,
+    /// What the peer may still send that comes to nothing.
+    patience: Patience,
+    /// The peer has asked for a KeyUpdate.
+    owes_key_update: bool,
+    closed: bool,
+    alert: Option<AlertDescription>,
+}
+
+/// Where new keys come from, and where tickets go.
+pub(super) enum Keys {
+    Client(KernelConnection<ClientConnectionData>),
+    Server(KernelConnection<ServerConnectionData>),
+}
+
+impl Records {
+    /// Whether the provider gives out keys of this suite, and so the records can be ours.
+    pub(super) fn can_take(suite: SupportedCipherSuite) -> bool {
+        let SupportedCipherSuite::Tls13(suite) = suite else { return false };
+        suite.aead_alg.extract_keys(AeadKey::from([0; 32]), Iv::from([0; 12])).is_ok()
+    }
+
+    pub(super) fn new(keys: Keys, secrets: ExtractedSecrets) -> Result<Self, Error> {
+        let SupportedCipherSuite::Tls13(suite) = keys.suite() else { return Err(Error::HandshakeNotComplete) };
+        let ((sealed, tx), (opened, rx)) = (secrets.tx, secrets.rx);
+        let mut sealing = Sealing::new(suite, tx);
+        sealing.go_on_from(sealed)?;
+        Ok(Self {
+            keys,
+            suite,
+            sealing,
+            opening: Opening { decrypter: decrypter(suite, rx), number: opened },
+            message: Vec::new(),
+            patience: Patience::default(),
+            owes_key_update: false,
+            closed: false,
+            alert: None,
+        })
+    }
+
+    /// Opens the record at the front of `input`, which is there whole. The plaintext goes to `plain`: as the very piece of
+    /// the input, or as a copy.
+    pub(super) fn open(
+        &mut self,
+        input: &mut Queue<End>,
+        plain: &mut Queue<End>,
+        piece: bool,
+    ) -> Result<Received, Error> {
+        let opened = self.try_open(input, plain, piece);
+        if let Err(error) = &opened {
+            self.alert = alert_over(error);
+        }
+        opened
+    }
+
+    fn try_open(&mut self, input: &mut Queue<End>, plain: &mut Queue<End>, piece: bool) -> Result<Received, Error> {
+        let (content_type, body) = header(input.front())?;
+        let record = &mut input.front_mut()[..HEADER + body];
+        let start = record.as_ptr().addr();
+        let opened = self.opening.open(content_type, &mut record[HEADER..])?;
+        if !self.message.is_empty() && opened.typ != ContentType::Handshake {
+            return Err(PeerMisbehaved::MessageInterleavedWithHandshakeMessage.into());
+        }
+        match opened.typ {
+            ContentType::ApplicationData => {
+                let (from, len) = (opened.payload.as_ptr().addr() - start, opened.payload.len());
+                self.patience.over_data(len)?;
+                if piece && len >= SMALL {
+                    let mut record = input.take(HEADER + body);
+                    record.advance(from);
+                    record.truncate(len);
+                    plain.give(record);
+                } else {
+                    plain.push(opened.payload);
+                    input.consume(HEADER + body);
+                }
+                Ok(Received::Plaintext)
+            }
+            // No empty ones (section 5.1).
+            ContentType::Handshake if opened.payload.is_empty() => Err(InvalidMessage::InvalidEmptyPayload.into()),
+            ContentType::Handshake => {
+                self.message.extend_from_slice(opened.payload);
+                input.consume(HEADER + body);
+                self.handle_messages()?;
+                Ok(Received::Message)
+            }
+            ContentType::Alert => {
+                let &[level, description] = opened.payload else { return Err(InvalidMessage::TrailingData("alert").into()) };
+                input.consume(HEADER + body);
+                self.handle_alert(level, AlertDescription::from(description))
+            }
+            other => Err(inappropriate(other)),
+        }
+    }
+
+    /// Seals `plain` into one record.
+    pub(super) fn seal(&mut self, plain: &[u8], output: &mut Queue<Order>) -> Result<(), Error> {
+        if self.sealing.is_used_up() {
+            self.update_keys(REQUESTED, output)?;
+        }
+        self.sealing.seal(ContentType::ApplicationData, plain, output)
+    }
+
+    /// Seals our close_notify, behind which nothing else is said (section 6.1).
+    pub(super) fn close(&mut self, output: &mut Queue<Order>) -> Result<(), Error> {
+        self.closed = true;
+        self.send_alert(WARNING, AlertDescription::CloseNotify, output)
+    }
+
+    /// Sends the alert that an error has left, if it may still be sent.
+    pub(super) fn alert(&mut self, output: &mut Queue<Order>) {
+        if let Some(alert) = self.alert.take().filter(|_| !self.closed) {
+            // Who fails already has no use for a second failure.
+            let _ = self.send_alert(FATAL, alert, output);
+        }
+    }
+
+    /// The error, and the alert, for input that is no record.
+    pub(super) fn reject(&mut self) -> Error {
+        let error = InvalidMessage::InvalidContentType.into();
+        self.alert = alert_over(&error);
+        error
+    }
+
+    /// Sends a KeyUpdate that asks for one in return, and seals with a new key from then on (section 4.6.3).
+    pub(super) fn refresh(&mut self, output: &mut Queue<Order>) -> Result<(), Error> {
+        self.update_keys(REQUESTED, output)
+    }
+
+    /// Answers the KeyUpdates that the peer wants answered; several are answered with one.
+    pub(super) fn flush(&mut self, output: &mut Queue<Order>) -> Result<(), Error> {
+        if !std::mem::take(&mut self.owes_key_update) {
+            return Ok(());
+        }
+        self.update_keys(NOT_REQUESTED, output)
+    }
+
+    /// Whether no message of the peer has come in part.
+    pub(super) fn is_between_messages(&self) -> bool {
+        self.message.is_empty()
+    }
+
+    fn handle_messages(&mut self) -> Result<(), Error> {
+        let mut bytes = std::mem::take(&mut self.message);
+        let mut rest = &bytes[..];
+        while let &[kind, a, b, c, ref behind @ ..] = rest {
+            let len = u32::from_be_bytes([0, a, b, c]) as usize;
+            if len > LARGEST_MESSAGE {
+                return Err(InvalidMessage::HandshakePayloadTooLarge.into());
+            }
+            let Some((body, behind)) = behind.split_at_checked(len) else { break };
+            self.handle_message(HandshakeType::from(kind), body, behind.is_empty())?;
+            rest = behind;
+        }
+        let left = rest.len();
+        if left > 0 {
+            bytes.drain(..bytes.len() - left);
+            self.message = bytes;
+        }
+        Ok(())
+    }
+
+    fn handle_message(&mut self, kind: HandshakeType, body: &[u8], is_last: bool) -> Result<(), Error> {
+        match (kind, &mut self.keys) {
+            (HandshakeType::NewSessionTicket, Keys::Client(keys)) => keys.handle_new_session_ticket(body),
+            (HandshakeType::KeyUpdate, keys) => {
+                let &[request @ (NOT_REQUESTED | REQUESTED)] = body else { return Err(InvalidMessage::InvalidKeyUpdate.into()) };
+                // What follows in the same record would have been sealed with the old key.
+                if !is_last {
+                    return Err(PeerMisbehaved::KeyEpochWithPendingFragment.into());
+                }
+                self.patience.over_key_update()?;
+                self.opening = Opening { decrypter: decrypter(self.suite, keys.update_rx()?), number: 0 };
+                self.owes_key_update |= request == REQUESTED;
+                Ok(())
+            }
+            (got_type, keys) => {
+                let mut expect_types = vec![HandshakeType::KeyUpdate];
+                if let Keys::Client(_) = keys {
+                    expect_types.push(HandshakeType::NewSessionTicket);
+                }
+                Err(Error::InappropriateHandshakeMessage { expect_types, got_type })
+            }
+        }
+    }
+
+    /// Section 6: whatever the level says, an alert is an end, but for user_canceled, which a close_notify follows.
+    fn handle_alert(&mut self, level: u8, description: AlertDescription) -> Result<Received, Error> {
+        match (level, description) {
+            (WARNING | FATAL, AlertDescription::CloseNotify) => Ok(Received::PeerClosed),
+            (WARNING, AlertDescription::UserCanceled) => {
+                self.patience.over_alert()?;
+                Ok(Received::Message)
+            }
+            _ => Err(Error::AlertReceived(description)),
+        }
+    }
+
+    fn update_keys(&mut self, request: u8, output: &mut Queue<Order>) -> Result<(), Error> {
+        let message = [HandshakeType::KeyUpdate.into(), 0, 0, 1, request];
+        self.sealing.seal(ContentType::Handshake, &message, output)?;
+        self.sealing = Sealing::new(self.suite, self.keys.update_tx()?);
+        Ok(())
+    }
+
+    fn send_alert(&mut self, level: u8, alert: AlertDescription, output: &mut Queue<Order>) -> Result<(), Error> {
+        self.sealing.seal(ContentType::Alert, &[level, alert.into()], output)
+    }
+}
+
+impl fmt::Debug for Records {
+    /// No keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Records")
+            .field("suite", &self.suite.common.suite)
+            .field("sealed", &self.sealing.number)
+            .field("opened", &self.opening.number)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Keys {
+    fn suite(&self) -> SupportedCipherSuite {
+        match self {
+            Self::Client(keys) => keys.negotiated_cipher_suite(),
+            Self::Server(keys) => keys.negotiated_cipher_suite(),
+        }
+    }
+
+    fn update_tx(&mut self) -> Result<ConnectionTrafficSecrets, Error> {
+        let (_, secrets) = match self {
+            Self::Client(keys) => keys.update_tx_secret(),
+            Self::Server(keys) => keys.update_tx_secret(),
+        }?;
+        Ok(secrets)
+    }
+
+    fn update_rx(&mut self) -> Result<ConnectionTrafficSecrets, Error> {
+        let (_, secrets) = match self {
+            Self::Client(keys) => keys.update_rx_secret(),
+            Self::Server(keys) => keys.update_rx_secret(),
+        }?;
+        Ok(secrets)
+    }
+}
+
+/// The direction to the peer, with one key.
+struct Sealing {
+    encrypter: Box<dyn MessageEncrypter>,
+    /// How many records the key has sealed.
+    number: u64,
+    most: u64,
+}
+
+impl Sealing {
+    fn new(suite: &Tls13CipherSuite, secrets: ConnectionTrafficSecrets) -> Self {
+        let (key, iv) = parts(secrets);
+        Self { encrypter: suite.aead_alg.encrypter(key, iv), number: 0, most: suite.common.confidentiality_limit }
+    }
+
+    /// Goes on behind the records that rustls has sealed with this key.
+    fn go_on_from(&mut self, number: u64) -> Result<(), Error> {
+        if number > 0 {
+            // AWS-LC takes the first nonce that it sees for that of record 0, and insists on greater ones from there on. So it
+            // is shown that one, in a record that nobody gets: the one that was sent with it is rustls's.
+            self.encrypter.encrypt(message(ContentType::ApplicationData, OutboundChunks::Single(&[])), 0)?;
+        }
+        self.number = number;
+        Ok(())
+    }
+
+    fn is_used_up(&self) -> bool {
+        self.number >= self.most
+    }
+
+    fn seal(&mut self, content_type: ContentType, plain: &[u8], output: &mut Queue<Order>) -> Result<(), Error> {
+        // The provider copies these one by one, which keeps each copy small; see `SMALL_COPY`.
+        let mut parts = [&[][..]; MOST_PARTS];
+        let mut count = 0;
+        for part in plain.chunks(SMALL_COPY) {
+            parts[count] = part;
+            count += 1;
+        }
+        let sealed = self.encrypter.encrypt(message(content_type, OutboundChunks::new(&parts[..count])), self.number)?;
+        self.number += 1;
+        output.give(BytesMut::from(Bytes::from(sealed.encode())));
+        Ok(())
+    }
+}
+
+/// The direction from the peer, with one key.
+struct Opening {
+    decrypter: Box<dyn MessageDecrypter>,
+    number: u64,
+}
+
+impl Opening {
+    fn open<'a>(
+        &mut self,
+        content_type: ContentType,
+        body: &'a mut [u8],
+    ) -> Result<rustls::crypto::cipher::InboundPlainMessage<'a>, Error> {
+        // The header's content type is for show in TLS 1.3 (section 5.2), and a change_cipher_spec only in the handshake.
+        if content_type != ContentType::ApplicationData {
+            return Err(inappropriate(content_type));
+        }
+        let record = InboundOpaqueMessage::new(content_type, ProtocolVersion::TLSv1_2, body);
+        let opened = self.decrypter.decrypt(record, self.number)?;
+        self.number += 1;
+        Ok(opened)
+    }
+}
+
+/// Counts down what a peer may send in a row that comes to nothing.
+struct Patience {
+    empty_records: u8,
+    key_updates: u8,
+    alerts: u8,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { empty_records: MOST_IN_VAIN, key_updates: MOST_IN_VAIN, alerts: MOST_ALERTS }
+    }
+}
+
+impl Patience {
+    fn over_data(&mut self, len: usize) -> Result<(), Error> {
+        if len == 0 {
+            return less(&mut self.empty_records, PeerMisbehaved::TooManyEmptyFragments);
+        }
+        (self.empty_records, self.key_updates) = (MOST_IN_VAIN, MOST_IN_VAIN);
+        Ok(())
+    }
+
+    fn over_key_update(&mut self) -> Result<(), Error> {
+        less(&mut self.key_updates, PeerMisbehaved::TooManyKeyUpdateRequests)
+    }
+
+    fn over_alert(&mut self) -> Result<(), Error> {
+        less(&mut self.alerts, PeerMisbehaved::TooManyWarningAlertsReceived)
+    }
+}
+
+fn less(left: &mut u8, otherwise: PeerMisbehaved) -> Result<(), Error> {
+    *left = left.checked_sub(1).ok_or(otherwise)?;
+    Ok(())
+}
+
+/// The content type and the length of the body of the record at the front.
+fn header(input: &[u8]) -> Result<(ContentType, usize), Error> {
+    let &[content_type, major, _, high, low, ..] = input else { return Err(InvalidMessage::MessageTooShort.into()) };
+    let body = usize::from(u16::from_be_bytes([high, low]));
+    if major != MAJOR_VERSION {
+        return Err(InvalidMessage::UnknownProtocolVersion.into());
+    }
+    if body > LARGEST_BODY {
+        return Err(InvalidMessage::MessageTooLarge.into());
+    }
+    Ok((ContentType::from(content_type), body))
+}
+
+fn message(typ: ContentType, payload: OutboundChunks<'_>) -> OutboundPlainMessage<'_> {
+    OutboundPlainMessage { typ, version: ProtocolVersion::TLSv1_3, payload }
+}
+
+fn decrypter(suite: &Tls13CipherSuite, secrets: ConnectionTrafficSecrets) -> Box<dyn MessageDecrypter> {
+    let (key, iv) = parts(secrets);
+    suite.aead_alg.decrypter(key, iv)
+}
+
+fn parts(secrets: ConnectionTrafficSecrets) -> (AeadKey, Iv) {
+    match secrets {
+        ConnectionTrafficSecrets::Aes128Gcm { key, iv }
+        | ConnectionTrafficSecrets::Aes256Gcm { key, iv }
+        | ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => (key, iv),
+        _ => unreachable!("a suite that gives its keys out gives one of these"),
+    }
+}
+
+fn inappropriate(got_type: ContentType) -> Error {
+    Error::InappropriateMessage { expect_types: vec![ContentType::ApplicationData, ContentType::Handshake], got_type }
+}
+
+/// What the peer is told (section 6.2).
+fn alert_over(error: &Error) -> Option<AlertDescription> {
+    match error {
+        Error::AlertReceived(_) => None,
+        Error::DecryptError => Some(AlertDescription::BadRecordMac),
+        Error::PeerSentOversizedRecord | Error::InvalidMessage(InvalidMessage::MessageTooLarge) => {
+            Some(AlertDescription::RecordOverflow)
+        }
+        Error::InvalidMessage(InvalidMessage::InvalidKeyUpdate) => Some(AlertDescription::IllegalParameter),
+        Error::InvalidMessage(_) => Some(AlertDescription::DecodeError),
+        Error::PeerMisbehaved(_)
+        | Error::InappropriateMessage { .. }
+        | Error::InappropriateHandshakeMessage { .. } => Some(AlertDescription::UnexpectedMessage),
+        _ => Some(AlertDescription::InternalError),
+    }
+}
+
+/// Of a KeyUpdate: whether one is wanted in return.
+const NOT_REQUESTED: u8 = 0;
+const REQUESTED: u8 = 1;
+
+/// Levels of alerts.
+const WARNING: u8 = 1;
+const FATAL: u8 = 2;
+
+/// 3 in SSL 3.0 and in every TLS.
+const MAJOR_VERSION: u8 = 3;
+
+/// As many empty records or key updates in a row as rustls and BoringSSL take.
+const MOST_IN_VAIN: u8 = 32;
+
+/// As many alerts that mean nothing as rustls and BoringSSL take.
+const MOST_ALERTS: u8 = 4;
+
+/// The largest message behind the handshake. Tickets are the only ones with a length.
+const LARGEST_MESSAGE: usize = 0xffff;
+
+const MOST_PARTS: usize = super::record::LARGEST_PLAINTEXT.div_ceil(SMALL_COPY);
