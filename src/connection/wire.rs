@@ -1,6 +1,7 @@
 //! The socket under a stack, and how bytes move between the two.
 
-use std::io;
+use std::cell::Cell;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -65,7 +66,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
         loop {
             let io = &mut self.io;
             let sent = match stack.poll_output() {
-                Output::Bytes(bytes) => uninterrupted(|| Pin::new(&mut *io).poll_write(cx, bytes)),
+                Output::Bytes(_) => {
+                    let mut slices = [IoSlice::new(&[]); MOST_SLICES];
+                    match stack.output_slices(&mut slices) {
+                        1 => uninterrupted(|| Pin::new(&mut *io).poll_write(cx, &slices[0])),
+                        count => uninterrupted(|| Pin::new(&mut *io).poll_write_vectored(cx, &slices[..count])),
+                    }
+                }
                 Output::Shutdown => match uninterrupted(|| Pin::new(&mut *io).poll_close(cx)) {
                     Poll::Pending => return moved,
                     // A peer that is gone already is no less closed.
@@ -108,19 +115,20 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
             return false;
         }
         let now = self.now();
-        let io = &mut self.io;
-        let read = stack.handle_input_with(now, READ_SIZE, |space| {
-            match uninterrupted(|| Pin::new(&mut *io).poll_read(cx, space)) {
-                Poll::Ready(Ok(count)) => (count, Poll::Ready(Ok(count))),
-                Poll::Ready(Err(error)) => (0, Poll::Ready(Err(error))),
-                Poll::Pending => (0, Poll::Pending),
-            }
-        });
-        match read {
-            Poll::Pending => return false,
+        let mut buffer = READ_BUFFER.take();
+        buffer.resize(READ_SIZE, 0);
+        let space = &mut buffer[..READ_SIZE.min(stack.input_room())];
+        let read = uninterrupted(|| Pin::new(&mut self.io).poll_read(cx, space));
+        match &read {
             Poll::Ready(Ok(0)) => stack.handle_eof(now),
-            Poll::Ready(Ok(_)) => {}
+            Poll::Ready(Ok(count)) => _ = stack.handle_input(now, &space[..*count]),
+            Poll::Ready(Err(_)) | Poll::Pending => {}
+        }
+        READ_BUFFER.set(buffer);
+        match read {
             Poll::Ready(Err(error)) => stack.handle_error(now, error),
+            Poll::Ready(Ok(_)) => {}
+            Poll::Pending => return false,
         }
         true
     }
@@ -145,5 +153,14 @@ fn uninterrupted<T>(mut attempt: impl FnMut() -> Poll<io::Result<T>>) -> Poll<io
     }
 }
 
-/// The most that one read takes: a full TLS record and what may stand around it.
-const READ_SIZE: usize = 32 * 1024;
+thread_local! {
+    /// Where reads go before anybody knows how much there is to read. It belongs to the thread, so that a connection that
+    /// only waits has no buffer.
+    static READ_BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// The most that one read takes: four full TLS records.
+const READ_SIZE: usize = 64 * 1024;
+
+/// The most pieces that one write sends; more than 64 KiB in the smallest pieces that are handed on.
+const MOST_SLICES: usize = 32;

@@ -47,7 +47,7 @@ mod stop;
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::io;
+use std::io::{self, IoSlice};
 use std::time::{Duration, Instant};
 
 use self::boundary::Boundary;
@@ -352,7 +352,8 @@ impl Stack {
         self.settle(now);
     }
 
-    /// `count` bytes of what [`poll_output`](Self::poll_output) offered have been sent.
+    /// `count` bytes of what [`poll_output`](Self::poll_output), or [`output_slices`](Self::output_slices), offered have
+    /// been sent.
     ///
     /// # Panics
     ///
@@ -672,6 +673,16 @@ impl Stack {
             Side::Closing => Output::Shutdown,
             Side::Open => Output::Nothing,
         }
+    }
+
+    /// The bytes that [`poll_output`](Self::poll_output) offers, and the pieces that follow them, for a vectored write; the
+    /// number of slices that were set. [`handle_sent`](Self::handle_sent) takes what was sent of all of them.
+    pub fn output_slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        if self.wire_output == Side::Closed {
+            return 0;
+        }
+        let pieces = self.list.node(WIRE).above.outbound.front_pieces();
+        slices.iter_mut().zip(pieces).map(|(slice, piece)| *slice = IoSlice::new(piece)).count()
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is next due.

@@ -1,7 +1,7 @@
 //! A wire in memory, for async code.
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
@@ -128,6 +128,14 @@ impl AsyncRead for WireEnd {
 
 impl AsyncWrite for WireEnd {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let mut way = lock(&self.outgoing);
         if let Some(kind) = way.fault {
             return Poll::Ready(Err(kind.into()));
@@ -135,16 +143,17 @@ impl AsyncWrite for WireEnd {
         if way.reader_gone || way.writer_gone {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
+        let offered = slices.iter().map(|slice| slice.len()).sum::<usize>();
         let room = way.capacity.saturating_sub(way.bytes.len());
-        if room == 0 && !bytes.is_empty() {
+        if room == 0 && offered > 0 {
             way.writer = Some(cx.waker().clone());
             return Poll::Pending;
         }
         if way.pends_for_no_reason(cx) {
             return Poll::Pending;
         }
-        let count = way.some_of(bytes.len().min(room));
-        way.bytes.extend(&bytes[..count]);
+        let count = way.some_of(offered.min(room));
+        way.bytes.extend(slices.iter().flat_map(|slice| slice.iter()).take(count));
         way.writes.push(count);
         way.wake_reader();
         Poll::Ready(Ok(count))
