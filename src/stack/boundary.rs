@@ -15,6 +15,7 @@
 //! ([`End`], inbound), or that a layer is to stop here ([`Order`], outbound). Because a mark stands in the
 //! queue, no flag can be seen too early or too late: what was written before it is in front of it.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt;
 
@@ -57,8 +58,8 @@ impl Boundary {
         self.outbound.release_idle();
     }
 
-    pub(crate) fn version(&self) -> u64 {
-        self.inbound.version.wrapping_add(self.outbound.version)
+    pub(crate) fn changes(&self) -> (Changes, Changes) {
+        (self.inbound.changes, self.outbound.changes)
     }
 }
 
@@ -106,8 +107,18 @@ pub struct Queue<M> {
     /// How many bytes have ever been consumed: the position of the front.
     front: u64,
     limit: usize,
-    /// Changes with every change of the contents, so that the work loop knows whom to wake.
-    version: u64,
+    changes: Changes,
+    /// Whether somebody has asked for room since it last grew.
+    asked: Cell<bool>,
+}
+
+/// Counts what was done to a queue, so that the work loop knows whom to wake.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Changes {
+    /// Bytes and marks were put in: who takes them has something to do.
+    pub(crate) given: u32,
+    /// They were taken out: who waits for room may go on.
+    pub(crate) taken: u32,
 }
 
 /// What the first piece lies in. Its capacity does not tell, because that ends where the piece does and begins where it
@@ -143,7 +154,8 @@ impl<M> Queue<M> {
             marks: VecDeque::new(),
             front: 0,
             limit,
-            version: 0,
+            changes: Changes::default(),
+            asked: Cell::new(false),
         }
     }
 
@@ -216,7 +228,7 @@ impl<M> Queue<M> {
     /// Takes the first mark, if no bytes stand in front of it.
     pub fn take_mark(&mut self) -> Option<M> {
         self.mark()?;
-        self.version += 1;
+        self.mark_taken();
         self.marks.pop_front().map(|marked| marked.mark)
     }
 
@@ -225,7 +237,7 @@ impl<M> Queue<M> {
         if bytes.is_empty() {
             return;
         }
-        self.version += 1;
+        self.mark_given();
         let alone = self.bytes.is_empty();
         match self.more.back_mut() {
             None if alone || self.form == Form::OnePiece || fits(&self.bytes, bytes) => {
@@ -250,13 +262,13 @@ impl<M> Queue<M> {
         if piece.len() < SMALL {
             self.push(&piece);
         } else if self.bytes.is_empty() {
-            self.version += 1;
+            self.mark_given();
             self.bytes = piece;
             self.storage = Storage::Large;
         } else if self.form == Form::OnePiece {
             self.push(&piece);
         } else {
-            self.version += 1;
+            self.mark_given();
             self.more_len += piece.len();
             self.more.push_back(piece);
         }
@@ -265,7 +277,7 @@ impl<M> Queue<M> {
     /// Puts a mark at the back.
     pub fn push_mark(&mut self, mark: M) {
         self.marks.push_back(Marked { at: self.front + self.len() as u64, mark });
-        self.version += 1;
+        self.mark_given();
     }
 
     /// Lets `write` fill up to `count` bytes of zeros at the back; the number it returns first is kept.
@@ -283,14 +295,15 @@ impl<M> Queue<M> {
         }
         self.measure();
         if written > 0 {
-            self.version += 1;
+            self.mark_given();
         }
         result
     }
 
-    /// How many more bytes may be pushed before the limit.
+    /// How many more bytes may be pushed before the limit. Who has asked is called again when room is made.
     #[must_use]
     pub fn room(&self) -> usize {
+        self.asked.set(true);
         self.limit.saturating_sub(self.len())
     }
 
@@ -329,12 +342,13 @@ impl<M> Queue<M> {
 
     /// Has the neighbours on both sides called again, though nothing has changed.
     pub(crate) fn touch(&mut self) {
-        self.version += 1;
+        self.mark_given();
+        self.mark_taken();
     }
 
     pub(crate) fn set_limit(&mut self, limit: usize) {
         self.limit = limit;
-        self.version += 1;
+        self.mark_taken();
     }
 
     /// Drops all bytes and those marks that `keep` does not name; the number of bytes dropped.
@@ -348,7 +362,7 @@ impl<M> Queue<M> {
         for marked in &mut self.marks {
             marked.at = self.front;
         }
-        self.version += 1;
+        self.mark_taken();
         dropped
     }
 
@@ -373,7 +387,8 @@ impl<M> Queue<M> {
         for piece in std::iter::once(other.bytes).chain(other.more) {
             self.give(piece);
         }
-        self.version += 1;
+        self.mark_given();
+        self.mark_taken();
     }
 
     /// How many bytes stand before the first mark.
@@ -392,7 +407,7 @@ impl<M> Queue<M> {
     /// The front has moved on by so many bytes of the first piece.
     fn advanced(&mut self, count: usize) {
         self.front += count as u64;
-        self.version += 1;
+        self.mark_taken();
         if self.bytes.is_empty()
             && let Some(next) = self.more.pop_front()
         {
@@ -407,6 +422,19 @@ impl<M> Queue<M> {
             spare::keep(std::mem::take(&mut self.bytes));
             self.storage = Storage::Small;
         }
+    }
+
+    /// Whether somebody waits for the room that has been made; it is told once.
+    pub(crate) fn take_asked(&mut self) -> bool {
+        self.asked.take()
+    }
+
+    fn mark_given(&mut self) {
+        self.changes.given = self.changes.given.wrapping_add(1);
+    }
+
+    fn mark_taken(&mut self) {
+        self.changes.taken = self.changes.taken.wrapping_add(1);
     }
 
     fn measure(&mut self) {
@@ -424,7 +452,7 @@ fn fits(piece: &BytesMut, bytes: &[u8]) -> bool {
 /// Copies in parts. A large copy is done by one instruction of the processor, and where source and destination lie a few
 /// bytes apart modulo the size of a page, as plaintext and record do, that is ten times slower than small copies.
 fn copy(to: &mut BytesMut, bytes: &[u8]) {
-    if to.capacity() == 0 {
+    if bytes.len() >= SMALL && to.is_empty() && to.capacity() < bytes.len() {
         *to = spare::take(bytes.len());
     }
     to.reserve(bytes.len());

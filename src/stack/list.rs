@@ -35,6 +35,8 @@ pub(crate) struct List {
     nodes: Slab<Node>,
     innermost: usize,
     next_serial: u64,
+    /// How many layers are woken.
+    awake: usize,
 }
 
 #[derive(Debug)]
@@ -42,7 +44,7 @@ pub(crate) struct Node {
     pub(crate) layer: Box<dyn Layer>,
     pub(crate) above: Boundary,
     pub(crate) state: NodeState,
-    pub(crate) woken: bool,
+    woken: bool,
     /// [`Ends::unit`](super::Ends::unit) of this layer.
     pub(crate) unit: usize,
     serial: u64,
@@ -73,7 +75,7 @@ impl List {
             next_above: None,
         };
         assert_eq!(nodes.insert(wire), WIRE);
-        Self { nodes, innermost: WIRE, next_serial: 1 }
+        Self { nodes, innermost: WIRE, next_serial: 1, awake: 0 }
     }
 
     /// The number of layers.
@@ -106,6 +108,29 @@ impl List {
     /// The index of the neighbour towards the application, if there is one.
     pub(crate) fn above(&self, index: usize) -> Option<usize> {
         self.nodes[index].next_above
+    }
+
+    /// Notes that this layer is to be called. The wire never is.
+    pub(crate) fn wake(&mut self, index: usize) {
+        if index != WIRE && !std::mem::replace(&mut self.nodes[index].woken, true) {
+            self.awake += 1;
+        }
+    }
+
+    /// Whether this layer is to be called, and no longer that it is.
+    pub(crate) fn take_woken(&mut self, index: usize) -> bool {
+        let woken = std::mem::take(&mut self.nodes[index].woken);
+        self.awake -= usize::from(woken);
+        woken
+    }
+
+    pub(crate) fn is_woken(&self, index: usize) -> bool {
+        self.nodes[index].woken
+    }
+
+    /// Whether any layer is to be called.
+    pub(crate) fn is_awake(&self) -> bool {
+        self.awake > 0
     }
 
     /// A node and its neighbour below, to be changed together.
@@ -161,12 +186,13 @@ impl List {
             layer,
             above,
             state: NodeState::Live,
-            woken: true,
+            woken: false,
             unit: usize::MAX,
             serial,
             next_below,
             next_above,
         });
+        self.wake(index);
         self.nodes[next_below].next_above = Some(index);
         match next_above {
             Some(above) => self.nodes[above].next_below = index,
@@ -178,6 +204,7 @@ impl List {
     /// Unlinks a layer and joins the two boundaries it stood between.
     pub(crate) fn peel(&mut self, index: usize) -> Box<dyn Layer> {
         assert_ne!(index, WIRE, "the wire is no layer");
+        self.take_woken(index);
         let node = self.nodes.remove(index);
         match node.next_above {
             Some(above) => self.nodes[above].next_below = node.next_below,

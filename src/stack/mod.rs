@@ -359,8 +359,11 @@ impl Stack {
     ///
     /// If `count` is more than it would offer now: say what was sent before anything else is called.
     pub fn handle_sent(&mut self, now: Instant, count: usize) {
-        self.wire().outbound.consume(count);
-        self.wake_above(WIRE);
+        let outbound = &mut self.wire().outbound;
+        outbound.consume(count);
+        if outbound.take_asked() {
+            self.wake_above(WIRE);
+        }
         self.settle(now);
     }
 

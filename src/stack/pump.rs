@@ -19,25 +19,23 @@ use super::{
 impl Stack {
     /// Calls woken layers until none is left.
     pub(super) fn settle(&mut self, now: Instant) {
-        for round in 0.. {
+        let mut round = 0;
+        while self.list.is_awake() {
             if round >= MOST_ROUNDS {
                 self.fail_restless(now);
             }
-            let mut idle = true;
+            round += 1;
             let mut cursor = self.list.above(WIRE);
             while let Some(index) = cursor {
                 // A call may peel the layer, but never its neighbours.
                 cursor = self.list.above(index);
-                idle &= !self.run_if_woken(index, now);
+                self.run_if_woken(index, now);
             }
             let mut cursor = self.list.innermost();
             while cursor != WIRE {
                 let index = cursor;
                 cursor = self.list.below(index);
-                idle &= !self.run_if_woken(index, now);
-            }
-            if idle {
-                break;
+                self.run_if_woken(index, now);
             }
         }
         self.release_idle();
@@ -46,8 +44,7 @@ impl Stack {
     /// Fails the outermost layer that still wants to run, be it the culprit or one that the culprit keeps busy.
     fn fail_restless(&mut self, now: Instant) {
         let restless = |&index: &usize| {
-            let node = self.list.node(index);
-            node.woken && node.state != NodeState::Failed
+            self.list.is_woken(index) && self.list.node(index).state != NodeState::Failed
         };
         let restless = self.list.outer_to_inner().find(restless);
         if let Some(index) = restless {
@@ -56,16 +53,13 @@ impl Stack {
         }
     }
 
-    fn run_if_woken(&mut self, index: usize, now: Instant) -> bool {
-        let node = self.list.node_mut(index);
-        let run = std::mem::take(&mut node.woken) && node.state != NodeState::Failed;
-        if run {
+    fn run_if_woken(&mut self, index: usize, now: Instant) {
+        if self.list.take_woken(index) && self.list.node(index).state != NodeState::Failed {
             self.call(index, now, |layer, ends| {
                 layer.inbound(ends)?;
                 layer.outbound(ends)
             });
         }
-        run
     }
 
     pub(super) fn time_out(&mut self, index: usize, now: Instant) {
@@ -88,7 +82,9 @@ impl Stack {
         step: impl FnOnce(&mut dyn Layer, &mut Ends<'_>) -> Result<(), Failure>,
     ) {
         let (result, reports) = self.with_ends(index, now, step);
-        self.handle_reports(index, now, reports);
+        if !reports.is_empty() {
+            self.handle_reports(index, now, reports);
+        }
         if let Err(failure) = result
             && self.list.contains(index)
         {
@@ -107,16 +103,32 @@ impl Stack {
         let neighbours =
             Neighbours { above: self.list.above(index).is_some(), below: self.list.below(index) != WIRE };
         let (node, below) = self.list.with_below(index);
-        let before = (below.above.version(), node.above.version());
+        let before = (below.above.changes(), node.above.changes());
         let mut ends = Ends::new(id, now, node.unit, neighbours, &mut below.above, &mut node.above, &mut reports);
         let result = step(&mut *node.layer, &mut ends);
-        let changed_below = below.above.version() != before.0;
-        let changed_above = node.above.version() != before.1;
-        // What it did to one end may let it do more at another.
-        node.woken |= changed_below || changed_above;
-        below.woken |= changed_below;
-        if changed_above {
-            self.wake_above(index);
+        let (inbound_below, outbound_below) = below.above.changes();
+        let (inbound_above, outbound_above) = node.above.changes();
+        if ((inbound_below, outbound_below), (inbound_above, outbound_above)) != before {
+            let ((was_inbound_below, was_outbound_below), (was_inbound_above, was_outbound_above)) = before;
+            // Who is given something has work; who waits for room has some.
+            let below_wakes = outbound_below.given != was_outbound_below.given
+                || inbound_below.given != was_inbound_below.given
+                || inbound_below.taken != was_inbound_below.taken && below.above.inbound.take_asked();
+            let above_wakes = inbound_above.given != was_inbound_above.given
+                || outbound_above.given != was_outbound_above.given
+                || outbound_above.taken != was_outbound_above.taken && node.above.outbound.take_asked();
+            // What it did may let it do more, if there is more.
+            let again = !below.above.inbound.is_empty() || !node.above.outbound.is_empty();
+            let below = self.list.below(index);
+            if below_wakes {
+                self.wake(below);
+            }
+            if above_wakes {
+                self.wake_above(index);
+            }
+            if again {
+                self.wake(index);
+            }
         }
         (result, reports)
     }
@@ -285,12 +297,13 @@ impl Stack {
     /// Computes anew how large a write may be at each layer to make one unit in every layer below it.
     pub(super) fn measure(&mut self) {
         let mut unit = usize::MAX;
-        let indices: Vec<usize> = self.list.outer_to_inner().collect();
-        for index in indices {
+        let mut cursor = self.list.above(WIRE);
+        while let Some(index) = cursor {
             let node = self.list.node_mut(index);
             node.unit = unit;
             let framing = node.layer.framing();
             unit = unit.saturating_sub(framing.overhead).min(framing.largest.unwrap_or(usize::MAX));
+            cursor = self.list.above(index);
         }
     }
 
@@ -304,7 +317,7 @@ impl Stack {
     }
 
     pub(super) fn wake(&mut self, index: usize) {
-        self.list.node_mut(index).woken = true;
+        self.list.wake(index);
     }
 
     pub(super) fn wake_above(&mut self, index: usize) {

@@ -11,7 +11,7 @@ use bytes::BytesMut;
 
 /// An empty buffer with room for `bytes` at least.
 pub(crate) fn take(bytes: usize) -> BytesMut {
-    let spare = if bytes >= SMALLEST { SPARE.try_with(|spare| spare.borrow_mut().pop()) } else { Ok(None) };
+    let spare = SPARE.try_with(|spare| spare.borrow_mut().pop());
     let mut buffer = spare.ok().flatten().unwrap_or_default();
     buffer.reserve(bytes);
     buffer

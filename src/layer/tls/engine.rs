@@ -84,7 +84,6 @@ impl Engine {
             }
             self.hello = None;
         }
-        self.take_over(input, output)?;
         let records = match &mut self.stage {
             Stage::Unbuffered(unbuffered) => return unbuffered.receive(input, plain, output),
             Stage::Records(records) => records,
@@ -191,7 +190,7 @@ impl Engine {
     }
 
     /// Takes the records over as soon as they can be.
-    fn take_over(&mut self, input: &mut Queue<End>, output: &mut Queue<Order>) -> Result<(), Error> {
+    pub(super) fn take_over(&mut self, input: &mut Queue<End>, output: &mut Queue<Order>) -> Result<(), Error> {
         let Stage::Unbuffered(unbuffered) = &mut self.stage else { return Ok(()) };
         if !unbuffered.can_hand_over(input.front()) {
             return Ok(());

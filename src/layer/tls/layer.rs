@@ -291,8 +291,16 @@ impl TlsLayer {
             let (input, plain, _, output) = ends.all();
             match Front::of(input.front()) {
                 // The engine is asked even so while it handshakes: a client speaks first.
-                Front::Incomplete if !self.handshake.is_handshaking() => return self.check_end(ends),
-                Front::Record(body) if self.handshake.is_done() && plain.room() < body.min(LARGEST_PLAINTEXT) => {
+                Front::Incomplete if !self.handshake.is_handshaking() => {
+                    let taken_over = self.engine.take_over(input, output);
+                    taken_over.map_err(|error| self.fail(explain(error, &[])))?;
+                    return self.check_end(ends);
+                }
+                Front::Record(body)
+                    if self.handshake.is_done()
+                        && !plain.is_empty()
+                        && plain.room() < body.min(LARGEST_PLAINTEXT) =>
+                {
                     return Ok(());
                 }
                 Front::NotTls if self.may_leave_out_close_notify() => {
@@ -352,7 +360,7 @@ impl TlsLayer {
         let input = ends.inbound_below();
         if input.next_mark().is_none() {
             // A message that fills the whole buffer without being complete would wait for ever.
-            if input.room() == 0 && input.front().len() == input.len() {
+            if !input.front().is_empty() && input.front().len() == input.len() && input.room() == 0 {
                 let message = "a handshake message is larger than the buffer";
                 return Err(self.fail(LayerError::new(LayerErrorKind::Limit, message)));
             }

@@ -165,7 +165,11 @@ impl Records {
 
     /// The error, and the alert, for input that is no record.
     pub(super) fn reject(&mut self) -> Error {
-        let error = InvalidMessage::InvalidContentType.into();
+        let error = if self.is_between_messages() {
+            InvalidMessage::InvalidContentType.into()
+        } else {
+            PeerMisbehaved::MessageInterleavedWithHandshakeMessage.into()
+        };
         self.alert = alert_over(&error);
         error
     }
