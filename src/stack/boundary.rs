@@ -44,13 +44,14 @@ impl Boundary {
     ///
     /// Inbound, what the layer had already passed up comes first; outbound, what it had already sent down. The limits are
     /// those of the boundary above, which the neighbour above knows.
-    pub(crate) fn join(&mut self, above: Self) {
-        let limit = above.inbound.limit;
-        let below = std::mem::replace(&mut self.inbound, above.inbound);
-        self.inbound.append(below);
-        self.inbound.limit = limit;
-        self.outbound.limit = above.outbound.limit;
-        self.outbound.append(above.outbound);
+    pub(crate) fn join(&mut self, above: &mut Self) {
+        self.inbound.set_limit(above.inbound.limit);
+        if !above.inbound.is_empty() {
+            std::mem::swap(&mut self.inbound, &mut above.inbound);
+            self.inbound.append(&mut above.inbound);
+        }
+        self.outbound.set_limit(above.outbound.limit);
+        self.outbound.append(&mut above.outbound);
     }
 
     pub(crate) fn release_idle(&mut self) {
@@ -97,10 +98,7 @@ pub enum Order {
 pub struct Queue<M> {
     /// The piece at the front. It is empty only if there is no other.
     bytes: BytesMut,
-    /// The pieces behind it, none of them empty.
-    more: VecDeque<BytesMut>,
-    /// How many bytes lie in `more`.
-    more_len: usize,
+    more: Option<Box<Pieces>>,
     form: Form,
     storage: Storage,
     marks: VecDeque<Marked<M>>,
@@ -119,6 +117,13 @@ pub(crate) struct Changes {
     pub(crate) given: u32,
     /// They were taken out: who waits for room may go on.
     pub(crate) taken: u32,
+}
+
+/// The pieces behind the first, none of them empty. Few queues have any.
+#[derive(Default)]
+struct Pieces {
+    pieces: VecDeque<BytesMut>,
+    len: usize,
 }
 
 /// What the first piece lies in. Its capacity does not tell, because that ends where the piece does and begins where it
@@ -147,8 +152,7 @@ impl<M> Queue<M> {
     pub(crate) fn new(limit: usize) -> Self {
         Self {
             bytes: BytesMut::new(),
-            more: VecDeque::new(),
-            more_len: 0,
+            more: None,
             form: Form::OnePiece,
             storage: Storage::Small,
             marks: VecDeque::new(),
@@ -174,7 +178,8 @@ impl<M> Queue<M> {
     /// As [`front`](Self::front), piece by piece.
     pub(crate) fn front_pieces(&self) -> impl Iterator<Item = &[u8]> {
         let mut left = self.before_mark();
-        let pieces = std::iter::once(&self.bytes).chain(&self.more);
+        let more = self.more.iter().flat_map(|more| &more.pieces);
+        let pieces = std::iter::once(&self.bytes).chain(more);
         pieces.map_while(move |piece| {
             let count = piece.len().min(left);
             left -= count;
@@ -238,22 +243,13 @@ impl<M> Queue<M> {
             return;
         }
         self.mark_given();
-        let alone = self.bytes.is_empty();
-        match self.more.back_mut() {
-            None if alone || self.form == Form::OnePiece || fits(&self.bytes, bytes) => {
+        let fits_first = self.bytes.is_empty() || self.form == Form::OnePiece || fits(&self.bytes, bytes);
+        match &mut self.more {
+            None if fits_first => {
                 copy(&mut self.bytes, bytes);
                 self.measure();
             }
-            Some(last) if fits(last, bytes) => {
-                copy(last, bytes);
-                self.more_len += bytes.len();
-            }
-            _ => {
-                let mut piece = BytesMut::with_capacity(bytes.len().max(SMALL));
-                copy(&mut piece, bytes);
-                self.more_len += bytes.len();
-                self.more.push_back(piece);
-            }
+            more => more.get_or_insert_default().push(bytes),
         }
     }
 
@@ -269,8 +265,7 @@ impl<M> Queue<M> {
             self.push(&piece);
         } else {
             self.mark_given();
-            self.more_len += piece.len();
-            self.more.push_back(piece);
+            self.more.get_or_insert_default().give(piece);
         }
     }
 
@@ -282,18 +277,19 @@ impl<M> Queue<M> {
 
     /// Lets `write` fill up to `count` bytes of zeros at the back; the number it returns first is kept.
     pub fn fill<R>(&mut self, count: usize, write: impl FnOnce(&mut [u8]) -> (usize, R)) -> R {
-        let behind = self.more.back_mut();
-        let in_more = behind.is_some();
-        let last = behind.unwrap_or(&mut self.bytes);
+        let last = match &mut self.more {
+            Some(more) => more.pieces.back_mut().expect("there is none without a piece"),
+            None => &mut self.bytes,
+        };
         let len = last.len();
         last.resize(len + count, 0);
         let (written, result) = write(&mut last[len..]);
         let written = written.min(count);
         last.truncate(len + written);
-        if in_more {
-            self.more_len += written;
+        match &mut self.more {
+            Some(more) => more.len += written,
+            None => self.measure(),
         }
-        self.measure();
         if written > 0 {
             self.mark_given();
         }
@@ -310,7 +306,7 @@ impl<M> Queue<M> {
     /// The number of bytes in the queue, behind marks too.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.bytes.len() + self.more_len
+        self.bytes.len() + self.more.as_ref().map_or(0, |more| more.len)
     }
 
     /// Whether the queue holds neither bytes nor marks.
@@ -356,8 +352,7 @@ impl<M> Queue<M> {
         let dropped = self.len();
         self.front += dropped as u64;
         self.bytes.clear();
-        self.more.clear();
-        self.more_len = 0;
+        self.more = None;
         self.marks.retain(|marked| keep(&marked.mark));
         for marked in &mut self.marks {
             marked.at = self.front;
@@ -368,9 +363,8 @@ impl<M> Queue<M> {
 
     pub(crate) fn drain_all(&mut self) -> Vec<u8> {
         self.marks.clear();
-        self.more_len = 0;
         let mut all = Vec::from(std::mem::take(&mut self.bytes));
-        for piece in self.more.drain(..) {
+        for piece in self.more.take().into_iter().flat_map(|more| more.pieces) {
             all.extend_from_slice(&piece);
         }
         all
@@ -380,15 +374,18 @@ impl<M> Queue<M> {
         self.marks.iter().map(|marked| &marked.mark)
     }
 
-    fn append(&mut self, other: Self) {
+    fn append(&mut self, other: &mut Self) {
+        if other.is_empty() {
+            return;
+        }
         let back = self.front + self.len() as u64;
-        let moved = other.marks.into_iter().map(|marked| Marked { at: back + (marked.at - other.front), ..marked });
+        let moved = other.marks.drain(..).map(|marked| Marked { at: back + (marked.at - other.front), ..marked });
         self.marks.extend(moved);
-        for piece in std::iter::once(other.bytes).chain(other.more) {
+        self.give(std::mem::take(&mut other.bytes));
+        for piece in other.more.take().into_iter().flat_map(|more| more.pieces) {
             self.give(piece);
         }
         self.mark_given();
-        self.mark_taken();
     }
 
     /// How many bytes stand before the first mark.
@@ -409,11 +406,13 @@ impl<M> Queue<M> {
         self.front += count as u64;
         self.mark_taken();
         if self.bytes.is_empty()
-            && let Some(next) = self.more.pop_front()
+            && let Some(more) = &mut self.more
         {
-            self.more_len -= next.len();
-            self.bytes = next;
+            self.bytes = more.take_first();
             self.storage = Storage::Large;
+            if more.pieces.is_empty() {
+                self.more = None;
+            }
         }
     }
 
@@ -441,6 +440,31 @@ impl<M> Queue<M> {
         if self.bytes.capacity() > KEPT_WHEN_IDLE {
             self.storage = Storage::Large;
         }
+    }
+}
+
+impl Pieces {
+    fn push(&mut self, bytes: &[u8]) {
+        self.len += bytes.len();
+        match self.pieces.back_mut() {
+            Some(last) if fits(last, bytes) => copy(last, bytes),
+            _ => {
+                let mut piece = BytesMut::with_capacity(bytes.len().max(SMALL));
+                copy(&mut piece, bytes);
+                self.pieces.push_back(piece);
+            }
+        }
+    }
+
+    fn give(&mut self, piece: BytesMut) {
+        self.len += piece.len();
+        self.pieces.push_back(piece);
+    }
+
+    fn take_first(&mut self) -> BytesMut {
+        let first = self.pieces.pop_front().unwrap_or_default();
+        self.len -= first.len();
+        first
     }
 }
 
@@ -528,7 +552,7 @@ mod tests {
         below.outbound.push(b"close_notify ");
         above.outbound.push(b"after");
         above.outbound.push_mark(Order::Close);
-        below.join(above);
+        below.join(&mut above);
         assert_eq!(below.inbound.front(), b"late");
         below.inbound.consume(4);
         assert_eq!(below.inbound.take_mark(), Some(End::Lost));

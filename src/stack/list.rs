@@ -168,23 +168,23 @@ impl List {
         self.nodes.iter_mut().map(|(_, node)| &mut node.above)
     }
 
-    /// Links a layer in next to the application.
-    pub(crate) fn splice(&mut self, layer: Box<dyn Layer>, above: Boundary) -> usize {
-        self.link(layer, above, self.innermost, None)
+    /// Links a layer in next to the application, with a boundary of this limit above it.
+    pub(crate) fn splice(&mut self, layer: Box<dyn Layer>, limit: usize) -> usize {
+        self.link(layer, limit, self.innermost, None)
     }
 
     /// Links a layer in below another one. The boundary that was between that one and its neighbour below is now between
     /// the new layer and that neighbour.
-    pub(crate) fn insert_below(&mut self, index: usize, layer: Box<dyn Layer>, above: Boundary) -> usize {
-        self.link(layer, above, self.below(index), Some(index))
+    pub(crate) fn insert_below(&mut self, index: usize, layer: Box<dyn Layer>, limit: usize) -> usize {
+        self.link(layer, limit, self.below(index), Some(index))
     }
 
-    fn link(&mut self, layer: Box<dyn Layer>, above: Boundary, next_below: usize, next_above: Option<usize>) -> usize {
+    fn link(&mut self, layer: Box<dyn Layer>, limit: usize, next_below: usize, next_above: Option<usize>) -> usize {
         let serial = self.next_serial;
         self.next_serial += 1;
         let index = self.nodes.insert(Node {
             layer,
-            above,
+            above: Boundary::new(limit),
             state: NodeState::Live,
             woken: false,
             unit: usize::MAX,
@@ -205,14 +205,14 @@ impl List {
     pub(crate) fn peel(&mut self, index: usize) -> Box<dyn Layer> {
         assert_ne!(index, WIRE, "the wire is no layer");
         self.take_woken(index);
-        let node = self.nodes.remove(index);
+        let mut node = self.nodes.remove(index);
         match node.next_above {
             Some(above) => self.nodes[above].next_below = node.next_below,
             None => self.innermost = node.next_below,
         }
         let below = &mut self.nodes[node.next_below];
         below.next_above = node.next_above;
-        below.above.join(node.above);
+        below.above.join(&mut node.above);
         node.layer
     }
 }
@@ -235,7 +235,7 @@ mod tests {
     use super::*;
 
     fn splice(list: &mut List) -> usize {
-        list.splice(Box::new(Wire), Boundary::new(8))
+        list.splice(Box::new(Wire), 8)
     }
 
     #[test]
@@ -257,8 +257,8 @@ mod tests {
     fn a_layer_can_be_linked_in_below_another_one() {
         let mut list = List::new(8);
         let (a, b) = (splice(&mut list), splice(&mut list));
-        let between = list.insert_below(b, Box::new(Wire), Boundary::new(8));
-        let outermost = list.insert_below(a, Box::new(Wire), Boundary::new(8));
+        let between = list.insert_below(b, Box::new(Wire), 8);
+        let outermost = list.insert_below(a, Box::new(Wire), 8);
         assert_eq!(list.outer_to_inner().collect::<Vec<_>>(), [outermost, a, between, b]);
         assert_eq!(list.inner_to_outer().collect::<Vec<_>>(), [b, between, a, outermost]);
         assert_eq!(list.innermost(), b);

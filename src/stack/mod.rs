@@ -393,7 +393,7 @@ impl Stack {
         if let Some((id, NodeState::Stopping)) = self.innermost_state() {
             return Err(CommandErrorKind::Stopping(id).into());
         }
-        let index = self.list.splice(layer, Boundary::new(self.limits.buffer));
+        let index = self.list.splice(layer, self.limits.buffer);
         let limit = self.limits.buffer;
         let below = self.list.below(index);
         // Room lent to the application is not the new layer's.

@@ -178,7 +178,7 @@ impl Stack {
             self.fail(index, now, Failure::lose(LayerError::new(LayerErrorKind::Limit, error.to_string())));
             return false;
         }
-        let new = self.list.insert_below(index, layer, Boundary::new(self.limits.buffer));
+        let new = self.list.insert_below(index, layer, self.limits.buffer);
         self.begin(new, now);
         true
     }
