@@ -317,6 +317,9 @@ impl<M> Queue<M> {
 
     /// Moves what `other` holds to the back of this queue, as far as there is room; marks move with their bytes.
     pub fn take_from(&mut self, other: &mut Self) {
+        if other.is_empty() {
+            return;
+        }
         loop {
             let count = other.front_len().min(self.room());
             if count >= SMALL {

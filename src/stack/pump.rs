@@ -26,13 +26,13 @@ impl Stack {
             }
             round += 1;
             let mut cursor = self.list.above(WIRE);
-            while let Some(index) = cursor {
+            while let Some(index) = cursor.filter(|_| self.list.is_awake()) {
                 // A call may peel the layer, but never its neighbours.
                 cursor = self.list.above(index);
                 self.run_if_woken(index, now);
             }
             let mut cursor = self.list.innermost();
-            while cursor != WIRE {
+            while cursor != WIRE && self.list.is_awake() {
                 let index = cursor;
                 cursor = self.list.below(index);
                 self.run_if_woken(index, now);
@@ -43,9 +43,7 @@ impl Stack {
 
     /// Fails the outermost layer that still wants to run, be it the culprit or one that the culprit keeps busy.
     fn fail_restless(&mut self, now: Instant) {
-        let restless = |&index: &usize| {
-            self.list.is_woken(index) && self.list.node(index).state != NodeState::Failed
-        };
+        let restless = |&index: &usize| self.list.is_woken(index) && self.list.node(index).state != NodeState::Failed;
         let restless = self.list.outer_to_inner().find(restless);
         if let Some(index) = restless {
             let message = "the layer does not come to rest";
@@ -100,8 +98,7 @@ impl Stack {
     ) -> (R, Vec<Report>) {
         let id = self.list.id(index);
         let mut reports = Vec::new();
-        let neighbours =
-            Neighbours { above: self.list.above(index).is_some(), below: self.list.below(index) != WIRE };
+        let neighbours = Neighbours { above: self.list.above(index).is_some(), below: self.list.below(index) != WIRE };
         let (node, below) = self.list.with_below(index);
         let before = (below.above.changes(), node.above.changes());
         let mut ends = Ends::new(id, now, node.unit, neighbours, &mut below.above, &mut node.above, &mut reports);

@@ -207,6 +207,9 @@ impl Layer for TlsLayer {
     }
 
     fn inbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        if ends.inbound_below().is_empty() && self.handshake.is_done() && self.read == ReadHalf::Open {
+            return Ok(());
+        }
         let (sent, received) = (ends.outbound_below().len(), self.traffic);
         let mut result = self.receive(ends);
         if result.is_ok() && self.may_owe_key_update(&received) {
@@ -220,6 +223,9 @@ impl Layer for TlsLayer {
     }
 
     fn outbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        if ends.outbound_above().is_empty() && !self.key_update_wanted {
+            return Ok(());
+        }
         let sent = ends.outbound_below().len();
         let result = self.send(ends);
         self.count_sent(ends, sent);
@@ -297,9 +303,7 @@ impl TlsLayer {
                     return self.check_end(ends);
                 }
                 Front::Record(body)
-                    if self.handshake.is_done()
-                        && !plain.is_empty()
-                        && plain.room() < body.min(LARGEST_PLAINTEXT) =>
+                    if self.handshake.is_done() && !plain.is_empty() && plain.room() < body.min(LARGEST_PLAINTEXT) =>
                 {
                     return Ok(());
                 }

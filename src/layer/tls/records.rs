@@ -35,8 +35,8 @@ use rustls::{
     PeerMisbehaved, ProtocolVersion, SupportedCipherSuite, Tls13CipherSuite,
 };
 
-use super::unbuffered::Received;
 use super::record::{HEADER, LARGEST_BODY};
+use super::unbuffered::Received;
 use crate::stack::{End, Order, Queue, SMALL, SMALL_COPY};
 
 /// Both directions of one connection.
@@ -133,7 +133,9 @@ impl Records {
                 Ok(Received::Message)
             }
             ContentType::Alert => {
-                let &[level, description] = opened.payload else { return Err(InvalidMessage::TrailingData("alert").into()) };
+                let &[level, description] = opened.payload else {
+                    return Err(InvalidMessage::TrailingData("alert").into());
+                };
                 input.consume(HEADER + body);
                 self.handle_alert(level, AlertDescription::from(description))
             }
@@ -216,7 +218,9 @@ impl Records {
         match (kind, &mut self.keys) {
             (HandshakeType::NewSessionTicket, Keys::Client(keys)) => keys.handle_new_session_ticket(body),
             (HandshakeType::KeyUpdate, keys) => {
-                let &[request @ (NOT_REQUESTED | REQUESTED)] = body else { return Err(InvalidMessage::InvalidKeyUpdate.into()) };
+                let &[request @ (NOT_REQUESTED | REQUESTED)] = body else {
+                    return Err(InvalidMessage::InvalidKeyUpdate.into());
+                };
                 // What follows in the same record would have been sealed with the old key.
                 if !is_last {
                     return Err(PeerMisbehaved::KeyEpochWithPendingFragment.into());
@@ -333,7 +337,8 @@ impl Sealing {
             parts[count] = part;
             count += 1;
         }
-        let sealed = self.encrypter.encrypt(message(content_type, OutboundChunks::new(&parts[..count])), self.number)?;
+        let sealed =
+            self.encrypter.encrypt(message(content_type, OutboundChunks::new(&parts[..count])), self.number)?;
         self.number += 1;
         output.give(BytesMut::from(Bytes::from(sealed.encode())));
         Ok(())
@@ -444,9 +449,9 @@ fn alert_over(error: &Error) -> Option<AlertDescription> {
         }
         Error::InvalidMessage(InvalidMessage::InvalidKeyUpdate) => Some(AlertDescription::IllegalParameter),
         Error::InvalidMessage(_) => Some(AlertDescription::DecodeError),
-        Error::PeerMisbehaved(_)
-        | Error::InappropriateMessage { .. }
-        | Error::InappropriateHandshakeMessage { .. } => Some(AlertDescription::UnexpectedMessage),
+        Error::PeerMisbehaved(_) | Error::InappropriateMessage { .. } | Error::InappropriateHandshakeMessage { .. } => {
+            Some(AlertDescription::UnexpectedMessage)
+        }
         _ => Some(AlertDescription::InternalError),
     }
 }

@@ -238,9 +238,7 @@ impl Unbuffered {
 
 impl fmt::Debug for Unbuffered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Unbuffered")
-            .field("seen", &self.seen)
-            .finish_non_exhaustive()
+        f.debug_struct("Unbuffered").field("seen", &self.seen).finish_non_exhaustive()
     }
 }
 
@@ -316,10 +314,7 @@ fn receive<C: Driven>(
 
 /// As [`Driven::process`] when our close_notify has been sent. Then rustls built with debug assertions panics over
 /// input that it has to refuse (`assertion failed: !self.sent_fatal_alert`), and input is the peer's to choose.
-fn process_closed<'c, 'i, C: Driven>(
-    connection: &'c mut C,
-    input: &'i mut [u8],
-) -> UnbufferedStatus<'c, 'i, C::Data> {
+fn process_closed<'c, 'i, C: Driven>(connection: &'c mut C, input: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, C::Data> {
     let process = move || {
         let (connection, input) = (connection, input);
         connection.process(input)
