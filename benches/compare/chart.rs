@@ -34,9 +34,9 @@ impl Lines {
     fn write(&self, svg: &mut String) -> fmt::Result {
         let points = || self.series.iter().flat_map(|series| &series.points);
         let extent = |values: &dyn Fn(&(f64, f64)) -> f64| {
-            points().map(values).fold((f64::INFINITY, 0.0), |(least, most): (f64, f64), value| {
-                (least.min(value), most.max(value))
-            })
+            points()
+                .map(values)
+                .fold((f64::INFINITY, 0.0), |(least, most): (f64, f64), value| (least.min(value), most.max(value)))
         };
         let (left, right) = extent(&|point| point.0);
         let (bottom, top) = extent(&|point| point.1);
@@ -48,17 +48,30 @@ impl Lines {
             let y = y(value);
             writeln!(svg, r#"<line class="grid" x1="{LEFT}" x2="{:.1}" y1="{y:.1}" y2="{y:.1}"/>"#, LEFT + WIDTH)?;
             let middle = y + 4.0;
-            writeln!(svg, r#"<text class="tick" x="{:.1}" y="{middle:.1}" text-anchor="end">{}</text>"#, LEFT - 8.0, plain(value))?;
+            writeln!(
+                svg,
+                r#"<text class="tick" x="{:.1}" y="{middle:.1}" text-anchor="end">{}</text>"#,
+                LEFT - 8.0,
+                plain(value)
+            )?;
         }
         let mut depths: Vec<f64> = points().map(|point| point.0).collect();
         depths.sort_by(f64::total_cmp);
         depths.dedup();
         let below = TOP + HEIGHT + 18.0;
         for depth in depths {
-            writeln!(svg, r#"<text class="tick" x="{:.1}" y="{below:.1}" text-anchor="middle">{depth}</text>"#, x(depth))?;
+            writeln!(
+                svg,
+                r#"<text class="tick" x="{:.1}" y="{below:.1}" text-anchor="middle">{depth}</text>"#,
+                x(depth)
+            )?;
         }
         let lowest = TOP + HEIGHT + 36.0;
-        writeln!(svg, r#"<text class="tick" x="{:.1}" y="{lowest:.1}" text-anchor="middle">layers</text>"#, LEFT + WIDTH / 2.0)?;
+        writeln!(
+            svg,
+            r#"<text class="tick" x="{:.1}" y="{lowest:.1}" text-anchor="middle">layers</text>"#,
+            LEFT + WIDTH / 2.0
+        )?;
 
         let mut ends = Vec::new();
         for series in &self.series {
@@ -109,7 +122,10 @@ impl Bars {
         for (row, (label, color, values)) in self.bars.iter().enumerate() {
             let top = TOP + group * row as f64;
             let middle = top + (group - GAP) / 2.0 + 4.0;
-            writeln!(svg, r#"<text class="{color} name" x="{NAMES}" y="{middle:.1}" text-anchor="end">{label}</text>"#)?;
+            writeln!(
+                svg,
+                r#"<text class="{color} name" x="{NAMES}" y="{middle:.1}" text-anchor="end">{label}</text>"#
+            )?;
             for (index, value) in values.iter().enumerate() {
                 let (y, width) = (top + BAR * index as f64, value / most * BARS);
                 let (left, height) = (NAMES + 10.0, BAR - 3.0);

@@ -22,6 +22,7 @@ mod table;
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -81,14 +82,23 @@ enum Command {
     Side(Orders),
 }
 
-fn main() -> Result<()> {
-    let options = Options::parse();
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<()> {
     if let Some(Command::Side(orders)) = &options.command {
         return side::run(orders);
     }
     let results = match &options.plot_only {
         Some(file) => serde_json::from_str(&fs::read_to_string(file)?)?,
-        None => measure(&options)?,
+        None => measure(options)?,
     };
     std::io::stdout().write_all(table::tables(&results).as_bytes())?;
     // What a quick run draws would look like results.
@@ -96,7 +106,10 @@ fn main() -> Result<()> {
         let drawn = plots::draw(&results, &options.plots)?;
         println!("\ndrawn into {}: {}", options.plots.display(), drawn.join(", "));
     }
-    Ok(())
+    match results.failures() {
+        0 => Ok(()),
+        failures => Err(format!("{failures} cells failed; the tables name them").into()),
+    }
 }
 
 fn measure(options: &Options) -> Result<Results> {

@@ -161,8 +161,8 @@ impl Peer {
     /// How much of the amount it is given: what is slower gets less, so that it takes the same time.
     fn share(self, kind: Kind) -> f64 {
         match (self, kind) {
-            (Self::Asyncio, Kind::Ask | Kind::Ask100) => 0.1,
-            (Self::Asyncio, _) => 0.2,
+            (Self::Asyncio, Kind::Ask100) => 0.2,
+            (Self::Asyncio, _) => 0.3,
             (Self::Node, _) => 0.4,
             (Self::Tcp, Kind::Bulk | Kind::Both) => 2.0,
             _ => 1.0,
@@ -225,13 +225,12 @@ impl Cell {
     pub(crate) fn work(self, quick: bool) -> Work {
         let layers = self.depth.max(1) as u64;
         let amount = match self.kind {
-            Kind::Bulk => (512 << 20) / layers,
-            Kind::Both => (192 << 20) / layers,
-            Kind::InMemory => (512 << 20) / layers,
-            Kind::Ask => 10_000 / layers.isqrt(),
+            Kind::Bulk | Kind::InMemory => (768 << 20) / layers,
+            Kind::Both => (384 << 20) / layers,
+            Kind::Ask => 10_000,
             Kind::Ask100 => 100,
             Kind::Stack4 => 150,
-            Kind::Cycle | Kind::Handshake => 500,
+            Kind::Cycle | Kind::Handshake => 600,
             Kind::Memory => 1,
             Kind::InMemoryAsk => 300_000 / layers,
         };

@@ -97,10 +97,13 @@ impl Programs {
                 #[cfg(not(feature = "openssl"))]
                 return Found::Missing("not built: feature openssl".into());
             }
-            Peer::Asyncio => {
-                asked("python3", &["-c", "import ssl, sys; print('Python', sys.version.split()[0], 'with', ssl.OPENSSL_VERSION)"])
+            Peer::Asyncio => asked(
+                "python3",
+                &["-c", "import ssl, sys; print('Python', sys.version.split()[0], 'with', ssl.OPENSSL_VERSION)"],
+            ),
+            Peer::Node => {
+                asked("node", &["-p", "`Node ${process.versions.node} with OpenSSL ${process.versions.openssl}`"])
             }
-            Peer::Node => asked("node", &["-p", "`Node ${process.versions.node} with OpenSSL ${process.versions.openssl}`"]),
             Peer::Go => match asked("go", &["version"]) {
                 Found::Version(version) => self.build_go().map_or_else(Found::Missing, |()| Found::Version(version)),
                 missing @ Found::Missing(_) => missing,

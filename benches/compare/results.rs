@@ -1,6 +1,7 @@
 //! What a run has found, as it is stored, and the numbers that are made of it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,11 @@ impl Results {
         self.cells.iter().filter(move |measured| measured.cell.kind == kind)
     }
 
+    /// How many cells went wrong.
+    pub(crate) fn failures(&self) -> usize {
+        self.cells.iter().filter(|measured| matches!(measured.trouble, Some(Trouble::Failed(_)))).count()
+    }
+
     pub(crate) fn find(&self, cell: Cell) -> Option<&Measured> {
         self.cells.iter().find(|measured| measured.cell == cell)
     }
@@ -47,7 +53,28 @@ pub(crate) struct Measured {
     pub(crate) work: Work,
     pub(crate) samples: Vec<Sample>,
     /// Why it has no samples, or not all.
-    pub(crate) trouble: Option<String>,
+    pub(crate) trouble: Option<Trouble>,
+}
+
+/// Why a cell was not measured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Trouble {
+    /// The peer has no way to do it.
+    Impossible(String),
+    /// The peer is not there.
+    Missing(String),
+    /// It went wrong, or took too long.
+    Failed(String),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Impossible(why) | Self::Missing(why) => f.write_str(why),
+            Self::Failed(why) => write!(f, "failed: {why}"),
+        }
+    }
 }
 
 impl Measured {
@@ -100,7 +127,8 @@ impl Spread {
         values.sort_by(f64::total_cmp);
         let (&min, &max) = (values.first()?, values.last()?);
         let middle = values.len() / 2;
-        let median = if values.len() % 2 == 1 { values[middle] } else { f64::midpoint(values[middle - 1], values[middle]) };
+        let median =
+            if values.len() % 2 == 1 { values[middle] } else { f64::midpoint(values[middle - 1], values[middle]) };
         Some(Self { median, min, max })
     }
 }

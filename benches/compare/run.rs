@@ -15,7 +15,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use crate::machine::describe;
 use crate::plan::{Cell, Kind, Peer, Work};
 use crate::programs::Programs;
-use crate::results::{Measured, Results, Sample};
+use crate::results::{Measured, Results, Sample, Trouble};
 use crate::side::{Provider, Report, Result};
 
 /// What to run.
@@ -37,7 +37,8 @@ impl Plan {
         let measured = |cell: Cell| {
             let mut work = cell.work(self.quick);
             work.connections = work.connections.min(most);
-            let trouble = cell.impossible().map(str::to_owned).or_else(|| programs.missing(cell.peer));
+            let impossible = || cell.impossible().map(|why| Trouble::Impossible(why.to_owned()));
+            let trouble = impossible().or_else(|| programs.missing(cell.peer).map(Trouble::Missing));
             Measured { cell, work, samples: Vec::new(), trouble }
         };
         let cells = Cell::all(&self.kinds, &self.peers, &self.depths);
@@ -74,19 +75,20 @@ impl Plan {
         }
         match self.sample(measured.cell, measured.work, programs) {
             Ok(sample) => measured.samples.push(sample),
-            Err(trouble) => measured.trouble = Some(trouble.to_string()),
+            Err(trouble) => measured.trouble = Some(Trouble::Failed(trouble.to_string())),
         }
     }
 
     fn sample(&self, cell: Cell, work: Work, programs: &Programs) -> Result<Sample> {
-        let deadline = Instant::now() + if cell.kind == Kind::Memory { MEMORY_LIMIT } else { LIMIT };
+        let limit = if cell.kind == Kind::Memory { MEMORY_LIMIT } else { LIMIT };
+        let until = Limit { limit, deadline: Instant::now() + limit };
         let _pinned = cell.kind.is_pinned().then(Pinned::pin).transpose()?;
         let start = |peer: Peer, role: &str, port: &str| {
             let words = [role.to_owned(), cell.kind.to_string(), cell.depth.to_string()];
             let counts = [work.amount.to_string(), work.warm_up.to_string(), work.connections.to_string()];
             let mut command = programs.command(peer, self.provider);
             command.args(words).args(counts).arg(port).arg(programs.folder());
-            Running::start(command, programs.folder().join(format!("{role}.log")), deadline)
+            Running::start(command, programs.folder().join(format!("{role}.log")), until)
         };
         if cell.kind.is_in_memory() {
             let report = start(cell.peer, "alone", "0")?.report()?;
@@ -121,13 +123,19 @@ struct Running {
     child: Child,
     lines: Receiver<String>,
     log: PathBuf,
+    until: Limit,
+}
+
+/// How long both sides of a cell may take together, and when that is over.
+#[derive(Clone, Copy)]
+struct Limit {
+    limit: Duration,
     deadline: Instant,
 }
 
 impl Running {
-    fn start(mut command: Command, log: PathBuf, deadline: Instant) -> Result<Self> {
-        let mut child =
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&log)?).spawn()?;
+    fn start(mut command: Command, log: PathBuf, until: Limit) -> Result<Self> {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&log)?).spawn()?;
         let stdout = child.stdout.take().ok_or("the output is a pipe")?;
         let (sender, lines) = channel();
         std::thread::spawn(move || {
@@ -137,13 +145,13 @@ impl Running {
                 }
             }
         });
-        Ok(Self { child, lines, log, deadline })
+        Ok(Self { child, lines, log, until })
     }
 
     fn line(&mut self) -> Result<String> {
-        match self.lines.recv_timeout(self.deadline.saturating_duration_since(Instant::now())) {
+        match self.lines.recv_timeout(self.until.deadline.saturating_duration_since(Instant::now())) {
             Ok(line) => Ok(line),
-            Err(RecvTimeoutError::Timeout) => Err("timed out".into()),
+            Err(RecvTimeoutError::Timeout) => Err(format!("timed out after {} s", self.until.limit.as_secs()).into()),
             Err(RecvTimeoutError::Disconnected) => Err(self.last_words().into()),
         }
     }
@@ -201,7 +209,7 @@ impl Drop for Pinned {
 fn most_connections() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, ..limit.clone() };
+    let raised = Rlimit { current: limit.maximum, ..limit };
     let limit = if setrlimit(Resource::Nofile, raised).is_ok() { getrlimit(Resource::Nofile) } else { limit };
     limit.current.map_or(usize::MAX, |files| (files as usize).saturating_sub(FILES_BESIDE).max(1))
 }

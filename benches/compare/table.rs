@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use crate::plan::{Cell, Kind, Peer};
-use crate::results::{Measured, Metric, Results, Spread};
+use crate::results::{Measured, Metric, Results, Spread, Trouble};
 
 /// All tables of a run.
 pub(crate) fn tables(results: &Results) -> String {
@@ -27,8 +27,10 @@ fn write_all(out: &mut String, results: &Results) -> fmt::Result {
         if cells.is_empty() {
             continue;
         }
+        let connections = cells.iter().map(|measured| measured.work.connections).max().unwrap_or(0);
+        let connections = if kind == Kind::Memory { format!(", {connections} connections") } else { String::new() };
         let pinned = if kind.is_pinned() && !kind.is_in_memory() { ", both sides on one CPU" } else { "" };
-        writeln!(out, "\n== {}{pinned}", kind.title())?;
+        writeln!(out, "\n== {}{connections}{pinned}", kind.title())?;
         for metric in Metric::of_kind(kind) {
             Table::of(results, kind, &metric).write(out)?;
         }
@@ -39,9 +41,9 @@ fn write_all(out: &mut String, results: &Results) -> fmt::Result {
 
 /// What did not run, and why, each reason once.
 fn write_troubles(out: &mut String, cells: &[&Measured]) -> fmt::Result {
-    let mut troubles: Vec<(Peer, &str, Vec<String>)> = Vec::new();
+    let mut troubles: Vec<(Peer, &Trouble, Vec<String>)> = Vec::new();
     for measured in cells {
-        let Some(trouble) = measured.trouble.as_deref() else { continue };
+        let Some(trouble) = &measured.trouble else { continue };
         let depth = measured.cell.depth.to_string();
         match troubles.iter_mut().find(|(peer, why, _)| (*peer, *why) == (measured.cell.peer, trouble)) {
             Some((_, _, depths)) => depths.push(depth),
@@ -140,6 +142,12 @@ mod tests {
     use super::*;
     use crate::results::tests::{measured, results};
 
+    /// The tables with their columns one space apart.
+    fn shown(cells: &[Measured]) -> String {
+        let text = tables(&results(cells.to_vec()));
+        text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ") + "\n").collect()
+    }
+
     #[test]
     fn three_digits() {
         let shown = [1234.5, 100.0, 99.96, 12.34, 1.234, 0.1234].map(digits);
@@ -148,41 +156,40 @@ mod tests {
 
     #[test]
     fn peers_stand_below_each_other_with_the_ratio_to_the_best_other() {
-        let results = results(vec![
+        let text = shown(&[
             measured(Kind::Bulk, 1, Peer::OursTokio, &[0.5, 0.25, 1.0]),
             measured(Kind::Bulk, 1, Peer::TokioRustls, &[1.0]),
             measured(Kind::Bulk, 1, Peer::Go, &[2.0]),
             measured(Kind::Bulk, 0, Peer::Tcp, &[0.1]),
         ]);
-        let text = tables(&results);
-        assert!(text.contains("ours, tokio                            2.00 (1.00 to 4.00)\n"), "{text}");
-        assert!(text.contains("ours, tokio : best other                              2.00\n"), "{text}");
+        assert!(text.contains("ours, tokio 2.00 (1.00 to 4.00)\n"), "{text}");
+        assert!(text.contains("ours, tokio : best other 2.00\n"), "{text}");
     }
 
     #[test]
     fn less_time_is_a_ratio_above_one() {
         let cells = [(Peer::OursTokio, 2.0), (Peer::TokioRustls, 3.0)];
         let cells = cells.map(|(peer, wall)| measured(Kind::Ask, 4, peer, &[wall]));
-        let text = tables(&results(cells.to_vec()));
-        assert!(text.contains("ours, tokio : best other  1.50\n"), "{text}");
+        let text = shown(&cells);
+        assert!(text.contains("ours, tokio : best other 1.50\n"), "{text}");
     }
 
     #[test]
     fn the_share_of_the_limit_is_shown() {
         let cells = [(Peer::Aead, 1.0), (Peer::OursBlocking, 2.0), (Peer::FuturesRustls, 4.0)];
         let cells = cells.map(|(peer, wall)| measured(Kind::InMemory, 2, peer, &[wall]));
-        let text = tables(&results(cells.to_vec()));
-        assert!(text.contains("ours, no runtime : AEAD        0.50\n"), "{text}");
-        assert!(text.contains("futures-rustls : AEAD          0.25\n"), "{text}");
+        let text = shown(&cells);
+        assert!(text.contains("ours, no runtime : AEAD 0.50\n"), "{text}");
+        assert!(text.contains("futures-rustls : AEAD 0.25\n"), "{text}");
     }
 
     #[test]
     fn what_did_not_run_is_named_with_its_reason() {
         let mut cells = vec![measured(Kind::Ask, 1, Peer::Node, &[]), measured(Kind::Ask, 2, Peer::Node, &[])];
         for cell in &mut cells {
-            cell.trouble = Some("node is not installed".into());
+            cell.trouble = Some(Trouble::Missing("node is not installed".into()));
         }
-        let text = tables(&results(cells));
+        let text = shown(&cells);
         assert!(text.contains("✗ Node, depth 1, 2: node is not installed\n"), "{text}");
     }
 }

@@ -10,10 +10,13 @@ use super::{Configuration, Provider, Result};
 
 /// Seals and opens records in place, once for each layer, and does nothing else.
 pub(crate) struct Aead {
-    seal_and_open: Box<dyn FnMut(&mut [u8]) -> Result<()>>,
+    seal_and_open: SealAndOpen,
     depth: usize,
     record: Vec<u8>,
 }
+
+/// Takes a record with room for the tag, and leaves it as it was.
+type SealAndOpen = Box<dyn FnMut(&mut [u8]) -> Result<()>>;
 
 impl Aead {
     pub(crate) fn new(provider: Provider, depth: usize) -> Result<Self> {
@@ -39,7 +42,7 @@ impl Aead {
                 })
             }};
         }
-        let seal_and_open: Box<dyn FnMut(&mut [u8]) -> Result<()>> = match provider {
+        let seal_and_open: SealAndOpen = match provider {
             Provider::AwsLcRs => seal_and_open!(aws_lc_rs),
             Provider::Ring => seal_and_open!(ring),
         };

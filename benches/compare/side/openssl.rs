@@ -16,8 +16,8 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use openssl::ssl::{
-    ErrorCode, Ssl, SslContext, SslContextBuilder, SslFiletype, SslMethod, SslMode, SslSessionCacheMode, SslStream,
-    SslVerifyMode, SslVersion,
+    ErrorCode, Ssl, SslCipherRef, SslContext, SslContextBuilder, SslFiletype, SslMethod, SslMode, SslSessionCacheMode,
+    SslStream, SslVerifyMode, SslVersion,
 };
 
 use super::blocking::{Chain, MakesChains};
@@ -136,7 +136,7 @@ impl Chain for OpenSslChain {
             Err(error) => return Err(io::Error::other(error)),
         };
         if done {
-            let suite = innermost.ssl().current_cipher().and_then(|cipher| cipher.standard_name());
+            let suite = innermost.ssl().current_cipher().and_then(SslCipherRef::standard_name);
             let agreed = (innermost.ssl().version_str(), suite);
             if agreed != ("TLSv1.3", Some("TLS_AES_128_GCM_SHA256")) {
                 return Err(io::Error::other(format!("agreed on {agreed:?}")));

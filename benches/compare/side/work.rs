@@ -279,9 +279,8 @@ impl<L: Layering> Side<L> {
         let home = self.layering.home();
         let _first = home.block_on(open(0))?;
         look()?;
-        let _all: Vec<_> = home.block_on(
-            stream::iter(0..self.work.connections).map(open).buffer_unordered(OPENING).try_collect(),
-        )?;
+        let _all: Vec<_> =
+            home.block_on(stream::iter(0..self.work.connections).map(open).buffer_unordered(OPENING).try_collect())?;
         look()?;
         Ok(Report::default())
     }
