@@ -10,7 +10,7 @@ use crate::table::digits;
 /// Lines over the depth. The values have a logarithmic scale: the peers are far apart.
 pub(crate) struct Lines {
     pub(crate) title: &'static str,
-    pub(crate) unit: &'static str,
+    pub(crate) unit: String,
     pub(crate) series: Vec<Series>,
 }
 
@@ -43,43 +43,27 @@ impl Lines {
         let x = |depth: f64| LEFT + (depth - left) / (right - left).max(1.0) * WIDTH;
         let y = |value: f64| TOP + HEIGHT - (value / bottom).ln() / (top / bottom).ln().max(0.1) * HEIGHT;
 
-        head(svg, TOP + HEIGHT + 44.0, self.title, self.unit)?;
+        head(svg, TOP + HEIGHT + 44.0, self.title, &self.unit)?;
         for value in ticks(bottom, top) {
-            let y = y(value);
-            writeln!(svg, r#"<line class="grid" x1="{LEFT}" x2="{:.1}" y1="{y:.1}" y2="{y:.1}"/>"#, LEFT + WIDTH)?;
-            let middle = y + 4.0;
-            writeln!(
-                svg,
-                r#"<text class="tick" x="{:.1}" y="{middle:.1}" text-anchor="end">{}</text>"#,
-                LEFT - 8.0,
-                plain(value)
-            )?;
+            let (y, right) = (y(value), LEFT + WIDTH);
+            writeln!(svg, r#"<line class="grid" x1="{LEFT}" x2="{right}" y1="{y:.1}" y2="{y:.1}"/>"#)?;
+            text(svg, "tick", (LEFT - 8.0, y + 4.0), Anchor::End, &plain(value))?;
         }
         let mut depths: Vec<f64> = points().map(|point| point.0).collect();
         depths.sort_by(f64::total_cmp);
         depths.dedup();
-        let below = TOP + HEIGHT + 18.0;
         for depth in depths {
-            writeln!(
-                svg,
-                r#"<text class="tick" x="{:.1}" y="{below:.1}" text-anchor="middle">{depth}</text>"#,
-                x(depth)
-            )?;
+            text(svg, "tick", (x(depth), TOP + HEIGHT + 18.0), Anchor::Middle, &depth.to_string())?;
         }
-        let lowest = TOP + HEIGHT + 36.0;
-        writeln!(
-            svg,
-            r#"<text class="tick" x="{:.1}" y="{lowest:.1}" text-anchor="middle">layers</text>"#,
-            LEFT + WIDTH / 2.0
-        )?;
+        text(svg, "tick", (LEFT + WIDTH / 2.0, TOP + HEIGHT + 36.0), Anchor::Middle, "layers")?;
 
         let mut ends = Vec::new();
         for series in &self.series {
             let Series { color, label, is_strong, points } = series;
             let at = |point: &(f64, f64)| format!("{:.1},{:.1}", x(point.0), y(point.1));
             let path: Vec<String> = points.iter().map(at).collect();
-            let weight = if *is_strong { "strong" } else { "light" };
-            writeln!(svg, r#"<polyline class="{color} {weight}" points="{}"/>"#, path.join(" "))?;
+            let weight = if *is_strong { " strong" } else { "" };
+            writeln!(svg, r#"<polyline class="{color}{weight}" points="{}"/>"#, path.join(" "))?;
             for point in points {
                 writeln!(svg, r#"<circle class="{color}" cx="{:.1}" cy="{:.1}" r="2.5"/>"#, x(point.0), y(point.1))?;
             }
@@ -89,9 +73,8 @@ impl Lines {
         let places = apart(ends.iter().map(|end| end.0).collect());
         for ((end, color, label), place) in ends.into_iter().zip(places) {
             let (from, to) = (LEFT + WIDTH + 4.0, LEFT + WIDTH + 18.0);
-            writeln!(svg, r#"<line class="{color} lead" x1="{from}" y1="{end:.1}" x2="{to}" y2="{place:.1}"/>"#)?;
-            let (right, middle) = (to + 4.0, place + 4.0);
-            writeln!(svg, r#"<text class="{color} name" x="{right}" y="{middle:.1}">{label}</text>"#)?;
+            writeln!(svg, r#"<line class="{color}" x1="{from}" y1="{end:.1}" x2="{to}" y2="{place:.1}"/>"#)?;
+            text(svg, color, (to + 4.0, place + 4.0), Anchor::Start, label)?;
         }
         writeln!(svg, "</svg>")
     }
@@ -100,7 +83,7 @@ impl Lines {
 /// Bars in groups.
 pub(crate) struct Bars {
     pub(crate) title: &'static str,
-    pub(crate) unit: &'static str,
+    pub(crate) unit: String,
     /// What the bars of a group stand for.
     pub(crate) names: Vec<String>,
     /// The name of a group, its color, and the values.
@@ -118,21 +101,16 @@ impl Bars {
     fn write(&self, svg: &mut String) -> fmt::Result {
         let most = self.bars.iter().flat_map(|bar| &bar.2).copied().fold(f64::MIN_POSITIVE, f64::max);
         let group = BAR * self.names.len() as f64 + GAP;
-        head(svg, TOP + group * self.bars.len() as f64, self.title, self.unit)?;
+        head(svg, TOP + group * self.bars.len() as f64, self.title, &self.unit)?;
         for (row, (label, color, values)) in self.bars.iter().enumerate() {
             let top = TOP + group * row as f64;
-            let middle = top + (group - GAP) / 2.0 + 4.0;
-            writeln!(
-                svg,
-                r#"<text class="{color} name" x="{NAMES}" y="{middle:.1}" text-anchor="end">{label}</text>"#
-            )?;
+            text(svg, color, (NAMES, top + (group - GAP) / 2.0 + 4.0), Anchor::End, label)?;
             for (index, value) in values.iter().enumerate() {
                 let (y, width) = (top + BAR * index as f64, value / most * BARS);
                 let (left, height) = (NAMES + 10.0, BAR - 3.0);
                 writeln!(svg, r#"<rect class="{color}" x="{left}" y="{y:.1}" width="{width:.1}" height="{height}"/>"#)?;
-                let (right, middle) = (left + width + 6.0, y + height - 3.0);
                 let shown = format!("{} · {}", digits(*value), self.names[index]);
-                writeln!(svg, r#"<text class="tick" x="{right:.1}" y="{middle:.1}">{shown}</text>"#)?;
+                text(svg, "tick", (left + width + 6.0, y + height - 3.0), Anchor::Start, &shown)?;
             }
         }
         writeln!(svg, "</svg>")
@@ -141,9 +119,37 @@ impl Bars {
 
 fn head(svg: &mut String, height: f64, title: &str, unit: &str) -> fmt::Result {
     writeln!(svg, r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {FULL_WIDTH} {height:.0}" role="img">"#)?;
-    writeln!(svg, "<title>{title}</title>\n<style>{STYLE}</style>")?;
-    writeln!(svg, r#"<text class="title" x="12" y="24">{title}</text>"#)?;
-    writeln!(svg, r#"<text class="tick" x="12" y="42">{unit}</text>"#)
+    writeln!(svg, "<title>{title}</title>\n<style>{STYLE}")?;
+    for (class, light, _) in COLORS {
+        color(svg, class, light)?;
+    }
+    writeln!(svg, "@media(prefers-color-scheme:dark){{text{{fill:#ddd}}.tick{{fill:#aaa}}")?;
+    for (class, _, dark) in COLORS {
+        color(svg, class, dark)?;
+    }
+    writeln!(svg, "}}</style>")?;
+    text(svg, "title", (12.0, 24.0), Anchor::Start, title)?;
+    text(svg, "tick", (12.0, 42.0), Anchor::Start, unit)
+}
+
+fn color(svg: &mut String, class: &str, color: &str) -> fmt::Result {
+    writeln!(svg, ".{class}{{fill:{color}}}polyline.{class},line.{class}{{fill:none;stroke:{color}}}")
+}
+
+#[derive(Clone, Copy)]
+enum Anchor {
+    Start,
+    Middle,
+    End,
+}
+
+fn text(svg: &mut String, class: &str, (x, y): (f64, f64), anchor: Anchor, content: &str) -> fmt::Result {
+    let anchor = match anchor {
+        Anchor::Start => "start",
+        Anchor::Middle => "middle",
+        Anchor::End => "end",
+    };
+    writeln!(svg, r#"<text class="{class}" x="{x:.1}" y="{y:.1}" text-anchor="{anchor}">{content}</text>"#)
 }
 
 /// 1, 2 and 5 of each power of ten, from the least value to the most.
@@ -185,14 +191,23 @@ const GAP: f64 = 10.0;
 
 const STYLE: &str = "
 text{font:12px system-ui,sans-serif;fill:#333}.title{font-size:15px;font-weight:600}.tick{fill:#666}
-.grid{stroke:#8883;stroke-width:1}polyline{fill:none}.strong{stroke-width:3}.light{stroke-width:1.5}.lead{stroke-width:1}
-.a{--c:#c2410c}.b{--c:#b45309}.c{--c:#be185d}.d{--c:#7c2d92}.e{--c:#1d4ed8}.f{--c:#0e7490}.g{--c:#15803d}.h{--c:#4d7c0f}
-.i{--c:#57534e}.j{--c:#0f766e}.k{--c:#737373}
-polyline,.lead{stroke:var(--c)}circle,rect,.name{fill:var(--c)}
-@media(prefers-color-scheme:dark){text{fill:#ddd}.tick{fill:#aaa}
-.a{--c:#fb923c}.b{--c:#fbbf24}.c{--c:#f472b6}.d{--c:#d8a4ee}.e{--c:#7ea6ff}.f{--c:#4fc3dc}.g{--c:#5fd38a}.h{--c:#a3d14f}
-.i{--c:#b8b2ac}.j{--c:#4fd1c0}.k{--c:#a3a3a3}}
+.grid{stroke:#888;stroke-opacity:.2}polyline{fill:none;stroke-width:1.5}polyline.strong{stroke-width:3}
 ";
+
+/// The classes, in light and in dark.
+const COLORS: [(&str, &str, &str); 11] = [
+    ("a", "#c2410c", "#fb923c"),
+    ("b", "#b45309", "#fbbf24"),
+    ("c", "#be185d", "#f472b6"),
+    ("d", "#7c2d92", "#d8a4ee"),
+    ("e", "#1d4ed8", "#7ea6ff"),
+    ("f", "#0e7490", "#4fc3dc"),
+    ("g", "#15803d", "#5fd38a"),
+    ("h", "#4d7c0f", "#a3d14f"),
+    ("i", "#57534e", "#b8b2ac"),
+    ("j", "#0f766e", "#4fd1c0"),
+    ("k", "#737373", "#a3a3a3"),
+];
 
 #[cfg(test)]
 mod tests {
@@ -205,13 +220,13 @@ mod tests {
     #[test]
     fn more_is_higher_and_deeper_is_further_right() {
         let series = vec![series("one", &[(1.0, 1000.0), (8.0, 10.0)])];
-        let svg = Lines { title: "t", unit: "u", series }.draw();
+        let svg = Lines { title: "t", unit: "u".into(), series }.draw();
         assert!(svg.contains(r#"points="64.0,60.0 564.0,380.0""#), "{svg}");
     }
 
     #[test]
     fn one_point_alone_is_drawn() {
-        let svg = Lines { title: "t", unit: "u", series: vec![series("one", &[(4.0, 10.0)])] }.draw();
+        let svg = Lines { title: "t", unit: "u".into(), series: vec![series("one", &[(4.0, 10.0)])] }.draw();
         assert!(svg.contains(r#"<circle class="a" cx="64.0" cy="380.0""#) && !svg.contains("NaN"), "{svg}");
     }
 
@@ -235,7 +250,7 @@ mod tests {
     fn the_longest_bar_is_the_most() {
         let bars = vec![("one", "a", vec![5.0, 10.0]), ("two", "b", vec![2.5, 5.0])];
         let names = vec!["depth 1".to_owned(), "depth 3".to_owned()];
-        let svg = Bars { title: "t", unit: "u", names, bars }.draw();
+        let svg = Bars { title: "t", unit: "u".into(), names, bars }.draw();
         let widths: Vec<_> = svg.split(" width=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
         assert_eq!(widths, ["230.0", "460.0", "115.0", "230.0"]);
     }

@@ -31,7 +31,7 @@ fn drawings(results: &Results) -> Vec<(&'static str, String)> {
     for (file, title, kind, metric) in lines {
         let series = series(results, kind, &metric);
         if !series.is_empty() {
-            drawings.push((file, Lines { title, unit: metric.unit, series }.draw()));
+            drawings.push((file, Lines { title, unit: metric.title(), series }.draw()));
         }
     }
     if let Some(bars) = memory(results) {
@@ -72,7 +72,7 @@ fn memory(results: &Results) -> Option<Bars> {
     };
     let bars: Vec<_> = peers.into_iter().filter_map(bar).collect();
     let names = depths.iter().map(|depth| format!("depth {depth}")).collect();
-    (!bars.is_empty()).then_some(Bars { title: "Memory of an idle connection", unit: metric.unit, names, bars })
+    (!bars.is_empty()).then_some(Bars { title: "Memory of an idle connection", unit: metric.title(), names, bars })
 }
 
 /// The same peer has the same color everywhere.

@@ -5,8 +5,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use clap::ValueEnum;
-
 use crate::plan::Peer;
 use crate::run::write_certificate;
 use crate::side::{Provider, Result};
@@ -73,9 +71,8 @@ impl Programs {
             }
             Peer::Go => Command::new(self.folder.join("nested-go")),
             _ => {
-                let provider = provider.to_possible_value().map_or_else(String::new, |value| value.get_name().into());
                 let mut command = Command::new(&self.itself);
-                command.args(["side", &peer.to_string(), &provider]);
+                command.args(["side", &peer.to_string(), &provider.to_string()]);
                 command
             }
         }

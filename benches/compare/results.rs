@@ -136,8 +136,8 @@ impl Spread {
 /// A number that is made of a round.
 #[derive(Clone, Copy)]
 pub(crate) struct Metric {
-    pub(crate) name: &'static str,
-    pub(crate) unit: &'static str,
+    name: &'static str,
+    unit: &'static str,
     pub(crate) better: Better,
     of: fn(&Measured, &Sample) -> f64,
 }
@@ -167,6 +167,11 @@ impl Better {
 }
 
 impl Metric {
+    /// Its name and its unit.
+    pub(crate) fn title(&self) -> String {
+        format!("{}, {}", self.name, self.unit)
+    }
+
     /// What is shown of a kind, the most important first.
     pub(crate) fn of_kind(kind: Kind) -> Vec<Self> {
         use Better::{Less, More};

@@ -15,6 +15,9 @@ pub(crate) fn tables(results: &Results) -> String {
 
 fn write_all(out: &mut String, results: &Results) -> fmt::Result {
     writeln!(out, "{}", results.machine)?;
+    let tunables =
+        results.tunables.as_deref().map_or_else(String::new, |tunables| format!(", GLIBC_TUNABLES={tunables}"));
+    writeln!(out, "rustls with {}{tunables}", results.provider)?;
     writeln!(out, "{} rounds, {:.0} s; median (least to most)", results.rounds, results.seconds)?;
     if results.quick {
         writeln!(out, "quick: these sizes show that everything works, and measure nothing")?;
@@ -100,7 +103,7 @@ impl Table {
         };
         ratios("best other", &Peer::is_ours, &Peer::is_rival);
         ratios("AEAD", &|peer| peer != Peer::Aead, &|peer| peer == Peer::Aead);
-        Self { title: format!("{}, {}", metric.name, metric.unit), rows }
+        Self { title: metric.title(), rows }
     }
 
     fn write(&self, out: &mut String) -> fmt::Result {

@@ -2,6 +2,7 @@
 //!
 //! Sessions are not resumed and no tickets are sent, so that every handshake is a whole one.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -32,6 +33,15 @@ impl Provider {
         provider.cipher_suites.retain(|suite| suite.suite() == CipherSuite::TLS13_AES_128_GCM_SHA256);
         provider.kx_groups.retain(|group| group.name() == NamedGroup::X25519);
         Arc::new(provider)
+    }
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AwsLcRs => "aws-lc-rs",
+            Self::Ring => "ring",
+        })
     }
 }
 
