@@ -170,8 +170,8 @@ impl Running {
 
     fn last_words(&self) -> String {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-        let last = log.lines().rfind(|line| !line.trim().is_empty());
-        last.map_or_else(|| "ended without a word".to_owned(), |line| line.trim().chars().take(120).collect())
+        let last = log.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("ended without a word");
+        last.trim_start_matches("error: ").chars().take(120).collect()
     }
 }
 
