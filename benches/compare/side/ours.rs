@@ -1,0 +1,168 @@
+//! Ours: a `Connection` on each runtime, and a bare `Stack`.
+
+use std::io;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::Instant;
+
+use onionskin::connection::Connection;
+use onionskin::runtime::{Runtime, Socket};
+use onionskin::stack::{Event, Limits, Output, Readable, Stack, Stop};
+use onionskin::tls::{TlsClient, TlsLayer, TlsServer};
+
+use super::blocking::{Chain, MakesChains};
+use super::tls::{NAME, check_agreed};
+use super::{CHUNK, Configuration, Home, Layering, Result, Role};
+
+#[derive(Clone, Debug)]
+struct Layers {
+    client: TlsClient,
+    server: TlsServer,
+}
+
+impl Layers {
+    fn new(configuration: &Configuration) -> Result<Self> {
+        let client = TlsClient::from_rustls(Arc::clone(&configuration.client))?;
+        let server = TlsServer::from_rustls(Arc::clone(&configuration.server))?;
+        Ok(Self { client, server })
+    }
+
+    fn layer(&self, role: Role) -> Result<TlsLayer> {
+        Ok(if role == Role::Server { self.server.accept()? } else { self.client.to(NAME)? })
+    }
+}
+
+/// [`Connection`] on a runtime.
+#[derive(Clone, Debug)]
+pub(crate) struct Ours {
+    runtime: &'static dyn Runtime,
+    layers: Layers,
+}
+
+impl Ours {
+    pub(crate) fn new(runtime: &'static dyn Runtime, configuration: &Configuration) -> Result<Self> {
+        Ok(Self { runtime, layers: Layers::new(configuration)? })
+    }
+}
+
+impl Layering for Ours {
+    type Stream = Connection<Socket>;
+
+    fn home(&self) -> Home {
+        Home::Runtime(self.runtime)
+    }
+
+    fn clear(&self, socket: TcpStream) -> Result<Self::Stream> {
+        Ok(Connection::with_timer(self.runtime.adopt_tcp(socket)?, Arc::new(self.runtime)))
+    }
+
+    async fn start(&self, mut stream: Self::Stream, role: Role) -> Result<Self::Stream> {
+        let facts = stream.start_tls(self.layers.layer(role)?).await?;
+        check_agreed(facts.version, facts.cipher_suite)?;
+        Ok(stream)
+    }
+
+    async fn stop(&self, mut stream: Self::Stream) -> Result<Self::Stream> {
+        stream.stop_tls().await?;
+        Ok(stream)
+    }
+}
+
+/// Makes stacks.
+#[derive(Clone, Debug)]
+pub(crate) struct Stacks(Layers);
+
+impl Stacks {
+    pub(crate) fn new(configuration: &Configuration) -> Result<Self> {
+        Ok(Self(Layers::new(configuration)?))
+    }
+}
+
+impl MakesChains for Stacks {
+    type Chain = StackChain;
+
+    fn chain(&self) -> StackChain {
+        StackChain { stack: Stack::new(Limits::default()), layers: self.0.clone() }
+    }
+}
+
+/// A [`Stack`] that somebody else does the I/O for.
+#[derive(Debug)]
+pub(crate) struct StackChain {
+    stack: Stack,
+    layers: Layers,
+}
+
+impl StackChain {
+    fn check(&self) -> io::Result<()> {
+        self.stack.lost().map_or(Ok(()), |reason| Err(io::Error::other(reason.to_string())))
+    }
+}
+
+impl Chain for StackChain {
+    fn start(&mut self, role: Role) -> Result<()> {
+        self.stack.splice(Instant::now(), Box::new(self.layers.layer(role)?))?;
+        Ok(())
+    }
+
+    fn is_ready(&mut self) -> io::Result<bool> {
+        self.check()?;
+        Ok(matches!(self.stack.poll_event(), Some(Event::Ready(_))))
+    }
+
+    fn stop(&mut self) -> Result<()> {
+        let id = self.stack.innermost_stoppable().ok_or("no layer to stop")?;
+        self.stack.stop(Instant::now(), id, Stop::new())?;
+        Ok(())
+    }
+
+    fn is_stopped(&mut self) -> io::Result<bool> {
+        self.check()?;
+        while self.stack.poll_event().is_some() {}
+        if self.stack.depth() > 0 || !matches!(self.stack.readable(), Readable::Ended(_)) {
+            return Ok(false);
+        }
+        self.stack.pass_end(Instant::now()).map_err(io::Error::other)?;
+        Ok(true)
+    }
+
+    fn close(&mut self) -> io::Result<()> {
+        self.stack.close(Instant::now());
+        Ok(())
+    }
+
+    fn fill(&mut self, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
+        self.stack.handle_input_with(Instant::now(), CHUNK, |space| match read(space) {
+            Ok(count) => (count, Ok(count)),
+            Err(error) => (0, Err(error)),
+        })
+    }
+
+    fn output(&mut self) -> &[u8] {
+        match self.stack.poll_output() {
+            Output::Bytes(bytes) => bytes,
+            _ => &[],
+        }
+    }
+
+    fn sent(&mut self, count: usize) {
+        self.stack.handle_sent(Instant::now(), count);
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stack.write(Instant::now(), bytes).map_err(io::Error::other)
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = match self.stack.readable() {
+            Readable::Bytes(bytes) => {
+                let count = bytes.len().min(buffer.len());
+                buffer[..count].copy_from_slice(&bytes[..count]);
+                count
+            }
+            _ => return self.check().map(|()| 0),
+        };
+        self.stack.consume(Instant::now(), count);
+        Ok(count)
+    }
+}
