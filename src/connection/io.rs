@@ -9,13 +9,13 @@ use futures::io::{AsyncBufRead, AsyncRead, AsyncWrite};
 use super::wakers::Task;
 use super::wire::Flushing;
 use super::{Connection, Error, ErrorKind};
-use crate::stack::{Output, Readable, Reason};
+use crate::stack::{Output, Readable, Reason, copy_to_slice};
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     /// Waits until there is something to read: bytes, an end (`None`) or a loss.
     pub(super) fn poll_readable(&mut self, cx: &Context<'_>) -> Poll<Result<Option<&[u8]>, Error>> {
         if matches!(self.stack.readable(), Readable::Nothing) {
-            self.drive(Task::Reader, cx);
+            self.drive_until_readable(cx);
         }
         match self.stack.readable() {
             Readable::Nothing => Poll::Pending,
@@ -39,13 +39,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     /// Writes as much as there is room for, and waits while there is none.
     pub(super) fn poll_put(&mut self, bytes: &[u8], cx: &Context<'_>) -> Poll<Result<usize, Error>> {
         let mut written = self.stack.write(self.wire.now(), bytes)?;
-        self.drive(Task::Writer, cx);
+        self.drive_until_sent(Task::Writer, cx);
         if written == 0 && !bytes.is_empty() {
             written = self.stack.write(self.wire.now(), bytes)?;
             if written == 0 {
                 return Poll::Pending;
             }
-            self.drive(Task::Writer, cx);
+            self.drive_until_sent(Task::Writer, cx);
         }
         Poll::Ready(Ok(written))
     }
@@ -53,7 +53,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     /// Waits until all that was written has left. A peer that hangs up behind its answer is not the writer's failure,
     /// if all had left by then: the answer is to be read, and the loss behind it.
     pub(super) fn poll_flushed(&mut self, task: Task, cx: &Context<'_>) -> Poll<Result<(), Error>> {
-        self.drive(task, cx);
+        self.drive_until_sent(task, cx);
         if !self.stack.is_flushed() {
             return Poll::Pending;
         }
@@ -76,7 +76,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for Connection<IO> {
         let count = match ready!(this.poll_readable(cx))? {
             Some(bytes) => {
                 let count = bytes.len().min(buffer.len());
-                buffer[..count].copy_from_slice(&bytes[..count]);
+                copy_to_slice(&mut buffer[..count], &bytes[..count]);
                 count
             }
             None => 0,

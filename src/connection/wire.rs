@@ -60,6 +60,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
         self.send(stack, cx) | self.receive(stack, cx) | self.fire(stack, cx)
     }
 
+    /// Sends what the stack has; whether all that was written has left, and no deadline is set.
+    pub(crate) fn send_all(&mut self, stack: &mut Stack, cx: &mut Context<'_>) -> bool {
+        self.send(stack, cx);
+        stack.is_flushed() && self.flushing == Flushing::Done && stack.poll_deadline().is_none()
+    }
+
     /// Sends until the stack has nothing more or the socket takes nothing more.
     fn send(&mut self, stack: &mut Stack, cx: &mut Context<'_>) -> bool {
         let mut moved = false;

@@ -506,6 +506,13 @@ const KEPT_WHEN_IDLE: usize = 1024;
 /// keep far more than the bytes that count.
 pub(crate) const SMALL: usize = 4096;
 
+/// As [`copy`], into a slice as long as `bytes`.
+pub(crate) fn copy_to_slice(to: &mut [u8], bytes: &[u8]) {
+    for (to, part) in to.chunks_mut(SMALL_COPY).zip(bytes.chunks(SMALL_COPY)) {
+        to.copy_from_slice(part);
+    }
+}
+
 /// The largest part of a copy; glibc copies by one instruction from 2 KiB on.
 pub(crate) const SMALL_COPY: usize = 1984;
 

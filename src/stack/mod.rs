@@ -55,7 +55,7 @@ use self::drawing::DEFAULT_LABEL;
 use self::list::{List, NodeState, WIRE};
 
 pub use self::boundary::{End, Order, Queue};
-pub(crate) use self::boundary::{SMALL, SMALL_COPY};
+pub(crate) use self::boundary::{SMALL, SMALL_COPY, copy_to_slice};
 pub(crate) use self::drawing::Described;
 pub use self::error::{CommandError, CommandErrorKind, LayerError, LayerErrorKind, LayerLoss, Reason};
 pub use self::event::{Event, Output, Readable};

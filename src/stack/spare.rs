@@ -9,11 +9,11 @@ use std::cell::RefCell;
 
 use bytes::BytesMut;
 
-/// An empty buffer with room for `bytes` at least.
+/// An empty buffer with room for `bytes` at least, and for what is likely to follow them.
 pub(crate) fn take(bytes: usize) -> BytesMut {
     let spare = SPARE.try_with(|spare| spare.borrow_mut().pop());
     let mut buffer = spare.ok().flatten().unwrap_or_default();
-    buffer.reserve(bytes);
+    buffer.reserve(bytes.max(USUAL));
     buffer
 }
 
@@ -34,6 +34,9 @@ pub(crate) fn keep(mut buffer: BytesMut) {
 thread_local! {
     static SPARE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
 }
+
+/// What the wire reads at once.
+const USUAL: usize = 64 * 1024;
 
 /// Smaller ones the allocator has at hand.
 const SMALLEST: usize = 32 * 1024;

@@ -58,7 +58,7 @@ fn our_layer_talks_to_futures_rustls_in_both_roles() {
             let ours = async {
                 let mut left = left;
                 left.start_tls(client(version)).await.unwrap();
-                swap(left, 40_000).await;
+                swap(left, 40_000).await
             };
             let theirs = async { swap(acceptor().accept(right).await.unwrap(), 40_000).await };
             both(ours, theirs);
@@ -67,7 +67,7 @@ fn our_layer_talks_to_futures_rustls_in_both_roles() {
             let ours = async {
                 let mut right = right;
                 right.start_tls(server()).await.unwrap();
-                swap(right, 40_000).await;
+                swap(right, 40_000).await
             };
             let theirs = async { swap(connector(version).connect(name(), left).await.unwrap(), 40_000).await };
             both(theirs, ours);
@@ -102,8 +102,9 @@ fn a_stop_is_an_end_of_file_for_futures_rustls_and_the_other_way_round() {
     }
 }
 
-/// Sends bytes and takes as many, in both directions at once, then takes leave.
-async fn swap(stream: impl AsyncRead + AsyncWrite + Unpin, count: usize) {
+/// Sends bytes and takes as many, in both directions at once, then takes leave. The stream is given back, because the peer
+/// may not yet have taken leave of the layers below.
+async fn swap<S: AsyncRead + AsyncWrite + Unpin>(stream: S, count: usize) -> S {
     let bytes = pattern(count);
     let (mut reader, mut writer) = stream.split();
     let mut received = vec![0; count];
@@ -116,6 +117,7 @@ async fn swap(stream: impl AsyncRead + AsyncWrite + Unpin, count: usize) {
     assert!(received == bytes);
     writer.close().await.unwrap();
     assert_eq!(reader.read(&mut [0]).await.unwrap(), 0);
+    reader.reunite(writer).unwrap()
 }
 
 fn connector(version: Version) -> TlsConnector {
