@@ -209,6 +209,12 @@ impl Layer for TlsLayer {
     fn inbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
         let (sent, received) = (ends.outbound_below().len(), self.traffic);
         let mut result = self.receive(ends);
+        if result.is_ok() && self.handshake.is_done() {
+            // A side that only receives has no other occasion.
+            let (input, _, _, output) = ends.all();
+            let taken = self.engine.take_over(input, output);
+            result = taken.map_err(|error| self.fail(explain(error, &[])));
+        }
         if result.is_ok() && self.may_owe_key_update(&received) {
             result = self.answer_key_update(ends);
         }
