@@ -106,11 +106,11 @@ impl Oracle {
 
     /// Lets both talk until neither has anything to say.
     pub(crate) fn run(&mut self) {
-        while self.to_rustls(usize::MAX) | self.to_stack(usize::MAX) {}
+        while self.stack_sends(usize::MAX) | self.rustls_sends(usize::MAX) {}
     }
 
     /// Hands over what the stack has to send, so many bytes at a time.
-    pub(crate) fn to_rustls(&mut self, most: usize) -> bool {
+    pub(crate) fn stack_sends(&mut self, most: usize) -> bool {
         let sent = taken(&mut self.stack);
         for piece in sent.chunks(most.min(sent.len()).max(1)) {
             let mut piece = Cursor::new(piece);
@@ -124,7 +124,7 @@ impl Oracle {
     }
 
     /// Hands over what rustls has to send, so many bytes at a time.
-    pub(crate) fn to_stack(&mut self, most: usize) -> bool {
+    pub(crate) fn rustls_sends(&mut self, most: usize) -> bool {
         let mut sent = Vec::new();
         while self.rustls.wants_write() {
             self.rustls.write_tls(&mut sent).unwrap();
@@ -140,7 +140,7 @@ impl Oracle {
         while !bytes.is_empty() {
             let count = self.rustls.writer().write(bytes).unwrap();
             bytes = &bytes[count..];
-            self.to_stack(usize::MAX);
+            self.rustls_sends(usize::MAX);
         }
     }
 

@@ -100,7 +100,7 @@ fn records_that_come_with_the_end_of_the_handshake_are_not_lost() {
             let mut oracle = Oracle::new(role, &configs, &configs);
             // rustls keeps what it is to write until the handshake is done, and sends it with that.
             oracle.rustls_writes(&pattern(40_000));
-            while oracle.to_rustls(split) | oracle.to_stack(split) {
+            while oracle.stack_sends(split) | oracle.rustls_sends(split) {
                 if !oracle.rustls.is_handshaking() && oracle.rustls.wants_write() {
                     oracle.rustls.refresh_traffic_keys().unwrap();
                 }
@@ -147,7 +147,12 @@ fn with_one_key_each_number_seals_one_record() {
             }
             assert!(oracle.has_taken_over());
             let sealed = audit.sealed();
-            for records in by_key(&sealed) {
+            let keys = by_key(&sealed);
+            assert!(keys.len() > 10, "{name}, {role}: {} keys", keys.len());
+            // Only a server has sealed something with the key that is taken over: its tickets.
+            let shown = sealed.iter().filter(|record| is_shown_only(record)).count();
+            assert_eq!(shown, usize::from(role == Role::Server), "{name}");
+            for records in keys {
                 let shown = records.iter().filter(|record| is_shown_only(record)).count();
                 let numbers: Vec<u64> =
                     records.iter().filter(|record| !is_shown_only(record)).map(|record| record.number).collect();
@@ -247,7 +252,7 @@ fn more_key_updates_in_a_row_than_anybody_needs_end_the_connection() {
             for _ in 0..count {
                 oracle.rustls.refresh_traffic_keys().unwrap();
             }
-            oracle.to_stack(usize::MAX);
+            oracle.rustls_sends(usize::MAX);
             assert_eq!(oracle.stack.stack.lost().is_some(), is_lost, "{role}, {count}");
             if let Some(reason) = oracle.stack.stack.lost() {
                 assert!(reason.to_string().contains("TooManyKeyUpdateRequests"), "{reason}");
@@ -265,7 +270,7 @@ fn tickets_in_many_records_are_kept_and_used() {
         // One client, so that its second connection has the tickets of the first.
         for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
             let mut oracle = Oracle::new(Role::Client, &configs, &configs);
-            while oracle.to_rustls(split) | oracle.to_stack(split) {}
+            while oracle.stack_sends(split) | oracle.rustls_sends(split) {}
             assert_eq!(oracle.rustls.handshake_kind(), Some(kind), "in pieces of {split}");
             talk(&mut oracle);
             assert!(oracle.has_taken_over());
@@ -332,8 +337,8 @@ fn whatever_the_order_of_writes_and_key_updates_both_hear_the_same() {
                 4 if is_ready(&oracle) => request_key_update(&mut oracle),
                 5 if !oracle.rustls.is_handshaking() => oracle.rustls.refresh_traffic_keys().unwrap(),
                 _ => {
-                    oracle.to_rustls(1 + dice.below(3_000));
-                    oracle.to_stack(1 + dice.below(3_000));
+                    oracle.stack_sends(1 + dice.below(3_000));
+                    oracle.rustls_sends(1 + dice.below(3_000));
                 }
             }
             read.extend(oracle.stack.read());
@@ -346,7 +351,7 @@ fn whatever_the_order_of_writes_and_key_updates_both_hear_the_same() {
         let layer = oracle.stack.stop(Stop::new()).unwrap();
         oracle.stack.write(b"below");
         oracle.rustls.send_close_notify();
-        oracle.to_stack(usize::MAX);
+        oracle.rustls_sends(usize::MAX);
         give(&mut oracle.stack, b"220 and behind it");
         oracle.run();
         assert_stopped(&mut oracle.stack, layer, PeerAnswer::CloseNotify);
