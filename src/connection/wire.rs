@@ -121,16 +121,21 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
             return false;
         }
         let now = self.now();
-        let mut buffer = READ_BUFFER.take();
+        let mut buffer = READ_BUFFER.try_with(Cell::take).unwrap_or_default();
         buffer.resize(READ_SIZE, 0);
         let space = &mut buffer[..READ_SIZE.min(stack.input_room())];
         let read = uninterrupted(|| Pin::new(&mut self.io).poll_read(cx, space));
         match &read {
             Poll::Ready(Ok(0)) => stack.handle_eof(now),
-            Poll::Ready(Ok(count)) => _ = stack.handle_input(now, &space[..*count]),
+            Poll::Ready(Ok(count)) => {
+                stack.handle_input(now, &space[..*count]);
+                // The next connection is not to find what came over this one.
+                space[..*count].fill(0);
+            }
             Poll::Ready(Err(_)) | Poll::Pending => {}
         }
-        READ_BUFFER.set(buffer);
+        // Where the thread is about to end, there is nobody to keep it for.
+        let _ = READ_BUFFER.try_with(|kept| kept.set(buffer));
         match read {
             Poll::Ready(Err(error)) => stack.handle_error(now, error),
             Poll::Ready(Ok(_)) => {}

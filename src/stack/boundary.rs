@@ -519,6 +519,7 @@ pub(crate) const SMALL_COPY: usize = 1984;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Dice;
 
     #[test]
     fn the_front_ends_at_the_first_mark() {
@@ -582,6 +583,159 @@ mod tests {
             (2, "done")
         });
         assert_eq!((result, queue.front()), ("done", &b"abc"[..]));
+    }
+
+    /// What a queue is: all bytes, and marks at places between them.
+    #[derive(Clone, Debug, Default, PartialEq)]
+    struct Model {
+        bytes: Vec<u8>,
+        marks: VecDeque<(usize, u32)>,
+    }
+
+    impl Model {
+        fn front(&self) -> &[u8] {
+            &self.bytes[..self.marks.front().map_or(self.bytes.len(), |&(at, _)| at)]
+        }
+
+        fn consume(&mut self, count: usize) -> Vec<u8> {
+            self.marks.iter_mut().for_each(|(at, _)| *at -= count);
+            self.bytes.drain(..count).collect()
+        }
+
+        fn take_mark(&mut self) -> Option<u32> {
+            let is_here = self.marks.front().is_some_and(|&(at, _)| at == 0);
+            if is_here { self.marks.pop_front().map(|(_, mark)| mark) } else { None }
+        }
+
+        fn append(&mut self, other: Self) {
+            let back = self.bytes.len();
+            self.bytes.extend(other.bytes);
+            self.marks.extend(other.marks.into_iter().map(|(at, mark)| (back + at, mark)));
+        }
+    }
+
+    fn assert_same(queue: &Queue<u32>, model: &Model, case: &str) {
+        let pieces: Vec<&[u8]> = queue.front_pieces().collect();
+        assert!(pieces.concat() == model.front(), "{case}");
+        assert!(pieces.iter().all(|piece| !piece.is_empty()), "{case}");
+        assert!(model.front().starts_with(queue.front()), "{case}");
+        assert!(queue.form == Form::Pieces || queue.front() == model.front(), "{case}");
+        // A layer that sees nothing has nothing to consume.
+        assert_eq!(queue.front().is_empty(), model.front().is_empty(), "{case}");
+        assert_eq!((queue.len(), queue.room()), (model.bytes.len(), LIMIT.saturating_sub(model.bytes.len())), "{case}");
+        assert_eq!(queue.is_empty(), model.bytes.is_empty() && model.marks.is_empty(), "{case}");
+        assert!(queue.marks().eq(model.marks.iter().map(|(_, mark)| mark)), "{case}");
+        assert_eq!(queue.next_mark(), model.marks.front().map(|(_, mark)| mark), "{case}");
+        let here = model.marks.front().filter(|&&(at, _)| at == 0).map(|(_, mark)| mark);
+        assert_eq!(queue.mark(), here, "{case}");
+    }
+
+    const LIMIT: usize = 60_000;
+
+    #[test]
+    fn a_queue_is_bytes_and_marks_in_whatever_pieces_they_lie() {
+        for seed in 0..200 {
+            let dice = &mut Dice::new(seed);
+            let new = || Queue { form: if seed % 2 == 0 { Form::Pieces } else { Form::OnePiece }, ..Queue::new(LIMIT) };
+            let (mut queue, mut model) = (new(), Model::default());
+            let mut next = 0_u32;
+            for step in 0..200 {
+                let len = [dice.below(10), dice.below(SMALL), SMALL + dice.below(20_000)][dice.below(3)];
+                let bytes: Vec<u8> = (0..len).map(|at| (at as u32 ^ next.wrapping_mul(77)) as u8).collect();
+                let upto = dice.below(model.front().len() + 1);
+                let (changes, before) = (queue.changes, model.clone());
+                let action = dice.below(14);
+                let case = format!("seed {seed}, step {step}, action {action}");
+                next += 1;
+                match action {
+                    0 | 1 => {
+                        queue.push(&bytes);
+                        model.bytes.extend(&bytes);
+                    }
+                    2 | 3 => {
+                        // As a part of something larger that somebody else has the rest of.
+                        let mut whole = BytesMut::from(&[&bytes[..], b"tail"].concat()[..]);
+                        let piece = whole.split_to(len);
+                        queue.give(piece);
+                        model.bytes.extend(&bytes);
+                    }
+                    4 => {
+                        let written = dice.below(len + 1);
+                        let result = queue.fill(len, |space| {
+                            assert!(space.len() == len && space.iter().all(|&byte| byte == 0), "{case}");
+                            space.copy_from_slice(&bytes);
+                            (written, next)
+                        });
+                        assert_eq!(result, next);
+                        model.bytes.extend(&bytes[..written]);
+                    }
+                    5 | 6 => {
+                        queue.push_mark(next);
+                        model.marks.push_back((model.bytes.len(), next));
+                    }
+                    7 => assert_eq!(queue.take_mark(), model.take_mark(), "{case}"),
+                    8 => {
+                        queue.consume(upto);
+                        model.consume(upto);
+                    }
+                    9 | 10 => {
+                        let count = upto.min(queue.front().len());
+                        assert!(queue.take(count) == model.consume(count), "{case}");
+                    }
+                    11 => {
+                        let (mut other, mut other_model) = (new(), Model::default());
+                        other.give(BytesMut::from(&b"consumed"[..]));
+                        other.consume(8);
+                        for part in [&bytes[..], b"behind"] {
+                            other.push_mark(next);
+                            other_model.marks.push_back((other_model.bytes.len(), next));
+                            other.give(BytesMut::from(part));
+                            other_model.bytes.extend(part);
+                        }
+                        queue.append(&mut other);
+                        model.append(other_model);
+                    }
+                    12 => {
+                        // Into one that is nearly full, and the rest behind it.
+                        let mut to = new();
+                        to.set_limit(dice.below(LIMIT));
+                        to.take_from(&mut queue);
+                        assert!(to.len() <= to.limit, "{case}");
+                        let mut rest = std::mem::replace(&mut queue, to);
+                        queue.append(&mut rest);
+                        queue.set_limit(LIMIT);
+                    }
+                    _ if dice.one_in(4) => {
+                        let dropped = queue.clear(|mark| mark % 2 == 0);
+                        assert_eq!(dropped, model.bytes.len(), "{case}");
+                        model.bytes.clear();
+                        model.marks.retain(|(_, mark)| mark % 2 == 0);
+                        model.marks.iter_mut().for_each(|(at, _)| *at = 0);
+                    }
+                    _ => queue.release_idle(),
+                }
+                assert_same(&queue, &model, &case);
+                // Whoever waits for a change is told. Action 12 has made another queue of it.
+                assert!(model == before || queue.changes != changes || action == 12, "{case}");
+            }
+            assert!(queue.drain_all() == model.bytes, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn large_pieces_are_handed_on_without_a_copy() {
+        let (mut below, mut above) = (Queue::<End>::new(LIMIT), Queue::<End>::new(LIMIT));
+        below.push(&[7; 3 * SMALL]);
+        let at = below.front().as_ptr();
+        above.give(below.take(2 * SMALL));
+        assert_eq!((above.front().as_ptr(), below.front().as_ptr()), (at, at.wrapping_add(2 * SMALL)));
+        // Small ones are not: they would keep all of it.
+        above.consume(2 * SMALL);
+        above.give(below.take(SMALL - 1));
+        assert_ne!(above.front().as_ptr(), at.wrapping_add(2 * SMALL));
+        // And what must lie in one piece behind other bytes is not either.
+        above.give(below.take(below.len()));
+        assert_eq!(above.front(), [7; SMALL]);
     }
 
     #[test]

@@ -19,7 +19,8 @@ pub(crate) fn take(bytes: usize) -> BytesMut {
 
 /// Keeps an empty buffer, if it is worth it.
 pub(crate) fn keep(mut buffer: BytesMut) {
-    if buffer.capacity() > LARGEST || !buffer.try_reclaim(SMALLEST) {
+    // Only what is reclaimed shows how much it is.
+    if !buffer.try_reclaim(SMALLEST) || buffer.capacity() > LARGEST {
         return;
     }
     // Where the thread is about to end, there is nobody to keep it for.
@@ -46,3 +47,48 @@ const LARGEST: usize = 256 * 1024;
 
 /// As many as a connection with busy boundaries has, and a few more.
 const MOST: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use bytes::Buf;
+
+    use super::*;
+
+    /// What is left of a buffer of this size when all in it has been consumed.
+    fn consumed(size: usize) -> BytesMut {
+        let mut buffer = BytesMut::zeroed(size);
+        buffer.advance(size);
+        buffer
+    }
+
+    #[test]
+    fn large_buffers_are_kept_and_larger_ones_are_not() {
+        keep(consumed(SMALLEST));
+        assert!(take(SMALLEST).capacity() >= SMALLEST);
+        for size in [SMALLEST, LARGEST] {
+            keep(consumed(size));
+            assert_eq!(SPARE.with_borrow(Vec::len), 1, "{size} bytes");
+            take(SMALLEST);
+        }
+        for size in [SMALLEST - 1, LARGEST + 1, 4 * LARGEST] {
+            keep(consumed(size));
+            assert_eq!(SPARE.with_borrow(Vec::len), 0, "{size} bytes");
+        }
+    }
+
+    #[test]
+    fn what_somebody_still_has_a_piece_of_is_not_kept() {
+        let mut buffer = BytesMut::zeroed(2 * SMALLEST);
+        let piece = buffer.split_to(SMALLEST);
+        buffer.advance(SMALLEST);
+        keep(buffer);
+        assert_eq!(SPARE.with_borrow(Vec::len), 0);
+        drop(piece);
+    }
+
+    #[test]
+    fn no_more_are_kept_than_are_of_use() {
+        (0..2 * MOST).for_each(|_| keep(consumed(SMALLEST)));
+        assert_eq!(SPARE.with_borrow(Vec::len), MOST);
+    }
+}

@@ -189,7 +189,7 @@ impl Engine {
         }
     }
 
-    /// Takes the records over as soon as they can be.
+    /// Takes the records over as soon as they can be, and what was [agreed](Self::agreed) is known.
     pub(super) fn take_over(&mut self, input: &mut Queue<End>, output: &mut Queue<Order>) -> Result<(), Error> {
         let Stage::Unbuffered(unbuffered) = &mut self.stage else { return Ok(()) };
         if !unbuffered.can_hand_over(input.front()) {

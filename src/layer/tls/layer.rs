@@ -212,6 +212,12 @@ impl Layer for TlsLayer {
         }
         let (sent, received) = (ends.outbound_below().len(), self.traffic);
         let mut result = self.receive(ends);
+        if result.is_ok() && self.handshake.is_done() {
+            // A side that only receives has no other occasion.
+            let (input, _, _, output) = ends.all();
+            let taken = self.engine.take_over(input, output);
+            result = taken.map_err(|error| self.fail(explain(error, &[])));
+        }
         if result.is_ok() && self.may_owe_key_update(&received) {
             result = self.answer_key_update(ends);
         }
@@ -297,11 +303,7 @@ impl TlsLayer {
             let (input, plain, _, output) = ends.all();
             match Front::of(input.front()) {
                 // The engine is asked even so while it handshakes: a client speaks first.
-                Front::Incomplete if !self.handshake.is_handshaking() => {
-                    let taken_over = self.engine.take_over(input, output);
-                    taken_over.map_err(|error| self.fail(explain(error, &[])))?;
-                    return self.check_end(ends);
-                }
+                Front::Incomplete if !self.handshake.is_handshaking() => return self.check_end(ends),
                 Front::Record(body)
                     if self.handshake.is_done() && !plain.is_empty() && plain.room() < body.min(LARGEST_PLAINTEXT) =>
                 {

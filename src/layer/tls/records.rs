@@ -111,9 +111,10 @@ impl Records {
         }
         match opened.typ {
             ContentType::ApplicationData => {
-                let (from, len) = (opened.payload.as_ptr().addr() - start, opened.payload.len());
+                let len = opened.payload.len();
                 self.patience.over_data(len)?;
                 if piece && len >= SMALL {
+                    let from = opened.payload.as_ptr().addr() - start;
                     let mut record = input.take(HEADER + body);
                     record.advance(from);
                     record.truncate(len);
@@ -124,27 +125,31 @@ impl Records {
                 }
                 Ok(Received::Plaintext)
             }
-            // No empty ones (section 5.1).
-            ContentType::Handshake if opened.payload.is_empty() => Err(InvalidMessage::InvalidEmptyPayload.into()),
+            // No empty ones (section 5.4).
+            ContentType::Handshake | ContentType::Alert if opened.payload.is_empty() => {
+                Err(InvalidMessage::InvalidEmptyPayload.into())
+            }
             ContentType::Handshake => {
                 self.message.extend_from_slice(opened.payload);
-                input.consume(HEADER + body);
                 self.handle_messages()?;
+                input.consume(HEADER + body);
                 Ok(Received::Message)
             }
             ContentType::Alert => {
                 let &[level, description] = opened.payload else {
                     return Err(InvalidMessage::TrailingData("alert").into());
                 };
+                let received = self.handle_alert(level, AlertDescription::from(description))?;
                 input.consume(HEADER + body);
-                self.handle_alert(level, AlertDescription::from(description))
+                Ok(received)
             }
             other => Err(inappropriate(other)),
         }
     }
 
-    /// Seals `plain` into one record.
+    /// Seals `plain` into one record, behind the answer to a KeyUpdate (section 4.6.3).
     pub(super) fn seal(&mut self, plain: &[u8], output: &mut Queue<Order>) -> Result<(), Error> {
+        self.flush(output)?;
         if self.sealing.is_used_up() {
             self.update_keys(REQUESTED, output)?;
         }
@@ -218,8 +223,11 @@ impl Records {
         match (kind, &mut self.keys) {
             (HandshakeType::NewSessionTicket, Keys::Client(keys)) => keys.handle_new_session_ticket(body),
             (HandshakeType::KeyUpdate, keys) => {
-                let &[request @ (NOT_REQUESTED | REQUESTED)] = body else {
-                    return Err(InvalidMessage::InvalidKeyUpdate.into());
+                let request = match *body {
+                    [request @ (NOT_REQUESTED | REQUESTED)] => request,
+                    [_] => return Err(InvalidMessage::InvalidKeyUpdate.into()),
+                    [] => return Err(InvalidMessage::MissingData("KeyUpdate").into()),
+                    _ => return Err(InvalidMessage::TrailingData("KeyUpdate").into()),
                 };
                 // What follows in the same record would have been sealed with the old key.
                 if !is_last {
@@ -325,8 +333,9 @@ impl Sealing {
         Ok(())
     }
 
+    /// Whether the key may seal no more data: its last record is the KeyUpdate.
     fn is_used_up(&self) -> bool {
-        self.number >= self.most
+        self.number > 0 && self.number >= self.most.saturating_sub(1)
     }
 
     fn seal(&mut self, content_type: ContentType, plain: &[u8], output: &mut Queue<Order>) -> Result<(), Error> {
@@ -448,6 +457,7 @@ fn alert_over(error: &Error) -> Option<AlertDescription> {
             Some(AlertDescription::RecordOverflow)
         }
         Error::InvalidMessage(InvalidMessage::InvalidKeyUpdate) => Some(AlertDescription::IllegalParameter),
+        Error::InvalidMessage(InvalidMessage::InvalidEmptyPayload) => Some(AlertDescription::UnexpectedMessage),
         Error::InvalidMessage(_) => Some(AlertDescription::DecodeError),
         Error::PeerMisbehaved(_) | Error::InappropriateMessage { .. } | Error::InappropriateHandshakeMessage { .. } => {
             Some(AlertDescription::UnexpectedMessage)
