@@ -73,21 +73,14 @@ impl Side {
 
     /// Takes all of `wire`.
     pub(crate) fn receive(&mut self, wire: &[u8]) {
-        let taken = self.stack.handle_input_with(self.now, wire.len(), |space| {
-            space[..wire.len()].copy_from_slice(wire);
-            (wire.len(), wire.len())
-        });
+        let taken = self.stack.handle_input(self.now, wire);
         assert_eq!(taken, wire.len(), "the stack has room");
     }
 
     /// Hands what is to be sent to the other side, as much as it takes, and returns whether that was anything.
     fn hand_over(&mut self, other: &mut Self) -> bool {
         let Output::Bytes(bytes) = self.stack.poll_output() else { return false };
-        let count = other.stack.handle_input_with(other.now, bytes.len(), |space| {
-            let count = space.len().min(bytes.len());
-            space[..count].copy_from_slice(&bytes[..count]);
-            (count, count)
-        });
+        let count = other.stack.handle_input(other.now, bytes);
         self.stack.handle_sent(self.now, count);
         count > 0
     }

@@ -1,7 +1,7 @@
 //! The socket under a stack, and how bytes move between the two.
 
 use std::cell::Cell;
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -72,13 +72,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
         loop {
             let io = &mut self.io;
             let sent = match stack.poll_output() {
-                Output::Bytes(_) => {
-                    let mut slices = [IoSlice::new(&[]); MOST_SLICES];
-                    match stack.output_slices(&mut slices) {
-                        1 => uninterrupted(|| Pin::new(&mut *io).poll_write(cx, &slices[0])),
-                        count => uninterrupted(|| Pin::new(&mut *io).poll_write_vectored(cx, &slices[..count])),
-                    }
-                }
+                Output::Bytes(bytes) => uninterrupted(|| Pin::new(&mut *io).poll_write(cx, bytes)),
                 Output::Shutdown => match uninterrupted(|| Pin::new(&mut *io).poll_close(cx)) {
                     Poll::Pending => return moved,
                     // A peer that is gone already is no less closed.
@@ -172,6 +166,3 @@ thread_local! {
 
 /// The most that one read takes: four full TLS records.
 const READ_SIZE: usize = 64 * 1024;
-
-/// The most pieces that one write sends; more than 64 KiB in the smallest pieces that are handed on.
-const MOST_SLICES: usize = 32;

@@ -35,11 +35,6 @@ impl Boundary {
         Self { inbound: Queue::new(limit), outbound: Queue::new(limit) }
     }
 
-    /// The boundary of the wire.
-    pub(crate) fn of_wire(limit: usize) -> Self {
-        Self { inbound: Queue::new(limit), outbound: Queue { form: Form::Pieces, ..Queue::new(limit) } }
-    }
-
     /// Joins the boundary above a peeled layer to this one, which was below it.
     ///
     /// Inbound, what the layer had already passed up comes first; outbound, what it had already sent down. The limits are
@@ -93,13 +88,9 @@ pub enum Order {
 /// The limit is kept by those who write: they ask for [`room`](Self::room) first. Control bytes (handshake
 /// messages, alerts) may go over it, because what makes room may be waiting for just them.
 ///
-/// Bytes lie in one piece, so that who parses sees all of them. Only what leaves through the wire lies in
-/// several: each is a record that was handed on, and one vectored write sends them all.
+/// Bytes lie in one run, so that who parses sees all of them, and one write sends what a batch has made.
 pub struct Queue<M> {
-    /// The piece at the front. It is empty only if there is no other.
     bytes: BytesMut,
-    more: Option<Box<Pieces>>,
-    form: Form,
     storage: Storage,
     marks: VecDeque<Marked<M>>,
     /// How many bytes have ever been consumed: the position of the front.
@@ -119,27 +110,12 @@ pub(crate) struct Changes {
     pub(crate) taken: u32,
 }
 
-/// The pieces behind the first, none of them empty. Few queues have any.
-#[derive(Default)]
-struct Pieces {
-    pieces: VecDeque<BytesMut>,
-    len: usize,
-}
-
-/// What the first piece lies in. Its capacity does not tell, because that ends where the piece does and begins where it
-/// has been consumed.
+/// What the bytes lie in. The capacity does not tell, because it begins where the bytes have been consumed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Storage {
     Small,
     /// Not to be kept by a queue that is idle: much, or a part of much.
     Large,
-}
-
-/// How bytes lie in a queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
-    OnePiece,
-    Pieces,
 }
 
 #[derive(Debug)]
@@ -152,8 +128,6 @@ impl<M> Queue<M> {
     pub(crate) fn new(limit: usize) -> Self {
         Self {
             bytes: BytesMut::new(),
-            more: None,
-            form: Form::OnePiece,
             storage: Storage::Small,
             marks: VecDeque::new(),
             front: 0,
@@ -175,31 +149,16 @@ impl<M> Queue<M> {
         &mut self.bytes[..len]
     }
 
-    /// As [`front`](Self::front), piece by piece.
-    pub(crate) fn front_pieces(&self) -> impl Iterator<Item = &[u8]> {
-        let mut left = self.before_mark();
-        let more = self.more.iter().flat_map(|more| &more.pieces);
-        let pieces = std::iter::once(&self.bytes).chain(more);
-        pieces.map_while(move |piece| {
-            let count = piece.len().min(left);
-            left -= count;
-            (count > 0).then(|| &piece[..count])
-        })
-    }
-
     /// Takes `count` bytes off the front.
     ///
     /// # Panics
     ///
     /// If `count` is more than [`front`](Self::front) holds: a layer consumes only what it has seen.
     pub fn consume(&mut self, count: usize) {
-        assert!(count <= self.before_mark(), "consumed {count} of {} bytes", self.before_mark());
-        let mut left = count;
-        while left > 0 {
-            let here = left.min(self.bytes.len());
-            self.bytes.advance(here);
-            self.advanced(here);
-            left -= here;
+        assert!(count <= self.front_len(), "consumed {count} of {} bytes", self.front_len());
+        if count > 0 {
+            self.bytes.advance(count);
+            self.advanced(count);
         }
     }
 
@@ -243,30 +202,21 @@ impl<M> Queue<M> {
             return;
         }
         self.mark_given();
-        let fits_first = self.bytes.is_empty() || self.form == Form::OnePiece || fits(&self.bytes, bytes);
-        match &mut self.more {
-            None if fits_first => {
-                copy(&mut self.bytes, bytes);
-                self.measure();
-            }
-            more => more.get_or_insert_default().push(bytes),
+        self.reserve(bytes.len());
+        for part in bytes.chunks(SMALL_COPY) {
+            self.bytes.extend_from_slice(part);
         }
     }
 
     /// Puts bytes at the back: their storage, where that saves a copy worth saving.
     pub(crate) fn give(&mut self, piece: BytesMut) {
-        if piece.len() < SMALL {
+        if piece.len() < SMALL || !self.bytes.is_empty() {
             self.push(&piece);
-        } else if self.bytes.is_empty() {
-            self.mark_given();
-            self.bytes = piece;
-            self.storage = Storage::Large;
-        } else if self.form == Form::OnePiece {
-            self.push(&piece);
-        } else {
-            self.mark_given();
-            self.more.get_or_insert_default().give(piece);
+            return;
         }
+        self.mark_given();
+        self.bytes = piece;
+        self.storage = Storage::Large;
     }
 
     /// Puts a mark at the back.
@@ -277,19 +227,11 @@ impl<M> Queue<M> {
 
     /// Lets `write` fill up to `count` bytes of zeros at the back; the number it returns first is kept.
     pub fn fill<R>(&mut self, count: usize, write: impl FnOnce(&mut [u8]) -> (usize, R)) -> R {
-        let last = match &mut self.more {
-            Some(more) => more.pieces.back_mut().expect("there is none without a piece"),
-            None => &mut self.bytes,
-        };
-        let len = last.len();
-        last.resize(len + count, 0);
-        let (written, result) = write(&mut last[len..]);
-        let written = written.min(count);
-        last.truncate(len + written);
-        match &mut self.more {
-            Some(more) => more.len += written,
-            None => self.measure(),
-        }
+        self.reserve(count);
+        let len = self.bytes.len();
+        self.bytes.resize(len + count, 0);
+        let (written, result) = write(&mut self.bytes[len..]);
+        self.bytes.truncate(len + written.min(count));
         if written > 0 {
             self.mark_given();
         }
@@ -306,7 +248,7 @@ impl<M> Queue<M> {
     /// The number of bytes in the queue, behind marks too.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.bytes.len() + self.more.as_ref().map_or(0, |more| more.len)
+        self.bytes.len()
     }
 
     /// Whether the queue holds neither bytes nor marks.
@@ -355,7 +297,6 @@ impl<M> Queue<M> {
         let dropped = self.len();
         self.front += dropped as u64;
         self.bytes.clear();
-        self.more = None;
         self.marks.retain(|marked| keep(&marked.mark));
         for marked in &mut self.marks {
             marked.at = self.front;
@@ -366,11 +307,7 @@ impl<M> Queue<M> {
 
     pub(crate) fn drain_all(&mut self) -> Vec<u8> {
         self.marks.clear();
-        let mut all = Vec::from(std::mem::take(&mut self.bytes));
-        for piece in self.more.take().into_iter().flat_map(|more| more.pieces) {
-            all.extend_from_slice(&piece);
-        }
-        all
+        Vec::from(std::mem::take(&mut self.bytes))
     }
 
     pub(crate) fn marks(&self) -> impl Iterator<Item = &M> {
@@ -385,14 +322,10 @@ impl<M> Queue<M> {
         let moved = other.marks.drain(..).map(|marked| Marked { at: back + (marked.at - other.front), ..marked });
         self.marks.extend(moved);
         self.give(std::mem::take(&mut other.bytes));
-        for piece in other.more.take().into_iter().flat_map(|more| more.pieces) {
-            self.give(piece);
-        }
         self.mark_given();
     }
 
-    /// How many bytes stand before the first mark.
-    fn before_mark(&self) -> usize {
+    fn front_len(&self) -> usize {
         match self.marks.front() {
             // Marks stand at or behind the front and not behind the back, so the distance fits.
             Some(marked) => (marked.at - self.front) as usize,
@@ -400,22 +333,20 @@ impl<M> Queue<M> {
         }
     }
 
-    fn front_len(&self) -> usize {
-        self.before_mark().min(self.bytes.len())
-    }
-
-    /// The front has moved on by so many bytes of the first piece.
+    /// The front has moved on.
     fn advanced(&mut self, count: usize) {
         self.front += count as u64;
         self.mark_taken();
-        if self.bytes.is_empty()
-            && let Some(more) = &mut self.more
-        {
-            self.bytes = more.take_first();
+    }
+
+    /// Makes space for so many bytes at the back.
+    fn reserve(&mut self, count: usize) {
+        if count >= SMALL && self.bytes.is_empty() && self.bytes.capacity() < count {
+            self.bytes = spare::take(count);
+        }
+        self.bytes.reserve(count);
+        if self.bytes.capacity() > KEPT_WHEN_IDLE {
             self.storage = Storage::Large;
-            if more.pieces.is_empty() {
-                self.more = None;
-            }
         }
     }
 
@@ -438,54 +369,6 @@ impl<M> Queue<M> {
     fn mark_taken(&mut self) {
         self.changes.taken = self.changes.taken.wrapping_add(1);
     }
-
-    fn measure(&mut self) {
-        if self.bytes.capacity() > KEPT_WHEN_IDLE {
-            self.storage = Storage::Large;
-        }
-    }
-}
-
-impl Pieces {
-    fn push(&mut self, bytes: &[u8]) {
-        self.len += bytes.len();
-        match self.pieces.back_mut() {
-            Some(last) if fits(last, bytes) => copy(last, bytes),
-            _ => {
-                let mut piece = BytesMut::with_capacity(bytes.len().max(SMALL));
-                copy(&mut piece, bytes);
-                self.pieces.push_back(piece);
-            }
-        }
-    }
-
-    fn give(&mut self, piece: BytesMut) {
-        self.len += piece.len();
-        self.pieces.push_back(piece);
-    }
-
-    fn take_first(&mut self) -> BytesMut {
-        let first = self.pieces.pop_front().unwrap_or_default();
-        self.len -= first.len();
-        first
-    }
-}
-
-/// Whether bytes can be put behind others without moving those, or at little cost.
-fn fits(piece: &BytesMut, bytes: &[u8]) -> bool {
-    piece.capacity() - piece.len() >= bytes.len() || piece.len() + bytes.len() <= SMALL
-}
-
-/// Copies in parts. A large copy is done by one instruction of the processor, and where source and destination lie a few
-/// bytes apart modulo the size of a page, as plaintext and record do, that is ten times slower than small copies.
-fn copy(to: &mut BytesMut, bytes: &[u8]) {
-    if bytes.len() >= SMALL && to.is_empty() && to.capacity() < bytes.len() {
-        *to = spare::take(bytes.len());
-    }
-    to.reserve(bytes.len());
-    for part in bytes.chunks(SMALL_COPY) {
-        to.extend_from_slice(part);
-    }
 }
 
 impl<M: fmt::Debug> fmt::Debug for Queue<M> {
@@ -506,14 +389,16 @@ const KEPT_WHEN_IDLE: usize = 1024;
 /// keep far more than the bytes that count.
 pub(crate) const SMALL: usize = 4096;
 
-/// As [`copy`], into a slice as long as `bytes`.
+/// Copies in parts; see [`SMALL_COPY`]. `to` is as long as `bytes`.
 pub(crate) fn copy_to_slice(to: &mut [u8], bytes: &[u8]) {
     for (to, part) in to.chunks_mut(SMALL_COPY).zip(bytes.chunks(SMALL_COPY)) {
         to.copy_from_slice(part);
     }
 }
 
-/// The largest part of a copy; glibc copies by one instruction from 2 KiB on.
+/// The largest part of a copy. From 2 KiB on, glibc has it done by one instruction of the processor, and where source and
+/// destination lie a few bytes apart modulo the size of a page, as plaintext and record do, that is ten times slower than
+/// small copies.
 pub(crate) const SMALL_COPY: usize = 1984;
 
 #[cfg(test)]
@@ -615,11 +500,7 @@ mod tests {
     }
 
     fn assert_same(queue: &Queue<u32>, model: &Model, case: &str) {
-        let pieces: Vec<&[u8]> = queue.front_pieces().collect();
-        assert!(pieces.concat() == model.front(), "{case}");
-        assert!(pieces.iter().all(|piece| !piece.is_empty()), "{case}");
-        assert!(model.front().starts_with(queue.front()), "{case}");
-        assert!(queue.form == Form::Pieces || queue.front() == model.front(), "{case}");
+        assert!(queue.front() == model.front(), "{case}");
         // A layer that sees nothing has nothing to consume.
         assert_eq!(queue.front().is_empty(), model.front().is_empty(), "{case}");
         assert_eq!((queue.len(), queue.room()), (model.bytes.len(), LIMIT.saturating_sub(model.bytes.len())), "{case}");
@@ -636,7 +517,7 @@ mod tests {
     fn a_queue_is_bytes_and_marks_in_whatever_pieces_they_lie() {
         for seed in 0..200 {
             let dice = &mut Dice::new(seed);
-            let new = || Queue { form: if seed % 2 == 0 { Form::Pieces } else { Form::OnePiece }, ..Queue::new(LIMIT) };
+            let new = || Queue::new(LIMIT);
             let (mut queue, mut model) = (new(), Model::default());
             let mut next = 0_u32;
             for step in 0..200 {

@@ -66,7 +66,7 @@ impl List {
         let mut nodes = Slab::with_capacity(1);
         let wire = Node {
             layer: Box::new(Wire),
-            above: Boundary::of_wire(limit),
+            above: Boundary::new(limit),
             state: NodeState::Live,
             woken: false,
             unit: usize::MAX,

@@ -47,7 +47,7 @@ mod stop;
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::io::{self, IoSlice};
+use std::io;
 use std::time::{Duration, Instant};
 
 use self::boundary::Boundary;
@@ -293,21 +293,6 @@ impl Stack {
         count
     }
 
-    /// As [`handle_input`](Self::handle_input) without a copy: `read` fills a slice of at most `most` bytes and
-    /// returns how many it wrote, and whatever else is to be handed through.
-    pub fn handle_input_with<R>(&mut self, now: Instant, most: usize, read: impl FnOnce(&mut [u8]) -> (usize, R)) -> R {
-        let room = self.input_room().min(most);
-        let before = self.wire().inbound.len();
-        let result = self.wire().inbound.fill(room, read);
-        if self.wire().inbound.len() > before {
-            self.wake_above(WIRE);
-            self.settle(now);
-        } else {
-            self.release_idle();
-        }
-        result
-    }
-
     /// How many bytes the stack takes from the wire now: nothing when its buffers are full, or when no more
     /// can come.
     #[must_use]
@@ -352,8 +337,7 @@ impl Stack {
         self.settle(now);
     }
 
-    /// `count` bytes of what [`poll_output`](Self::poll_output), or [`output_slices`](Self::output_slices), offered have
-    /// been sent.
+    /// `count` bytes of what [`poll_output`](Self::poll_output) offered have been sent.
     ///
     /// # Panics
     ///
@@ -676,16 +660,6 @@ impl Stack {
             Side::Closing => Output::Shutdown,
             Side::Open => Output::Nothing,
         }
-    }
-
-    /// The bytes that [`poll_output`](Self::poll_output) offers, and the pieces that follow them, for a vectored write; the
-    /// number of slices that were set. [`handle_sent`](Self::handle_sent) takes what was sent of all of them.
-    pub fn output_slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        if self.wire_output == Side::Closed {
-            return 0;
-        }
-        let pieces = self.list.node(WIRE).above.outbound.front_pieces();
-        slices.iter_mut().zip(pieces).map(|(slice, piece)| *slice = IoSlice::new(piece)).count()
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is next due.

@@ -37,7 +37,7 @@ thread_local! {
 }
 
 /// What the wire reads at once.
-const USUAL: usize = 64 * 1024;
+const USUAL: usize = 96 * 1024;
 
 /// Smaller ones the allocator has at hand.
 const SMALLEST: usize = 32 * 1024;

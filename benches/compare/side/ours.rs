@@ -82,7 +82,7 @@ impl MakesChains for Stacks {
     type Chain = StackChain;
 
     fn chain(&self) -> StackChain {
-        StackChain { stack: Stack::new(Limits::default()), layers: self.0.clone() }
+        StackChain { stack: Stack::new(Limits::default()), layers: self.0.clone(), buffer: Vec::new() }
     }
 }
 
@@ -91,6 +91,8 @@ impl MakesChains for Stacks {
 pub(crate) struct StackChain {
     stack: Stack,
     layers: Layers,
+    /// What was read last.
+    buffer: Vec<u8>,
 }
 
 impl StackChain {
@@ -132,10 +134,11 @@ impl Chain for StackChain {
     }
 
     fn fill(&mut self, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
-        self.stack.handle_input_with(Instant::now(), CHUNK, |space| match read(space) {
-            Ok(count) => (count, Ok(count)),
-            Err(error) => (0, Err(error)),
-        })
+        self.buffer.resize(CHUNK, 0);
+        let room = self.stack.input_room().min(CHUNK);
+        let count = read(&mut self.buffer[..room])?;
+        self.stack.handle_input(Instant::now(), &self.buffer[..count]);
+        Ok(count)
     }
 
     fn output(&mut self) -> &[u8] {
@@ -164,5 +167,9 @@ impl Chain for StackChain {
         };
         self.stack.consume(Instant::now(), count);
         Ok(count)
+    }
+
+    fn rest(&mut self) {
+        self.buffer = Vec::new();
     }
 }

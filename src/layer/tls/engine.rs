@@ -42,13 +42,19 @@ enum Stage {
     Failed,
 }
 
-/// Who gets the plaintext.
+/// Who gets what an engine has made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Onwards {
-    /// Another layer, which takes each record at once: it is given the very piece of the input that was opened.
+    /// Another layer, which takes each record at once: it is given the very storage that the record was opened or sealed in.
     ToLayer,
-    /// The application, which takes what it likes: it is given one run of bytes, and a piece only if that is alone.
-    ToApplication,
+    /// The application or the wire, which take what they like of one run of bytes.
+    ToOutside,
+}
+
+impl Onwards {
+    pub(super) fn to(layer: bool) -> Self {
+        if layer { Self::ToLayer } else { Self::ToOutside }
+    }
 }
 
 impl Engine {
@@ -94,8 +100,9 @@ impl Engine {
             Front::NotTls => return Err(records.reject()),
             Front::Record(body) => body,
         };
-        let piece = onwards == Onwards::ToLayer || input.len() == HEADER + body;
-        records.open(input, plain, piece)
+        // A record that is alone can be the one run.
+        let onwards = if input.len() == HEADER + body { Onwards::ToLayer } else { onwards };
+        records.open(input, plain, onwards)
     }
 
     /// Seals `plain`, which is no more than [`largest`](Self::largest), into a record.
@@ -104,11 +111,12 @@ impl Engine {
         input: &mut Queue<End>,
         plain: &[u8],
         output: &mut Queue<Order>,
+        onwards: Onwards,
     ) -> Result<(), Error> {
         self.take_over(input, output)?;
         match &mut self.stage {
             Stage::Unbuffered(unbuffered) => unbuffered.send(input, plain, output),
-            Stage::Records(records) => records.seal(plain, output),
+            Stage::Records(records) => records.seal(plain, output, onwards),
             Stage::Failed => Err(Error::HandshakeNotComplete),
         }
     }

@@ -298,7 +298,7 @@ impl Layer for TlsLayer {
 /// The read side.
 impl TlsLayer {
     fn receive(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
-        let onwards = if ends.layer_above() { Onwards::ToLayer } else { Onwards::ToApplication };
+        let onwards = Onwards::to(ends.layer_above());
         while self.read == ReadHalf::Open && self.handshake != Handshake::Failed {
             let (input, plain, _, output) = ends.all();
             match Front::of(input.front()) {
@@ -463,7 +463,7 @@ impl TlsLayer {
             let refreshed = self.engine.refresh(input, output);
             refreshed.map_err(|error| self.fail(explain(error, &[])))?;
         }
-        let id = ends.id();
+        let (id, onwards) = (ends.id(), Onwards::to(ends.layer_below()));
         while self.write == WriteHalf::Open {
             let largest =
                 ends.unit().saturating_sub(self.framing().overhead).max(SMALLEST_FRAGMENT).min(self.engine.largest());
@@ -473,13 +473,13 @@ impl TlsLayer {
                 if !output.is_empty() && output.room() < fragment + TLS12_OVERHEAD {
                     return Ok(());
                 }
-                let sent = self.engine.send(input, &plain.front()[..fragment], output);
+                let sent = self.engine.send(input, &plain.front()[..fragment], output, onwards);
                 sent.map_err(|error| self.fail(explain(error, &[])))?;
                 plain.consume(fragment);
                 self.traffic.bytes_out += fragment as u64;
                 self.traffic.records_out += 1;
                 self.idle_key_updates = 0;
-                if ends.layer_below() {
+                if onwards == Onwards::ToLayer {
                     return Ok(());
                 }
                 continue;

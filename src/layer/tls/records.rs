@@ -35,6 +35,7 @@ use rustls::{
     PeerMisbehaved, ProtocolVersion, SupportedCipherSuite, Tls13CipherSuite,
 };
 
+use super::engine::Onwards;
 use super::record::{HEADER, LARGEST_BODY};
 use super::unbuffered::Received;
 use crate::stack::{End, Order, Queue, SMALL, SMALL_COPY};
@@ -86,22 +87,27 @@ impl Records {
         })
     }
 
-    /// Opens the record at the front of `input`, which is there whole. The plaintext goes to `plain`: as the very piece of
-    /// the input, or as a copy.
+    /// Opens the record at the front of `input`, which is there whole. The plaintext goes to `plain`, for another layer
+    /// in the storage of the input.
     pub(super) fn open(
         &mut self,
         input: &mut Queue<End>,
         plain: &mut Queue<End>,
-        piece: bool,
+        onwards: Onwards,
     ) -> Result<Received, Error> {
-        let opened = self.try_open(input, plain, piece);
+        let opened = self.try_open(input, plain, onwards);
         if let Err(error) = &opened {
             self.alert = alert_over(error);
         }
         opened
     }
 
-    fn try_open(&mut self, input: &mut Queue<End>, plain: &mut Queue<End>, piece: bool) -> Result<Received, Error> {
+    fn try_open(
+        &mut self,
+        input: &mut Queue<End>,
+        plain: &mut Queue<End>,
+        onwards: Onwards,
+    ) -> Result<Received, Error> {
         let (content_type, body) = header(input.front())?;
         let record = &mut input.front_mut()[..HEADER + body];
         let start = record.as_ptr().addr();
@@ -113,7 +119,7 @@ impl Records {
             ContentType::ApplicationData => {
                 let len = opened.payload.len();
                 self.patience.over_data(len)?;
-                if piece && len >= SMALL {
+                if onwards == Onwards::ToLayer && len >= SMALL {
                     let from = opened.payload.as_ptr().addr() - start;
                     let mut record = input.take(HEADER + body);
                     record.advance(from);
@@ -148,12 +154,17 @@ impl Records {
     }
 
     /// Seals `plain` into one record, behind the answer to a KeyUpdate (section 4.6.3).
-    pub(super) fn seal(&mut self, plain: &[u8], output: &mut Queue<Order>) -> Result<(), Error> {
+    pub(super) fn seal(&mut self, plain: &[u8], output: &mut Queue<Order>, onwards: Onwards) -> Result<(), Error> {
         self.flush(output)?;
         if self.sealing.is_used_up() {
             self.update_keys(REQUESTED, output)?;
         }
-        self.sealing.seal(ContentType::ApplicationData, plain, output)
+        let record = self.sealing.seal(ContentType::ApplicationData, plain)?;
+        match onwards {
+            Onwards::ToLayer => output.give(BytesMut::from(Bytes::from(record))),
+            Onwards::ToOutside => output.push(&record),
+        }
+        Ok(())
     }
 
     /// Seals our close_notify, behind which nothing else is said (section 6.1).
@@ -262,13 +273,14 @@ impl Records {
 
     fn update_keys(&mut self, request: u8, output: &mut Queue<Order>) -> Result<(), Error> {
         let message = [HandshakeType::KeyUpdate.into(), 0, 0, 1, request];
-        self.sealing.seal(ContentType::Handshake, &message, output)?;
+        output.push(&self.sealing.seal(ContentType::Handshake, &message)?);
         self.sealing = Sealing::new(self.suite, self.keys.update_tx()?);
         Ok(())
     }
 
     fn send_alert(&mut self, level: u8, alert: AlertDescription, output: &mut Queue<Order>) -> Result<(), Error> {
-        self.sealing.seal(ContentType::Alert, &[level, alert.into()], output)
+        output.push(&self.sealing.seal(ContentType::Alert, &[level, alert.into()])?);
+        Ok(())
     }
 }
 
@@ -338,7 +350,7 @@ impl Sealing {
         self.number > 0 && self.number >= self.most.saturating_sub(1)
     }
 
-    fn seal(&mut self, content_type: ContentType, plain: &[u8], output: &mut Queue<Order>) -> Result<(), Error> {
+    fn seal(&mut self, content_type: ContentType, plain: &[u8]) -> Result<Vec<u8>, Error> {
         // The provider copies these one by one, which keeps each copy small; see `SMALL_COPY`.
         let mut parts = [&[][..]; MOST_PARTS];
         let mut count = 0;
@@ -349,8 +361,7 @@ impl Sealing {
         let sealed =
             self.encrypter.encrypt(message(content_type, OutboundChunks::new(&parts[..count])), self.number)?;
         self.number += 1;
-        output.give(BytesMut::from(Bytes::from(sealed.encode())));
-        Ok(())
+        Ok(sealed.encode())
     }
 }
 
