@@ -281,12 +281,6 @@ impl<M> Queue<M> {
         }
     }
 
-    /// Has the neighbours on both sides called again, though nothing has changed.
-    pub(crate) fn touch(&mut self) {
-        self.mark_given();
-        self.mark_taken();
-    }
-
     pub(crate) fn set_limit(&mut self, limit: usize) {
         self.limit = limit;
         self.mark_taken();

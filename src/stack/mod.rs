@@ -95,6 +95,8 @@ pub use self::stop::{OnTimeout, PeerAnswer, Stop};
 #[derive(Debug)]
 pub struct Stack {
     list: List,
+    /// Whom the layer that was called last has given something.
+    given: Option<usize>,
     label: String,
     limits: Limits,
     write_limit: usize,
@@ -149,6 +151,7 @@ impl Stack {
         let limits = Limits { buffer: limits.buffer.max(SMALLEST_BUFFER), ..limits };
         Self {
             list: List::new(limits.buffer),
+            given: None,
             label: DEFAULT_LABEL.to_owned(),
             limits,
             write_limit: limits.buffer,

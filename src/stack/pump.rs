@@ -1,9 +1,10 @@
 //! The work loop: who is called when, and what becomes of what they say.
 //!
-//! A layer is *woken* when one of its four ends has changed. The loop goes over the woken layers from the wire
-//! inwards and back, again and again, until nobody is left to wake; so a batch of input is drained through all
-//! layers, and all that it caused is drained down, before the driver touches the socket. Each round either moves
-//! bytes or marks in one direction or ends the loop; nothing is called from inside a call.
+//! A layer is *woken* when it has been given bytes or marks, or room that it has asked for. The loop calls woken layers until
+//! none is left, and follows the bytes: whom a layer has given something is called next, so a record goes through all
+//! layers while it is in the cache, and its storage is free when the next one comes. A batch of input is drained through all
+//! layers, and all that it caused is drained down, before the driver touches the socket. Nothing is called from inside a
+//! call.
 //!
 //! A layer that breaks its contract, so that the loop or a deadline would never end, fails, and the connection with it.
 
@@ -19,26 +20,27 @@ use super::{
 impl Stack {
     /// Calls woken layers until none is left.
     pub(super) fn settle(&mut self, now: Instant) {
-        let mut round = 0;
-        while self.list.is_awake() {
-            if round >= MOST_ROUNDS {
+        for runs in 0.. {
+            let Some(index) = self.next_woken() else { break };
+            if runs >= MOST_RUNS {
                 self.fail_restless(now);
             }
-            round += 1;
-            let mut cursor = self.list.above(WIRE);
-            while let Some(index) = cursor.filter(|_| self.list.is_awake()) {
-                // A call may peel the layer, but never its neighbours.
-                cursor = self.list.above(index);
-                self.run_if_woken(index, now);
-            }
-            let mut cursor = self.list.innermost();
-            while cursor != WIRE && self.list.is_awake() {
-                let index = cursor;
-                cursor = self.list.below(index);
-                self.run_if_woken(index, now);
-            }
+            self.run(index, now);
         }
         self.release_idle();
+    }
+
+    /// Whom the last layer has given something, or else the outermost of the woken.
+    fn next_woken(&mut self) -> Option<usize> {
+        let given = self.given.take().filter(|&index| self.list.contains(index) && self.list.is_woken(index));
+        given.or_else(|| self.outermost_woken())
+    }
+
+    fn outermost_woken(&self) -> Option<usize> {
+        if !self.list.is_awake() {
+            return None;
+        }
+        self.list.outer_to_inner().find(|&index| self.list.is_woken(index))
     }
 
     /// Fails the outermost layer that still wants to run, be it the culprit or one that the culprit keeps busy.
@@ -51,7 +53,7 @@ impl Stack {
         }
     }
 
-    fn run_if_woken(&mut self, index: usize, now: Instant) {
+    fn run(&mut self, index: usize, now: Instant) {
         if self.list.take_woken(index) && self.list.node(index).state != NodeState::Failed {
             self.call(index, now, |layer, ends| {
                 layer.inbound(ends)?;
@@ -108,15 +110,18 @@ impl Stack {
         if ((inbound_below, outbound_below), (inbound_above, outbound_above)) != before {
             let ((was_inbound_below, was_outbound_below), (was_inbound_above, was_outbound_above)) = before;
             // Who is given something has work; who waits for room has some.
-            let below_wakes = outbound_below.given != was_outbound_below.given
+            let gave_down = outbound_below.given != was_outbound_below.given;
+            let gave_up = inbound_above.given != was_inbound_above.given;
+            let below_wakes = gave_down
                 || inbound_below.given != was_inbound_below.given
                 || inbound_below.taken != was_inbound_below.taken && below.above.inbound.take_asked();
-            let above_wakes = inbound_above.given != was_inbound_above.given
+            let above_wakes = gave_up
                 || outbound_above.given != was_outbound_above.given
                 || outbound_above.taken != was_outbound_above.taken && node.above.outbound.take_asked();
             // What it did may let it do more, if there is more.
             let again = !below.above.inbound.is_empty() || !node.above.outbound.is_empty();
             let below = self.list.below(index);
+            self.given = if gave_up { self.list.above(index) } else { Some(below).filter(|_| gave_down) };
             if below_wakes {
                 self.wake(below);
             }
@@ -337,5 +342,5 @@ impl Stack {
     }
 }
 
-/// More rounds than there are bytes in the boundaries of any stack that does what it should.
-const MOST_ROUNDS: usize = 1 << 20;
+/// More calls than what rests in the boundaries can need, in any stack that does what it should.
+const MOST_RUNS: usize = 1 << 21;

@@ -321,7 +321,7 @@ struct Way {
 #[derive(Clone, Debug)]
 enum Effect {
     Delay(Delayed),
-    Cut(Cut, Dice, Turn),
+    Cut(Cut, Dice),
     Flip { offset: u64, bits: u8 },
     FlipAtRandom { dice: Dice, one_in: usize },
     WithoutEnd,
@@ -330,18 +330,11 @@ enum Effect {
     LoseAt(u64),
 }
 
-/// Whether a cut moves a piece when it is called next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
-    Moves,
-    Rests,
-}
-
 impl Effect {
     fn of(kind: Kind) -> Self {
         match kind {
             Kind::Delay(by) => Self::Delay(Delayed::new(by)),
-            Kind::Cut(cut) => Self::Cut(cut, cut.dice(), Turn::Moves),
+            Kind::Cut(cut) => Self::Cut(cut, cut.dice()),
             Kind::Flip { offset, bits } => Self::Flip { offset, bits },
             Kind::FlipAtRandom { seed, one_in } => Self::FlipAtRandom { dice: Dice::new(seed), one_in },
             Kind::WithoutEnd => Self::WithoutEnd,
@@ -358,17 +351,11 @@ impl Way {
         match &mut self.effect {
             Effect::Delay(delayed) => delayed.pass(taken, now, from, to),
             Effect::Cut(Cut::Whole | Cut::Coalesced, ..) => pass_changed(taken, from, to, |_, _| ()),
-            Effect::Cut(cut, dice, turn) => {
+            Effect::Cut(cut, dice) => {
                 if from.is_empty() || (to.room() == 0 && !from.front().is_empty()) {
                     return Ok(());
                 }
-                // The work loop goes up and down, and calls this layer twice before it calls the same neighbour again.
-                if *turn == Turn::Rests {
-                    *turn = Turn::Moves;
-                    from.touch();
-                    return Ok(());
-                }
-                *turn = Turn::Rests;
+                // The work loop calls the neighbour before it calls this layer again.
                 let ready = from.front().len().min(to.room());
                 if ready > 0 {
                     let piece = cut.piece(dice, ready) as u64;

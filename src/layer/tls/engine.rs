@@ -95,14 +95,11 @@ impl Engine {
             Stage::Records(records) => records,
             Stage::Failed => return Err(Error::HandshakeNotComplete),
         };
-        let body = match Front::of(input.front()) {
-            Front::Incomplete => return Ok(Received::Blocked),
-            Front::NotTls => return Err(records.reject()),
-            Front::Record(body) => body,
-        };
-        // A record that is alone can be the one run.
-        let onwards = if input.len() == HEADER + body { Onwards::ToLayer } else { onwards };
-        records.open(input, plain, onwards)
+        match Front::of(input.front()) {
+            Front::Incomplete => Ok(Received::Blocked),
+            Front::NotTls => Err(records.reject()),
+            Front::Record(_) => records.open(input, plain, onwards),
+        }
     }
 
     /// Seals `plain`, which is no more than [`largest`](Self::largest), into a record.
