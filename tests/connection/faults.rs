@@ -19,9 +19,9 @@ use crate::peers::{VERSIONS, answer, ask_to_depth, client, layered, pair, patter
 
 #[test]
 fn a_reset_in_the_middle_of_a_record_names_socket_and_layers() {
-    let (mut left, mut right, _clock) = layered(Cut::Whole, 3000, &[Version::Tls13, Version::Tls12]);
+    let (mut left, mut right, _clock) = layered(Cut::Whole, 1000, &[Version::Tls13, Version::Tls12]);
     alone(right.send_all(b"whole")).unwrap();
-    let mut send = Task::new(right.send_all(&[b'x'; 9000]));
+    let mut send = Task::new(right.send_all(&[b'x'; 1200]));
     assert!(send.run().is_none(), "a part of the record is on the wire");
     left.get_ref().fail(io::ErrorKind::ConnectionReset);
 

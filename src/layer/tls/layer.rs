@@ -7,6 +7,7 @@ use super::engine::{Agreed, Engine, Onwards, Received};
 use super::facts::{Outline, Role, TlsFacts, Traffic, version_name};
 use super::failure::explain;
 use super::halves::{self, Handshake, WriteHalf};
+use super::pace::Pace;
 use super::record::{Front, LARGEST_PLAINTEXT};
 use crate::layer::halves::{ReadHalf, Stopping, after};
 use crate::stack::{
@@ -31,6 +32,7 @@ pub struct TlsLayer {
     stopping: Stopping,
     agreed: Agreed,
     traffic: Traffic,
+    pace: Pace,
     key_update_wanted: bool,
     /// How many key updates of the peer were answered since our last data.
     idle_key_updates: u8,
@@ -88,6 +90,7 @@ impl TlsLayer {
             stopping: Stopping::NotAsked,
             agreed: Agreed::default(),
             traffic: Traffic::default(),
+            pace: Pace::Paused,
             key_update_wanted: false,
             idle_key_updates: 0,
         }
@@ -465,8 +468,9 @@ impl TlsLayer {
         }
         let (id, onwards) = (ends.id(), Onwards::to(ends.layer_below()));
         while self.write == WriteHalf::Open {
-            let largest =
-                ends.unit().saturating_sub(self.framing().overhead).max(SMALLEST_FRAGMENT).min(self.engine.largest());
+            let whole = ends.unit().saturating_sub(self.framing().overhead).max(SMALLEST_FRAGMENT);
+            let paced = if ends.layer_above() { usize::MAX } else { self.pace.record(ends.now()) };
+            let largest = whole.min(self.engine.largest()).min(paced);
             let (input, _, plain, output) = ends.all();
             let fragment = plain.front().len().min(largest);
             if fragment > 0 {
@@ -479,6 +483,7 @@ impl TlsLayer {
                 self.traffic.bytes_out += fragment as u64;
                 self.traffic.records_out += 1;
                 self.idle_key_updates = 0;
+                self.pace.sent(fragment, ends.now());
                 if onwards == Onwards::ToLayer {
                     return Ok(());
                 }

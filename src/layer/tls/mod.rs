@@ -17,6 +17,7 @@ mod failure;
 mod halves;
 mod hello;
 mod layer;
+mod pace;
 mod record;
 mod records;
 mod server;
