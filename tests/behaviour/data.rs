@@ -1,10 +1,12 @@
 //! Bytes through layers: all of them, once, in order, in as few records as can be.
 
+use std::time::Duration;
+
 use onionskin::stack::LayerId;
 use onionskin::testing::Peer;
 use onionskin::tls::TlsLayer;
 
-use crate::common::link::{Case, DEPTHS, Link, ONE, each, each_in_pieces, each_version, facts, pattern, text};
+use crate::common::link::{Case, DEPTHS, Link, ONE, each, each_in_pieces, each_version, facts, pattern, records, text};
 
 #[test]
 fn bytes_come_through_all_layers_both_ways() {
@@ -71,6 +73,28 @@ fn one_fragment_is_one_record_in_every_layer() {
         }
         link.run();
         one_record_each(link);
+    });
+}
+
+#[test]
+fn records_are_small_until_bytes_flow_and_again_after_a_pause() {
+    each(1..=5, |case| {
+        let Some((mut link, _)) = connected_13(case) else { return };
+        let sizes = |link: &mut Link| -> Vec<usize> {
+            let before = link.left.sent().len();
+            link.left.write(&pattern(60_000));
+            link.run();
+            assert!(link.right.read() == pattern(60_000));
+            let sent = link.left.sent();
+            records(&sent[before..]).0.into_iter().map(|(_, len)| len).collect()
+        };
+        let small = |sizes: &[usize]| sizes.iter().take_while(|&&len| len < 1448).count();
+        let first = sizes(&mut link);
+        assert!(small(&first) >= 9, "{first:?}");
+        let then = sizes(&mut link);
+        assert_eq!((small(&then), then.len()), (0, 4), "one for each layer is one on the wire: {then:?}");
+        link.advance(Duration::from_millis(1001));
+        assert_eq!(sizes(&mut link), first);
     });
 }
 
