@@ -26,7 +26,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
 
     /// As [`drive`](Self::drive), but only until all that was written has left: what the socket has is then the reader's.
     pub(super) fn drive_until_sent(&mut self, task: Task, cx: &Context<'_>) {
-        if !self.wire.send_all(&mut self.stack, &mut Context::from_waker(&self.wakers.both())) {
+        let sent = self.wire.send_all(&mut self.stack, &mut Context::from_waker(&self.wakers.both()));
+        // A reader that sleeps had nothing to read. What was written, or could not be sent, may have changed that: a loss.
+        if !matches!(self.stack.readable(), Readable::Nothing) {
+            self.wakers.wake_other(task);
+        }
+        if !sent {
             self.drive(task, cx);
         }
     }

@@ -109,6 +109,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<IO> {
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.stack.close(this.wire.now());
+        // Also what has come: who closes a socket that was not read to the end resets it, and loses what is on its way.
+        this.drive(Task::Writer, cx);
         ready!(this.poll_flushed(Task::Writer, cx))?;
         Poll::Ready(this.check_lost().map_err(io::Error::from))
     }

@@ -65,7 +65,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         self.stack
             .with_layer(now, id, TlsLayer::request_key_update)?
             .map_err(|error| ErrorKind::Command(CommandErrorKind::Refused(id, error).into()))?;
-        poll_fn(|cx| self.poll_flushed(Task::Reader, cx)).await
+        poll_fn(|cx| self.poll_flushed(Task::Reader, cx)).await?;
+        // On a lost connection it was not written at all.
+        self.check_lost()
     }
 
     fn poll_ready(&mut self, id: LayerId, cx: &Context<'_>) -> Poll<Result<TlsFacts, Error>> {

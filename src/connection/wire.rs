@@ -1,6 +1,6 @@
 //! The socket under a stack, and how bytes move between the two.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -115,7 +115,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
             return false;
         }
         let now = self.now();
-        let mut buffer = READ_BUFFER.try_with(Cell::take).unwrap_or_default();
+        let mut buffer = READ_BUFFERS.try_with(|kept| kept.borrow_mut().pop()).ok().flatten().unwrap_or_default();
         buffer.resize(READ_SIZE, 0);
         let space = &mut buffer[..READ_SIZE.min(stack.input_room())];
         let read = uninterrupted(|| Pin::new(&mut self.io).poll_read(cx, space));
@@ -129,7 +129,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
             Poll::Ready(Err(_)) | Poll::Pending => {}
         }
         // Where the thread is about to end, there is nobody to keep it for.
-        let _ = READ_BUFFER.try_with(|kept| kept.set(buffer));
+        let _ = READ_BUFFERS.try_with(|kept| kept.borrow_mut().push(buffer));
         match read {
             Poll::Ready(Err(error)) => stack.handle_error(now, error),
             Poll::Ready(Ok(_)) => {}
@@ -160,8 +160,8 @@ fn uninterrupted<T>(mut attempt: impl FnMut() -> Poll<io::Result<T>>) -> Poll<io
 
 thread_local! {
     /// Where reads go before anybody knows how much there is to read. It belongs to the thread, so that a connection that
-    /// only waits has no buffer.
-    static READ_BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// only waits has no buffer. There are as many as connections were read inside each other.
+    static READ_BUFFERS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The most that one read takes: four full TLS records.

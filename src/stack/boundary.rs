@@ -275,7 +275,6 @@ impl<M> Queue<M> {
             // What has no room waits, and so does a mark behind it.
             match other.take_mark() {
                 Some(mark) => self.push_mark(mark),
-                None if count > 0 && self.room() > 0 && other.front_len() > 0 => {}
                 None => return,
             }
         }

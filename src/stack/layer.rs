@@ -15,8 +15,10 @@ use super::{Boundary, End, LayerError, LayerErrorKind, LayerId, Order, PeerAnswe
 /// # What a layer promises
 ///
 /// - It touches nothing but its [`Ends`]. It never blocks, reads no clock, and keeps no unbounded buffer.
-/// - It moves what it can and returns. It is called again when one of its ends has changed; a call that finds
-///   nothing to do changes nothing. A layer that never comes to rest fails.
+/// - It moves what it can and returns; a call that finds nothing to do changes nothing. A layer that never comes to rest
+///   fails.
+/// - Where it lacks room, it has asked for it by [`Queue::room`]: that is what has it called when there is some.
+/// - What it keeps inside itself it gives in the same call, as far as there is room; it is not called for that alone.
 /// - It honours [`Queue::room`] when it gives. A whole unit (a record) may go over the limit by itself if the
 ///   queue was empty; control bytes may always.
 /// - It consumes only what it has parsed. What it leaves is the next owner's when it is peeled.
@@ -27,6 +29,8 @@ use super::{Boundary, End, LayerError, LayerErrorKind, LayerId, Order, PeerAnswe
 /// # What the stack promises
 ///
 /// - [`attach`](Self::attach) comes first and once. Calls do not nest: a layer never runs inside another's call.
+/// - It is called when it has been given bytes or marks, when there is room that it asked for, and again after a call in which
+///   it has changed something and left something at the ends that it takes from.
 /// - [`timeout`](Self::timeout) is called when `now` has reached [`deadline`](Self::deadline).
 /// - Reports become [`Event`](super::Event)s with the layer's id, in the order in which they were made.
 pub trait Layer: Any + Send + fmt::Debug {

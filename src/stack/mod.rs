@@ -21,7 +21,8 @@
 //! - **A peel joins two boundaries.** What the layer had not taken belongs to the layer below.
 //! - **Marks keep order.** The end of a layer's stream and the order to stop one stand *in* the queues
 //!   ([`End`], [`Order`]), so no flag can be seen before the bytes in front of it.
-//! - **No recursion.** Layers do not call each other. The stack runs a work loop over those whose ends changed.
+//! - **No recursion.** Layers do not call each other. The stack runs a work loop over those that have been given
+//!   something.
 //!
 //! # In the logs
 //!

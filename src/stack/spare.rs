@@ -20,7 +20,7 @@ pub(crate) fn take(bytes: usize) -> BytesMut {
 /// Keeps an empty buffer, if it is worth it.
 pub(crate) fn keep(mut buffer: BytesMut) {
     // Only what is reclaimed shows how much it is.
-    if !buffer.try_reclaim(SMALLEST) || buffer.capacity() > LARGEST {
+    if !buffer.try_reclaim(USUAL) || buffer.capacity() > LARGEST {
         return;
     }
     // Where the thread is about to end, there is nobody to keep it for.
@@ -36,11 +36,8 @@ thread_local! {
     static SPARE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What the wire reads at once.
+/// Of this size they are made: what the wire reads at once, behind what may be left of a record, and some more.
 const USUAL: usize = 96 * 1024;
-
-/// Smaller ones the allocator has at hand.
-const SMALLEST: usize = 32 * 1024;
 
 /// Larger ones come from limits that somebody has raised.
 const LARGEST: usize = 256 * 1024;
@@ -63,14 +60,14 @@ mod tests {
 
     #[test]
     fn large_buffers_are_kept_and_larger_ones_are_not() {
-        keep(consumed(SMALLEST));
-        assert!(take(SMALLEST).capacity() >= SMALLEST);
-        for size in [SMALLEST, LARGEST] {
+        keep(consumed(USUAL));
+        assert!(take(USUAL).capacity() >= USUAL);
+        for size in [USUAL, LARGEST] {
             keep(consumed(size));
             assert_eq!(SPARE.with_borrow(Vec::len), 1, "{size} bytes");
-            take(SMALLEST);
+            take(USUAL);
         }
-        for size in [SMALLEST - 1, LARGEST + 1, 4 * LARGEST] {
+        for size in [USUAL - 1, LARGEST + 1, 4 * LARGEST] {
             keep(consumed(size));
             assert_eq!(SPARE.with_borrow(Vec::len), 0, "{size} bytes");
         }
@@ -78,9 +75,9 @@ mod tests {
 
     #[test]
     fn what_somebody_still_has_a_piece_of_is_not_kept() {
-        let mut buffer = BytesMut::zeroed(2 * SMALLEST);
-        let piece = buffer.split_to(SMALLEST);
-        buffer.advance(SMALLEST);
+        let mut buffer = BytesMut::zeroed(2 * USUAL);
+        let piece = buffer.split_to(USUAL);
+        buffer.advance(USUAL);
         keep(buffer);
         assert_eq!(SPARE.with_borrow(Vec::len), 0);
         drop(piece);
@@ -88,7 +85,7 @@ mod tests {
 
     #[test]
     fn no_more_are_kept_than_are_of_use() {
-        (0..2 * MOST).for_each(|_| keep(consumed(SMALLEST)));
+        (0..2 * MOST).for_each(|_| keep(consumed(USUAL)));
         assert_eq!(SPARE.with_borrow(Vec::len), MOST);
     }
 }

@@ -87,6 +87,22 @@ fn a_peer_that_is_gone_wakes_whoever_waits() {
 }
 
 #[test]
+fn a_loss_that_a_writer_brings_about_wakes_the_reader() {
+    for lost in [true, false] {
+        let (mut left, _right, _clock) = pair(Cut::Whole, 10_000);
+        if lost {
+            left.splice(Fault::lose_at(4).outbound()).unwrap();
+        }
+        let (mut reader, mut writer) = left.split();
+        let mut byte = [0];
+        let mut read = Task::new(reader.read(&mut byte));
+        assert!(read.run().is_none());
+        let _ = alone(writer.write(b"0123456789"));
+        assert_eq!(read.run().is_some_and(|read| read.is_err()), lost);
+    }
+}
+
+#[test]
 fn end_of_file_is_clean_in_clear_and_nowhere_else() {
     for depth in 0..=3 {
         let (mut left, mut right, _clock) = layered(Cut::Whole, 10_000, &[Version::Tls13; 3][..depth]);

@@ -5,7 +5,8 @@
 //! end would have nothing to work with until the last. A record that fits into one segment can be read when that arrives.
 //! Later records are full, because then there is always another on its way, and each costs a header and a tag.
 //!
-//! Only the innermost layer does this. What the others get is one record of the layer above, which must not be cut.
+//! Only a layer right below the application does this. What the others get is a unit of the layer above, a record most of the
+//! time, which must not be cut.
 
 use std::time::{Duration, Instant};
 

@@ -1,8 +1,8 @@
 //! The connection of rustls: the handshake always, and the records of what [`super::records`] does not do.
 //!
-//! It uses the *unbuffered* API, because that one works
-//! in our buffers and leaves what stands behind a close_notify exactly where it was; the buffered one throws it
-//! away. Seven things rustls does not do for us, and where they are done:
+//! It uses the *unbuffered* API, because that one works in our buffers and leaves what stands behind a close_notify
+//! exactly where it was; the buffered one throws it away. This file and [`super::records`] are the only ones that name
+//! connection types of rustls. Seven things rustls does not do for us, and where they are done:
 //!
 //! 1. It must be called again after every state until it has nothing left to do: the loops here.
 //! 2. After an error the alert is still inside. It is fetched only while [`CommonState::wants_write`] says that there
