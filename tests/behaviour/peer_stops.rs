@@ -3,6 +3,7 @@
 use onionskin::stack::{CommandErrorKind, Event, PeerAnswer, Stop};
 use onionskin::tls::OnPeerClose;
 
+use crate::common::layers::PassThrough;
 use crate::common::link::{Case, DEPTHS, Link, assert_stopped, each, each_version, text};
 
 /// The layers of the case, the innermost of which peels by itself on the right.
@@ -150,44 +151,51 @@ fn what_was_written_before_a_layer_peels_itself_leaves_through_it() {
 
 #[test]
 fn two_layers_that_end_in_one_read_both_peel_by_themselves() {
-    each(2..=2, |case| {
-        let mut link = Link::new(case);
-        for _ in 0..2 {
-            let layer = link.server_layer().on_peer_close(OnPeerClose::Peel);
-            let (left, right) = (link.left_starts(), link.right_splices(layer));
-            link.run();
-            link.assert_ready(left, right);
+    each(2..=2, |case| two_layers_end(case, false));
+    // The outer one, which has waited for the inner one to go, is not next to it.
+    each(2..=2, |case| two_layers_end(case, true));
+}
+
+fn two_layers_end(case: Case, with_one_between: bool) {
+    let mut link = Link::new(case);
+    for inner in [false, true] {
+        if inner && with_one_between {
+            link.right.splice(PassThrough);
         }
-        let layers: Vec<_> = link.right.stack.layers().filter(|(_, layer)| layer.name() == "tls").collect();
-        let (outer, inner) = (layers[0].0, layers[1].0);
-        link.right.hold(true);
-        // Abandoned right behind its close_notify, so that the outer layer can be stopped in the same segment.
-        let now = link.now();
-        let left = link.left.stack.innermost_stoppable().unwrap();
-        link.left.stack.finish(now, left).unwrap();
-        link.left.stop(Stop::new().abandon()).unwrap();
-        link.left.pass_end().unwrap();
-        link.left.stop(Stop::new()).unwrap();
-        link.left.write(b"in clear");
+        let layer = link.server_layer().on_peer_close(OnPeerClose::Peel);
+        let (left, right) = (link.left_starts(), link.right_splices(layer));
         link.run();
-        link.right.hold(false);
-        link.run();
-        let events = link.right.events();
-        let stopped: Vec<_> = events
-            .iter()
-            .map(|event| match event {
-                Event::Stopped(id, PeerAnswer::CloseNotify) => *id,
-                other => panic!("{other:?}"),
-            })
-            .collect();
-        assert_eq!(stopped, [inner, outer]);
-        assert_eq!(link.right.pass_end().unwrap(), inner);
-        let refused = link.right.stack.write(now, b"meant for the outer layer").unwrap_err();
-        assert!(refused.is_ended(), "{refused}");
-        assert_eq!(link.right.pass_end().unwrap(), outer);
-        link.run();
-        assert_eq!(text(&link.right.read()), "in clear");
-    });
+        link.assert_ready(left, right);
+    }
+    let layers: Vec<_> = link.right.stack.layers().filter(|(_, layer)| layer.name() == "tls").collect();
+    let (outer, inner) = (layers[0].0, layers[1].0);
+    link.right.hold(true);
+    // Abandoned right behind its close_notify, so that the outer layer can be stopped in the same segment.
+    let now = link.now();
+    let left = link.left.stack.innermost_stoppable().unwrap();
+    link.left.stack.finish(now, left).unwrap();
+    link.left.stop(Stop::new().abandon()).unwrap();
+    link.left.pass_end().unwrap();
+    link.left.stop(Stop::new()).unwrap();
+    link.left.write(b"in clear");
+    link.run();
+    link.right.hold(false);
+    link.run();
+    let events = link.right.events();
+    let stopped: Vec<_> = events
+        .iter()
+        .map(|event| match event {
+            Event::Stopped(id, PeerAnswer::CloseNotify) => *id,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(stopped, [inner, outer]);
+    assert_eq!(link.right.pass_end().unwrap(), inner);
+    let refused = link.right.stack.write(now, b"meant for the outer layer").unwrap_err();
+    assert!(refused.is_ended(), "{refused}");
+    assert_eq!(link.right.pass_end().unwrap(), outer);
+    link.run();
+    assert_eq!(text(&link.right.read()), "in clear");
 }
 
 #[test]
