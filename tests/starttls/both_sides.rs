@@ -93,13 +93,7 @@ fn a_command_is_answered_by_the_negotiation_or_by_the_application_and_not_by_bot
             let mut link = Link::new(case);
             let negotiate = Negotiate::new(&*(subject.peer)(), link.server_layer()).opportunistic();
             link.right.splice(negotiate);
-            let mut before = 0;
-            for turn in client.says {
-                link.run();
-                before = link.right.sent().len();
-                link.right.inject(turn);
-            }
-            link.run();
+            let before = client.speak(&mut link);
             if let Some(Event::Failed { .. }) = link.right.events().first() {
                 assert_eq!(text(&link.right.sent()[before..]), "", "{}", client.what);
                 link.right.pass_end().unwrap();

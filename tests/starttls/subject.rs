@@ -36,6 +36,20 @@ pub(crate) struct Client {
     pub(crate) error: Option<ErrorKind>,
 }
 
+impl Client {
+    /// Says all of it to the right side, and returns how much that side had sent before the last turn.
+    pub(crate) fn speak(&self, link: &mut Link) -> usize {
+        let mut before = 0;
+        for turn in self.says {
+            link.run();
+            before = link.right.sent().len();
+            link.right.inject(turn);
+        }
+        link.run();
+        before
+    }
+}
+
 /// Runs a test for each protocol, in the first of its versions, with reads as they were sent. A panic is followed by the
 /// name of the protocol.
 pub(crate) fn each_subject(test: impl Fn(&Subject, Case)) {

@@ -48,13 +48,7 @@ fn a_client_hears_what_it_must_do_first() {
             eprintln!("{}", client.what);
             let mut link = Link::new(case);
             subject.right_is_asked(&mut link);
-            let mut before = 0;
-            for turn in client.says {
-                link.run();
-                before = link.right.sent().len();
-                link.right.inject(turn);
-            }
-            link.run();
+            let before = client.speak(&mut link);
             let heard = link.right.sent()[before..].to_vec();
             assert!(heard.starts_with(client.hears), "heard {:?}", text(&heard));
             assert_discreet(&mut link.right);
