@@ -11,6 +11,7 @@ use onionskin::runtime::Runtime;
 
 use super::greeting::Greeting;
 use super::join::{Joint, Loss, Said, Side, Unfinished, break_off};
+use super::tally::Outcome;
 use crate::signals::Stopping;
 
 /// What all passages share.
@@ -23,17 +24,24 @@ pub(super) struct Passages {
     pub(super) aborting: Stopping,
 }
 
-/// How a connection ended.
+/// How a connection ended, and which side was to blame for it if one was.
 #[derive(Clone, Debug)]
-pub(super) enum End {
-    /// Both sides have ended, and each was told of the other's end.
-    InOrder,
-    /// The sides were not joined.
-    Failed(Loss),
-    /// The sides were joined, and one was lost.
-    Lost(Loss),
-    /// By us, when there was no more patience.
-    Aborted,
+pub(super) struct End {
+    pub(super) outcome: Outcome,
+    loss: Option<Loss>,
+}
+
+impl End {
+    fn of(outcome: Outcome, loss: Loss) -> Self {
+        Self { outcome, loss: Some(loss) }
+    }
+}
+
+impl From<Outcome> for End {
+    /// One that no side is to blame for.
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, loss: None }
+    }
 }
 
 impl Passages {
@@ -52,7 +60,7 @@ impl Passages {
             Ok(far) => far,
             Err(end) => {
                 let end = line.ends(self.runtime.now(), end);
-                if let End::Failed(_) = end {
+                if end.outcome == Outcome::Failed {
                     break_off(self.runtime, near, Said::Nothing).await;
                 }
                 return end;
@@ -62,16 +70,15 @@ impl Passages {
         log::debug!("{line}: joined to {far}", far = line.far);
         let mut joint = Joint::new(self.runtime, near, far);
         let joined = match select(pin!(joint.run()), self.aborting.clone()).await {
-            Either::Left((Ok(()), _)) => End::InOrder,
-            Either::Left((Err(loss), _)) => End::Lost(loss),
-            Either::Right(_) => End::Aborted,
+            Either::Left((Ok(()), _)) => Outcome::InOrder.into(),
+            Either::Left((Err(loss), _)) => End::of(Outcome::Lost, loss),
+            Either::Right(_) => Outcome::Aborted.into(),
         };
         (line.there, line.back) = joint.bytes();
         let end = line.ends(self.runtime.now(), joined);
-        match &end {
-            End::Aborted => {}
-            End::Lost(loss) => self.leave(joint, Some(loss.side)).await,
-            End::InOrder | End::Failed(_) => self.leave(joint, None).await,
+        match end.outcome {
+            Outcome::Aborted => {}
+            _ => self.leave(joint, end.loss.as_ref().map(|loss| loss.side)).await,
         }
         end
     }
@@ -90,8 +97,8 @@ impl Passages {
 
     async fn unless_aborted<T>(&self, step: impl Future<Output = Result<T, Loss>>) -> Result<T, End> {
         match select(pin!(step), self.aborting.clone()).await {
-            Either::Left((result, _)) => result.map_err(End::Failed),
-            Either::Right(_) => Err(End::Aborted),
+            Either::Left((result, _)) => result.map_err(|loss| End::of(Outcome::Failed, loss)),
+            Either::Right(_) => Err(Outcome::Aborted.into()),
         }
     }
 }
@@ -128,9 +135,11 @@ impl Line {
         let Self { near, far, there, back, .. } = self;
         let seconds = now.saturating_duration_since(self.since).as_secs_f64();
         let counts = format_args!("{there} bytes there, {back} back, {seconds:.3} s");
-        match &end {
+        match &end.loss {
             // What the relay's own peer cannot be blamed for is for its operator to look at.
-            End::Failed(loss) if loss.side == Side::Connect => log::warn!("{self}: {end}; {counts}; {near} ⇄ {far}"),
+            Some(loss) if end.outcome == Outcome::Failed && loss.side == Side::Connect => {
+                log::warn!("{self}: {end}; {counts}; {near} ⇄ {far}")
+            }
             _ => log::info!("{self}: {end}; {counts}; {near} ⇄ {far}"),
         }
         end
@@ -145,11 +154,9 @@ impl fmt::Display for Line {
 
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::InOrder => f.write_str("ended"),
-            Self::Failed(loss) => write!(f, "not joined, {loss}"),
-            Self::Lost(loss) => write!(f, "lost, {loss}"),
-            Self::Aborted => f.write_str("aborted"),
+        match &self.loss {
+            Some(loss) => write!(f, "{}, {loss}", self.outcome),
+            None => self.outcome.fmt(f),
         }
     }
 }

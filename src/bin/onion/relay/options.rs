@@ -1,0 +1,78 @@
+//! What the command line of `onion relay` says.
+
+use std::num::NonZeroUsize;
+
+use clap::Args;
+
+/// Join every connection to LISTEN with a new one to CONNECT
+///
+/// Each endpoint is a transport and whatever layers are to be on top of it, so TLS can be added, taken away, exchanged and
+/// nested on either side. Prints `listening on ENDPOINT` when it accepts connections.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{DETAILS}"))]
+pub(crate) struct Options {
+    /// Where to listen, and the layers that clients bring: tcp:0.0.0.0:4433+tls:cert=PEM:key=PEM
+    pub(super) listen: String,
+    /// Where to connect for each client, and the layers there: tcp:mail.example:465+tls, unix:/run/app.sock
+    pub(super) connect: String,
+    /// The most connections at a time; further clients wait until they are accepted
+    #[arg(long, value_name = "NUMBER", default_value_t = DEFAULT_CONNECTIONS)]
+    pub(super) max_connections: NonZeroUsize,
+    /// How long connections may go on when the process is to end; those that are left are aborted
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub(super) patience: u32,
+}
+
+const DEFAULT_CONNECTIONS: NonZeroUsize = NonZeroUsize::new(10_000).expect("it is not zero");
+
+const EXAMPLES: &str = r"Examples:
+  TLS for a server that has none
+    onion relay tcp:[::]:4433+tls:cert=chain.pem:key=key.pem tcp:127.0.0.1:25
+  STARTTLS for a mail server that has none
+    onion relay tcp:[::]:2525+starttls:smtp:cert=chain.pem:key=key.pem tcp:127.0.0.1:25
+  TLS for a client that has none
+    onion relay tcp:127.0.0.1:2525 tcp:mail.example:465+tls
+  the same for a program that talks on standard input and output
+    onion relay stdio tcp:mail.example:465+tls
+  STARTTLS for a mail client that has none
+    onion relay tcp:127.0.0.1:1143 tcp:mail.example:143+starttls:imap
+  a tunnel between two machines: what is inside may be TLS itself
+    onion relay tcp:127.0.0.1:5432 tcp:db.example:4433+tls:ca=ca.pem:cert=me.pem:key=me.key
+    onion relay tcp:[::]:4433+tls:cert=chain.pem:key=key.pem:client-ca=ca.pem unix:/run/postgresql/.s.PGSQL.5432
+  TLS in TLS, taken apart
+    onion relay tcp:[::]:4433+tls:cert=a.pem:key=a.key+tls:cert=b.pem:key=b.key tcp:127.0.0.1:80
+  behind one proxy and in front of another, both told who the client is
+    onion relay tcp:[::]:443+proxy+tls:cert=chain.pem:key=key.pem tcp:127.0.0.1:80+proxy:version=1
+  started by systemd, with the socket of a unit
+    onion relay systemd:0+tls:cert=chain.pem:key=key.pem tcp:127.0.0.1:25
+A proxy step of CONNECT tells of the client that has connected to LISTEN, unless it has from= and to=.";
+
+const DETAILS: &str = r"Connections: for each client the handshakes of LISTEN are done first, then CONNECT is opened, and then bytes pass both
+ways. The end of one direction (a close_notify, or an end of file where there is no TLS) is passed on, and the other
+direction goes on. A loss is never passed on as an end: what was received before it is sent, then the other side is closed
+without a close_notify if it is inside TLS, and reset if it is TCP in clear; a Unix socket in clear sees an end of file. If
+CONNECT cannot be opened, the client is treated in the same way. A side that does not read makes the other one wait, and no
+more than the buffers of the layers are held in memory.
+
+A step `starttls` says or takes the greeting of its protocol before TLS. If only LISTEN has one, the greeting of the server
+behind CONNECT is taken too; if only CONNECT has one, the client gets a greeting from the relay. What is said inside TLS
+passes as it is, an offer of STARTTLS by the server too. tds needs the step on both sides, and mysql cannot be relayed by it.
+
+Trust: certificates and keys are named in the endpoints (cert=, key=, ca=, sni=); LISTEN needs cert= and key= for TLS. Without
+ca= the authorities of the system are trusted, without sni= the certificate must name the host of CONNECT.
+
+Time limits: 30 seconds to connect (timeout= in the endpoint), 30 for what comes before a STARTTLS, 10 for each handshake,
+30 in which a peer takes nothing of the last bytes when all else is over, 2 until it closes then. Connections that say
+nothing stay.
+
+Signals: the first SIGTERM or SIGINT closes the listener and lets the connections go on, for --patience at most; those
+that are left are aborted. A second one ends the process at once. SIGHUP reads certificates, keys and authorities
+again: new connections have the new ones, and if something is wrong with the files of a side, that side keeps the old ones.
+
+Log: a line for each connection when it ends, on standard error, with the layers and bytes of both sides. RUST_LOG=warn
+shows less, RUST_LOG=debug what layers do. SSLKEYLOGFILE=FILE has the secrets of every layer written there.
+
+Open files: each connection needs two or more. The soft limit of the process is raised as far as needed and allowed; if that
+is not enough for --max-connections, there are fewer.
+
+Exit status: 0 when it has ended as asked, 1 after a failure, 2 for a command line that makes no sense.";

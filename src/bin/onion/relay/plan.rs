@@ -1,0 +1,56 @@
+//! What a relay is to do, read and found to make sense before anything is opened.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use onionskin::endpoint::Endpoint;
+
+use super::greeting::Greeting;
+use super::options::Options;
+use crate::failure::Failure;
+use crate::open;
+
+/// One relay that is to be.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) listen: Written,
+    pub(super) connect: Written,
+    pub(super) greeting: Greeting,
+    pub(super) max_connections: NonZeroUsize,
+    pub(super) patience: Duration,
+}
+
+/// An endpoint, and the text that it was read from, by which its user knows it.
+#[derive(Debug)]
+pub(super) struct Written {
+    text: String,
+    pub(super) endpoint: Endpoint,
+}
+
+impl Plan {
+    /// What the command line asks for.
+    pub(super) fn new(options: &Options) -> Result<Self, Failure> {
+        let [listen, connect] = [Written::new(&options.listen)?, Written::new(&options.connect)?];
+        let greeting = Greeting::between(&listen.endpoint, &connect.endpoint)?;
+        let patience = Duration::from_secs(options.patience.into());
+        Ok(Self { listen, connect, greeting, max_connections: options.max_connections, patience })
+    }
+}
+
+impl Written {
+    fn new(text: &str) -> Result<Self, Failure> {
+        Ok(Self { text: text.to_owned(), endpoint: open::parse(text)? })
+    }
+
+    /// Says of an error that it is this endpoint's.
+    pub(super) fn blame(&self, error: impl Into<Failure>) -> Failure {
+        error.into().at(format_args!("endpoint {self}"))
+    }
+}
+
+impl fmt::Display for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}

@@ -1,0 +1,231 @@
+//! One listener and its connections.
+//!
+//! One task owns the listener and the number of connections. Everything that concerns them all comes to it as an
+//! [`Event`], one after the other: a peer, a signal, the end of a connection, the end of patience. Each connection has a task
+//! of its own, which tells its end by a [`Ticket`] even if it panics. So there is no state that two tasks share.
+//!
+//! ```text
+//!               SIGTERM, SIGINT, or no more peers          patience is over
+//!   [ Serving ] ───────────────────────▶ [ Finishing ] ───────────────────▶ [ Aborting ]
+//!        │ SIGHUP reads the files again       └──────────────────────────────────┴──▶ the last connection is gone
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::channel::{mpsc, oneshot};
+use futures::future::{BoxFuture, Either, pending, select};
+use futures::stream::{BoxStream, SelectAll, select_all};
+use futures::{FutureExt, StreamExt};
+use onionskin::endpoint::{Connector, Endpoint, Incoming, Listener, OpenError};
+use onionskin::runtime::Runtime;
+
+use super::join::{Loss, Side};
+use super::passage::{End, Passages};
+use super::plan::{Plan, Written};
+use super::room;
+use super::tally::{Outcome, Tally};
+use crate::failure::Failure;
+use crate::signals::{Hangups, Stopping};
+
+/// A listener, and where its connections are joined to.
+pub(super) struct Relay {
+    listen: Written,
+    connect: Written,
+    listener: Listener,
+    passages: Arc<Passages>,
+    /// Dropped when nothing is waited for any more.
+    abort: oneshot::Sender<()>,
+    most: usize,
+    patience: Duration,
+}
+
+impl Relay {
+    /// Reads the files that the endpoints name, and listens.
+    pub(super) async fn open(runtime: &'static dyn Runtime, plan: Plan) -> Result<Self, Failure> {
+        let Plan { listen, connect, greeting, max_connections, patience } = plan;
+        let connector = Connector::new(runtime, &connect.endpoint).map_err(|error| connect.blame(error))?;
+        let listener = Listener::new(runtime, &listen.endpoint).await.map_err(|error| listen.blame(error))?;
+        let most = room::for_connections(max_connections.get(), [&listen.endpoint, &connect.endpoint]);
+        let (abort, aborting) = oneshot::channel::<()>();
+        let aborting = aborting.map(drop).boxed().shared();
+        let passages = Arc::new(Passages { runtime, connector, greeting, aborting });
+        Ok(Self { listen, connect, listener, passages, abort, most, patience })
+    }
+
+    /// Where it listens, with the port that was picked.
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        self.listener.endpoint()
+    }
+
+    /// Serves until it is to stop, and then until the last connection is gone.
+    ///
+    /// Connections come and go, and how they end is for the log; but where there was only one to accept, its end is that
+    /// of the relay.
+    pub(super) async fn run(self, stopping: Stopping, hangups: Hangups) -> Result<(), Failure> {
+        let Self { listen, connect, listener, passages, abort, most, patience } = self;
+        let (gone, ends) = mpsc::unbounded();
+        let news = select_all([
+            stopping.into_stream().map(|()| News::Stop).boxed(),
+            hangups.map(|()| News::Reload).boxed(),
+            ends.map(News::Gone).boxed(),
+        ]);
+        let tally = Tally::default();
+        let serving = Serving { listen, connect, passages, gone, news, most, was_full: false, patience, tally };
+        serving.run(listener, abort).await
+    }
+}
+
+/// A relay at work.
+struct Serving {
+    listen: Written,
+    connect: Written,
+    passages: Arc<Passages>,
+    gone: mpsc::UnboundedSender<End>,
+    news: SelectAll<BoxStream<'static, News>>,
+    most: usize,
+    /// Whether there were ever as many as there may be, which is told once.
+    was_full: bool,
+    patience: Duration,
+    tally: Tally,
+}
+
+/// How far the relay is.
+enum Stage {
+    Serving(Listener),
+    /// Nobody is accepted any more; connections go on until then.
+    Finishing(BoxFuture<'static, ()>),
+    Aborting,
+}
+
+/// What happens to the relay.
+enum Event {
+    Accepted(Box<Incoming>),
+    /// The only connection that there was to accept is gone.
+    NoMorePeers,
+    OutOfPatience,
+    News(News),
+}
+
+/// What others have to tell.
+enum News {
+    Stop,
+    Reload,
+    Gone(End),
+}
+
+impl Serving {
+    /// Until the last connection is gone. Dropping `abort` aborts those that are there.
+    async fn run(mut self, listener: Listener, abort: oneshot::Sender<()>) -> Result<(), Failure> {
+        let runtime = self.passages.runtime;
+        let mut abort = Some(abort);
+        let mut stage = Stage::Serving(listener);
+        let mut is_only_one = false;
+        while matches!(stage, Stage::Serving(_)) || self.tally.live > 0 {
+            match self.next(&mut stage).await {
+                Event::Accepted(incoming) => self.begin(*incoming),
+                Event::News(News::Gone(end)) => self.tally.end(&end),
+                Event::News(News::Reload) => self.reload(&stage),
+                Event::NoMorePeers => {
+                    is_only_one = true;
+                    stage = Stage::Finishing(pending().boxed());
+                }
+                Event::News(News::Stop) => {
+                    // The listener is closed before anybody is told.
+                    stage = Stage::Finishing(runtime.sleep_until(runtime.now() + self.patience));
+                    let (live, patience) = (self.tally.live, self.patience);
+                    log::info!("asked to end: {live} connections may go on for {patience:?}");
+                }
+                Event::OutOfPatience => {
+                    log::warn!("out of patience: {} connections have not ended and are aborted", self.tally.live);
+                    drop(abort.take());
+                    stage = Stage::Aborting;
+                }
+            }
+        }
+        log::info!("{}", self.tally);
+        if is_only_one && self.tally.accepted == 1 && self.tally.count(Outcome::InOrder) == 0 {
+            return Err(Failure::new("the connection did not end in order"));
+        }
+        Ok(())
+    }
+
+    async fn next(&mut self, stage: &mut Stage) -> Event {
+        let has_room = self.tally.live < self.most;
+        let own = match stage {
+            Stage::Serving(listener) if has_room => accept(self.passages.runtime, listener).boxed(),
+            Stage::Serving(_) | Stage::Aborting => pending().boxed(),
+            Stage::Finishing(until) => until.map(|()| Event::OutOfPatience).boxed(),
+        };
+        match select(own, self.news.next()).await {
+            Either::Left((event, _)) => event,
+            Either::Right((news, _)) => Event::News(news.expect("the relay has a sender of its own")),
+        }
+    }
+
+    /// Joins the peer in a task of its own.
+    fn begin(&mut self, incoming: Incoming) {
+        self.tally.begin();
+        if self.tally.live == self.most && !std::mem::replace(&mut self.was_full, true) {
+            log::warn!("{} connections, as many as there may be: further clients wait", self.most);
+        }
+        let number = self.tally.accepted;
+        let passages = Arc::clone(&self.passages);
+        let ticket = Ticket { end: None, gone: self.gone.clone() };
+        self.passages.runtime.spawn(Box::pin(async move {
+            let end = passages.pass(number, incoming).await;
+            ticket.hand_in(end);
+        }));
+    }
+
+    /// Reads the files of both sides again, for connections to come.
+    fn reload(&self, stage: &Stage) {
+        let Stage::Serving(listener) = stage else { return };
+        let told = |side: Side, endpoint: &Written, result: Result<(), OpenError>| match result {
+            Ok(()) => log::info!("{side}: certificates and keys were read again"),
+            Err(error) => log::error!("{}; {endpoint} keeps what it has", Loss::new(side, error)),
+        };
+        told(Side::Listen, &self.listen, listener.reload());
+        told(Side::Connect, &self.connect, self.passages.connector.reload());
+    }
+}
+
+/// The next peer. Its handshakes are for a task of its own.
+async fn accept(runtime: &'static dyn Runtime, listener: &Listener) -> Event {
+    loop {
+        match listener.accept().await {
+            Ok(incoming) => return Event::Accepted(Box::new(incoming)),
+            Err(_) if listener.has_ended() => return Event::NoMorePeers,
+            // A client that is gone again is none of ours.
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                log::error!("cannot accept a connection: {error}");
+                // Too many open files is an error that stays for a while.
+                runtime.sleep_until(runtime.now() + ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Tells the end of a connection when its task is over, however that came.
+struct Ticket {
+    end: Option<End>,
+    gone: mpsc::UnboundedSender<End>,
+}
+
+impl Ticket {
+    fn hand_in(mut self, end: End) {
+        self.end = Some(end);
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        // Without an end the task has panicked, which is our own doing.
+        let end = self.end.take().unwrap_or(Outcome::Aborted.into());
+        // Nobody listens any more when the process is over.
+        let _ = self.gone.unbounded_send(end);
+    }
+}
+
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
