@@ -39,6 +39,11 @@ impl Failure {
         Self { status: Status::Hole, message: message.to_string() }
     }
 
+    /// What was to be printed could not be.
+    pub(crate) fn output(error: io::Error) -> Self {
+        Self::new(error).at("cannot write to standard output")
+    }
+
     /// Says before the message where it happened.
     pub(crate) fn at(mut self, place: impl Display) -> Self {
         self.message = format!("{place}: {}", self.message);

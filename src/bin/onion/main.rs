@@ -10,6 +10,7 @@
 //! | `protocol.rs` | the onion line protocol, as both sides see it |
 //! | `open.rs`, `part.rs` | from an endpoint to a connection, and how to leave one |
 //! | `credentials.rs`, `authority.rs` | certificates: from files, and made on the spot |
+//! | `completions.rs`, `manual.rs` | what shells and `man` want to know of the command |
 //! | `failure.rs`, `signals.rs` | what ends the process |
 //!
 //! Exit status: 0 for a clean end, 1 for a failure, 2 for a command line that makes no sense, 3 for a hole that was
@@ -21,6 +22,7 @@ compile_error!("the command `onion` needs a runtime: enable the feature `async-s
 compile_error!("the command `onion` needs a provider of cryptography: enable the feature `aws-lc-rs` or `ring`");
 
 mod authority;
+mod completions;
 mod connect;
 mod credentials;
 mod demo;
@@ -28,6 +30,7 @@ mod dialogue;
 mod drawing;
 mod failure;
 mod input;
+mod manual;
 mod meter;
 mod open;
 mod part;
@@ -40,7 +43,7 @@ mod signals;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use onionskin::runtime;
 
 use self::failure::Failure;
@@ -60,6 +63,8 @@ enum Command {
     Connect(connect::Options),
     Probe(probe::Options),
     Relay(relay::Options),
+    Completions(completions::Options),
+    Man(manual::Options),
 }
 
 fn main() -> ExitCode {
@@ -81,6 +86,8 @@ fn run(command: Command) -> Result<(), Failure> {
             Command::Connect(options) => connect::run(runtime, &options).await,
             Command::Probe(options) => probe::run(runtime, &options).await,
             Command::Relay(options) => relay::run(runtime, &options).await,
+            Command::Completions(options) => completions::run(Arguments::command().name("onion"), &options),
+            Command::Man(options) => manual::run(Arguments::command().name("onion"), &options),
         }
     })
 }

@@ -40,9 +40,7 @@ pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Res
 /// The first line on standard output, for whoever waits until it is there.
 fn announce(endpoint: &Endpoint) -> Result<(), Failure> {
     let mut output = std::io::stdout().lock();
-    writeln!(output, "listening on {}", endpoint.transport)
-        .and_then(|()| output.flush())
-        .map_err(|error| Failure::new(error).at("cannot write to standard output"))
+    writeln!(output, "listening on {}", endpoint.transport).and_then(|()| output.flush()).map_err(Failure::output)
 }
 
 /// What is logged unless `RUST_LOG` says otherwise: a line for each connection.

@@ -139,7 +139,7 @@ fn announce(listener: &Listener) -> Result<(), Failure> {
     let mut output = std::io::stdout().lock();
     writeln!(output, "listening on {}", listener.endpoint().transport)
         .and_then(|()| output.flush())
-        .map_err(|error| Failure::new(error).at("cannot write to standard output"))
+        .map_err(Failure::output)
 }
 
 /// The next peer; `None` when the process is to end.
