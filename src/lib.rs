@@ -32,6 +32,7 @@
 //! | [`starttls`] | how each application protocol asks for TLS, client and server | `protocol`, `connection` and what those use |
 //! | [`endpoint`] | strings that name where to connect or listen, and with which layers | all of these |
 //! | [`testing`] | peers, wires and clocks for tests | all of these |
+//! | [`printable`] | what a peer has said, made fit to be shown | nothing, and all of these show by it |
 //!
 //! # Features
 //!
@@ -48,6 +49,7 @@
 pub mod connection;
 pub mod endpoint;
 pub mod layer;
+pub mod printable;
 pub mod protocol;
 pub mod runtime;
 pub mod stack;

@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::fmt;
 
+use crate::printable::is_printable;
+
 /// A string that is no endpoint.
 ///
 /// Prints as one line. The alternate form `{:#}` adds the string and a caret below the character:
@@ -124,7 +126,7 @@ impl fmt::Display for ParseError {
             return Ok(());
         }
         // One column for each character: a line break or a tab would move the caret.
-        let line: String = input.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+        let line: String = input.chars().map(|c| if is_printable(c) { c } else { '?' }).collect();
         let column = input.char_indices().take_while(|(at, _)| at < position).count();
         write!(f, "\n  {line}\n  {:column$}^", "")
     }

@@ -102,7 +102,6 @@ fn canonical(address: SocketAddr) -> SocketAddr {
 /// Who talks to whom behind a proxy, if its header tells: else it is the two ends of the socket, as it is for the proxy's
 /// own connections.
 pub(super) fn addresses(header: ProxyHeader, socket: &Addresses) -> Addresses {
-    let unix = |path: &[u8]| Some(Address::Unix(Some(PathBuf::from(String::from_utf8_lossy(path).into_owned()))));
     let mut addresses = socket.clone();
     if header.command() == Command::Proxy {
         match header.addresses() {
@@ -115,13 +114,34 @@ pub(super) fn addresses(header: ProxyHeader, socket: &Addresses) -> Addresses {
                 addresses.local = Some(SocketAddr::from(*destination).into());
             }
             proxy::Addresses::Unix { source, destination, .. } => {
-                (addresses.peer, addresses.local) = (unix(source), unix(destination));
+                (addresses.peer, addresses.local) = (Some(unix(source)), Some(unix(destination)));
             }
             proxy::Addresses::Unspecified => {}
         }
     }
     addresses.proxy = Some(header);
     addresses
+}
+
+/// A Unix address as a header has it: an abstract name begins with a zero, and a client's end has none.
+fn unix(path: &[u8]) -> Address {
+    match path {
+        [] => Address::Unix(None),
+        [0, name @ ..] => Address::Abstract(name.to_vec()),
+        path => Address::Unix(Some(path_buf(path))),
+    }
+}
+
+#[cfg(unix)]
+fn path_buf(path: &[u8]) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt;
+
+    std::ffi::OsStr::from_bytes(path).into()
+}
+
+#[cfg(not(unix))]
+fn path_buf(path: &[u8]) -> PathBuf {
+    PathBuf::from(String::from_utf8_lossy(path).into_owned())
 }
 
 impl fmt::Display for ProxyStep {

@@ -11,6 +11,8 @@ use std::task::{Context, Poll};
 use futures::future::BoxFuture;
 use futures::io::{AsyncRead, AsyncWrite};
 
+use crate::printable::Printable;
+
 /// A connected stream socket of any runtime.
 ///
 /// `poll_close` shuts down the write side only: the peer reads end of file, and reading here goes
@@ -181,7 +183,8 @@ pub trait Accept: fmt::Debug + Send + Sync {
 
 /// One end of a connection.
 ///
-/// Prints as `tcp 127.0.0.1:25`, `unix /run/app.sock`, `unix @app`, `unix (unnamed)` or `stdio`.
+/// Prints as `tcp 127.0.0.1:25`, `unix /run/app.sock`, `unix @app`, `unix (unnamed)` or `stdio`. What a path has in it that
+/// is not to be read is escaped ([`Printable`]): a PROXY header may name any.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Address {
@@ -219,9 +222,9 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => write!(f, "tcp {address}"),
-            Self::Unix(Some(path)) => write!(f, "unix {}", path.display()),
+            Self::Unix(Some(path)) => write!(f, "unix {}", Printable::new(path.as_os_str().as_encoded_bytes())),
             Self::Unix(None) => f.write_str("unix (unnamed)"),
-            Self::Abstract(name) => write!(f, "unix @{}", name.escape_ascii()),
+            Self::Abstract(name) => write!(f, "unix @{}", Printable::new(name)),
             Self::Stdio => f.write_str("stdio"),
         }
     }

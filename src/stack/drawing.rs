@@ -20,6 +20,7 @@ use std::fmt;
 
 use super::list::{NodeState, WIRE};
 use super::{Boundary, End, Layer, Order, Queue, Side, Stack};
+use crate::printable::Printable;
 
 impl fmt::Display for Stack {
     /// The layers from the wire inwards, in one line; with `{:#}`, as a drawing of at most 100 columns with the facts of
@@ -190,17 +191,9 @@ fn waiting<M>(arrow: &str, queue: &Queue<M>, name: impl Fn(&M) -> String) -> Opt
     (!waiting.is_empty()).then(|| format!("{arrow} waiting: {}", waiting.join(", ")))
 }
 
-/// Without characters that would move the cursor.
+/// On one line, whatever a peer has put into it.
 fn clean(text: &str) -> String {
-    let mut clean = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_control() {
-            clean.extend(character.escape_debug());
-        } else {
-            clean.push(character);
-        }
-    }
-    clean
+    Printable::new(text).to_string()
 }
 
 /// At most `width` characters.
@@ -247,7 +240,7 @@ mod tests {
         let lines = |facts: &[&str]| page.lines(&facts.iter().map(|&fact| fact.to_owned()).collect::<Vec<_>>());
         assert_eq!(lines(&["12345", "12345", "1"]), ["12345  12345", "1"]);
         assert_eq!(lines(&["zwölf Zeichen", "und"]), ["zwölf Zeich…", "und"]);
-        assert_eq!(lines(&["a\nb\u{1b}"]), ["a\\nb\\u{1b}"]);
+        assert_eq!(lines(&["a\nb\u{1b}"]), ["a\\nb\\x1b"]);
         assert_eq!(lines(&[]), Vec::<String>::new());
     }
 }

@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::LayerId;
+use crate::printable::Printable;
 
 /// Why a layer failed.
 #[derive(Clone, Debug)]
@@ -92,8 +93,9 @@ impl LayerError {
 }
 
 impl fmt::Display for LayerError {
+    /// On one line, whatever the message quotes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        Printable::new(&self.message).fmt(f)
     }
 }
 
@@ -188,7 +190,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rest = self.0.layers.as_slice();
         match &self.0.first {
-            FirstCause::Wire(error) => write!(f, "the socket failed: {error}")?,
+            FirstCause::Wire(error) => write!(f, "the socket failed: {}", Printable::new(&error.to_string()))?,
             FirstCause::Aborted => f.write_str("the connection was aborted")?,
             FirstCause::Layer => {
                 if let Some((first, others)) = rest.split_first() {
@@ -213,7 +215,7 @@ impl StdError for Reason {
 
 impl fmt::Display for LayerLoss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "layer {} ({}): {}", self.layer, self.description, self.error)
+        write!(f, "layer {} ({}): {}", self.layer, Printable::new(&self.description), self.error)
     }
 }
 

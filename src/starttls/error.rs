@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use crate::printable::Printable;
 use crate::stack::{LayerError, LayerErrorKind};
 
 /// Why a negotiation of STARTTLS did not come to TLS.
@@ -136,17 +137,15 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        Printable::new(&self.message).fmt(f)
     }
 }
 
 impl StdError for Error {}
 
-/// A peer's words, short enough for a line and without its control characters.
+/// A peer's words, short enough for a line.
 fn quoted(words: &[u8]) -> String {
-    let shown = &words[..words.len().min(MOST_QUOTED)];
-    let more = if shown.len() < words.len() { "..." } else { "" };
-    format!("\"{}{more}\"", shown.escape_ascii())
+    Printable::new(words).limit(MOST_QUOTED).quoted().to_string()
 }
 
 const MOST_QUOTED: usize = 100;

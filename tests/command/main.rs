@@ -6,6 +6,7 @@
 mod common;
 mod demo;
 mod dialogue;
+mod foreign;
 mod install;
 mod onion;
 #[path = "../common/open_server/mod.rs"]

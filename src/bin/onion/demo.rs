@@ -11,6 +11,7 @@ use futures::FutureExt;
 use futures::channel::oneshot;
 use onionskin::Connection;
 use onionskin::endpoint::Listener;
+use onionskin::printable::Printable;
 use onionskin::runtime::{Address, Runtime, Socket};
 use onionskin::stack::Stop;
 use onionskin::tls::{Roots, TlsClient, TlsFacts, TlsServer, Version};
@@ -177,8 +178,8 @@ impl Asker {
         let answer = answer.ok_or_else(|| Failure::new("the server ended instead of an answer"))?;
         self.heard.add(&answer);
         if answer != expected {
-            let [expected, answer] = [expected, &answer].map(String::from_utf8_lossy);
-            return Err(Failure::new(format_args!("\"{expected}\" was to come back, and \"{answer}\" did")));
+            let [expected, answer] = [expected, &answer].map(|line| Printable::new(line).quoted());
+            return Err(Failure::new(format_args!("{expected} was to come back, and {answer} did")));
         }
         Ok(())
     }

@@ -18,6 +18,7 @@ use futures::channel::mpsc;
 use futures::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncWrite};
 use onionskin::Connection;
 use onionskin::connection::{Error, Stopped};
+use onionskin::printable::Printable;
 use onionskin::stack::{End, Reason, Stop};
 use onionskin::tls::{Identity, TlsClient, TlsServer};
 
@@ -168,16 +169,18 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Dialogue<IO> {
         self.sending = Sending::Open([&asked, &b"\r\n"[..]].concat(), 0);
         loop {
             let line = self.await_line().await?;
-            let (asked, said) = (String::from_utf8_lossy(&asked), String::from_utf8_lossy(&line));
-            match said.strip_prefix("ERR ") {
-                Some(reason) => return Err(Failure::new(format_args!("the peer refused {asked}: {reason}"))),
+            let asked = Printable::new(&asked);
+            match line.strip_prefix(b"ERR ") {
+                Some(reason) => {
+                    return Err(Failure::new(format_args!("the peer refused {asked}: {}", Printable::new(reason))));
+                }
                 None if line == agreed => return Ok(()),
                 // Earlier requests may have answers on the way.
-                None if self.pace == Pace::Free && !said.starts_with("OK ") => {}
+                None if self.pace == Pace::Free && !line.starts_with(b"OK ") => {}
                 None => {
-                    let agreed = String::from_utf8_lossy(&agreed);
+                    let [said, agreed] = [&line, &agreed].map(|line| Printable::new(line).quoted());
                     return Err(Failure::new(format_args!(
-                        "the peer answered {asked} with \"{said}\" and not with \"{agreed}\""
+                        "the peer answered {asked} with {said} and not with {agreed}"
                     )));
                 }
             }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use onionskin::connection::Error;
 use onionskin::endpoint::{OpenError, OpenErrorKind, Transport};
+use onionskin::printable::Printable;
 use onionskin::rustls::{self, AlertDescription, CertificateError};
 use onionskin::tls::{ConfigError, ConfigErrorKind};
 
@@ -60,8 +61,7 @@ impl Failure {
 impl Display for Failure {
     /// One line, whatever a peer or a file has put into the message.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let printable = |c: char| if c.is_control() { ' ' } else { c };
-        self.message.chars().map(printable).try_for_each(|c| fmt::Write::write_char(f, c))
+        Printable::new(&self.message).fmt(f)
     }
 }
 

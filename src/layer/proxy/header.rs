@@ -6,6 +6,7 @@ use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use super::parse::{LOCAL, PROXY, SIGNATURE, TLV_LIMIT, UNIX_PATH, V2};
 use super::tlv::{TLV_HEADER, crc32c};
 use super::{Tlv, TlvKind};
+use crate::printable::Printable;
 use crate::stack::{LayerError, LayerErrorKind};
 
 /// What a proxy says of the connection it passes on.
@@ -384,7 +385,7 @@ impl fmt::Display for Addresses {
             Self::Ipv4 { source, destination, .. } => write!(f, "{source} to {destination}"),
             Self::Ipv6 { source, destination, .. } => write!(f, "{source} to {destination}"),
             Self::Unix { source, destination, .. } => {
-                write!(f, "unix {} to {}", source.escape_ascii(), destination.escape_ascii())
+                write!(f, "unix {} to {}", Printable::new(source), Printable::new(destination))
             }
         }
     }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use super::tlv::{self, crc32c};
 use super::{Addresses, Command, ProxyHeader, TlvKind, Transport, Version};
+use crate::printable::Printable;
 use crate::stack::{LayerError, LayerErrorKind};
 
 impl ProxyHeader {
@@ -48,8 +49,8 @@ impl Front {
 }
 
 pub(super) fn not_spoken(bytes: &[u8]) -> LayerError {
-    let sample = &bytes[..bytes.len().min(SAMPLE)];
-    let message = format!("the peer sent no PROXY header (it said \"{}\")", sample.escape_ascii());
+    let sample = Printable::new(bytes).limit(SAMPLE).quoted();
+    let message = format!("the peer sent no PROXY header (it said {sample})");
     LayerError::new(LayerErrorKind::NotSpoken, message)
 }
 

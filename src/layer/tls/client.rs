@@ -12,6 +12,7 @@ use super::config::{
 };
 use super::engine::Engine;
 use super::{Role, TlsLayer};
+use crate::printable::Printable;
 
 /// How to be a TLS client. Make it once and share it: clones are cheap, and sessions are resumed only between layers
 /// of one configuration.
@@ -71,7 +72,7 @@ impl TlsClient {
     /// When `name` is neither.
     pub fn to(&self, name: &str) -> Result<TlsLayer, ConfigError> {
         let server_name = ServerName::try_from(name.to_owned()).map_err(|_| {
-            let message = format!("\"{}\" is neither a DNS name nor an IP address", name.escape_debug());
+            let message = format!("{} is neither a DNS name nor an IP address", Printable::new(name).quoted());
             ConfigError::new(ConfigErrorKind::BadName, message)
         })?;
         let engine = Engine::client(Arc::clone(&self.config), server_name).map_err(ConfigError::from_rustls)?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rustls::pki_types::CertificateDer;
 use rustls::{CipherSuite, NamedGroup, ProtocolVersion};
 
+use crate::printable::Printable;
 use crate::stack::LayerId;
 
 /// Facts of one TLS layer, as of when they were asked for.
@@ -144,7 +145,7 @@ impl Outline<'_> {
             Some(self.version_name.to_owned()),
             self.cipher_suite.map(|suite| format!("{suite:?}")),
             self.key_exchange_group.map(|group| format!("{group:?}")),
-            self.alpn.map(|alpn| format!("alpn {}", alpn.escape_ascii())),
+            self.alpn.map(|alpn| format!("alpn {}", Printable::new(alpn))),
             certificates,
             self.resumed.then(|| "resumed".to_owned()),
             self.handshake_time.map(|took| format!("handshake {:.1} ms", took.as_secs_f64() * 1000.0)),
@@ -157,7 +158,7 @@ impl Outline<'_> {
     fn party(&self) -> String {
         let role = self.role;
         match self.server_name {
-            Some(name) => format!("{role} \"{}\"", name.escape_debug()),
+            Some(name) => format!("{role} {}", Printable::new(name).quoted()),
             None => role.to_string(),
         }
     }

@@ -2,6 +2,7 @@
 
 use rustls::{CertificateError, Error};
 
+use crate::printable::Printable;
 use crate::stack::{LayerError, LayerErrorKind};
 
 /// The error of a handshake or of traffic, with the input that caused it at `front`.
@@ -34,9 +35,7 @@ pub(super) fn explain(error: Error, front: &[u8]) -> LayerError {
 /// The beginning of what the peer said, made harmless.
 fn sample(front: &[u8]) -> String {
     let line = front.split(|&byte| byte == b'\r' || byte == b'\n').next().unwrap_or_default();
-    let shown = &line[..line.len().min(SAMPLE)];
-    let more = if shown.len() < line.len() { "..." } else { "" };
-    format!("it said \"{}{more}\"", shown.escape_ascii())
+    format!("it said {}", Printable::new(line).limit(SAMPLE).quoted())
 }
 
 const SAMPLE: usize = 32;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::Reply;
 use crate::connection;
+use crate::printable::Printable;
 
 /// An error of the functions for clients.
 #[derive(Clone, Debug)]
@@ -55,8 +56,8 @@ impl Error {
     }
 
     pub(super) fn malformed(awaited: &str, line: &[u8]) -> Self {
-        let shown = &line[..line.len().min(MOST_SHOWN)];
-        ErrorKind::Malformed(format!("the server was to send {awaited} and sent \"{}\"", shown.escape_ascii())).into()
+        let shown = Printable::new(line).limit(MOST_SHOWN).quoted();
+        ErrorKind::Malformed(format!("the server was to send {awaited} and sent {shown}")).into()
     }
 }
 
@@ -64,13 +65,12 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind() {
             ErrorKind::Refused { command, reply } => {
-                let text = reply.text();
-                let shown = &text[..text.len().min(MOST_SHOWN)];
-                write!(f, "the server refused {command}: {} {}", reply.code, shown.escape_ascii())
+                let shown = Printable::new(reply.text()).limit(MOST_SHOWN);
+                write!(f, "the server refused {command}: {} {shown}", reply.code)
             }
             ErrorKind::InClear => f.write_str("there is no TLS on the control connection: start it first"),
             ErrorKind::Ended => f.write_str("the server ended the connection or its TLS in place of a reply"),
-            ErrorKind::Malformed(message) => f.write_str(message),
+            ErrorKind::Malformed(message) => Printable::new(message).fmt(f),
             ErrorKind::TooLong => f.write_str("the server's reply is too long"),
             ErrorKind::Connection(error) => error.fmt(f),
         }

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display};
 
+use onionskin::printable::Printable;
 use serde::Serialize;
 
 /// One answer.
@@ -132,9 +133,7 @@ pub(super) fn quoted(answer: &[u8]) -> String {
         let words = answer.split(|&byte| byte != b' ' && !byte.is_ascii_graphic());
         words.filter(|word| word.len() >= SHORTEST_TEXT).collect::<Vec<_>>().join(&b' ')
     };
-    let shown = &text[..text.len().min(MOST_SHOWN)];
-    let more = if shown.len() < text.len() { "..." } else { "" };
-    format!("\"{}{more}\"", String::from_utf8_lossy(shown))
+    Printable::new(&text).limit(MOST_SHOWN).quoted().to_string()
 }
 
 const MOST_SHOWN: usize = 72;
@@ -157,7 +156,7 @@ mod tests {
             quoted(b"0\x1f\x02\x01Hx\x1a\n\x01\x01\x04\0\x04\x13TLS already started"),
             "\"TLS already started\""
         );
-        assert_eq!(quoted(b"\xff\xfe"), "\"\u{fffd}\u{fffd}\"");
+        assert_eq!(quoted(b"\xff\xfe"), r#""\xff\xfe""#);
         assert!(quoted(&[b'x'; 100]).ends_with("xx...\""));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display};
 
+use onionskin::printable::{Printable, is_printable};
 use onionskin::tls::TlsFacts;
 use serde::Serialize;
 
@@ -67,7 +68,7 @@ pub(super) struct Questions {
 impl Report {
     /// As JSON, with a field for each of the above.
     pub(super) fn json(&self) -> String {
-        serde_json::to_string_pretty(self).expect("there are only strings for keys")
+        harmless(&serde_json::to_string_pretty(self).expect("there are only strings for keys"))
     }
 }
 
@@ -92,7 +93,7 @@ impl Tls {
             version: facts.version.map(|_| facts.version_name().to_owned()),
             cipher_suite: facts.cipher_suite.map(|suite| format!("{suite:?}")),
             key_exchange_group: facts.key_exchange_group.map(|group| format!("{group:?}")),
-            alpn: facts.alpn.as_ref().map(|alpn| alpn.escape_ascii().to_string()),
+            alpn: facts.alpn.as_ref().map(|alpn| Printable::new(alpn).to_string()),
             tls1_2,
             tls1_3,
         }
@@ -188,12 +189,29 @@ impl Display for Verdict {
     }
 }
 
+/// For a terminal too: what stands in a string and is not to be read is escaped, and is the same string to a program.
+/// Outside of its strings JSON has nothing of that kind but line feeds, which serde escapes inside of them.
+fn harmless(json: &str) -> String {
+    let mut harmless = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character == '\n' || is_printable(character) {
+            harmless.push(character);
+            continue;
+        }
+        for unit in character.encode_utf16(&mut [0; 2]) {
+            harmless.push_str(&format!("\\u{unit:04x}"));
+        }
+    }
+    harmless
+}
+
 /// One line, whatever a certificate or a server has put into it.
 fn row(f: &mut fmt::Formatter<'_>, label: &str, text: impl Display) -> fmt::Result {
-    let text: String = text.to_string().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    writeln!(f, "{label:<20} {}", text.trim_end())
+    let text = text.to_string();
+    writeln!(f, "{label:<20} {}", Printable::new(text.trim_end()).limit(LONGEST_ROW))
 }
 
 /// So that all of it stays one screen; the JSON has no such limit.
 const MOST_CERTIFICATES: usize = 5;
 const MOST_NAMES: usize = 6;
+const LONGEST_ROW: usize = 400;
