@@ -41,6 +41,8 @@ pub enum ErrorKind {
     Malformed,
     /// The peer sent or announced more than the limit.
     TooLong,
+    /// The client was refused as often as it may be ([`Negotiate::refusals`](super::Negotiate::refusals)), and went on.
+    TurnedAway,
 }
 
 impl Error {
@@ -72,6 +74,11 @@ impl Error {
     /// The peer sent or announced more than this.
     pub(super) fn too_long(limit: usize) -> Self {
         Self::new(ErrorKind::TooLong, format!("the peer sends more than the {limit} bytes that are accepted"))
+    }
+
+    /// The client does not hear what it is told.
+    pub(super) fn turned_away() -> Self {
+        Self::new(ErrorKind::TurnedAway, "the client was refused again and again, and goes on without asking for TLS")
     }
 
     /// The client left without having asked.
@@ -129,7 +136,7 @@ impl Error {
             ErrorKind::OutOfTurn | ErrorKind::Malformed => LayerErrorKind::Protocol,
             ErrorKind::Closed => LayerErrorKind::Truncated,
             ErrorKind::TimedOut => LayerErrorKind::HandshakeTimeout,
-            ErrorKind::TooLong => LayerErrorKind::Limit,
+            ErrorKind::TooLong | ErrorKind::TurnedAway => LayerErrorKind::Limit,
         };
         LayerError::new(kind, format!("{protocol}: {self}")).caused_by(self)
     }

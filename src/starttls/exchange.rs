@@ -16,17 +16,19 @@ pub struct Exchange<'a> {
     opportunistic: bool,
     output: &'a mut Queue<Order>,
     has_sent: bool,
+    has_refused: bool,
 }
 
 impl<'a> Exchange<'a> {
     pub(super) fn new(ends: &'a mut Ends<'_>, allowance: usize, opportunistic: bool) -> Self {
         let (below, _, _, output) = ends.all();
-        Self { input: below.front(), taken: 0, allowance, opportunistic, output, has_sent: false }
+        Self { input: below.front(), taken: 0, allowance, opportunistic, output, has_sent: false, has_refused: false }
     }
 
     /// With no connection behind it.
     pub(super) fn of(input: &'a [u8], output: &'a mut Queue<Order>) -> Self {
-        Self { input, taken: 0, allowance: input.len(), opportunistic: false, output, has_sent: false }
+        let allowance = input.len();
+        Self { input, taken: 0, allowance, opportunistic: false, output, has_sent: false, has_refused: false }
     }
 
     /// Where [`of`](Self::of) can send to.
@@ -106,6 +108,13 @@ impl<'a> Exchange<'a> {
         self.has_sent = true;
     }
 
+    /// Sends the answer to something that the peer may not do, or not yet. It may have that answer only so often
+    /// ([`Negotiate::refusals`](super::Negotiate::refusals)).
+    pub fn refuse(&mut self, answer: &[u8]) {
+        self.send(answer);
+        self.has_refused = true;
+    }
+
     /// Sends a question, in a protocol whose server speaks only when it is spoken to.
     ///
     /// # Errors
@@ -133,6 +142,10 @@ impl<'a> Exchange<'a> {
 
     pub(super) fn has_sent(&self) -> bool {
         self.has_sent
+    }
+
+    pub(super) fn has_refused(&self) -> bool {
+        self.has_refused
     }
 
     /// How much may be taken besides what was taken.

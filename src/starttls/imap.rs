@@ -145,7 +145,12 @@ impl Negotiation for Server {
             // RFC 5530 section 3.
             ("", "NO [PRIVACYREQUIRED] STARTTLS first")
         };
-        exchange.send(&[untagged.as_bytes(), tag, b" ", done.as_bytes(), b"\r\n"].concat());
+        let answer = [untagged.as_bytes(), tag, b" ", done.as_bytes(), b"\r\n"].concat();
+        if done.starts_with("NO") {
+            exchange.refuse(&answer);
+        } else {
+            exchange.send(&answer);
+        }
         if is("LOGOUT") {
             return Err(Error::left());
         }
@@ -154,6 +159,10 @@ impl Negotiation for Server {
 
     fn awaits(&self) -> &'static str {
         "STARTTLS"
+    }
+
+    fn turn_away(&mut self, exchange: &mut Exchange<'_>) {
+        exchange.send(b"* BYE too many errors\r\n");
     }
 }
 

@@ -177,12 +177,21 @@ impl Negotiation for Server {
             // There are clients that take 451 for the answer to STARTTLS if it has that word in it.
             &[b"451 * :TLS first"]
         };
-        exchange.send(&[b":", self.name.as_bytes(), b" ", &answer.concat(), b"\r\n"].concat());
+        let line = [b":", self.name.as_bytes(), b" ", &answer.concat(), b"\r\n"].concat();
+        if answer[0].starts_with(b"4") {
+            exchange.refuse(&line);
+        } else {
+            exchange.send(&line);
+        }
         Ok(if is("STARTTLS") { Progress::GoAhead } else { Progress::Going })
     }
 
     fn awaits(&self) -> &'static str {
         "STARTTLS"
+    }
+
+    fn turn_away(&mut self, exchange: &mut Exchange<'_>) {
+        exchange.send(b"ERROR :too many errors\r\n");
     }
 }
 

@@ -98,11 +98,8 @@ impl Negotiation for Server {
                     return Ok(Progress::GoAhead);
                 }
                 Some((START_TLS, _)) => {
-                    exchange.send(&message(
-                        id,
-                        EXTENDED_RESPONSE,
-                        &[&outcome(PROTOCOL_ERROR, "StartTLS has no value")],
-                    ));
+                    let outcome = outcome(PROTOCOL_ERROR, "StartTLS has no value");
+                    exchange.refuse(&message(id, EXTENDED_RESPONSE, &[&outcome]));
                     return Ok(Progress::Going);
                 }
                 _ => Some(EXTENDED_RESPONSE),
@@ -115,13 +112,20 @@ impl Negotiation for Server {
             return Err(Error::new(ErrorKind::NotAsked, "the client goes on without StartTLS"));
         }
         if let Some(tag) = answer {
-            exchange.send(&message(id, tag, &[&outcome(CONFIDENTIALITY_REQUIRED, "StartTLS first")]));
+            exchange.refuse(&message(id, tag, &[&outcome(CONFIDENTIALITY_REQUIRED, "StartTLS first")]));
         }
         Ok(Progress::Going)
     }
 
     fn awaits(&self) -> &'static str {
         "StartTLS"
+    }
+
+    /// A notice of disconnection (section 4.4.1).
+    fn turn_away(&mut self, exchange: &mut Exchange<'_>) {
+        let outcome = outcome(CONFIDENTIALITY_REQUIRED, "too many requests without StartTLS");
+        let name = element(RESPONSE_NAME, &[NOTICE_OF_DISCONNECTION]);
+        exchange.send(&message(NOTICE, EXTENDED_RESPONSE, &[&outcome, &name]));
     }
 }
 
@@ -202,6 +206,7 @@ fn answer_to(request: u8) -> Option<u8> {
     ANSWERS.iter().find(|(known, _)| *known == request).map(|(_, answer)| *answer)
 }
 
+const NOTICE_OF_DISCONNECTION: &[u8] = b"1.3.6.1.4.1.1466.20036";
 const START_TLS: &[u8] = b"1.3.6.1.4.1.1466.20037";
 
 const OUR_ID: u32 = 1;
@@ -218,6 +223,7 @@ const ABANDON_REQUEST: u8 = 0x50;
 const EXTENDED_REQUEST: u8 = 0x77;
 const EXTENDED_RESPONSE: u8 = 0x78;
 const REQUEST_NAME: u8 = 0x80;
+const RESPONSE_NAME: u8 = 0x8a;
 
 /// Bind, search, modify, add, delete, rename, compare.
 const ANSWERS: [(u8, u8); 7] =

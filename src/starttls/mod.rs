@@ -38,6 +38,14 @@
 //! ([`ftp::clear_control`] for a client, [`ftp::Protection`] for a server); TDS drops TLS behind the login if both sides want
 //! that ([`Tds::login_only`]). To start again where a server has greeted already: [`Smtp::greeted`] and its like.
 //!
+//! # What a peer can make it hold
+//!
+//! A negotiation answers by itself, below the application, so it has bounds of its own. While more than 4 KiB of what it
+//! has said have not left, nothing more is taken from the peer, so that one that talks and does not read is answered once
+//! more at most, and its input waits below, where the limits of the stack hold. A command that must not come before TLS is
+//! refused twenty times, and then the client is turned away ([`TurnedAway`](ErrorKind::TurnedAway)). All in all a peer may
+//! say 64 KiB, and has thirty seconds. These limits are options of [`Negotiate`].
+//!
 //! # The picture
 //!
 //! ```text
@@ -175,6 +183,10 @@ pub trait Negotiation: fmt::Debug + Send {
 
     /// What the peer is to send next, for errors and drawings: `the greeting`.
     fn awaits(&self) -> &'static str;
+
+    /// The peer was refused as often as it may be: says so, where the protocol has words for it. The connection is lost
+    /// behind them.
+    fn turn_away(&mut self, _exchange: &mut Exchange<'_>) {}
 
     /// A layer that belongs between TLS and what is below, if the protocol needs one. Asked once, at the go-ahead,
     /// and not if no TLS follows.

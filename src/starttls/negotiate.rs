@@ -27,6 +27,8 @@ pub struct Negotiate {
     has_spoken: bool,
     glued: Vec<u8>,
     allowance: usize,
+    /// How many more refusals there are.
+    refusals: usize,
     timeout: Option<Duration>,
     deadline: Option<Instant>,
 }
@@ -83,6 +85,7 @@ impl Negotiate {
             has_spoken: false,
             glued: Vec::new(),
             allowance: LIMIT,
+            refusals: REFUSALS,
             timeout: Some(TIMEOUT),
             deadline: None,
         }
@@ -120,19 +123,34 @@ impl Negotiate {
         self
     }
 
+    /// How many commands of the peer are refused before it is turned away
+    /// ([`TurnedAway`](ErrorKind::TurnedAway)), in words of the protocol if that has any; twenty unless set.
+    #[must_use]
+    pub fn refusals(mut self, most: usize) -> Self {
+        self.refusals = most;
+        self
+    }
+
     /// Does what can be done with what is there.
     fn negotiate(&mut self, ends: &mut Ends<'_>) -> Result<(), Error> {
         loop {
+            if !has_room(ends) {
+                return Ok(());
+            }
             self.refuse_unasked_tls(ends)?;
             let mut exchange = Exchange::new(ends, self.allowance, self.opportunistic);
             let progress = self.negotiation.advance(&mut exchange);
-            let (taken, has_sent) = (exchange.taken(), exchange.has_sent());
+            let (taken, has_sent, has_refused) = (exchange.taken(), exchange.has_sent(), exchange.has_refused());
             self.has_spoken |= has_sent;
             if progress.as_ref().map_or_else(|error| self.has_spoken && error.is_stripped(), |_| true) {
                 ends.inbound_below().consume(taken);
                 self.allowance = self.allowance.saturating_sub(taken);
             }
-            match progress? {
+            let progress = progress?;
+            if has_refused {
+                self.count_refusal(ends)?;
+            }
+            match progress {
                 Progress::Waiting => return self.check_end(ends),
                 Progress::Asked => ends.outbound_below().push(&std::mem::take(&mut self.glued)),
                 Progress::Greeted if matches!(self.then, Then::LeaveGreeted) => {
@@ -146,6 +164,16 @@ impl Negotiate {
                 }
             }
         }
+    }
+
+    /// Real servers have a limit too: whoever goes on after so many refusals is no client that will ask for TLS.
+    fn count_refusal(&mut self, ends: &mut Ends<'_>) -> Result<(), Error> {
+        self.refusals = self.refusals.saturating_sub(1);
+        if self.refusals > 0 {
+            return Ok(());
+        }
+        self.negotiation.turn_away(&mut Exchange::new(ends, 0, self.opportunistic));
+        Err(Error::turned_away())
     }
 
     fn finish(&mut self, ends: &mut Ends<'_>) {
@@ -248,6 +276,14 @@ impl Layer for Negotiate {
     }
 }
 
+/// Whether what was said so far has left, but for a little: a peer that does not read is not answered on and on, and what
+/// it says waits below, where there is a limit. Whoever asks for room is called when there is some.
+fn has_room(ends: &mut Ends<'_>) -> bool {
+    let output = ends.outbound_below();
+    let _ = output.room();
+    output.len() <= MOST_UNSENT
+}
+
 /// Lets ends through and no bytes.
 fn drop_inbound(ends: &mut Ends<'_>) {
     let (below, above, _, _) = ends.all();
@@ -262,6 +298,12 @@ fn drop_inbound(ends: &mut Ends<'_>) {
 
 /// Much more than any server says before TLS.
 const LIMIT: usize = 64 * 1024;
+
+/// As many wrong commands as Postfix and Dovecot hear before they hang up.
+const REFUSALS: usize = 20;
+
+/// More than any server says at once before TLS.
+const MOST_UNSENT: usize = 4096;
 
 /// Time enough for servers that let strangers wait before they greet.
 const TIMEOUT: Duration = Duration::from_secs(30);

@@ -150,7 +150,7 @@ impl Negotiation for Server {
             return Err(Error::left());
         }
         if is("STARTTLS") {
-            exchange.send(b"501 wrong number of arguments\r\n");
+            exchange.refuse(b"501 wrong number of arguments\r\n");
         } else if is("CAPABILITIES") {
             // It may have an argument, which changes nothing yet (RFC 3977 section 5.2.2).
             exchange.send(b"101 these\r\nVERSION 2\r\nSTARTTLS\r\n.\r\n");
@@ -161,12 +161,17 @@ impl Negotiation for Server {
             return Err(Error::not_asked(verb));
         } else {
             // RFC 3977 section 3.2.1.
-            exchange.send(b"483 STARTTLS first\r\n");
+            exchange.refuse(b"483 STARTTLS first\r\n");
         }
         Ok(Progress::Going)
     }
 
     fn awaits(&self) -> &'static str {
         "STARTTLS"
+    }
+
+    /// RFC 3977 section 3.2.1.
+    fn turn_away(&mut self, exchange: &mut Exchange<'_>) {
+        exchange.send(b"400 too many errors\r\n");
     }
 }

@@ -131,7 +131,7 @@ impl Negotiation for Server {
             return Err(Error::left());
         }
         if (is("STLS") || is("CAPA")) && !argument.is_empty() {
-            exchange.send(b"-ERR wrong number of arguments\r\n");
+            exchange.refuse(b"-ERR wrong number of arguments\r\n");
         } else if is("STLS") {
             exchange.send(b"+OK go ahead\r\n");
             return Ok(Progress::GoAhead);
@@ -141,12 +141,17 @@ impl Negotiation for Server {
         } else if exchange.allows_plaintext() {
             return Err(Error::not_asked(verb));
         } else {
-            exchange.send(b"-ERR STLS first\r\n");
+            exchange.refuse(b"-ERR STLS first\r\n");
         }
         Ok(Progress::Going)
     }
 
     fn awaits(&self) -> &'static str {
         "STLS"
+    }
+
+    /// The protocol has no word that ends a connection.
+    fn turn_away(&mut self, exchange: &mut Exchange<'_>) {
+        exchange.send(b"-ERR too many errors, bye\r\n");
     }
 }

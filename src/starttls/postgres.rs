@@ -99,18 +99,22 @@ impl Negotiation for Server {
         }
         if message == request(GSSENC_REQUEST) {
             exchange.take(len);
-            exchange.send(b"N");
+            exchange.refuse(b"N");
             return Ok(Progress::Going);
         }
         // A StartupMessage or a CancelRequest. That has a secret in it, so neither is quoted.
         if !exchange.allows_plaintext() {
-            exchange.send(&error_response());
+            exchange.send(&error_response("TLS is required: send SSLRequest first"));
         }
         Err(Error::new(ErrorKind::NotAsked, "the client goes on without SSLRequest"))
     }
 
     fn awaits(&self) -> &'static str {
         "SSLRequest"
+    }
+
+    fn turn_away(&mut self, exchange: &mut Exchange<'_>) {
+        exchange.send(&error_response("too many requests that are none for TLS"));
     }
 }
 
@@ -121,10 +125,10 @@ fn request(code: u32) -> [u8; 8] {
 }
 
 /// As version 3 of the protocol has it. 28000 is invalid_authorization_specification.
-fn error_response() -> Vec<u8> {
-    let fields = b"SFATAL\0VFATAL\0C28000\0MTLS is required: send SSLRequest first\0\0";
+fn error_response(message: &str) -> Vec<u8> {
+    let fields = format!("SFATAL\0VFATAL\0C28000\0M{message}\0\0");
     let len = 4 + fields.len() as u32;
-    [b"E", &len.to_be_bytes()[..], fields].concat()
+    [b"E", &len.to_be_bytes()[..], fields.as_bytes()].concat()
 }
 
 const SSL_REQUEST: u32 = 80_877_103;

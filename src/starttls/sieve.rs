@@ -138,9 +138,14 @@ impl Negotiation for Server {
         let is = |expected: &str| is(verb, expected);
         let known = is("STARTTLS") || is("CAPABILITY") || is("LOGOUT");
         if is("NOOP") {
-            exchange.send(&done(arguments));
+            let answer = done(arguments);
+            if answer.starts_with(b"NO") {
+                exchange.refuse(&answer);
+            } else {
+                exchange.send(&answer);
+            }
         } else if known && !arguments.is_empty() {
-            exchange.send(b"NO \"wrong number of arguments\"\r\n");
+            exchange.refuse(b"NO \"wrong number of arguments\"\r\n");
         } else if is("STARTTLS") {
             exchange.send(b"OK \"go ahead\"\r\n");
             return Ok(Progress::GoAhead);
@@ -153,13 +158,17 @@ impl Negotiation for Server {
             return Err(Error::not_asked(verb));
         } else {
             // Section 1.3.
-            exchange.send(b"NO (ENCRYPT-NEEDED) \"STARTTLS first\"\r\n");
+            exchange.refuse(b"NO (ENCRYPT-NEEDED) \"STARTTLS first\"\r\n");
         }
         Ok(Progress::Going)
     }
 
     fn awaits(&self) -> &'static str {
         "STARTTLS"
+    }
+
+    fn turn_away(&mut self, exchange: &mut Exchange<'_>) {
+        exchange.send(b"BYE \"too many errors\"\r\n");
     }
 }
 

@@ -177,19 +177,23 @@ impl Negotiation for Server {
         if is(self.verb) && !argument.is_empty() {
             exchange.send(self.capabilities.as_bytes());
         } else if is(self.verb) || is("STARTTLS") {
-            exchange.send(b"501 5.5.4 wrong number of arguments\r\n");
+            exchange.refuse(b"501 5.5.4 wrong number of arguments\r\n");
         } else if is("NOOP") || is("RSET") {
             exchange.send(b"250 2.0.0 fine\r\n");
         } else if exchange.allows_plaintext() {
             return Err(Error::not_asked(verb));
         } else {
             // RFC 3207 section 4.
-            exchange.send(b"530 5.7.0 must issue a STARTTLS command first\r\n");
+            exchange.refuse(b"530 5.7.0 must issue a STARTTLS command first\r\n");
         }
         Ok(Progress::Going)
     }
 
     fn awaits(&self) -> &'static str {
         "STARTTLS"
+    }
+
+    fn turn_away(&mut self, exchange: &mut Exchange<'_>) {
+        exchange.send(b"421 4.7.0 too many errors\r\n");
     }
 }

@@ -13,6 +13,7 @@ mod certificates;
 mod clients;
 mod damage;
 mod ends;
+mod flood;
 mod ftp_ccc;
 mod injection;
 mod subject;

@@ -107,10 +107,14 @@ impl Negotiation for Server {
         }
         let Some(line) = exchange.line()? else { return Ok(Progress::Waiting) };
         if let Some(answer) = self.protection.command(line) {
-            exchange.send(answer.reply().as_bytes());
-            exchange.send(b"\r\n");
-            let is_asked = answer.change() == Change::StartTls;
-            return Ok(if is_asked { Progress::GoAhead } else { Progress::Going });
+            let reply = [answer.reply().as_bytes(), b"\r\n"].concat();
+            if answer.change() == Change::StartTls {
+                exchange.send(&reply);
+                return Ok(Progress::GoAhead);
+            }
+            // Before TLS, that is the answer to all of them.
+            exchange.refuse(&reply);
+            return Ok(Progress::Going);
         }
         let (verb, _) = command(line);
         let is = |word: &str| verb.eq_ignore_ascii_case(word.as_bytes());
@@ -127,13 +131,17 @@ impl Negotiation for Server {
         } else if exchange.allows_plaintext() {
             return Err(Error::not_asked(verb));
         } else {
-            exchange.send(b"530 AUTH TLS first\r\n");
+            exchange.refuse(b"530 AUTH TLS first\r\n");
         }
         Ok(Progress::Going)
     }
 
     fn awaits(&self) -> &'static str {
         "AUTH TLS"
+    }
+
+    fn turn_away(&mut self, exchange: &mut Exchange<'_>) {
+        exchange.send(b"421 too many errors\r\n");
     }
 }
 
