@@ -1,7 +1,7 @@
 //! Listening, as far as it is the same for every runtime.
 //!
 //! To bind never waits, so the standard library does it and the runtime adopts the result. A Unix
-//! socket leaves a file behind, which [`SocketFile`] removes.
+//! socket leaves a file behind, which [`SocketFile`] removes; what becomes of one that nobody could remove says `stale.rs`.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -13,6 +13,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+#[cfg(unix)]
+use super::stale::Turn;
+
 /// Listens at `at`, in non-blocking mode.
 pub(super) fn bind_tcp(at: SocketAddr) -> io::Result<TcpListener> {
     let listener = TcpListener::bind(at).map_err(|error| explain(&error, &format!("tcp {at}")))?;
@@ -20,10 +23,18 @@ pub(super) fn bind_tcp(at: SocketAddr) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
-/// Listens at `at`, in non-blocking mode. The file lives as long as the second value.
+/// Listens at `at`, in non-blocking mode, also in the place of a socket that nobody listens on any more. The file lives as
+/// long as the second value.
 #[cfg(unix)]
 pub(super) fn bind_unix(at: &Path) -> io::Result<(UnixListener, SocketFile)> {
-    let listener = UnixListener::bind(at).map_err(|error| match error.kind() {
+    let turn = Turn::take(at);
+    let bound = match (UnixListener::bind(at), &turn) {
+        (Err(error), Some(turn)) if error.kind() == io::ErrorKind::AddrInUse && turn.clear(at).unwrap_or(false) => {
+            UnixListener::bind(at)
+        }
+        (bound, _) => bound,
+    };
+    let listener = bound.map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => path_in_use(at),
         _ => explain(&error, &format!("unix {}", at.display())),
     })?;
@@ -73,7 +84,7 @@ impl Drop for SocketFile {
 /// last change stays as it is while a socket is in use, also through `chmod`.
 #[cfg(unix)]
 #[derive(Debug, PartialEq, Eq)]
-struct Identity {
+pub(super) struct Identity {
     device: u64,
     inode: u64,
     modified: (i64, i64),
@@ -81,7 +92,7 @@ struct Identity {
 
 #[cfg(unix)]
 impl Identity {
-    fn of(file: &Metadata) -> Self {
+    pub(super) fn of(file: &Metadata) -> Self {
         Self { device: file.dev(), inode: file.ino(), modified: (file.mtime(), file.mtime_nsec()) }
     }
 }
@@ -90,7 +101,7 @@ impl Identity {
 fn path_in_use(at: &Path) -> io::Error {
     let advice = match fs::symlink_metadata(at) {
         Ok(found) if !found.file_type().is_socket() => "it is not a socket: choose another path",
-        _ => "stop the server that listens there, or remove the file if none does",
+        _ => "stop the server that listens there, or choose another path",
     };
     let message = format!("unix {} is in use: {advice}", at.display());
     io::Error::new(io::ErrorKind::AddrInUse, message)

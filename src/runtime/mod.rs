@@ -34,6 +34,8 @@ mod single;
 mod smol;
 mod socket;
 #[cfg(all(unix, any(feature = "async-std", feature = "smol", feature = "tokio")))]
+mod stale;
+#[cfg(all(unix, any(feature = "async-std", feature = "smol", feature = "tokio")))]
 pub(crate) mod stdio;
 #[cfg(test)]
 mod tests;
@@ -114,11 +116,12 @@ pub trait Runtime: Timer {
 
     /// Creates a Unix socket at `at` and listens there.
     ///
-    /// The file is removed when the listener is dropped, unless another has taken its place.
+    /// The file is removed when the listener is dropped, unless another has taken its place. A socket that a process which
+    /// was killed has left behind, so that a connection to it is refused, is replaced.
     ///
     /// # Errors
     ///
-    /// `AddrInUse` if the path exists, be it a socket or not: no file is ever overwritten.
+    /// `AddrInUse` if somebody listens there, and if the path exists and is not a socket: no such file is ever touched.
     #[cfg(unix)]
     fn listen_unix(&self, at: PathBuf) -> BoxFuture<'static, io::Result<Listener>>;
 
@@ -201,6 +204,22 @@ pub fn block_on<F: Future>(runtime: &dyn Runtime, future: F) -> F::Output {
 /// `None` if the crate was built without any of them.
 pub fn preferred() -> Option<&'static dyn Runtime> {
     all().first().copied()
+}
+
+/// Does `work`, which may have to wait for a disk or a network file system, on a thread where it holds up nobody.
+///
+/// Dropping the future does not end the work, only the wait for it.
+#[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
+pub(crate) async fn unblock<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    blocking::unblock(work).await
+}
+
+/// Without a runtime there is no pool of threads.
+#[cfg(not(any(feature = "async-std", feature = "smol", feature = "tokio")))]
+pub(crate) async fn unblock<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, result) = futures::channel::oneshot::channel();
+    std::thread::spawn(move || drop(done.send(work())));
+    result.await.expect("the work does not panic")
 }
 
 /// The clock of the [`preferred`] runtime.

@@ -7,7 +7,8 @@ use futures::channel::oneshot;
 use futures::future::join_all;
 use futures::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{Files, Layers, Path, block_on, greet, pattern, read_all, runtime};
+use super::{Files, Layers, NOBODY, Path, Relay, block_on, greet, pattern, read_all, runtime};
+use crate::onion::{Directory, finish, onion};
 
 const CONNECTIONS: usize = 20;
 
@@ -112,4 +113,21 @@ fn a_second_signal_does_not_wait_for_anybody() {
     path.relay.hears(&["asked to end: 1 connections"]);
     path.relay.signal("TERM");
     assert_eq!(path.relay.finish().0, Some(128 + 15));
+}
+
+#[test]
+fn after_one_that_was_killed_another_listens_at_its_socket() {
+    let directory = Directory::new();
+    let listen = format!("unix:{}", directory.file("s"));
+    let relay = Relay::start(&listen, NOBODY, &[]);
+    let second = || finish(onion(["relay", &listen, NOBODY]).spawn().unwrap());
+    let line = second().stderr;
+    assert!(line.contains("is in use"), "control: the first one lives: {line}");
+    relay.signal("KILL");
+    assert_eq!(relay.finish().0, None);
+    assert!(directory.path().join("s").exists(), "control: it could not remove its socket");
+    let relay = Relay::start(&listen, NOBODY, &[]);
+    relay.signal("TERM");
+    assert_eq!(relay.finish().0, Some(0));
+    assert!(!directory.path().join("s").exists());
 }
