@@ -9,7 +9,7 @@ use super::open_error::{OpenError, OpenErrorKind};
 use super::{ProxyStep, StartTlsStep, Step, TlsStep, Transport};
 use crate::connection::Connection;
 use crate::protocol::Addresses;
-use crate::runtime::Socket;
+use crate::runtime::{Socket, unblock};
 use crate::tls::{TlsClient, TlsServer};
 
 /// What a client does for one step, for any number of connections.
@@ -97,30 +97,62 @@ impl ServerLayer {
 /// The layers of an endpoint, which can be made anew while others open them. Clones stand for the same ones.
 #[derive(Debug)]
 pub(super) struct Layers<L> {
-    current: Arc<Mutex<Arc<[L]>>>,
+    current: Arc<Mutex<Current<L>>>,
+}
+
+#[derive(Debug)]
+struct Current<L> {
+    layers: Arc<[L]>,
+    /// How often others were asked for, and which time brought these.
+    asked: u64,
+    brought: u64,
 }
 
 impl<L> Layers<L> {
     /// Those that `make` makes of the steps.
     pub(super) fn new(steps: &[Step], make: impl Fn(&Step) -> Result<L, OpenError>) -> Result<Self, OpenError> {
-        Ok(Self { current: Arc::new(Mutex::new(all(steps, make)?)) })
-    }
-
-    /// Takes others for whoever asks from now on, or leaves everything as it is if one of them cannot be made.
-    pub(super) fn renew(&self, steps: &[Step], make: impl Fn(&Step) -> Result<L, OpenError>) -> Result<(), OpenError> {
-        // Files are read before anybody is kept waiting.
-        let renewed = all(steps, make)?;
-        *self.lock() = renewed;
-        Ok(())
+        let current = Current { layers: all(steps, make)?, asked: 0, brought: 0 };
+        Ok(Self { current: Arc::new(Mutex::new(current)) })
     }
 
     /// Those of this moment.
     pub(super) fn current(&self) -> Arc<[L]> {
-        Arc::clone(&self.lock())
+        Arc::clone(&self.lock().layers)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Arc<[L]>> {
+    fn lock(&self) -> MutexGuard<'_, Current<L>> {
         self.current.lock().expect("nothing panics while it exchanges layers")
+    }
+}
+
+impl<L: Send + Sync + 'static> Layers<L> {
+    /// Takes others for whoever asks from now on, or leaves everything as it is if one of them cannot be made.
+    ///
+    /// Files are read on a thread where nobody is kept waiting. Who has asked last is believed, whatever comes first.
+    pub(super) fn renew<M>(
+        &self,
+        steps: &[Step],
+        make: M,
+    ) -> impl Future<Output = Result<(), OpenError>> + Send + use<L, M>
+    where
+        M: Fn(&Step) -> Result<L, OpenError> + Send + 'static,
+    {
+        let steps = steps.to_vec();
+        let layers = self.clone();
+        let time = {
+            let mut current = self.lock();
+            current.asked += 1;
+            current.asked
+        };
+        async move {
+            let renewed = unblock(move || all(&steps, make)).await?;
+            let mut current = layers.lock();
+            if time > current.brought {
+                current.layers = renewed;
+                current.brought = time;
+            }
+            Ok(())
+        }
     }
 }
 

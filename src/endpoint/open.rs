@@ -58,13 +58,20 @@ impl Connector {
     /// Reads the files of the endpoint again (certificates, keys, trust anchors), for the connections that are opened
     /// from now on, by clones too. Those that are there keep what they began with. TLS sessions of before are not resumed.
     ///
-    /// It is all or nothing: if one of the files is missing or wrong, everything stays as it is.
+    /// It is all or nothing: if one of the files is missing or wrong, everything stays as it is. Files are read on a thread
+    /// of their own, so a file system that hangs holds up this future and nothing else; it may be put into a task, since it
+    /// borrows nothing. Of several at a time, the one that was called last decides.
     ///
     /// # Errors
     ///
     /// As [`new`](Self::new).
-    pub fn reload(&self) -> Result<(), OpenError> {
-        self.layers.renew(&self.endpoint.steps, |step| ClientLayer::new(step, &self.endpoint.transport))
+    ///
+    /// # Cancellation
+    ///
+    /// Leaves everything as it is.
+    pub fn reload(&self) -> impl Future<Output = Result<(), OpenError>> + Send + use<> {
+        let transport = self.endpoint.transport.clone();
+        self.layers.renew(&self.endpoint.steps, move |step| ClientLayer::new(step, &transport))
     }
 
     /// Connects, and does the handshakes of all layers, from the wire inwards.
@@ -168,12 +175,18 @@ impl Listener {
     /// Reads the files of the endpoint again (certificates, keys, trust anchors), for the peers that are accepted from now
     /// on. Those that were accepted before keep what they began with. TLS sessions of before are not resumed.
     ///
-    /// It is all or nothing: if one of the files is missing or wrong, everything stays as it is.
+    /// It is all or nothing: if one of the files is missing or wrong, everything stays as it is. Files are read on a thread
+    /// of their own, so a file system that hangs holds up this future and nothing else: peers are accepted meanwhile. It may
+    /// be put into a task, since it borrows nothing. Of several at a time, the one that was called last decides.
     ///
     /// # Errors
     ///
     /// As [`new`](Self::new) for its steps.
-    pub fn reload(&self) -> Result<(), OpenError> {
+    ///
+    /// # Cancellation
+    ///
+    /// Leaves everything as it is.
+    pub fn reload(&self) -> impl Future<Output = Result<(), OpenError>> + Send + use<> {
         self.layers.renew(&self.endpoint.steps, ServerLayer::new)
     }
 

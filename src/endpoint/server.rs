@@ -188,7 +188,11 @@ impl Server {
     /// # Errors
     ///
     /// As [`Listener::reload`].
-    pub fn reload(&self) -> Result<(), OpenError> {
+    ///
+    /// # Cancellation
+    ///
+    /// As [`Listener::reload`].
+    pub fn reload(&self) -> impl Future<Output = Result<(), OpenError>> + Send + use<> {
         self.layers.renew(&self.endpoint.steps, ServerLayer::new)
     }
 

@@ -66,9 +66,9 @@ fn both_sides_take_new_files_when_they_are_told_to() {
 
         files.renew();
         expect_talk(&connector, &listener).await;
-        listener.reload().unwrap();
+        listener.reload().await.unwrap();
         expect_refusal(&connector, &listener).await;
-        connector.reload().unwrap();
+        connector.reload().await.unwrap();
         expect_talk(&connector, &listener).await;
         expect_talk(&clone, &listener).await;
         // Those that were there before know nothing of it.
@@ -85,7 +85,7 @@ fn a_peer_keeps_the_files_of_the_time_when_it_was_accepted() {
         let accepting = async {
             let incoming = listener.accept().await.unwrap();
             files.renew();
-            listener.reload().unwrap();
+            listener.reload().await.unwrap();
             incoming.ready().await
         };
         let (client, server) = join(connector.connect(), accepting).await;
@@ -112,23 +112,23 @@ fn what_is_wrong_with_one_step_changes_none() {
         files.renew();
         let inner_key = fs::read(files.path("inner.example.key")).unwrap();
         fs::remove_file(files.path("inner.example.key")).unwrap();
-        let error = listener.reload().unwrap_err();
+        let error = listener.reload().await.unwrap_err();
         assert!(error.is_usage() && error.to_string().contains("inner.example.key"), "{error}");
         expect_talk(&connector, &listener).await;
 
         fs::write(files.path("inner.example.key"), inner_key).unwrap();
         files.damage_key();
-        let error = listener.reload().unwrap_err();
+        let error = listener.reload().await.unwrap_err();
         assert!(error.to_string().contains("does not belong to the certificate"), "{error}");
         expect_talk(&connector, &listener).await;
 
         fs::remove_file(&ca).unwrap();
-        let error = connector.reload().unwrap_err();
+        let error = connector.reload().await.unwrap_err();
         assert!(error.to_string().contains("old-ca.pem"), "{error}");
         expect_talk(&connector, &listener).await;
 
         files.renew();
-        listener.reload().unwrap();
+        listener.reload().await.unwrap();
         expect_refusal(&connector, &listener).await;
     });
 }
@@ -151,11 +151,50 @@ fn a_server_with_protocols_reloads_as_well() {
         let server = Server::new(listener, |_: &Addresses| Silent);
         connector.connect().await.unwrap();
         files.renew();
-        server.reload().unwrap();
+        server.reload().await.unwrap();
         assert!(connector.connect().await.unwrap_err().connection_error().unwrap().is_certificate());
         files.damage_key();
-        server.reload().unwrap_err();
-        connector.reload().unwrap();
+        server.reload().await.unwrap_err();
+        connector.reload().await.unwrap();
         connector.connect().await.unwrap();
+    });
+}
+
+/// A file that cannot be read until somebody writes it, like one on a file system that hangs.
+#[cfg(unix)]
+#[test]
+fn a_file_that_hangs_holds_up_nobody_but_who_waits_for_it() {
+    use std::process::Command;
+
+    use futures::FutureExt;
+
+    on_every_runtime(async |runtime| {
+        let files = Files::new("reload-hangs");
+        let listener = listen(runtime, &files).await;
+        let connector = connector(runtime, &files, &listener);
+        let server = Server::new(listen(runtime, &files).await, |_: &Addresses| Silent);
+        let chain = files.path("localhost.pem");
+        let good = fs::read(&chain).unwrap();
+        fs::remove_file(&chain).unwrap();
+        assert!(Command::new("mkfifo").arg(&chain).status().unwrap().success());
+
+        let mut reloads = [listener.reload().boxed(), server.reload().boxed()];
+        for reload in &mut reloads {
+            assert!(reload.now_or_never().is_none(), "nobody has written the file");
+        }
+        expect_talk(&connector, &listener).await;
+        connector.reload().await.unwrap();
+        expect_talk(&connector, &listener).await;
+
+        // Each of them reads it once, or both at once. Who still waits then finds a file, and so do the threads.
+        let writer = std::thread::spawn(move || {
+            fs::write(&chain, &good).unwrap();
+            fs::remove_file(&chain).unwrap();
+            fs::write(&chain, &good).unwrap();
+        });
+        writer.join().unwrap();
+        drop(reloads);
+        listener.reload().await.unwrap();
+        expect_talk(&connector, &listener).await;
     });
 }

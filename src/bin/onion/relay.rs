@@ -6,6 +6,7 @@
 //! | `service.rs` | one listener: who is accepted, and what happens when the process is to end |
 //! | `passage.rs` | one connection, from its handshakes to its line in the log |
 //! | `join.rs`, `greeting.rs` | two connections joined, and the greeting that one of them needs or has too many |
+//! | `reload.rs` | the files of both sides, read again while it serves |
 //! | `tally.rs`, `room.rs` | how many there were, how they ended, and how many there may be |
 
 mod greeting;
@@ -13,6 +14,7 @@ mod join;
 mod options;
 mod passage;
 mod plan;
+mod reload;
 mod room;
 mod service;
 mod tally;
@@ -31,8 +33,9 @@ use crate::signals::{hangups, stopping};
 pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Result<(), Failure> {
     let signals = |error| Failure::new(error).at("cannot listen for signals");
     let plan = Plan::new(options)?;
-    let (stopping, hangups) = (stopping().map_err(signals)?, hangups().map_err(signals)?);
     let relay = Relay::open(runtime, plan).await?;
+    // Before that, files are read, and a signal ends the process as it ends any other: it may be a file system that hangs.
+    let (stopping, hangups) = (stopping().map_err(signals)?, hangups().map_err(signals)?);
     announce(relay.endpoint())?;
     relay.run(stopping, hangups).await
 }

@@ -68,6 +68,7 @@ nothing stay.
 Signals: the first SIGTERM or SIGINT closes the listener and lets the connections go on, for --patience at most; those
 that are left are aborted. A second one ends the process at once. SIGHUP reads certificates, keys and authorities
 again: new connections have the new ones, and if something is wrong with the files of a side, that side keeps the old ones.
+Clients are served while files are read, however long that takes.
 
 Log: a line for each connection when it ends, on standard error, with the layers and bytes of both sides. RUST_LOG=warn
 shows less, RUST_LOG=debug what layers do. SSLKEYLOGFILE=FILE has the secrets of every layer written there.

@@ -17,12 +17,13 @@ use futures::channel::{mpsc, oneshot};
 use futures::future::{BoxFuture, Either, pending, select};
 use futures::stream::{BoxStream, SelectAll, select_all};
 use futures::{FutureExt, StreamExt};
-use onionskin::endpoint::{Connector, Endpoint, Incoming, Listener, OpenError};
+use onionskin::endpoint::{Connector, Endpoint, Incoming, Listener};
 use onionskin::runtime::Runtime;
 
-use super::join::{Loss, Side};
+use super::join::Side;
 use super::passage::{End, Passages};
 use super::plan::{Plan, Written};
+use super::reload::{self, Reading};
 use super::room;
 use super::tally::{Outcome, Tally};
 use crate::failure::Failure;
@@ -65,13 +66,16 @@ impl Relay {
     pub(super) async fn run(self, stopping: Stopping, hangups: Hangups) -> Result<(), Failure> {
         let Self { listen, connect, listener, passages, abort, most, patience } = self;
         let (gone, ends) = mpsc::unbounded();
+        let (read, reads) = mpsc::unbounded();
         let news = select_all([
             stopping.into_stream().map(|()| News::Stop).boxed(),
             hangups.map(|()| News::Reload).boxed(),
             ends.map(News::Gone).boxed(),
+            reads.map(News::Read).boxed(),
         ]);
-        let tally = Tally::default();
-        let serving = Serving { listen, connect, passages, gone, news, most, was_full: false, patience, tally };
+        let (tally, reading) = (Tally::default(), [Reading::default(); 2]);
+        let serving =
+            Serving { listen, connect, passages, gone, news, read, reading, most, was_full: false, patience, tally };
         serving.run(listener, abort).await
     }
 }
@@ -83,6 +87,9 @@ struct Serving {
     passages: Arc<Passages>,
     gone: mpsc::UnboundedSender<End>,
     news: SelectAll<BoxStream<'static, News>>,
+    read: mpsc::UnboundedSender<Side>,
+    /// Of each side.
+    reading: [Reading; 2],
     most: usize,
     /// Whether there were ever as many as there may be, which is told once.
     was_full: bool,
@@ -111,6 +118,8 @@ enum Event {
 enum News {
     Stop,
     Reload,
+    /// The files of this side have been read again.
+    Read(Side),
     Gone(End),
 }
 
@@ -125,7 +134,18 @@ impl Serving {
             match self.next(&mut stage).await {
                 Event::Accepted(incoming) => self.begin(*incoming),
                 Event::News(News::Gone(end)) => self.tally.end(&end),
-                Event::News(News::Reload) => self.reload(&stage),
+                Event::News(News::Reload) => {
+                    for side in [Side::Listen, Side::Connect] {
+                        if self.reading[side as usize].ask(side) {
+                            self.reload(side, &stage);
+                        }
+                    }
+                }
+                Event::News(News::Read(side)) => {
+                    if self.reading[side as usize].finish() {
+                        self.reload(side, &stage);
+                    }
+                }
                 Event::NoMorePeers => {
                     is_only_one = true;
                     stage = Stage::Finishing(pending().boxed());
@@ -178,15 +198,16 @@ impl Serving {
         }));
     }
 
-    /// Reads the files of both sides again, for connections to come.
-    fn reload(&self, stage: &Stage) {
+    /// Reads the files of a side again, for connections to come.
+    fn reload(&self, side: Side, stage: &Stage) {
         let Stage::Serving(listener) = stage else { return };
-        let told = |side: Side, endpoint: &Written, result: Result<(), OpenError>| match result {
-            Ok(()) => log::info!("{side}: certificates and keys were read again"),
-            Err(error) => log::error!("{}; {endpoint} keeps what it has", Loss::new(side, error)),
-        };
-        told(Side::Listen, &self.listen, listener.reload());
-        told(Side::Connect, &self.connect, self.passages.connector.reload());
+        let (runtime, done) = (self.passages.runtime, self.read.clone());
+        match side {
+            Side::Listen => reload::begin(runtime, side, self.listen.to_string(), listener.reload(), done),
+            Side::Connect => {
+                reload::begin(runtime, side, self.connect.to_string(), self.passages.connector.reload(), done);
+            }
+        }
     }
 }
 
