@@ -1,7 +1,7 @@
 //! One deadline at a time, on the clock of a [`Timer`].
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Context;
 use std::time::Instant;
 
@@ -12,7 +12,8 @@ use crate::runtime::Timer;
 /// A clock, and the alarm that is set on it.
 pub(crate) struct Alarm {
     timer: Arc<dyn Timer>,
-    set: Option<(Instant, BoxFuture<'static, ()>)>,
+    /// Behind a mutex that nobody ever locks: it makes the future `Sync`, and `get_mut` needs no lock.
+    set: Option<(Instant, Mutex<BoxFuture<'static, ()>>)>,
 }
 
 impl Alarm {
@@ -42,8 +43,9 @@ impl Alarm {
             }
             let alarm = match &mut self.set {
                 Some((set, alarm)) if *set == deadline => alarm,
-                _ => &mut self.set.insert((deadline, self.timer.sleep_until(deadline))).1,
+                _ => &mut self.set.insert((deadline, Mutex::new(self.timer.sleep_until(deadline)))).1,
             };
+            let alarm = alarm.get_mut().unwrap_or_else(PoisonError::into_inner);
             if alarm.as_mut().poll(cx).is_pending() {
                 return false;
             }

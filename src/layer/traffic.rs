@@ -1,6 +1,7 @@
 //! A layer that writes down what passes.
 
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
 use crate::stack::{End, Ends, Failure, Layer, LayerError, LayerId, Order, Queue};
 
@@ -47,8 +48,11 @@ pub enum Form {
 
 enum Sink {
     Log,
-    Own(Box<dyn FnMut(&str) + Send>),
+    /// Behind a mutex that nobody ever locks, so that the layer is `Sync` whatever the sink is.
+    Own(Mutex<Own>),
 }
+
+type Own = Box<dyn FnMut(&str) + Send>;
 
 impl TrafficLog {
     /// Writes to the crate `log`.
@@ -60,7 +64,7 @@ impl TrafficLog {
     /// Calls `sink` with each line, which has no line end.
     #[must_use]
     pub fn to(sink: impl FnMut(&str) + Send + 'static) -> Self {
-        Self::with_sink(Sink::Own(Box::new(sink)))
+        Self::with_sink(Sink::Own(Mutex::new(Box::new(sink))))
     }
 
     /// Chooses how bytes are shown.
@@ -91,7 +95,10 @@ impl TrafficLog {
     fn say(&mut self, line: fmt::Arguments<'_>) {
         match &mut self.sink {
             Sink::Log => log::debug!(target: TARGET, "{} {line}", self.label),
-            Sink::Own(sink) => sink(&format!("{} {line}", self.label)),
+            Sink::Own(sink) => {
+                let sink = sink.get_mut().unwrap_or_else(PoisonError::into_inner);
+                sink(&format!("{} {line}", self.label));
+            }
         }
     }
 

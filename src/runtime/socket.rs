@@ -6,6 +6,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use futures::future::BoxFuture;
@@ -18,12 +19,13 @@ use crate::printable::Printable;
 /// `poll_close` shuts down the write side only: the peer reads end of file, and reading here goes
 /// on. Dropping the socket closes it. A vectored write reaches the system as one call.
 pub struct Socket {
-    stream: Box<dyn Stream>,
+    /// Behind a mutex that nobody ever locks: it makes the socket `Sync`, and `get_mut` needs no lock.
+    stream: Mutex<Box<dyn Stream>>,
     local: Address,
     peer: Address,
     reset: Option<Reset>,
     /// Dropped behind the stream.
-    _held: Option<Box<dyn Any + Send>>,
+    _held: Option<Box<dyn Any + Send + Sync>>,
 }
 
 impl Socket {
@@ -31,7 +33,7 @@ impl Socket {
     ///
     /// Its `poll_close` must keep the promise of this type: the write side closes, reading goes on.
     pub fn new(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, local: Address, peer: Address) -> Self {
-        Self { stream: Box::new(stream), local, peer, reset: None, _held: None }
+        Self { stream: Mutex::new(Box::new(stream)), local, peer, reset: None, _held: None }
     }
 
     /// As [`new`](Self::new), for a stream that the system can [`reset`](Self::reset).
@@ -58,8 +60,8 @@ impl Socket {
 
     /// The same socket, which drops `held` when it goes itself.
     #[cfg(all(unix, any(feature = "async-std", feature = "smol", feature = "tokio")))]
-    pub(super) fn holding(self, held: impl Any + Send) -> Self {
-        let held: Box<dyn Any + Send> = match self._held {
+    pub(super) fn holding(self, held: impl Any + Send + Sync) -> Self {
+        let held: Box<dyn Any + Send + Sync> = match self._held {
             Some(before) => Box::new((before, held)),
             None => Box::new(held),
         };
@@ -76,7 +78,8 @@ impl Socket {
     /// `Unsupported` if it is not TCP, or not Unix: it is dropped then.
     pub fn reset(self) -> io::Result<()> {
         let Some(reset) = self.reset else { return Err(io::ErrorKind::Unsupported.into()) };
-        let stream: &dyn Any = &*self.stream;
+        let stream = self.stream.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let stream: &dyn Any = &*stream;
         reset(stream)
     }
 
@@ -89,41 +92,45 @@ impl Socket {
     pub fn peer_address(&self) -> &Address {
         &self.peer
     }
+
+    fn stream(self: Pin<&mut Self>) -> Pin<&mut dyn Stream> {
+        Pin::new(&mut **self.get_mut().stream.get_mut().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl AsyncRead for Socket {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.stream().poll_read(cx, buffer)
     }
 
     fn poll_read_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffers: &mut [IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_read_vectored(cx, buffers)
+        self.stream().poll_read_vectored(cx, buffers)
     }
 }
 
 impl AsyncWrite for Socket {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.stream().poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        self.stream().poll_write_vectored(cx, slices)
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream().poll_flush(cx)
     }
 
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_close(cx)
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream().poll_close(cx)
     }
 }
 

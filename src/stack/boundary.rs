@@ -15,9 +15,9 @@
 //! ([`End`], inbound), or that a layer is to stop here ([`Order`], outbound). Because a mark stands in the
 //! queue, no flag can be seen too early or too late: what was written before it is in front of it.
 
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Buf, BytesMut};
 
@@ -97,8 +97,8 @@ pub struct Queue<M> {
     front: u64,
     limit: usize,
     changes: Changes,
-    /// Whether somebody has asked for room since it last grew.
-    asked: Cell<bool>,
+    /// Whether somebody has asked for room since it last grew. Atomic for one reason: so that a stack is `Sync`.
+    asked: AtomicBool,
 }
 
 /// Counts what was done to a queue, so that the work loop knows whom to wake.
@@ -133,7 +133,7 @@ impl<M> Queue<M> {
             front: 0,
             limit,
             changes: Changes::default(),
-            asked: Cell::new(false),
+            asked: AtomicBool::new(false),
         }
     }
 
@@ -241,7 +241,7 @@ impl<M> Queue<M> {
     /// How many more bytes may be pushed before the limit. Who has asked is called again when room is made.
     #[must_use]
     pub fn room(&self) -> usize {
-        self.asked.set(true);
+        self.asked.store(true, Ordering::Relaxed);
         self.limit.saturating_sub(self.len())
     }
 
@@ -333,7 +333,7 @@ impl<M> Queue<M> {
     }
 
     /// Makes space for so many bytes at the back.
-    fn reserve(&mut self, count: usize) {
+    pub(crate) fn reserve(&mut self, count: usize) {
         if count >= SMALL && self.bytes.is_empty() && self.bytes.capacity() < count {
             self.bytes = spare::take(count);
         }
@@ -352,7 +352,7 @@ impl<M> Queue<M> {
 
     /// Whether somebody waits for the room that has been made; it is told once.
     pub(crate) fn take_asked(&mut self) -> bool {
-        self.asked.take()
+        std::mem::take(self.asked.get_mut())
     }
 
     fn mark_given(&mut self) {

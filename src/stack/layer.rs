@@ -33,7 +33,12 @@ use super::{Boundary, End, LayerError, LayerErrorKind, LayerId, Order, PeerAnswe
 ///   it has changed something and left something at the ends that it takes from.
 /// - [`timeout`](Self::timeout) is called when `now` has reached [`deadline`](Self::deadline).
 /// - Reports become [`Event`](super::Event)s with the layer's id, in the order in which they were made.
-pub trait Layer: Any + Send + fmt::Debug {
+///
+/// # `Send` and `Sync`
+///
+/// A connection is as `Send` and `Sync` as what is in it, and all of a layer that takes `&self` is facts to look at. A part
+/// that is not `Sync` (a callback, a future) goes into a [`Mutex`](std::sync::Mutex): `Mutex::get_mut` takes no lock.
+pub trait Layer: Any + Send + Sync + fmt::Debug {
     /// A short word for what this is, as it shows in errors and logs: `tls`, `proxy`, `deflate`.
     fn name(&self) -> &'static str {
         "layer"

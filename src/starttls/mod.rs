@@ -173,7 +173,7 @@ pub enum Greets {
 /// - When it fails, nothing of the message it failed at is taken, and what it has sent is still sent. Only the answer to
 ///   what it has asked itself, if that comes down to no TLS, is taken all the same: it is for nobody else, and whoever goes on
 ///   in clear would take it for an answer to a question of his own. So a client takes all of such an answer before it fails.
-pub trait Negotiation: fmt::Debug + Send {
+pub trait Negotiation: fmt::Debug + Send + Sync {
     /// Does the next thing.
     ///
     /// # Errors

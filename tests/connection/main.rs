@@ -10,6 +10,7 @@ mod common;
 mod executor;
 mod peers;
 
+mod auto_traits;
 mod cancel;
 mod deadlines;
 mod faults;
