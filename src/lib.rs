@@ -44,7 +44,8 @@
 //! | `cli` | the command `onion`, and what only it needs |
 //!
 //! A runtime brings sockets and timers; the futures may be polled by any executor. Under tokio, the features
-//! `tokio` and `aws-lc-rs` without the default ones leave async-std out.
+//! `tokio` and `aws-lc-rs` without the default ones leave async-std out. `tokio` also gives a [`Connection`] tokio's own I/O
+//! traits.
 
 pub mod connection;
 pub mod endpoint;

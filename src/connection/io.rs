@@ -1,15 +1,16 @@
-//! `AsyncRead`, `AsyncBufRead` and `AsyncWrite` at the innermost layer.
+//! `AsyncRead`, `AsyncBufRead` and `AsyncWrite` of `futures` at the innermost layer.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use futures::io::{AsyncBufRead, AsyncRead, AsyncWrite};
 
 use super::wakers::Task;
 use super::wire::Flushing;
 use super::{Connection, Error, ErrorKind};
-use crate::stack::{Output, Readable, Reason, copy_to_slice};
+use crate::stack::{CommandError, Output, Readable, Reason, Stack, copy_to_slice};
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     /// Waits until there is something to read: bytes, an end (`None`) or a loss.
@@ -38,10 +39,25 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
 
     /// Writes as much as there is room for, and waits while there is none.
     pub(super) fn poll_put(&mut self, bytes: &[u8], cx: &Context<'_>) -> Poll<Result<usize, Error>> {
-        let mut written = self.stack.write(self.wire.now(), bytes)?;
+        self.poll_put_by(|stack, now| stack.write(now, bytes), bytes.is_empty(), cx)
+    }
+
+    /// As [`poll_put`](Self::poll_put), from as many slices as there is room for.
+    pub(super) fn poll_put_vectored(&mut self, slices: &[IoSlice<'_>], cx: &Context<'_>) -> Poll<Result<usize, Error>> {
+        let is_nothing = slices.iter().all(|slice| slice.is_empty());
+        self.poll_put_by(|stack, now| stack.write_vectored(now, slices), is_nothing, cx)
+    }
+
+    fn poll_put_by(
+        &mut self,
+        put: impl Fn(&mut Stack, Instant) -> Result<usize, CommandError>,
+        is_nothing: bool,
+        cx: &Context<'_>,
+    ) -> Poll<Result<usize, Error>> {
+        let mut written = put(&mut self.stack, self.wire.now())?;
         self.drive_until_sent(Task::Writer, cx);
-        if written == 0 && !bytes.is_empty() {
-            written = self.stack.write(self.wire.now(), bytes)?;
+        if written == 0 && !is_nothing {
+            written = put(&mut self.stack, self.wire.now())?;
             if written == 0 {
                 return Poll::Pending;
             }
@@ -100,6 +116,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncBufRead for Connection<IO> {
 impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<IO> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.get_mut().poll_put(bytes, cx).map_err(io::Error::from)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.get_mut().poll_put_vectored(slices, cx).map_err(io::Error::from)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

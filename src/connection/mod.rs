@@ -62,6 +62,8 @@ mod line;
 mod proxy;
 mod start;
 mod stop;
+#[cfg(feature = "tokio")]
+mod tokio_io;
 mod wakers;
 pub(crate) mod wire;
 
@@ -83,7 +85,10 @@ pub use crate::stack::{End, LayerId, Limits, OnTimeout, PeerAnswer, Stop};
 /// One socket with layers over it, any `AsyncRead + AsyncWrite` below and itself one above.
 ///
 /// The traits are those of [`futures::io`]. A socket of tokio gets them from `tokio_util::compat`, and any executor may
-/// poll the futures.
+/// poll the futures. With the feature `tokio` a connection itself also has tokio's traits (`tokio::io::AsyncRead`,
+/// `AsyncBufRead` and `AsyncWrite`), for the crates that ask for these; see [below](#two-families-of-traits).
+///
+/// It is `Send` and `Sync` if the socket is.
 ///
 /// # Reading and writing
 ///
@@ -94,7 +99,8 @@ pub use crate::stack::{End, LayerId, Limits, OnTimeout, PeerAnswer, Stop};
 /// first and then the reads fail.
 ///
 /// What is written is sent at once as far as the socket takes it; [`flush`](futures::io::AsyncWriteExt::flush) waits
-/// for the rest. [`close`](futures::io::AsyncWriteExt::close) sends close_notify on every layer, from the inside out,
+/// for the rest. A vectored write takes as many slices as there is room for, and puts them into the same records as if they
+/// were one. [`close`](futures::io::AsyncWriteExt::close) sends close_notify on every layer, from the inside out,
 /// and then closes the write side of the socket; after it, reads see the rest of the innermost layer and no further.
 /// Dropping the connection sends nothing.
 ///
@@ -108,6 +114,13 @@ pub use crate::stack::{End, LayerId, Limits, OnTimeout, PeerAnswer, Stop};
 /// # Deadlines
 ///
 /// They fire while something is polled.
+///
+/// # Two families of traits
+///
+/// Methods that `futures` and tokio have by the same name (`read`, `write_all`, `flush` of their `Ext` traits) are ambiguous
+/// where both are imported (E0034). Import one family only, or say which: `futures::io::AsyncReadExt::read(&mut conn, ..)`.
+/// The adapter `compat()` of tokio-util has two such traits as well; a connection does not need it with this feature.
+/// Methods of `Connection` itself come before both.
 pub struct Connection<IO> {
     stack: Stack,
     wire: Wire<IO>,

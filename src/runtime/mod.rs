@@ -61,6 +61,8 @@ pub use self::smol::Smol;
 pub use self::socket::{Accept, Address, Listener, Socket};
 #[cfg(feature = "tokio")]
 pub use self::tokio::Tokio;
+#[cfg(feature = "tokio")]
+pub(crate) use self::tokio::io_traits as tokio_io;
 
 /// A clock and its alarm.
 ///

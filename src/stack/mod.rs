@@ -466,6 +466,29 @@ impl Stack {
         Ok(count)
     }
 
+    /// As [`write`](Self::write), from several slices in their order, all of them at once: what has room of them becomes
+    /// as many units (records) as if it had been one slice.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    pub fn write_vectored(&mut self, now: Instant, slices: &[io::IoSlice<'_>]) -> Result<usize, CommandError> {
+        self.check_writable()?;
+        let outbound = &mut self.app().outbound;
+        let offered = slices.iter().fold(0, |sum: usize, slice| sum.saturating_add(slice.len()));
+        let count = offered.min(outbound.room());
+        outbound.reserve(count);
+        let mut left = count;
+        for slice in slices {
+            let part = &slice[..slice.len().min(left)];
+            outbound.push(part);
+            left -= part.len();
+        }
+        self.wake(self.list.innermost());
+        self.settle(now);
+        Ok(count)
+    }
+
     /// Takes `count` bytes off the front of what [`readable`](Self::readable) showed.
     ///
     /// # Panics

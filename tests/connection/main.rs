@@ -22,3 +22,6 @@ mod sockets;
 mod start;
 mod starttls;
 mod stop;
+#[cfg(feature = "tokio")]
+mod tokio_traits;
+mod vectored;
