@@ -52,7 +52,7 @@ fn the_certificate_is_chosen_by_the_name_that_is_asked_for() {
         assert_accepted(case.version, &client, &server, "other.example");
         assert_accepted(case.version, &client, &server, "OTHER.example");
         // A name that is not known gets the first certificate, which is not for it.
-        assert_not_accepted(case.version, &client, &server, "third.example", "BadCertificate");
+        assert_not_accepted(case.version, &client, &server, "third.example", "bad_certificate");
     });
 }
 
@@ -76,7 +76,7 @@ fn a_certificate_for_another_name_is_not_accepted() {
         let ca = Authority::new();
         let (client, server) = (ca.client(&[case.version]), ca.server(NAME, BOTH));
         assert_accepted(case.version, &client, &server, NAME);
-        assert_not_accepted(case.version, &client, &server, "other.example", "BadCertificate");
+        assert_not_accepted(case.version, &client, &server, "other.example", "bad_certificate");
     });
 }
 
@@ -90,7 +90,7 @@ fn an_expired_certificate_is_not_accepted() {
         let (chain, key) = ca.issue(&params);
         let identity = Identity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
         let server = TlsServer::new(identity).unwrap();
-        assert_not_accepted(case.version, &ca.client(&[case.version]), &server, NAME, "CertificateExpired");
+        assert_not_accepted(case.version, &ca.client(&[case.version]), &server, NAME, "certificate_expired");
     });
 }
 
@@ -98,7 +98,7 @@ fn an_expired_certificate_is_not_accepted() {
 fn a_certificate_of_an_unknown_authority_is_not_accepted() {
     each_version(1, |case| {
         let client = Authority::new().client(&[case.version]);
-        assert_not_accepted(case.version, &client, &Authority::new().server(NAME, BOTH), NAME, "UnknownCA");
+        assert_not_accepted(case.version, &client, &Authority::new().server(NAME, BOTH), NAME, "unknown_ca");
     });
 }
 

@@ -9,6 +9,7 @@ mod common;
 
 mod abandon;
 mod both_stop;
+mod certificates;
 mod close;
 mod config;
 mod data;

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use onionskin::connection::Error;
 use onionskin::endpoint::{OpenError, OpenErrorKind, Transport};
 use onionskin::printable::Printable;
-use onionskin::rustls::{self, AlertDescription, CertificateError};
-use onionskin::tls::{ConfigError, ConfigErrorKind};
+use onionskin::rustls::{self, AlertDescription};
+use onionskin::tls::{CertificateFault, ConfigError, ConfigErrorKind};
 
 /// The end of the command, with its reason.
 #[derive(Debug)]
@@ -123,17 +123,21 @@ impl From<OpenError> for Failure {
 
 /// What can be done about a failed layer, where that is known.
 fn advice(error: &Error) -> Option<&'static str> {
-    match error.tls_error()? {
-        rustls::Error::InvalidCertificate(error) => match error {
-            CertificateError::UnknownIssuer => Some("name its authority with --ca, or with ca=PEM in the endpoint"),
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => Some("the peer must renew it"),
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                Some(r"ask for a name that it is valid for: sni=NAME in the endpoint, or \starttls NAME")
-            }
-            _ => None,
-        },
+    let error = error.tls_error()?;
+    match CertificateFault::of(error) {
+        Some(CertificateFault::UnknownIssuer) => {
+            return Some("name its authority with --ca, or with ca=PEM in the endpoint");
+        }
+        Some(CertificateFault::IsAuthority) => {
+            return Some("name it with --ca, or with ca=PEM in the endpoint; `onion cert` makes better ones");
+        }
+        Some(CertificateFault::WrongName { .. }) => {
+            return Some(r"ask for a name that it is valid for: sni=NAME in the endpoint, or \starttls NAME");
+        }
+        _ => {}
+    }
+    match error {
         rustls::Error::NoCertificatesPresented => Some("the peer must present one"),
-        rustls::Error::AlertReceived(AlertDescription::UnknownCA) => Some("the peer does not trust our certificate"),
         rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
             Some("present a certificate with --cert and --key")
         }

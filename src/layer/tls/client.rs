@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, KeyLogFile, SignatureScheme};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, KeyLogFile};
 
 use super::config::{
     ALL_VERSIONS, ConfigError, ConfigErrorKind, Identity, Roots, Version, default_provider, supported,
 };
 use super::engine::Engine;
+use super::verify::{AcceptEveryone, ServerVerifier};
 use super::{Role, TlsLayer};
 use crate::printable::Printable;
 
@@ -35,7 +36,7 @@ impl TlsClient {
     ///
     /// # Errors
     ///
-    /// When there is no provider of cryptography.
+    /// When there is no provider of cryptography, or there are no roots.
     pub fn new(roots: Roots) -> Result<Self, ConfigError> {
         Self::builder(roots).build()
     }
@@ -145,20 +146,18 @@ impl TlsClientBuilder {
     ///
     /// # Errors
     ///
-    /// When there is no provider, it does not speak the versions, or the identity's key does not belong to its
-    /// certificate.
+    /// When there is no provider, it does not speak the versions, there are no roots, or the identity's key does not belong
+    /// to its certificate.
     pub fn build(self) -> Result<TlsClient, ConfigError> {
         let provider = self.provider.map_or_else(default_provider, Ok)?;
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&supported(&self.versions))
             .map_err(ConfigError::from_rustls)?;
-        let builder = match self.trust {
-            Trust::Roots(roots) => builder.with_root_certificates(roots.0),
-            Trust::Everyone => {
-                let verifier = Arc::new(AcceptEveryone(Arc::clone(&provider)));
-                builder.dangerous().with_custom_certificate_verifier(verifier)
-            }
+        let verifier: Arc<dyn ServerCertVerifier> = match self.trust {
+            Trust::Roots(roots) => Arc::new(ServerVerifier::new(roots, &provider)?),
+            Trust::Everyone => Arc::new(AcceptEveryone(provider.signature_verification_algorithms)),
         };
+        let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
         let mut config = match self.identity {
             None => builder.with_no_client_auth(),
             Some(identity) => {
@@ -170,46 +169,5 @@ impl TlsClientBuilder {
             config.key_log = Arc::new(KeyLogFile::new());
         }
         TlsClient::from_rustls(Arc::new(config))
-    }
-}
-
-/// Verifies signatures, so that the peer has the key of the certificate it shows, and nothing else.
-#[derive(Debug)]
-struct AcceptEveryone(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AcceptEveryone {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }

@@ -12,8 +12,16 @@ use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, SupportedProtocolVersion, version};
 
 /// Whom to trust: a set of trust anchors, made once and cheap to clone.
+///
+/// Certificates that are issued under them are accepted. A certificate that was itself *named*, in a file, a text or as DER, is
+/// accepted too when a peer shows it, also if it is that of an authority (`CA:TRUE`), like the one that `openssl req -x509`
+/// makes: exactly that certificate, if its name, dates and purposes are right.
 #[derive(Clone, Debug)]
-pub struct Roots(pub(super) Arc<RootCertStore>);
+pub struct Roots {
+    pub(super) store: Arc<RootCertStore>,
+    /// Those that somebody has named.
+    pub(super) named: Arc<[CertificateDer<'static>]>,
+}
 
 impl Roots {
     /// The trust anchors of the operating system.
@@ -33,14 +41,14 @@ impl Roots {
                 format!("no trust anchors in the system's store: {why}"),
             ));
         }
-        Ok(Self(Arc::new(store)))
+        Ok(Self::unnamed(store))
     }
 
     /// Mozilla's trust anchors, compiled in.
     #[cfg(feature = "webpki-roots")]
     #[must_use]
     pub fn webpki() -> Self {
-        Self(Arc::new(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect()))
+        Self::unnamed(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect())
     }
 
     /// The certificates in a PEM file.
@@ -71,12 +79,17 @@ impl Roots {
         certificates: impl IntoIterator<Item = CertificateDer<'static>>,
     ) -> Result<Self, ConfigError> {
         let mut store = RootCertStore::empty();
-        for certificate in certificates {
-            store.add(certificate).map_err(|error| {
+        let named: Arc<[_]> = certificates.into_iter().collect();
+        for certificate in named.iter() {
+            store.add(certificate.clone()).map_err(|error| {
                 ConfigError::new(ConfigErrorKind::BadCertificate, "not usable as a trust anchor").caused_by(error)
             })?;
         }
-        Ok(Self(Arc::new(store)))
+        Ok(Self { store: Arc::new(store), named })
+    }
+
+    pub(super) fn unnamed(store: RootCertStore) -> Self {
+        Self { store: Arc::new(store), named: Arc::new([]) }
     }
 }
 

@@ -6,14 +6,19 @@
 //! | `halves.rs` | its states |
 //! | `engine.rs` | rustls; the only file that names its connection types |
 //! | `record.rs` | as much of a record as must be known before rustls gets it |
-//! | `facts.rs`, `failure.rs` | what can be said about a layer, and about its end |
+//! | `facts.rs`, `failure.rs`, `words.rs` | what can be said about a layer, and about its end |
 //! | `client.rs`, `server.rs`, `config.rs` | configurations, made once and shared |
+//! | `verify.rs`, `fault.rs` | whose certificate is accepted, and what is wrong with one that is not |
+//! | `x509.rs`, `algorithm.rs`, `der.rs` | what a certificate or a key is, for words and for what rustls does not look at |
 
+mod algorithm;
 mod client;
 mod config;
+mod der;
 mod engine;
 mod facts;
 mod failure;
+mod fault;
 mod halves;
 mod hello;
 mod layer;
@@ -22,9 +27,13 @@ mod record;
 mod records;
 mod server;
 mod unbuffered;
+mod verify;
+mod words;
+mod x509;
 
 pub use self::client::{TlsClient, TlsClientBuilder};
 pub use self::config::{ConfigError, ConfigErrorKind, Identity, Roots, Version, default_provider};
 pub use self::facts::{Role, TlsFacts, Traffic};
+pub use self::fault::CertificateFault;
 pub use self::layer::{OnFailure, OnPeerClose, TlsLayer};
 pub use self::server::{TlsServer, TlsServerBuilder};

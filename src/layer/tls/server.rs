@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
-use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{KeyLogFile, ServerConfig};
 
@@ -12,6 +12,7 @@ use super::config::{
     ALL_VERSIONS, ConfigError, ConfigErrorKind, Identity, Roots, Version, default_provider, supported,
 };
 use super::engine::Engine;
+use super::verify::ClientVerifier;
 use super::{Role, TlsLayer};
 
 /// How to be a TLS server. Make it once and share it: clones are cheap, and sessions are resumed only between layers
@@ -164,19 +165,14 @@ impl TlsServerBuilder {
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&supported(&self.versions))
             .map_err(ConfigError::from_rustls)?;
-        let verifier = |roots: Roots| WebPkiClientVerifier::builder_with_provider(roots.0, Arc::clone(&provider));
         let verifier = match self.clients {
             Clients::Anyone => None,
-            Clients::Ask(roots) => Some(verifier(roots).allow_unauthenticated().build()),
-            Clients::Require(roots) => Some(verifier(roots).build()),
+            Clients::Ask(roots) => Some(ClientVerifier::new(roots, &provider, true)?),
+            Clients::Require(roots) => Some(ClientVerifier::new(roots, &provider, false)?),
         };
-        let builder = match verifier.transpose() {
-            Ok(None) => builder.with_no_client_auth(),
-            Ok(Some(verifier)) => builder.with_client_cert_verifier(verifier),
-            Err(error) => {
-                let error = ConfigError::new(ConfigErrorKind::NoRoots, "clients cannot be verified").caused_by(error);
-                return Err(error);
-            }
+        let builder = match verifier {
+            None => builder.with_no_client_auth(),
+            Some(verifier) => builder.with_client_cert_verifier(Arc::new(verifier)),
         };
         let mut config = builder.with_cert_resolver(Arc::new(certificates));
         config.alpn_protocols = self.alpn;

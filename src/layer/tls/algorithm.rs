@@ -1,0 +1,142 @@
+//! The algorithms of keys and signatures, by the names that people know.
+
+use std::fmt;
+
+use super::der::{BIT_STRING, INTEGER, OID, Reader, SEQUENCE, dotted};
+
+/// What kind of key this is: a public one in a certificate, or a private one in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum KeyKind {
+    Rsa {
+        bits: usize,
+    },
+    /// A key that is for RSA-PSS alone.
+    RsaPss,
+    Ec(Curve),
+    Ed25519,
+    Ed448,
+    Dsa,
+    /// X25519, X448 and Diffie-Hellman: they agree on secrets and sign nothing.
+    SignsNothing(&'static str),
+    Other(String),
+}
+
+/// The curve of an EC key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Curve {
+    Named(String),
+    /// The curve is not named but spelled out.
+    Explicit,
+}
+
+impl KeyKind {
+    /// Of a public key: SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7), without the header of its SEQUENCE.
+    pub(super) fn of_public(spki: &[u8]) -> Option<Self> {
+        let mut reader = Reader::new(spki);
+        let algorithm = reader.take(SEQUENCE)?;
+        // The first byte says how many bits of the last are not used.
+        let (_, key) = reader.take(BIT_STRING)?.split_first()?;
+        Self::of(algorithm, || {
+            let mut key = Reader::new(Reader::only(key, SEQUENCE)?);
+            Some(bits(key.take(INTEGER)?))
+        })
+    }
+
+    fn of(algorithm: &[u8], rsa_bits: impl FnOnce() -> Option<usize>) -> Option<Self> {
+        let mut reader = Reader::new(algorithm);
+        let oid = reader.take(OID)?;
+        Some(match oid {
+            RSA => Self::Rsa { bits: rsa_bits()? },
+            RSA_PSS => Self::RsaPss,
+            EC => Self::Ec(Curve::of(reader.rest())?),
+            [0x2b, 0x65, 110] => Self::SignsNothing("X25519"),
+            [0x2b, 0x65, 111] => Self::SignsNothing("X448"),
+            [0x2b, 0x65, 112] => Self::Ed25519,
+            [0x2b, 0x65, 113] => Self::Ed448,
+            DSA => Self::Dsa,
+            DH | DHX => Self::SignsNothing("Diffie-Hellman"),
+            other => Self::Other(dotted(other)),
+        })
+    }
+}
+
+impl fmt::Display for KeyKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rsa { bits } => write!(f, "RSA with {bits} bits"),
+            Self::RsaPss => f.write_str("RSA-PSS"),
+            Self::Ec(Curve::Named(name)) => write!(f, "ECDSA on {name}"),
+            Self::Ec(Curve::Explicit) => f.write_str("ECDSA on a curve that is spelled out"),
+            Self::Ed25519 => f.write_str("Ed25519"),
+            Self::Ed448 => f.write_str("Ed448"),
+            Self::Dsa => f.write_str("DSA"),
+            Self::SignsNothing(name) => f.write_str(name),
+            Self::Other(oid) => write!(f, "the algorithm {oid}"),
+        }
+    }
+}
+
+impl Curve {
+    fn of(parameters: &[u8]) -> Option<Self> {
+        match Reader::new(parameters).take_any()? {
+            (OID, [0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 1]) => Some(Self::Named("P-192".to_owned())),
+            (OID, [0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7]) => Some(Self::Named("P-256".to_owned())),
+            (OID, [0x2b, 0x81, 4, 0, 10]) => Some(Self::Named("secp256k1".to_owned())),
+            (OID, [0x2b, 0x81, 4, 0, 33]) => Some(Self::Named("P-224".to_owned())),
+            (OID, [0x2b, 0x81, 4, 0, 34]) => Some(Self::Named("P-384".to_owned())),
+            (OID, [0x2b, 0x81, 4, 0, 35]) => Some(Self::Named("P-521".to_owned())),
+            (OID, [0x2b, 0x24, 3, 3, 2, 8, 1, 1, ..]) => Some(Self::Named("a Brainpool curve".to_owned())),
+            (OID, other) => Some(Self::Named(format!("the curve {}", dotted(other)))),
+            (SEQUENCE, _) => Some(Self::Explicit),
+            _ => None,
+        }
+    }
+}
+
+/// The name of a signature algorithm, from an AlgorithmIdentifier (without the header of its SEQUENCE).
+pub(super) fn signature_name(algorithm: &[u8]) -> String {
+    let Some(oid) = Reader::new(algorithm).take(OID) else { return "an unknown algorithm".to_owned() };
+    let name = match oid {
+        [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, rest @ ..] => match rest {
+            [2] => "MD2",
+            [4] => "MD5",
+            [5] => "SHA-1",
+            [10] => "RSA-PSS with parameters of its own",
+            [11..=14] => "RSA",
+            _ => "",
+        },
+        [0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 1] => "SHA-1 (ECDSA)",
+        [0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, _] => "ECDSA",
+        [0x2a, 0x86, 0x48, 0xce, 0x38, 4, 3] => "SHA-1 (DSA)",
+        [0x60, 0x86, 0x48, 1, 0x65, 3, 4, 3, 1..=8] => "DSA",
+        [0x2b, 0x65, 112] => "Ed25519",
+        [0x2b, 0x65, 113] => "Ed448",
+        _ => "",
+    };
+    if name.is_empty() { format!("the algorithm {}", dotted(oid)) } else { name.to_owned() }
+}
+
+/// The kind of key in an AlgorithmIdentifier (without the header of its SEQUENCE), as far as that alone says.
+pub(super) fn key_name(algorithm: &[u8]) -> String {
+    match Reader::new(algorithm).take(OID) {
+        Some(RSA) => "RSA".to_owned(),
+        _ => KeyKind::of(algorithm, || None).map_or_else(|| "an unknown kind".to_owned(), |kind| kind.to_string()),
+    }
+}
+
+/// How many bits a positive number has.
+fn bits(integer: &[u8]) -> usize {
+    let zeros = integer.iter().take_while(|&&byte| byte == 0).count();
+    let significant = &integer[zeros..];
+    significant.first().map_or(0, |first| significant.len() * 8 - first.leading_zeros() as usize)
+}
+
+const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
+const RSA_PSS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 10];
+const EC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
+const DSA: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x38, 4, 1];
+const DH: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 3, 1];
+const DHX: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3e, 2, 1];
+
+/// The shortest RSA key that aws-lc-rs and ring take.
+pub(super) const SHORTEST_RSA: usize = 2048;
