@@ -7,7 +7,9 @@
 use std::fmt::{self, Display};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use super::error::{ErrorKind, ParseError};
 use super::grammar::{Argument, Escaped, Step, Word};
@@ -71,6 +73,16 @@ impl Arguments {
         }
         let port = self.rest.remove(index).value.port()?;
         Ok(Some(SocketAddr::new(ip, port)))
+    }
+
+    /// Where the value of `key` stands, if it is there and has not been taken.
+    pub(super) fn position(&self, key: &'static str) -> Option<usize> {
+        self.rest
+            .iter()
+            .find(|argument| argument.key.as_ref().is_some_and(|found| found.text == key))?
+            .value
+            .position
+            .into()
     }
 
     fn find(&mut self, key: &'static str) -> Option<usize> {
@@ -184,6 +196,29 @@ impl Word {
         match self.text.parse() {
             Ok(seconds) if is_number => Ok(Some(seconds)),
             _ => Err(self.invalid(format!("{:?} is no time: write whole seconds from 1 up, or none", self.text))),
+        }
+    }
+
+    /// Whole seconds, at most so many; `None` for the word `off`.
+    pub(super) fn seconds_or_off(self, most: u16) -> Result<Option<u16>, ParseError> {
+        if self.text == "off" && !self.bracketed {
+            return Ok(None);
+        }
+        self.within("time", "seconds, or off,", 1..=most).map(Some)
+    }
+
+    /// A number in this range.
+    pub(super) fn within<T>(self, what: &str, write: &str, range: RangeInclusive<T>) -> Result<T, ParseError>
+    where
+        T: Display + FromStr + PartialOrd,
+    {
+        let is_number = !self.bracketed && self.text.bytes().all(|byte| byte.is_ascii_digit());
+        match self.text.parse() {
+            Ok(number) if is_number && range.contains(&number) => Ok(number),
+            _ => {
+                let (least, most) = (range.start(), range.end());
+                Err(self.invalid(format!("{:?} is no {what}: write {write} from {least} to {most}", self.text)))
+            }
         }
     }
 

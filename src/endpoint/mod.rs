@@ -16,6 +16,8 @@
 //! |---|---|---|
 //! | `tcp:HOST:PORT` | to a name, an IPv4 address, or an IPv6 address in brackets | at the first address of the name; port 0 picks one |
 //! | … `:timeout=SECONDS` | how long to resolve and to connect; 30 unless set, `none` for as long as the system does | not allowed |
+//! | … `:keepalive=SECONDS` | how long nothing comes before the system asks whether the peer is still there; 60 unless set, `off` for never | the same |
+//! | … `:keepalive-interval=SECONDS`, `:keepalive-count=NUMBER` | when it asks again, and how often in vain before the connection fails; 15 and 4 unless set | the same |
 //! | `unix:PATH` | to the socket in this file | creates the file, and removes it in the end; takes the place of a socket that nobody listens on any more |
 //! | `unix:@NAME` | to a name in the abstract namespace of Linux; `\@` for a file whose name begins with `@` | the same |
 //! | `stdio` | over standard input and output | the same: the one connection that there is |

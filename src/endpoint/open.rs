@@ -9,7 +9,7 @@ use super::open_error::{OpenError, OpenErrorKind};
 use super::{ConnectTimeout, Endpoint, Transport, wire};
 use crate::connection::Connection;
 use crate::protocol::Addresses;
-use crate::runtime::{Address, Listener as SocketListener, Runtime, Socket, Timer};
+use crate::runtime::{Address, KeepAlive, Listener as SocketListener, Runtime, Socket, Timer};
 
 /// An endpoint made ready for connecting to it, any number of times: files are read, and sessions can be resumed.
 ///
@@ -137,6 +137,7 @@ pub struct Listener {
     runtime: &'static dyn Runtime,
     sockets: SocketListener,
     endpoint: Endpoint,
+    keep_alive: Option<KeepAlive>,
     layers: Layers<ServerLayer>,
 }
 
@@ -157,11 +158,15 @@ impl Listener {
         let layers = Layers::new(&endpoint.steps, ServerLayer::new)?;
         let listening = wire::listen(runtime, &endpoint.transport).await;
         let sockets = listening.map_err(|error| OpenErrorKind::Listen(endpoint.transport.clone(), Arc::new(error)))?;
+        let keep_alive = match endpoint.transport {
+            Transport::Tcp { keep_alive, .. } => keep_alive,
+            _ => Some(KeepAlive::default()),
+        };
         let mut endpoint = endpoint.clone();
         if let Some(real) = Transport::to(sockets.local_address()) {
             endpoint.transport = real;
         }
-        Ok(Self { runtime, sockets, endpoint, layers })
+        Ok(Self { runtime, sockets, endpoint, keep_alive, layers })
     }
 
     pub(super) fn runtime(&self) -> &'static dyn Runtime {
@@ -236,6 +241,10 @@ impl Listener {
     /// Loses no peer.
     pub async fn accept(&self) -> io::Result<Incoming> {
         let socket = self.sockets.accept().await?;
+        // It fails for a peer that is gone again, too, and that shows by itself.
+        if let Err(error) = wire::ask(&socket, self.keep_alive) {
+            log::debug!("nobody asks whether {} is still there: {error}", socket.peer_address());
+        }
         let addresses = Addresses::from(&socket);
         let connection = over(socket, self.runtime).named(addresses.to_string());
         Ok(Incoming { connection, addresses, layers: self.layers.current().to_vec() })

@@ -11,7 +11,7 @@ use super::Kind;
 use super::arguments::{Arguments, Printer, host, socket_path, text};
 use super::error::{ErrorKind, ParseError};
 use super::grammar::Word;
-use crate::runtime::Address;
+use crate::runtime::{Address, KeepAlive};
 
 /// The first step of an endpoint: the way to the wire.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,6 +25,9 @@ pub enum Transport {
         port: u16,
         /// `timeout`: how long a client tries.
         timeout: ConnectTimeout,
+        /// `keepalive`, `keepalive-interval`, `keepalive-count`: how the system asks a silent peer whether it is still
+        /// there; `None` for `keepalive=off`.
+        keep_alive: Option<KeepAlive>,
     },
     /// `unix:PATH`
     Unix {
@@ -76,7 +79,7 @@ pub enum ConnectTimeout {
 impl Transport {
     /// `tcp:HOST:PORT`, without further keys. An IPv6 address goes without brackets here.
     pub fn tcp(host: impl Into<String>, port: u16) -> Self {
-        Self::Tcp { host: host.into(), port, timeout: ConnectTimeout::Standard }
+        Self::Tcp { host: host.into(), port, timeout: ConnectTimeout::Standard, keep_alive: Some(KeepAlive::default()) }
     }
 
     /// `unix:PATH`
@@ -116,13 +119,14 @@ impl Transport {
 impl fmt::Display for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp { host: name, port, timeout } => {
+            Self::Tcp { host: name, port, timeout, keep_alive } => {
                 let timeout = match timeout {
                     ConnectTimeout::Standard => None,
                     ConnectTimeout::Seconds(seconds) => Some(seconds.to_string()),
                     ConnectTimeout::Never => Some("none".to_owned()),
                 };
-                Printer::new("tcp", f).positional(host(name)).positional(port).key("timeout", timeout).finish()
+                let printer = Printer::new("tcp", f).positional(host(name)).positional(port).key("timeout", timeout);
+                print_keep_alive(*keep_alive, printer).finish()
             }
             Self::Unix { path } => Printer::new("unix", f).positional(socket_path(path)).finish(),
             Self::Abstract { name } => Printer::new("unix", f).positional(text(&format!("@{name}"))).finish(),
@@ -151,7 +155,39 @@ fn read_tcp(arguments: &mut Arguments) -> Result<Transport, ParseError> {
         Some(None) => ConnectTimeout::Never,
         Some(Some(seconds)) => ConnectTimeout::Seconds(seconds),
     };
-    Ok(Transport::Tcp { host, port, timeout })
+    let keep_alive = read_keep_alive(arguments)?;
+    Ok(Transport::Tcp { host, port, timeout, keep_alive })
+}
+
+fn read_keep_alive(arguments: &mut Arguments) -> Result<Option<KeepAlive>, ParseError> {
+    let standard = KeepAlive::default();
+    let idle = arguments.key("keepalive", |word| word.seconds_or_off(MOST_SECONDS))?;
+    let position = arguments.position("keepalive-interval").or(arguments.position("keepalive-count"));
+    let interval = arguments.key("keepalive-interval", |word| word.within("time", "seconds", 1..=MOST_SECONDS))?;
+    let count = arguments.key("keepalive-count", |word| word.within("count", "a number", 1..=MOST_QUESTIONS))?;
+    match (idle, position) {
+        (Some(None), None) => Ok(None),
+        (Some(None), Some(position)) => {
+            let message = "keepalive=off needs no interval and no count: leave them out";
+            Err(ParseError::new(ErrorKind::UnexpectedArgument, position, message))
+        }
+        (idle, _) => Ok(Some(KeepAlive {
+            idle: idle.flatten().unwrap_or(standard.idle),
+            interval: interval.unwrap_or(standard.interval),
+            count: count.unwrap_or(standard.count),
+        })),
+    }
+}
+
+fn print_keep_alive<'a, 'f>(keep_alive: Option<KeepAlive>, printer: Printer<'a, 'f>) -> Printer<'a, 'f> {
+    let standard = KeepAlive::default();
+    let Some(KeepAlive { idle, interval, count }) = keep_alive else {
+        return printer.key("keepalive", Some("off"));
+    };
+    printer
+        .key("keepalive", Some(idle).filter(|&idle| idle != standard.idle))
+        .key("keepalive-interval", Some(interval).filter(|&interval| interval != standard.interval))
+        .key("keepalive-count", Some(count).filter(|&count| count != standard.count))
 }
 
 fn read_unix(arguments: &mut Arguments) -> Result<Transport, ParseError> {
@@ -182,3 +218,8 @@ fn read_systemd(arguments: &mut Arguments) -> Result<Transport, ParseError> {
         _ => Err(arguments.missing("INDEX, or name=NAME,")),
     }
 }
+
+/// The most that Linux takes.
+const MOST_SECONDS: u16 = 32_767;
+
+const MOST_QUESTIONS: u8 = 127;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::future::{self, Either};
 
 use super::{Transport, happy_eyeballs};
-use crate::runtime::{Listener, Runtime, Socket};
+use crate::runtime::{KeepAlive, Listener, Runtime, Socket};
 
 /// Reaches the peer, in `timeout` if that is given.
 pub(super) async fn connect(
@@ -26,10 +26,31 @@ pub(super) async fn connect(
 
 async fn reach(runtime: &dyn Runtime, transport: &Transport) -> io::Result<Socket> {
     match transport {
-        Transport::Tcp { host, port, .. } => happy_eyeballs::connect(runtime, host, *port).await,
+        Transport::Tcp { host, port, keep_alive, .. } => {
+            let socket = happy_eyeballs::connect(runtime, host, *port).await?;
+            ask(&socket, *keep_alive)?;
+            Ok(socket)
+        }
         #[cfg(unix)]
         Transport::Unix { path } => runtime.connect_unix(path.clone()).await,
         other => local::connect(runtime, other).await,
+    }
+}
+
+/// Has the system ask whether the peer is still there, if that is to be otherwise than usual.
+///
+/// # Errors
+///
+/// For times that the system does not take.
+pub(super) fn ask(socket: &Socket, keep_alive: Option<KeepAlive>) -> io::Result<()> {
+    match keep_alive {
+        Some(usual) if usual == KeepAlive::default() => Ok(()),
+        // Where there is nobody who would ask, there is nothing to be switched off.
+        None => socket.set_keep_alive(None).or_else(|error| match error.kind() {
+            io::ErrorKind::Unsupported => Ok(()),
+            _ => Err(error),
+        }),
+        other => socket.set_keep_alive(other),
     }
 }
 

@@ -26,6 +26,7 @@ mod async_std;
 mod half_close;
 #[cfg(all(unix, any(feature = "async-std", feature = "smol", feature = "tokio")))]
 pub(crate) mod inherited;
+mod keep_alive;
 #[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
 mod listen;
 #[cfg(all(unix, any(feature = "async-std", feature = "smol", feature = "tokio")))]
@@ -56,6 +57,7 @@ use futures::future::{BoxFuture, LocalBoxFuture};
 
 #[cfg(feature = "async-std")]
 pub use self::async_std::AsyncStd;
+pub use self::keep_alive::KeepAlive;
 #[cfg(feature = "smol")]
 pub use self::smol::Smol;
 pub use self::socket::{Accept, Address, Listener, Socket};
@@ -93,7 +95,7 @@ pub trait Runtime: Timer {
     /// The name of the feature that brings this runtime: `async-std`, `smol`, `tokio`.
     fn name(&self) -> &'static str;
 
-    /// Opens a TCP connection, with `TCP_NODELAY` set.
+    /// Opens a TCP connection, with `TCP_NODELAY` set and [`KeepAlive`] at its standard times.
     ///
     /// # Errors
     ///
@@ -127,7 +129,7 @@ pub trait Runtime: Timer {
     #[cfg(unix)]
     fn listen_unix(&self, at: PathBuf) -> BoxFuture<'static, io::Result<Listener>>;
 
-    /// Takes a connection that was opened elsewhere, with `TCP_NODELAY` set.
+    /// Takes a connection that was opened elsewhere, with `TCP_NODELAY` set and [`KeepAlive`] at its standard times.
     ///
     /// The socket becomes non-blocking, also for everybody else who has a descriptor of it.
     ///

@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use futures::future::BoxFuture;
 use futures::io::{AsyncRead, AsyncWrite};
 
+use super::KeepAlive;
 use crate::printable::Printable;
 
 /// A connected stream socket of any runtime.
@@ -19,11 +20,11 @@ use crate::printable::Printable;
 /// `poll_close` shuts down the write side only: the peer reads end of file, and reading here goes
 /// on. Dropping the socket closes it. A vectored write reaches the system as one call.
 pub struct Socket {
-    /// Behind a mutex that nobody ever locks: it makes the socket `Sync`, and `get_mut` needs no lock.
+    /// Behind a mutex that is locked for options only: it makes the socket `Sync`, and `get_mut` needs no lock.
     stream: Mutex<Box<dyn Stream>>,
     local: Address,
     peer: Address,
-    reset: Option<Reset>,
+    system: Option<System>,
     /// Dropped behind the stream.
     _held: Option<Box<dyn Any + Send + Sync>>,
 }
@@ -33,21 +34,32 @@ impl Socket {
     ///
     /// Its `poll_close` must keep the promise of this type: the write side closes, reading goes on.
     pub fn new(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, local: Address, peer: Address) -> Self {
-        Self { stream: Mutex::new(Box::new(stream)), local, peer, reset: None, _held: None }
+        Self { stream: Mutex::new(Box::new(stream)), local, peer, system: None, _held: None }
     }
 
-    /// As [`new`](Self::new), for a stream that the system can [`reset`](Self::reset).
+    /// As [`new`](Self::new), for a stream that the system can [`reset`](Self::reset), and whose peer it asks whether it is
+    /// still there.
     #[cfg(all(unix, any(feature = "async-std", feature = "smol", feature = "tokio")))]
     pub(super) fn over_tcp<S>(stream: S, local: SocketAddr, peer: SocketAddr) -> Self
     where
         S: AsyncRead + AsyncWrite + std::os::fd::AsFd + Unpin + Send + 'static,
     {
-        let reset = |stream: &dyn Any| {
-            let stream: &S = stream.downcast_ref().expect("the stream has the type that it was made with");
+        fn known<S: 'static>(stream: &dyn Any) -> &S {
+            stream.downcast_ref().expect("the stream has the type that it was made with")
+        }
+        let system = System {
             // A socket that is closed without lingering sends a reset, and not the end of the stream.
-            Ok(rustix::net::sockopt::set_socket_linger(stream, Some(std::time::Duration::ZERO))?)
+            reset: |stream| {
+                Ok(rustix::net::sockopt::set_socket_linger(known::<S>(stream), Some(std::time::Duration::ZERO))?)
+            },
+            keep_alive: |stream| super::keep_alive::of(known::<S>(stream)),
+            set_keep_alive: |stream, keep_alive| super::keep_alive::set(known::<S>(stream), keep_alive),
         };
-        Self { reset: Some(reset), ..Self::new(stream, local.into(), peer.into()) }
+        // Some systems refuse options to a socket whose peer is gone already, which is no news and shows soon.
+        if let Err(error) = super::keep_alive::set(&stream, Some(KeepAlive::default())) {
+            log::debug!("nobody asks whether {peer} is still there: {error}");
+        }
+        Self { system: Some(system), ..Self::new(stream, local.into(), peer.into()) }
     }
 
     #[cfg(all(not(unix), any(feature = "async-std", feature = "smol", feature = "tokio")))]
@@ -77,10 +89,35 @@ impl Socket {
     ///
     /// `Unsupported` if it is not TCP, or not Unix: it is dropped then.
     pub fn reset(self) -> io::Result<()> {
-        let Some(reset) = self.reset else { return Err(io::ErrorKind::Unsupported.into()) };
+        let Some(System { reset, .. }) = self.system else { return Err(io::ErrorKind::Unsupported.into()) };
         let stream = self.stream.into_inner().unwrap_or_else(PoisonError::into_inner);
         let stream: &dyn Any = &*stream;
         reset(stream)
+    }
+
+    /// How the system asks the peer whether it is still there, when it says nothing; `None` if it does not.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` if it is not TCP, or not Unix.
+    pub fn keep_alive(&self) -> io::Result<Option<KeepAlive>> {
+        self.with_system(|system, stream| (system.keep_alive)(stream))
+    }
+
+    /// Has the system ask the peer in this way whether it is still there, or not at all with `None`. Every socket of
+    /// TCP begins with the standard times.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` if it is not TCP, or not Unix; `InvalidInput` for times that the system does not take.
+    pub fn set_keep_alive(&self, keep_alive: Option<KeepAlive>) -> io::Result<()> {
+        self.with_system(|system, stream| (system.set_keep_alive)(stream, keep_alive))
+    }
+
+    fn with_system<R>(&self, act: impl FnOnce(System, &dyn Any) -> io::Result<R>) -> io::Result<R> {
+        let Some(system) = self.system else { return Err(io::ErrorKind::Unsupported.into()) };
+        let stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
+        act(system, &**stream)
     }
 
     /// The address of this end.
@@ -153,7 +190,7 @@ impl Listener {
         Self { source: Box::new(source), local }
     }
 
-    /// Waits for the next connection; over TCP it has `TCP_NODELAY` set.
+    /// Waits for the next connection; over TCP it has `TCP_NODELAY` set, and [`KeepAlive`] at its standard times.
     ///
     /// May be dropped before it is done: no connection is lost by that.
     ///
@@ -248,5 +285,12 @@ trait Stream: AsyncRead + AsyncWrite + Any + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Any + Unpin + Send> Stream for S {}
 
-/// Has a stream reset when it is closed.
-type Reset = fn(&dyn Any) -> io::Result<()>;
+/// What the system can do with a stream of TCP, for each type of stream.
+#[derive(Clone, Copy)]
+#[cfg_attr(not(unix), allow(dead_code))]
+struct System {
+    /// Has it reset when it is closed.
+    reset: fn(&dyn Any) -> io::Result<()>,
+    keep_alive: fn(&dyn Any) -> io::Result<Option<KeepAlive>>,
+    set_keep_alive: fn(&dyn Any, Option<KeepAlive>) -> io::Result<()>,
+}

@@ -4,6 +4,8 @@ use std::io;
 
 use futures::future::join;
 use onionskin::endpoint::{Connector, Endpoint, Listener};
+#[cfg(unix)]
+use onionskin::runtime::KeepAlive;
 
 use crate::{Files, on_every_runtime, open, talk};
 
@@ -50,6 +52,27 @@ fn without_a_header_to_wait_for_a_peer_is_who_it_is() {
         assert_eq!(incoming.addresses().peer.as_ref(), Some(client.get_ref().local_address()));
         assert!(!listener.has_ended());
         talk(&mut client, &mut incoming.ready().await.unwrap()).await;
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn the_system_asks_a_silent_peer_as_the_endpoint_says() {
+    on_every_runtime(async |runtime| {
+        let standard = Some(KeepAlive::default());
+        let mine = Some(KeepAlive { idle: 7, interval: 3, count: 2 });
+        for (keys, expected) in
+            [("", standard), (":keepalive=7:keepalive-interval=3:keepalive-count=2", mine), (":keepalive=off", None)]
+        {
+            let listener = Listener::new(runtime, &format!("tcp:127.0.0.1:0{keys}").parse().unwrap()).await.unwrap();
+            let client = format!("{}{keys}", listener.endpoint().transport).parse().unwrap();
+            let connecting = async { Connector::new(runtime, &client).unwrap().connect().await };
+            let accepting = async { listener.accept().await.unwrap().ready().await };
+            let (client, server) = join(connecting, accepting).await;
+            for conn in [client.unwrap(), server.unwrap()] {
+                assert_eq!(conn.get_ref().keep_alive().unwrap(), expected, "{runtime:?} {keys}");
+            }
+        }
     });
 }
 

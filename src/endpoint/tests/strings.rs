@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use crate::endpoint::*;
 use crate::layer::proxy;
-use crate::runtime::Address;
+use crate::runtime::{Address, KeepAlive};
 use crate::starttls::Known;
 use crate::tls::Version;
 
@@ -79,6 +79,21 @@ fn how_long_to_connect() {
     assert_eq!(with("tcp:a:1:timeout=5"), ConnectTimeout::Seconds(5.try_into().unwrap()));
     assert_eq!(with("tcp:timeout=none:a:1"), ConnectTimeout::Never);
     assert_eq!(parsed("tcp:timeout=07:[::1]:1").to_string(), "tcp:[::1]:1:timeout=7");
+}
+
+#[test]
+fn how_a_silent_peer_is_asked() {
+    let with = |text: &str| match parsed(text).transport {
+        Transport::Tcp { keep_alive, .. } => {
+            keep_alive.map(|KeepAlive { idle, interval, count }| (idle, interval, count))
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(with("tcp:a:1"), Some((60, 15, 4)));
+    assert_eq!(with("tcp:a:1:keepalive=5"), Some((5, 15, 4)));
+    assert_eq!(with("tcp:a:1:keepalive-count=1:keepalive-interval=2"), Some((60, 2, 1)));
+    assert_eq!(with("tcp:a:1:keepalive=off"), None);
+    assert_eq!(parsed("tcp:a:1:keepalive=060:keepalive-count=9").to_string(), "tcp:a:1:keepalive-count=9");
 }
 
 #[test]
@@ -201,7 +216,13 @@ fn errors() {
         ("tcp:a:1+unix:s", Misplaced, 8, "only come first"),
         ("unix:s+tls:ca=a:cn=b", UnknownKey, 16, "sni, ca, roots, insecure, cert, key"),
         ("unix:s+tls:=b", UnknownKey, 11, "client-ca"),
-        ("tcp:a:1:timout=3", UnknownKey, 8, "the only one here is timeout"),
+        ("tcp:a:1:timout=3", UnknownKey, 8, "timeout, keepalive, keepalive-interval, keepalive-count"),
+        ("tcp:a:1:keepalive=0", InvalidValue, 18, "write seconds, or off, from 1 to 32767"),
+        ("tcp:a:1:keepalive=32768", InvalidValue, 18, "from 1 to 32767"),
+        ("tcp:a:1:keepalive=none", InvalidValue, 18, "\"none\" is no time"),
+        ("tcp:a:1:keepalive-interval=off", InvalidValue, 27, "write seconds from 1 to 32767"),
+        ("tcp:a:1:keepalive-count=128", InvalidValue, 24, "write a number from 1 to 127"),
+        ("tcp:a:1:keepalive-count=3:keepalive=off", UnexpectedArgument, 24, "no interval and no count"),
         ("unix:s:timeout=3", UnknownKey, 7, "unix:PATH"),
         ("stdio:fd=3", UnknownKey, 6, "write stdio"),
         ("unix:s+starttls", MissingArgument, 15, "the protocol is missing: write starttls:PROTOCOL"),
@@ -217,7 +238,7 @@ fn errors() {
         ("systemd", MissingArgument, 7, "name=NAME"),
         ("unix:s+proxy:from=1.2.3.4", MissingArgument, 25, "is missing: write from=1.2.3.4:PORT"),
         ("unix:s+proxy:from=[::1]:to=[::1]:1", MissingArgument, 34, "is missing: write from=[::1]:PORT"),
-        ("tcp:a:1:2", UnexpectedArgument, 8, "write timeout=VALUE, or + before another step"),
+        ("tcp:a:1:2", UnexpectedArgument, 8, "write an argument as KEY=VALUE, the keys are timeout, keepalive"),
         ("stdio:a", UnexpectedArgument, 6, "write stdio"),
         ("fd:3:4", UnexpectedArgument, 5, "write fd:NUMBER"),
         ("systemd:0:name=a", UnexpectedArgument, 8, "one of them"),
@@ -314,7 +335,8 @@ fn path() -> impl Strategy<Value = std::path::PathBuf> {
 
 fn transport() -> impl Strategy<Value = Transport> {
     prop_oneof![
-        (host_text(), any::<u16>(), timeout()).prop_map(|(host, port, timeout)| Transport::Tcp { host, port, timeout }),
+        (host_text(), any::<u16>(), timeout(), option::of(keep_alive()))
+            .prop_map(|(host, port, timeout, keep_alive)| Transport::Tcp { host, port, timeout, keep_alive }),
         path().prop_map(|path| Transport::Unix { path }),
         any_text().prop_map(|name| Transport::Abstract { name }),
         Just(Transport::Stdio),
@@ -330,6 +352,11 @@ fn timeout() -> impl Strategy<Value = ConnectTimeout> {
         Just(ConnectTimeout::Never),
         any::<std::num::NonZeroU32>().prop_map(ConnectTimeout::Seconds),
     ]
+}
+
+fn keep_alive() -> impl Strategy<Value = KeepAlive> {
+    let seconds = || prop_oneof![1..=32_767u16, Just(15), Just(60)];
+    (seconds(), seconds(), 1..=127u8).prop_map(|(idle, interval, count)| KeepAlive { idle, interval, count })
 }
 
 fn socket_address() -> impl Strategy<Value = std::net::SocketAddr> {
@@ -387,7 +414,7 @@ fn endpoint() -> impl Strategy<Value = Endpoint> {
 fn junk() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         "[:=+\\\\\\[\\]@]",
-        "tcp|unix|stdio|fd|systemd|name|timeout|none|proxy|from|to|tls|sni|ca|alpn|min|1\\.3|yes|::1|localhost|25",
+        "tcp|unix|stdio|fd|systemd|name|timeout|keepalive|off|none|proxy|from|to|tls|sni|ca|alpn|min|1\\.3|yes|::1|localhost|25",
         "\\PC",
     ];
     vec(piece, 0..24).prop_map(|pieces| pieces.concat())

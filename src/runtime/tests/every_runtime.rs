@@ -15,6 +15,8 @@ use futures::executor;
 use futures::future::{self, Either};
 use futures::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+#[cfg(unix)]
+use crate::runtime::KeepAlive;
 use crate::runtime::{Address, Runtime, Socket, all, block_on};
 
 const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -143,6 +145,38 @@ fn a_reset_is_no_end_of_file() {
         let socket = runtime.adopt_unix(stream).unwrap();
         assert_eq!(socket.reset().unwrap_err().kind(), io::ErrorKind::Unsupported, "{runtime:?}");
         assert_eq!(peer.read(&mut [0]).unwrap(), 0, "{runtime:?}: dropped all the same");
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn the_system_asks_whether_a_silent_peer_is_still_there() {
+    for &runtime in all() {
+        let standard = Some(KeepAlive::default());
+        let listener = block_on(runtime, runtime.listen_tcp(ANY_PORT)).unwrap();
+        let at = listener.local_address().as_tcp().unwrap();
+        let connected = block_on(runtime, runtime.connect_tcp(at)).unwrap();
+        let accepted = block_on(runtime, listener.accept()).unwrap();
+        let stream = TcpStream::connect(at).unwrap();
+        let same = stream.try_clone().unwrap();
+        assert!(!rustix::net::sockopt::socket_keepalive(&same).unwrap(), "control: nobody does by default");
+        let adopted = runtime.adopt_tcp(stream).unwrap();
+        for socket in [&connected, &accepted, &adopted] {
+            assert_eq!(socket.keep_alive().unwrap(), standard, "{runtime:?}");
+        }
+        let other = Some(KeepAlive { idle: 7, interval: 3, count: 2 });
+        adopted.set_keep_alive(other).unwrap();
+        assert_eq!(adopted.keep_alive().unwrap(), other, "{runtime:?}");
+        assert_eq!(rustix::net::sockopt::tcp_keepidle(&same).unwrap().as_secs(), 7, "{runtime:?}");
+        let error = adopted.set_keep_alive(Some(KeepAlive { idle: 0, interval: 3, count: 2 })).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{runtime:?}: {error}");
+        adopted.set_keep_alive(None).unwrap();
+        assert_eq!(adopted.keep_alive().unwrap(), None, "{runtime:?}");
+        assert!(!rustix::net::sockopt::socket_keepalive(&same).unwrap(), "{runtime:?}");
+
+        let (stream, _peer) = std::os::unix::net::UnixStream::pair().unwrap();
+        let error = runtime.adopt_unix(stream).unwrap().set_keep_alive(standard).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::Unsupported, "{runtime:?}");
     }
 }
 
