@@ -10,7 +10,7 @@ use super::step::{Step, TlsStep, YES};
 use crate::connection::Connection;
 use crate::runtime::Socket;
 use crate::starttls::{Known, Opportunity, StartTls};
-use crate::tls::{ConfigError, TlsClient, TlsLayer, TlsServer};
+use crate::tls::{ConfigError, Role, TlsClient, TlsLayer, TlsServer};
 
 /// TLS that is started by what the application protocol says for it.
 ///
@@ -20,7 +20,8 @@ use crate::tls::{ConfigError, TlsClient, TlsLayer, TlsServer};
 pub struct StartTlsStep {
     /// The protocol that is spoken before TLS, and in it.
     pub protocol: Known,
-    /// `name`: what this side calls itself, in protocols that have a word for it.
+    /// `name`: what this side calls itself, in protocols that have a word for it. Without it, a client of SMTP or LMTP is
+    /// what [`own_name`](crate::starttls::own_name()) says.
     pub name: Option<String>,
     /// `opportunistic=yes`: goes on in clear if there is no TLS to be had. Whoever can change what is sent can bring
     /// that about.
@@ -82,7 +83,13 @@ impl StartTlsStep {
         tls: TlsLayer,
         server: &str,
     ) -> Result<(), OpenError> {
-        let peer = self.peer(server);
+        let peer = match tls.role() {
+            Role::Client => {
+                let local = connection.get_ref().local_address().as_tcp();
+                self.protocol.client_at(server, self.name.as_deref(), local.map(|address| address.ip()))
+            }
+            Role::Server => self.peer(server),
+        };
         if !self.opportunistic {
             connection.start_tls_as(&*peer, tls).await?;
             return Ok(());

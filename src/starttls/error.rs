@@ -16,6 +16,7 @@ pub struct Error {
     message: String,
     /// Whether the peer has said goodbye, and there is nothing to go on with.
     farewell: bool,
+    refuses_hello: bool,
 }
 
 /// The kinds of [`Error`].
@@ -48,7 +49,7 @@ pub enum ErrorKind {
 impl Error {
     /// An error of `kind`, explained by `message`: one phrase, no full stop.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), farewell: false }
+        Self { kind, message: message.into(), farewell: false, refuses_hello: false }
     }
 
     /// The server's offer lacks TLS.
@@ -56,9 +57,26 @@ impl Error {
         Self::new(ErrorKind::NotOffered, "the server does not offer TLS")
     }
 
+    /// The server does not know what it was asked for, and said so.
+    pub(super) fn not_known(words: &[u8]) -> Self {
+        Self::new(ErrorKind::NotOffered, format!("the server does not offer TLS: it answers {}", said(words)))
+    }
+
     /// The server said no, in these words.
     pub(super) fn refused(words: &[u8]) -> Self {
-        Self::new(ErrorKind::Refused, format!("the server refused: {}", quoted(words)))
+        Self::new(ErrorKind::Refused, format!("the server refused: {}", said(words)))
+    }
+
+    /// The server said no, for a reason that has a name, and perhaps words.
+    pub(super) fn refused_with(reason: &str, words: &[u8]) -> Self {
+        let behind = if words.is_empty() { String::new() } else { format!(", {}", said(words)) };
+        Self::new(ErrorKind::Refused, format!("the server refused: {reason}{behind}"))
+    }
+
+    /// The server said no to what we have greeted it with.
+    pub(super) fn refused_hello(hello: &str, words: &[u8]) -> Self {
+        let message = format!("the server refused {hello}: {}", said(words));
+        Self { refuses_hello: true, ..Self::new(ErrorKind::Refused, message) }
     }
 
     /// The server's answer came first.
@@ -117,6 +135,13 @@ impl Error {
         matches!(self.kind, ErrorKind::NotOffered | ErrorKind::Refused | ErrorKind::Preauthenticated)
     }
 
+    /// Whether the server refused a client of SMTP or LMTP when that said who it is, in EHLO or LHLO: it may want another
+    /// name ([`Smtp::named`](super::Smtp::named)), or want nobody at the time.
+    #[must_use]
+    pub fn is_hello_refused(&self) -> bool {
+        self.refuses_hello
+    }
+
     /// Whether the deadline passed.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
@@ -155,4 +180,10 @@ fn quoted(words: &[u8]) -> String {
     Printable::new(words).limit(MOST_QUOTED).quoted().to_string()
 }
 
+/// What a server says in a refusal, which may be several lines.
+fn said(words: &[u8]) -> String {
+    Printable::new(words).limit(MOST_SAID).quoted().to_string()
+}
+
 const MOST_QUOTED: usize = 100;
+const MOST_SAID: usize = 400;

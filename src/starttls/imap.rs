@@ -95,7 +95,8 @@ impl Negotiation for Client {
                 *self = Self::Answer;
                 Ok(Progress::Asked)
             }
-            (Self::Capabilities { .. }, b"A") => Err(Error::not_offered()),
+            (Self::Capabilities { .. }, b"A") if is("OK") => Err(Error::not_offered()),
+            (Self::Capabilities { .. }, b"A") if is("NO") || is("BAD") => Err(Error::refused(line)),
             (Self::Answer, b"B") if is("OK") => Ok(Progress::GoAhead),
             (Self::Answer, b"B") => Err(Error::refused(line)),
             _ => Err(Error::malformed(self.awaits(), line)),

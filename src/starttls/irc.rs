@@ -103,8 +103,8 @@ impl Negotiation for Client {
             (Self::Connected | Self::Offered, Kind::Command(b"CAP")) | (_, Kind::Numeric(b"670")) => {
                 Err(Error::out_of_turn())
             }
-            // A server without capabilities.
-            (Self::Capabilities { .. }, Kind::Numeric([b'4'..=b'9', ..])) => Err(Error::not_offered()),
+            // A server without capabilities: it knows no such command, or none before the client has a name.
+            (Self::Capabilities { .. }, Kind::Numeric(b"410" | b"421" | b"451")) => Err(Error::not_known(line)),
             (_, Kind::Numeric([b'4'..=b'9', ..]) | Kind::Command(b"ERROR")) => Err(Error::refused(line)),
             _ => Err(Error::malformed(self.awaits(), line)),
         }

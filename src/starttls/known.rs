@@ -1,9 +1,10 @@
 //! All protocols of this module, by name.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
-use super::{Ftp, Imap, Irc, Ldap, Lmtp, Mysql, Nntp, Pop3, Postgres, Sieve, Smtp, StartTls, Tds, Xmpp};
+use super::{Ftp, Imap, Irc, Ldap, Lmtp, Mysql, Nntp, Pop3, Postgres, Sieve, Smtp, StartTls, Tds, Xmpp, own_name};
 use crate::tls::Version;
 
 /// A protocol of this module, as it is called in endpoint strings.
@@ -91,6 +92,16 @@ impl Known {
             Self::Mysql => Box::new(Mysql::new()),
             Self::Postgres => Box::new(Postgres::new()),
             Self::Tds => Box::new(Tds::new()),
+        }
+    }
+
+    /// As [`peer`](Self::peer), for a client at this end of a connection. Without a `name` it calls itself what
+    /// [`own_name`] says, in the protocols that want to hear who it is.
+    #[must_use]
+    pub fn client_at(self, server: &str, name: Option<&str>, local: Option<IpAddr>) -> Box<dyn StartTls> {
+        match (self, name) {
+            (Self::Smtp | Self::Lmtp, None) => self.peer(server, Some(&own_name(local))),
+            _ => self.peer(server, name),
         }
     }
 }

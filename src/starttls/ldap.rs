@@ -67,7 +67,8 @@ impl Negotiation for Client {
         match (answer.id, outcome.code) {
             (OUR_ID, [SUCCESS]) => Ok(Progress::GoAhead),
             // A server that does not know the operation (section 4.14.2).
-            (OUR_ID, [PROTOCOL_ERROR]) => Err(Error::not_offered()),
+            (OUR_ID, [PROTOCOL_ERROR]) if outcome.diagnostic.is_empty() => Err(Error::not_offered()),
+            (OUR_ID, [PROTOCOL_ERROR]) => Err(Error::not_known(outcome.diagnostic)),
             // A notice is one of disconnection, whatever its code (section 4.4.1).
             (OUR_ID | NOTICE, _) => Err(outcome.refusal()),
             _ => Err(Error::malformed(self.awaits(), answer.whole)),
@@ -183,8 +184,14 @@ impl<'a> Outcome<'a> {
     }
 
     fn refusal(&self) -> Error {
-        let code = self.code.iter().map(u8::to_string).collect::<Vec<_>>().join(".");
-        Error::refused(&[format!("result code {code} ").as_bytes(), self.diagnostic].concat())
+        let code = match *self.code {
+            [code] => match RESULTS.iter().find(|(known, _)| *known == code) {
+                Some((_, name)) => format!("{name} (result code {code})"),
+                None => format!("result code {code}"),
+            },
+            _ => "a result code that is none".to_owned(),
+        };
+        Error::refused_with(&code, self.diagnostic)
     }
 }
 
@@ -228,6 +235,48 @@ const RESPONSE_NAME: u8 = 0x8a;
 /// Bind, search, modify, add, delete, rename, compare.
 const ANSWERS: [(u8, u8); 7] =
     [(0x60, 0x61), (0x63, 0x65), (0x66, 0x67), (0x68, 0x69), (0x4a, 0x6b), (0x6c, 0x6d), (0x6e, 0x6f)];
+
+/// The names of result codes (section 4.1.9 and appendix A).
+const RESULTS: [(u8, &str); 38] = [
+    (1, "operationsError"),
+    (2, "protocolError"),
+    (3, "timeLimitExceeded"),
+    (4, "sizeLimitExceeded"),
+    (5, "compareFalse"),
+    (6, "compareTrue"),
+    (7, "authMethodNotSupported"),
+    (8, "strongerAuthRequired"),
+    (10, "referral"),
+    (11, "adminLimitExceeded"),
+    (12, "unavailableCriticalExtension"),
+    (13, "confidentialityRequired"),
+    (14, "saslBindInProgress"),
+    (16, "noSuchAttribute"),
+    (17, "undefinedAttributeType"),
+    (18, "inappropriateMatching"),
+    (19, "constraintViolation"),
+    (20, "attributeOrValueExists"),
+    (21, "invalidAttributeSyntax"),
+    (32, "noSuchObject"),
+    (33, "aliasProblem"),
+    (34, "invalidDNSyntax"),
+    (36, "aliasDereferencingProblem"),
+    (48, "inappropriateAuthentication"),
+    (49, "invalidCredentials"),
+    (50, "insufficientAccessRights"),
+    (51, "busy"),
+    (52, "unavailable"),
+    (53, "unwillingToPerform"),
+    (54, "loopDetect"),
+    (64, "namingViolation"),
+    (65, "objectClassViolation"),
+    (66, "notAllowedOnNonLeaf"),
+    (67, "notAllowedOnRDN"),
+    (68, "entryAlreadyExists"),
+    (69, "objectClassModsProhibited"),
+    (71, "affectsMultipleDSAs"),
+    (80, "other"),
+];
 
 const SUCCESS: u8 = 0;
 const PROTOCOL_ERROR: u8 = 2;

@@ -103,7 +103,7 @@ impl Client {
             }
             (Self::Answer, 382) => Ok(Progress::GoAhead),
             // A server of RFC 977.
-            (Self::Capabilities, 500) => Err(Error::not_offered()),
+            (Self::Capabilities, 500) => Err(Error::not_known(line.whole)),
             (_, 400..600) => Err(Error::refused(line.whole)),
             _ => Err(Error::malformed(self.awaits(), line.whole)),
         }

@@ -73,7 +73,7 @@ impl Negotiation for Client {
             return Ok(Progress::Going);
         }
         let Some(line) = exchange.line()? else { return Ok(Progress::Waiting) };
-        let (word, _) = command(line);
+        let (word, rest) = command(line);
         match (*self, word) {
             (Self::List { offered: false }, _) if line == b"." => Err(Error::not_offered()),
             (Self::List { offered: true }, _) if line == b"." => {
@@ -95,8 +95,8 @@ impl Negotiation for Client {
                 Ok(Progress::Going)
             }
             (Self::Answer, b"+OK") => Ok(Progress::GoAhead),
-            // A server without extensions.
-            (Self::Capabilities, b"-ERR") => Err(Error::not_offered()),
+            // A server without extensions, unless it has a code for its reason (RFC 2449 section 8).
+            (Self::Capabilities, b"-ERR") if !rest.starts_with(b"[") => Err(Error::not_known(line)),
             (_, b"-ERR") => Err(Error::refused(line)),
             _ => Err(Error::malformed(self.awaits(), line)),
         }

@@ -42,6 +42,36 @@ impl<'a> Line<'a> {
     }
 }
 
+/// What a server says in a reply of several lines, for an error.
+#[derive(Debug, Default)]
+pub(super) struct Words {
+    kept: Vec<u8>,
+    /// Whether there was no room for some.
+    cut: bool,
+}
+
+impl Words {
+    /// A line with more behind it.
+    pub(super) fn add(&mut self, line: &[u8]) {
+        if self.kept.len() + line.len() > MOST_KEPT {
+            self.cut = true;
+        } else {
+            self.kept.extend([line, b" / "].concat());
+        }
+    }
+
+    /// The last line: all of them, and the next reply begins. What has no room is left out before it, because the last
+    /// line is the one in which most servers say what it is about.
+    pub(super) fn end(&mut self, line: &[u8]) -> Vec<u8> {
+        let Self { mut kept, cut } = std::mem::take(self);
+        if cut {
+            kept.extend(b"... / ");
+        }
+        kept.extend(line);
+        kept
+    }
+}
+
 /// A command: its first word, and what stands behind that.
 pub(super) fn command(line: &[u8]) -> (&[u8], &[u8]) {
     let line = line.trim_ascii();
@@ -54,3 +84,6 @@ pub(super) fn command(line: &[u8]) -> (&[u8], &[u8]) {
 pub(super) fn one_word(name: &str) -> String {
     name.split(|c: char| c.is_control() || c == ' ').next().unwrap_or_default().to_owned()
 }
+
+/// Of the lines before the last one.
+const MOST_KEPT: usize = 240;

@@ -11,7 +11,7 @@
 //! C: EHLO client.example        anew: what was said before is forgotten (section 4.2)
 //! ```
 
-use super::reply::{Line, command, one_word};
+use super::reply::{Line, Words, command, one_word};
 use super::{Error, Exchange, Negotiation, Progress, StartTls};
 
 /// SMTP, also for submission.
@@ -24,7 +24,8 @@ pub struct Smtp {
 }
 
 impl Smtp {
-    /// A peer that calls itself `localhost`.
+    /// A peer that calls itself `localhost`. Strict servers refuse a client of that name: see
+    /// [`own_name`](super::own_name()).
     #[must_use]
     pub fn new() -> Self {
         Self { name: "localhost".to_owned(), greeted: false }
@@ -71,6 +72,7 @@ impl StartTls for Smtp {
 pub(super) struct Client {
     hello: String,
     state: Asking,
+    refusal: Words,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -84,33 +86,32 @@ enum Asking {
 impl Client {
     pub(super) fn new(smtp: &Smtp, verb: &str) -> Self {
         let state = if smtp.greeted { Asking::Hello } else { Asking::Greeting };
-        Self { hello: format!("{verb} {}\r\n", smtp.name), state }
+        Self { hello: format!("{verb} {}", smtp.name), state, refusal: Words::default() }
     }
 }
 
 impl Negotiation for Client {
     fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
         if let Asking::Hello = self.state {
-            exchange.ask(self.hello.as_bytes())?;
+            exchange.ask(&[self.hello.as_bytes(), b"\r\n"].concat())?;
             self.state = Asking::Capabilities { offered: false };
             return Ok(Progress::Going);
         }
         let Some(line) = Line::take(exchange, self.awaits())? else { return Ok(Progress::Waiting) };
-        match self.state {
-            // An answer is taken to its end, also one that is a refusal.
-            Asking::Capabilities { .. } | Asking::Answer if line.more && !line.is_positive() => Ok(Progress::Going),
-            // A server without extensions (RFC 5321 section 4.1.4).
-            Asking::Capabilities { .. } if !line.is_positive() => Err(Error::not_offered()),
-            _ if !line.is_positive() => Err(Error::refused(line.whole)),
-            Asking::Capabilities { offered } => {
-                let offered = offered || line.text.trim_ascii_end().eq_ignore_ascii_case(b"STARTTLS");
-                self.state = Asking::Capabilities { offered };
-                match line.more {
-                    true => Ok(Progress::Going),
-                    false => self.ask(offered, exchange),
-                }
+        if line.more {
+            match &mut self.state {
+                // Taken to its end, also if it is a refusal.
+                _ if !line.is_positive() => self.refusal.add(line.whole),
+                Asking::Capabilities { offered } => *offered |= is_offer(&line),
+                _ => {}
             }
-            _ if line.more => Ok(Progress::Going),
+            return Ok(Progress::Going);
+        }
+        if !line.is_positive() {
+            return Err(self.refused(&line));
+        }
+        match self.state {
+            Asking::Capabilities { offered } => self.ask(offered || is_offer(&line), exchange),
             Asking::Answer => Ok(Progress::GoAhead),
             Asking::Greeting | Asking::Hello => {
                 self.state = Asking::Hello;
@@ -128,7 +129,22 @@ impl Negotiation for Client {
     }
 }
 
+fn is_offer(line: &Line<'_>) -> bool {
+    line.text.trim_ascii_end().eq_ignore_ascii_case(b"STARTTLS")
+}
+
 impl Client {
+    /// By the last line of the reply.
+    fn refused(&mut self, line: &Line<'_>) -> Error {
+        let words = self.refusal.end(line.whole);
+        match (self.state, line.code) {
+            // A server without extensions (RFC 5321 section 4.1.4). All other codes are about us, or about today.
+            (Asking::Capabilities { .. }, 500 | 502) => Error::not_known(&words),
+            (Asking::Capabilities { .. }, _) => Error::refused_hello(&self.hello, &words),
+            _ => Error::refused(&words),
+        }
+    }
+
     fn ask(&mut self, offered: bool, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
         if !offered {
             return Err(Error::not_offered());

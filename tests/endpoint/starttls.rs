@@ -183,3 +183,34 @@ fn a_handshake_that_fails_is_no_leave_for_a_protocol_behind_starttls_to_begin_in
         });
     }
 }
+
+#[test]
+fn a_client_of_mail_says_a_name_that_strict_servers_take() {
+    let own = starttls::own_name("127.0.0.1".parse().ok());
+    assert!(own.contains('.'), "{own}");
+    let hellos = [
+        ("smtp", format!("EHLO {own}")),
+        ("lmtp", format!("LHLO {own}")),
+        ("smtp:name=a.example", "EHLO a.example".to_owned()),
+    ];
+    for (step, hello) in &hellos {
+        on_every_runtime(async move |runtime| {
+            let listener = Listener::new(runtime, &"tcp:127.0.0.1:0".parse().unwrap()).await.unwrap();
+            let endpoint = format!("{}+starttls:{step}:insecure=yes:sni=localhost", listener.endpoint());
+            let connector = Connector::new(runtime, &endpoint.parse().unwrap()).unwrap();
+            let server = async {
+                let mut conn = listener.accept().await.unwrap().ready().await.unwrap();
+                conn.write_line("220 mail.example").await.unwrap();
+                let said = conn.read_line().await.unwrap().unwrap();
+                conn.write_line("504 5.5.2 need fully-qualified hostname").await.unwrap();
+                let _ = conn.read_line().await;
+                said
+            };
+            let (refused, said) = join(connector.connect(), server).await;
+            assert_eq!(String::from_utf8_lossy(&said), *hello);
+            let error = refused.unwrap_err();
+            let refusal = starttls::Error::of(error.connection_error().unwrap()).unwrap();
+            assert!(refusal.is_hello_refused() && refusal.to_string().contains(hello), "{refusal}");
+        });
+    }
+}

@@ -18,6 +18,7 @@ mod ftp_ccc;
 mod injection;
 mod subject;
 mod tables;
+mod words;
 
 mod ftp;
 mod imap;

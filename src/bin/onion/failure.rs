@@ -8,6 +8,7 @@ use onionskin::connection::Error;
 use onionskin::endpoint::{OpenError, OpenErrorKind, Transport};
 use onionskin::printable::Printable;
 use onionskin::rustls::{self, AlertDescription};
+use onionskin::starttls;
 use onionskin::tls::{CertificateFault, ConfigError, ConfigErrorKind};
 
 /// The end of the command, with its reason.
@@ -123,6 +124,9 @@ impl From<OpenError> for Failure {
 
 /// What can be done about a failed layer, where that is known.
 fn advice(error: &Error) -> Option<&'static str> {
+    if starttls::Error::of(error).is_some_and(starttls::Error::is_hello_refused) {
+        return Some("another name of ours may do: name=NAME in the endpoint's step");
+    }
     let error = error.tls_error()?;
     match CertificateFault::of(error) {
         Some(CertificateFault::UnknownIssuer) => {

@@ -189,7 +189,7 @@ async fn offers(server: &Server, version: Version) -> Result<Finding, Failure> {
 async fn ask(server: &Server) -> Questions {
     let found = |finding: Result<Finding, Failure>| finding.unwrap_or_else(Finding::unknown);
     let name = server.protocol().map(|protocol| protocol.to_string());
-    let words = name.as_deref().and_then(|name| words::words(name, server.domain()));
+    let words = name.as_deref().and_then(|name| words::words(name, server.domain(), &server.own_name()));
     let Some(words) = words else {
         let does_not_apply = Finding::new(State::DoesNotApply).because("TLS begins at once here");
         return Questions {

@@ -2,7 +2,7 @@
 
 use super::protection::{Change, Protection};
 use super::reply::{Place, Replies};
-use crate::starttls::reply::command;
+use crate::starttls::reply::{Words, command};
 use crate::starttls::{Error, Exchange, Negotiation, Progress, StartTls};
 
 /// FTP.
@@ -35,7 +35,7 @@ impl StartTls for Ftp {
 
     fn client(&self) -> Box<dyn Negotiation> {
         let state = if self.greeted { Asking::Greeted } else { Asking::Greeting };
-        Box::new(Client { state, replies: Replies::default() })
+        Box::new(Client { state, replies: Replies::default(), refusal: Words::default() })
     }
 
     fn server(&self) -> Box<dyn Negotiation> {
@@ -47,6 +47,8 @@ impl StartTls for Ftp {
 struct Client {
     state: Asking,
     replies: Replies,
+    /// The lines of the reply so far, should it be one.
+    refusal: Words,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -65,21 +67,28 @@ impl Negotiation for Client {
         }
         let Some(line) = exchange.line()? else { return Ok(Progress::Waiting) };
         let code = match self.replies.place(line) {
-            Place::Inside => return Ok(Progress::Going),
+            Place::Inside => {
+                self.refusal.add(line);
+                return Ok(Progress::Going);
+            }
             Place::End(code) => code,
             Place::Nowhere => return Err(Error::malformed(self.awaits(), line)),
         };
         match (self.state, code) {
             // Ready in so many minutes; the greeting follows then (RFC 959 section 5.4).
-            (Asking::Greeting, 120) => Ok(Progress::Going),
+            (Asking::Greeting, 120) => {
+                self.refusal = Words::default();
+                Ok(Progress::Going)
+            }
             (Asking::Greeting, 220) => {
                 self.state = Asking::Greeted;
+                self.refusal = Words::default();
                 Ok(Progress::Greeted)
             }
             (Asking::Answer, 234) => Ok(Progress::GoAhead),
             // AUTH is not known, or TLS is not (RFC 4217 section 10.1).
-            (Asking::Answer, 500 | 502 | 504) => Err(Error::not_offered()),
-            (_, 400..600) => Err(Error::refused(line)),
+            (Asking::Answer, 500 | 502 | 504) => Err(Error::not_known(&self.refusal.end(line))),
+            (_, 400..600) => Err(Error::refused(&self.refusal.end(line))),
             _ => Err(Error::malformed(self.awaits(), line)),
         }
     }

@@ -173,8 +173,9 @@ impl Negotiation for Client {
 
 fn read_greeting(packet: &Packet<'_>, awaited: &str) -> Result<MysqlGreeting, Error> {
     let malformed = || Error::malformed(awaited, packet.payload);
-    if let [ERROR, _, _, words @ ..] = packet.payload {
-        return Err(Error::refused(words));
+    if let [ERROR, low, high, words @ ..] = packet.payload {
+        let number = u16::from_le_bytes([*low, *high]);
+        return Err(Error::refused_with(&format!("error {number}"), words));
     }
     if packet.number != 0 {
         return Err(malformed());

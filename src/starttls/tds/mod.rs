@@ -160,8 +160,8 @@ impl Negotiation for Client {
             return Err(malformed());
         }
         exchange.take(HEADER + payload.len());
-        if payload.first() == Some(&ERROR_TOKEN) {
-            return Err(Error::new(ErrorKind::Refused, "the server answered PRELOGIN with an error"));
+        if let [ERROR_TOKEN, error @ ..] = payload {
+            return Err(refusal(error));
         }
         let encryption = match (Prelogin::parse(payload).ok_or_else(malformed)?.encryption, self.tds.login_only) {
             (None | Some(NOT_SUP), _) => return Err(Error::not_offered()),
@@ -231,6 +231,21 @@ impl Negotiation for Server {
 impl Server {
     fn answer(&self, encryption: u8, exchange: &mut Exchange<'_>) {
         exchange.send(&packet(REPLY, &prelogin::answer(self.tds.version, encryption)));
+    }
+}
+
+/// What the server says in place of an answer: behind the length, the number, state and class of the error, the message in
+/// UTF-16 with its length in front (MS-TDS section 2.2.7.10).
+fn refusal(error: &[u8]) -> Error {
+    let number = error.get(2..).and_then(<[u8]>::first_chunk).map(|number| u32::from_le_bytes(*number));
+    let text = error.get(8..).and_then(<[u8]>::split_first_chunk).map(|(len, text)| {
+        let units = text.chunks_exact(2).take(u16::from_le_bytes(*len).into());
+        let units: Vec<u16> = units.map(|unit| u16::from_le_bytes([unit[0], unit[1]])).collect();
+        String::from_utf16_lossy(&units)
+    });
+    match (number, text) {
+        (Some(number), Some(text)) => Error::refused_with(&format!("error {number}"), text.as_bytes()),
+        _ => Error::new(ErrorKind::Refused, "the server answered PRELOGIN with an error"),
     }
 }
 

@@ -10,6 +10,7 @@
 //! C: <stream:stream to='xmpp.example' version='1.0' …>    anew: the stream before is forgotten (section 5.4.3.3)
 //! ```
 
+mod condition;
 mod stream;
 
 use std::hash::{BuildHasher, RandomState};
@@ -134,10 +135,10 @@ impl Negotiation for Client {
             // A server from before features (section 4.7.5).
             (Asking::Header, Piece::Header { .. }) => Err(Error::not_offered()),
             (_, Piece::End) => Err(Error::refused(b"</stream:stream>")),
-            (_, Piece::Child(child)) if child.is(STREAMS, "error") => Err(Error::refused(child.whole)),
+            (_, Piece::Child(child)) if child.is(STREAMS, "error") => Err(condition::refusal(child.whole)),
             (Asking::Features, Piece::Child(child)) if child.is(STREAMS, "features") => self.ask(&child, exchange),
             (Asking::Answer, Piece::Child(child)) if child.is(TLS, "proceed") => Ok(Progress::GoAhead),
-            (Asking::Answer, Piece::Child(child)) if child.is(TLS, "failure") => Err(Error::refused(child.whole)),
+            (Asking::Answer, Piece::Child(child)) if child.is(TLS, "failure") => Err(condition::refusal(child.whole)),
             (_, Piece::Child(child)) => Err(Error::malformed(self.awaits(), child.whole)),
             (_, Piece::Header { .. }) => Err(Error::malformed(self.awaits(), b"<stream:stream>")),
         }

@@ -1,6 +1,7 @@
 //! The server that is looked at: how to reach it, and how to start TLS with it.
 
 use std::cell::Cell;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use onionskin::Connection;
 use onionskin::connection::Error;
 use onionskin::endpoint::{Connector, Endpoint, OpenError, Step, TlsStep};
 use onionskin::runtime::{Runtime, Socket};
-use onionskin::starttls::{Known, Negotiate, StartTls};
+use onionskin::starttls::{Known, Negotiate, StartTls, own_name};
 use onionskin::tls::{TlsFacts, TlsLayer, Version};
 
 use crate::failure::Failure;
@@ -29,6 +30,8 @@ pub(super) struct Server {
     name: String,
     timeout: Duration,
     connections: Cell<u32>,
+    /// Our end of the latest of them.
+    local: Cell<Option<IpAddr>>,
 }
 
 /// Whether the certificate is looked at.
@@ -65,7 +68,17 @@ impl Server {
         };
         let name = tls.server_name.clone().unwrap_or(name);
         let below = Connector::new(runtime, &below)?.connect_timeout(Some(timeout));
-        let server = Self { runtime, below, protocol, own_name, tls, name, timeout, connections: Cell::new(0) };
+        let server = Self {
+            runtime,
+            below,
+            protocol,
+            own_name,
+            tls,
+            name,
+            timeout,
+            connections: Cell::new(0),
+            local: Cell::new(None),
+        };
         // Files are read before anybody is bothered.
         server.layer(Trust::AsConfigured, None)?;
         Ok(server)
@@ -102,7 +115,9 @@ impl Server {
     /// A connection on which TLS is the next thing to do.
     pub(super) async fn connect(&self) -> Result<Connection<Socket>, OpenError> {
         self.connections.set(self.connections.get() + 1);
-        self.below.connect().await
+        let conn = self.below.connect().await?;
+        self.local.set(conn.get_ref().local_address().as_tcp().map(|address| address.ip()));
+        Ok(conn)
     }
 
     /// A connection with TLS, whoever the server is.
@@ -133,9 +148,15 @@ impl Server {
         }
     }
 
+    /// What we call ourselves in mail.
+    pub(super) fn own_name(&self) -> String {
+        self.own_name.clone().unwrap_or_else(|| own_name(self.local.get()))
+    }
+
     /// One who asks for TLS, if it must be asked for.
     pub(super) fn peer(&self) -> Option<Box<dyn StartTls>> {
-        self.protocol.map(|protocol| protocol.peer(&self.name, self.own_name.as_deref()))
+        let own_name = self.own_name.as_deref();
+        self.protocol.map(|protocol| protocol.client_at(&self.name, own_name, self.local.get()))
     }
 
     pub(super) fn bounded(&self, negotiate: Negotiate) -> Negotiate {

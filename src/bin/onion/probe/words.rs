@@ -37,11 +37,12 @@ pub(super) struct Request {
 /// Whether this is the answer that is meant.
 type Recognise = fn(&[u8]) -> bool;
 
-/// The words of the protocol that endpoints call `name`, in XMPP to the server of this domain.
-pub(super) fn words(name: &str, domain: &str) -> Option<Words> {
+/// The words of the protocol that endpoints call `name`, in XMPP to the server of this domain, in mail from a
+/// client that calls itself `own_name`.
+pub(super) fn words(name: &str, domain: &str, own_name: &str) -> Option<Words> {
     Some(match name {
-        "smtp" => mail("EHLO"),
-        "lmtp" => mail("LHLO"),
+        "smtp" => mail("EHLO", own_name),
+        "lmtp" => mail("LHLO", own_name),
         "imap" => imap(),
         "pop3" => pop3(),
         "sieve" => sieve(),
@@ -60,7 +61,7 @@ pub(super) fn words(name: &str, domain: &str) -> Option<Words> {
 
 /// NOOP is 250 whatever was said before (RFC 5321 section 4.1.1.9), and from servers that take it for unknown or too early
 /// it is one of the others: they have read it inside TLS all the same. One that complains of the gluing says something else.
-fn mail(hello: &str) -> Words {
+fn mail(hello: &str, own_name: &str) -> Words {
     Words {
         split: replies,
         request: Ok(Request {
@@ -68,7 +69,7 @@ fn mail(hello: &str) -> Words {
             answers_glued: |reply| [b"250", b"500", b"502", b"503", b"530"].iter().any(|code| reply.starts_with(*code)),
             ours: b"QUIT\r\n".into(),
             answers_ours: |reply| reply.starts_with(b"221"),
-            hello: Some((format!("{hello} localhost\r\n").into(), |reply| !reply.starts_with(b"220"))),
+            hello: Some((format!("{hello} {own_name}\r\n").into(), |reply| !reply.starts_with(b"220"))),
             again: b"STARTTLS\r\n".into(),
             agrees: |reply| Some(reply.starts_with(b"220")),
         }),
@@ -315,7 +316,7 @@ mod tests {
     #[test]
     fn a_server_that_does_not_know_the_glued_command_has_executed_it_all_the_same() {
         for (protocol, done) in [("ftp", "211-Features\r\n211 End"), ("smtp", "250 fine"), ("lmtp", "250 fine")] {
-            let request = words(protocol, "server.example").unwrap().request.ok().unwrap();
+            let request = words(protocol, "server.example", "client.example").unwrap().request.ok().unwrap();
             for executed in [done, "500 what?", "502 not here", "530 log in first"] {
                 assert!((request.answers_glued)(executed.as_bytes()), "{protocol}: {executed}");
             }
@@ -327,7 +328,7 @@ mod tests {
 
     #[test]
     fn a_refusal_that_may_be_that_of_the_glued_command_is_no_answer_to_ours() {
-        let request = words("sieve", "server.example").unwrap().request.ok().unwrap();
+        let request = words("sieve", "server.example", "client.example").unwrap().request.ok().unwrap();
         assert!((request.answers_ours)(b"OK (TAG \"onion-ours\") \"done\""));
         assert!(!(request.answers_ours)(b"NO \"what is NOOP?\""));
     }
@@ -335,7 +336,7 @@ mod tests {
     #[test]
     fn every_protocol_has_its_words() {
         for (name, _) in Known::ALL {
-            assert!(words(name, "server.example").is_some(), "{name} has no row");
+            assert!(words(name, "server.example", "client.example").is_some(), "{name} has no row");
         }
     }
 }
