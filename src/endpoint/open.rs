@@ -289,6 +289,13 @@ impl Incoming {
         Ok(self)
     }
 
+    /// Turns the peer away: nothing more is said, and its connection is [reset](Socket::reset), or closed where the
+    /// transport knows no reset. So no client takes it for the end of what there was to say.
+    pub fn turn_away(self) {
+        // What cannot be reset is closed by that.
+        let _ = self.connection.into_inner().io.reset();
+    }
+
     /// Does the handshakes of all layers, from the wire inwards.
     ///
     /// # Errors

@@ -11,6 +11,8 @@ use onionskin::rustls::{self, AlertDescription};
 use onionskin::starttls;
 use onionskin::tls::{CertificateFault, ConfigError, ConfigErrorKind};
 
+use crate::logging::Format;
+
 /// The end of the command, with its reason.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -52,9 +54,12 @@ impl Failure {
         self
     }
 
-    /// Prints the one line and returns the exit status.
-    pub(crate) fn report(&self) -> ExitCode {
-        eprintln!("error: {self}");
+    /// Says it in one line on standard error, and returns the exit status.
+    pub(crate) fn report(&self, format: Format) -> ExitCode {
+        match format {
+            Format::Text => eprintln!("error: {self}"),
+            Format::Json => log::error!("{self}"),
+        }
         ExitCode::from(self.status as u8)
     }
 }

@@ -11,7 +11,7 @@
 //! | `open.rs`, `part.rs` | from an endpoint to a connection, and how to leave one |
 //! | `credentials.rs`, `authority.rs` | certificates: from files, and made on the spot |
 //! | `completions.rs`, `manual.rs` | what shells and `man` want to know of the command |
-//! | `failure.rs`, `signals.rs` | what ends the process |
+//! | `failure.rs`, `signals.rs`, `logging.rs` | what ends the process, and what it says |
 //!
 //! Exit status: 0 for a clean end, 1 for a failure, 2 for a command line that makes no sense, 3 for a hole that was
 //! found. Standard output is for what was asked for; everything said to people goes to standard error, a failure as one line.
@@ -30,6 +30,7 @@ mod dialogue;
 mod drawing;
 mod failure;
 mod input;
+mod logging;
 mod manual;
 mod meter;
 mod open;
@@ -47,6 +48,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use onionskin::runtime;
 
 use self::failure::Failure;
+use self::logging::Format;
 
 /// TLS that starts, nests and stops on a live connection
 #[derive(Debug, Parser)]
@@ -69,11 +71,15 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let shown = if let Command::Relay(_) = arguments.command { relay::LOG } else { QUIET };
-    env_logger::init_from_env(env_logger::Env::default().default_filter_or(shown));
+    let (format, shown) = match &arguments.command {
+        Command::Relay(options) => (options.log_format, relay::LOG),
+        Command::Serve(options) => (options.log_format, serve::shown(options.log_format)),
+        _ => (Format::Text, QUIET),
+    };
+    logging::start(format, shown);
     match run(arguments.command) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
+        Err(failure) => failure.report(format),
     }
 }
 

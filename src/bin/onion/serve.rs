@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use futures::channel::mpsc;
@@ -17,6 +17,7 @@ use onionskin::tls::{Identity, Roots, TlsClient, TlsServer};
 use crate::authority::SelfSigned;
 use crate::credentials::{IdentityFiles, read_identity, read_roots};
 use crate::failure::Failure;
+use crate::logging::Format;
 use crate::open::{self, ServerDefaults};
 use crate::part::part;
 use crate::session::{Service, Session};
@@ -47,6 +48,9 @@ pub(crate) struct Options {
     /// Whom to trust in RSTARTTLS; the authority of --self-signed unless set
     #[arg(long, value_name = "PEM")]
     ca: Option<PathBuf>,
+    /// What the log looks like
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) log_format: Format,
 }
 
 pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Result<(), Failure> {
@@ -83,6 +87,8 @@ struct Server {
     /// The layers that the endpoint asks for.
     outer: Vec<TlsServer>,
     service: Arc<Service>,
+    endpoint: String,
+    log_format: Format,
 }
 
 impl Server {
@@ -110,7 +116,12 @@ impl Server {
             Some(file) => Some(TlsClient::builder(read_roots("--ca", file)?).key_log().build()?),
             None => None,
         };
-        Ok(Self { outer, service: Arc::new(Service { server, client }) })
+        Ok(Self {
+            outer,
+            service: Arc::new(Service { server, client }),
+            endpoint: options.endpoint.clone(),
+            log_format: options.log_format,
+        })
     }
 }
 
@@ -149,7 +160,7 @@ async fn accept(runtime: &dyn Runtime, listener: &Listener, stopping: &Stopping)
             Either::Left((Ok(incoming), _)) => return Some(incoming),
             Either::Left((Err(_), _)) if listener.has_ended() => return None,
             Either::Left((Err(error), _)) => {
-                eprintln!("cannot accept a connection: {error}");
+                log::error!("cannot accept a connection: {error}");
                 // Too many open files is an error that stays for a while.
                 runtime.sleep_until(runtime.now() + ACCEPT_PAUSE).await;
             }
@@ -159,27 +170,66 @@ async fn accept(runtime: &dyn Runtime, listener: &Listener, stopping: &Stopping)
 }
 
 async fn serve(runtime: &'static dyn Runtime, incoming: Incoming, server: &Server, stopping: Stopping) {
-    let peer = incoming.addresses().to_string();
-    log::info!("{peer} connected");
-    let incoming = match incoming.identify().await {
-        Ok(incoming) => incoming,
-        Err(error) => return eprintln!("{}", Failure::from(error).at(peer)),
+    let mut line = Line { server, peer: incoming.addresses().to_string(), since: runtime.now(), layers: String::new() };
+    log::info!(peer = line.peer; "{} connected", line.peer);
+    let identified = incoming.identify().await;
+    if let Ok(incoming) = &identified {
+        line.peer = incoming.addresses().to_string();
+    }
+    let ready = match identified {
+        Ok(incoming) => incoming.ready().await,
+        Err(error) => Err(error),
     };
-    let peer = incoming.addresses().to_string();
-    let conn = match incoming.ready().await {
+    let conn = match ready {
         Ok(conn) => conn,
-        Err(error) => return eprintln!("{}", Failure::from(error).at(peer)),
+        Err(error) => return line.fails(runtime.now(), error),
     };
     let mut session = Session::new(conn, Arc::clone(&server.service), stopping);
     let served = async {
         session.start(&server.outer).await?;
         session.run().await
     };
-    match served.await {
-        Ok(()) => log::info!("{peer} is done"),
-        Err(error) => eprintln!("{}", Failure::from(error).at(peer)),
+    let result = served.await;
+    let conn = session.into_connection();
+    line.layers = conn.layers().iter().map(|layer| layer.description.as_str()).collect::<Vec<_>>().join("\n");
+    match result {
+        Ok(()) => line.ends(runtime.now()),
+        Err(error) => line.fails(runtime.now(), error),
     }
-    part(runtime, session.into_connection()).await;
+    part(runtime, conn).await;
+}
+
+/// What is said of a connection when it is over.
+struct Line<'a> {
+    server: &'a Server,
+    peer: String,
+    since: Instant,
+    /// Those that are left, one on each line.
+    layers: String,
+}
+
+impl Line<'_> {
+    fn ends(&self, now: Instant) {
+        let Self { server, peer, layers, .. } = self;
+        let seconds = self.seconds(now);
+        log::info!(listen = server.endpoint, peer, outcome = "ended", seconds, listen_layers = layers; "{peer} is done");
+    }
+
+    fn fails(&self, now: Instant, error: impl Into<Failure>) {
+        let Self { server, peer, layers, .. } = self;
+        let (failure, seconds) = (error.into(), self.seconds(now));
+        match server.log_format {
+            Format::Text => eprintln!("{}", failure.at(peer)),
+            Format::Json => log::error!(
+                listen = server.endpoint, peer, outcome = "failed", cause:% = failure, seconds, listen_layers = layers;
+                "{peer}: {failure}"
+            ),
+        }
+    }
+
+    fn seconds(&self, now: Instant) -> f64 {
+        now.saturating_duration_since(self.since).as_secs_f64()
+    }
 }
 
 const PROTOCOL: &str = r"Commands of the onion line protocol; each is answered at the depth at which it was asked:
@@ -196,6 +246,14 @@ const PROTOCOL: &str = r"Commands of the onion line protocol; each is answered a
 Anything else is answered with ERR and the reason.
 
 Environment: SSLKEYLOGFILE=FILE has the secrets of every layer written there, RUST_LOG=debug shows what layers do.";
+
+/// What is logged unless `RUST_LOG` says otherwise. The lines for people leave connections out that end well.
+pub(crate) fn shown(format: Format) -> &'static str {
+    match format {
+        Format::Text => crate::QUIET,
+        Format::Json => "warn,onion=info",
+    }
+}
 
 /// How long connections may take to end when the process is to end.
 const LAST_WORDS: Duration = Duration::from_secs(5);

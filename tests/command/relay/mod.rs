@@ -2,11 +2,14 @@
 
 mod ending;
 mod limits;
+mod log;
 mod losses;
 mod many;
 mod passing;
+mod peers;
 mod reload;
 mod starttls;
+mod status;
 
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::net::TcpStream;
@@ -30,6 +33,8 @@ struct Relay {
     child: Child,
     /// Where it listens, as an endpoint: `tcp:127.0.0.1:40001`.
     endpoint: String,
+    /// What it says on standard output behind that.
+    places: mpsc::Receiver<String>,
     lines: mpsc::Receiver<String>,
     seen: Vec<String>,
 }
@@ -48,15 +53,20 @@ impl Relay {
 
     fn started(mut command: Command) -> Self {
         let mut child = command.spawn().unwrap();
-        let (tell, lines) = mpsc::channel();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
-        let mut first = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
+        let lines = lines_of(child.stderr.take().unwrap());
+        let places = lines_of(child.stdout.take().unwrap());
+        let first = places.recv().unwrap_or_default();
         let Some(endpoint) = first.strip_prefix("listening on ") else {
             panic!("no endpoint: {first:?} {:?}", lines.iter().collect::<Vec<_>>());
         };
-        Self { endpoint: endpoint.trim_end().to_owned(), child, lines, seen: Vec::new() }
+        Self { endpoint: endpoint.to_owned(), places, child, lines, seen: Vec::new() }
+    }
+
+    /// The next line on standard output, without what it begins with.
+    #[track_caller]
+    fn place(&self, begins: &str) -> String {
+        let line = self.places.recv_timeout(HANGING).expect("a line on standard output");
+        line.strip_prefix(begins).unwrap_or_else(|| panic!("not {begins:?}: {line:?}")).to_owned()
     }
 
     /// Waits until there is a line in the log with all of `parts`, and returns the first.
@@ -90,6 +100,15 @@ impl Relay {
         }
         (self.child.wait().unwrap().code(), std::mem::take(&mut self.seen))
     }
+}
+
+/// Reads on whether or not anybody wants to know.
+fn lines_of(output: impl Read + Send + 'static) -> mpsc::Receiver<String> {
+    let (tell, lines) = mpsc::channel();
+    thread::spawn(move || {
+        BufReader::new(output).lines().map_while(Result::ok).for_each(|line| drop(tell.send(line)));
+    });
+    lines
 }
 
 impl Drop for Relay {

@@ -26,6 +26,7 @@ mod tests;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ use futures::io::{AsyncBufRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use onionskin::Connection;
 use onionskin::runtime::{Socket, Timer};
 
+use super::class::{Cause, Own};
+use super::tally::{Class, Tally};
 use crate::failure::Failure;
 use crate::part::part;
 
@@ -44,6 +47,7 @@ pub(super) struct Joint {
     far: Unfinished,
     there: Way,
     back: Way,
+    tally: Arc<Tally>,
     lost: Option<Loss>,
     /// While nothing is left but to send the last bytes.
     last: Option<Progress>,
@@ -60,13 +64,15 @@ pub(super) enum Side {
 #[derive(Clone, Debug)]
 pub(super) struct Loss {
     pub(super) side: Side,
-    cause: String,
+    pub(super) class: Class,
+    pub(super) cause: String,
 }
 
 impl Joint {
-    pub(super) fn new(timer: &'static dyn Timer, near: Unfinished, far: Unfinished) -> Self {
+    /// What passes is counted in `tally`.
+    pub(super) fn new(timer: &'static dyn Timer, near: Unfinished, far: Unfinished, tally: Arc<Tally>) -> Self {
         let (there, back) = (Way::from(Side::Listen), Way::from(Side::Connect));
-        Self { timer, near, far, there, back, lost: None, last: None }
+        Self { timer, near, far, there, back, tally, lost: None, last: None }
     }
 
     /// How many bytes were taken from the LISTEN side for the CONNECT side, and the other way round.
@@ -116,8 +122,8 @@ impl Joint {
     /// Passes on what comes from `side`.
     fn poll_way(&mut self, side: Side, cx: &mut Context<'_>) -> Poll<Result<(), Loss>> {
         match side {
-            Side::Listen => self.there.poll(&mut self.near, &mut self.far, cx),
-            Side::Connect => self.back.poll(&mut self.far, &mut self.near, cx),
+            Side::Listen => self.there.poll(&mut self.near, &mut self.far, &self.tally, cx),
+            Side::Connect => self.back.poll(&mut self.far, &mut self.near, &self.tally, cx),
         }
     }
 
@@ -142,7 +148,7 @@ impl Joint {
         let last = self.last.get_or_insert_with(|| Progress::new(self.timer, waiting));
         ready!(last.poll_stuck(self.timer, waiting, cx));
         let deaf = if self.there.stage == Stage::Over { Side::Listen } else { Side::Connect };
-        let unread = || Loss::new(deaf, "the peer did not read what was sent last");
+        let unread = || Loss::new(deaf, Own(Class::Timeout, "the peer did not read what was sent last"));
         Poll::Ready(self.lost.clone().unwrap_or_else(unread))
     }
 }
@@ -188,6 +194,7 @@ impl Way {
         &mut self,
         from: &mut Connection<Socket>,
         to: &mut Connection<Socket>,
+        tally: &Tally,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Loss>> {
         let (sender, receiver) = (self.from, self.from.other());
@@ -200,6 +207,7 @@ impl Way {
                         let count = written.map_err(|error| Loss::new(receiver, error))?;
                         Pin::new(&mut *from).consume(count);
                         self.bytes += count as u64;
+                        tally.add_bytes(sender, count);
                         self.stage = Stage::Unsent;
                     }
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(Loss::new(sender, error))),
@@ -319,6 +327,16 @@ impl Progress {
 }
 
 impl Side {
+    pub(super) const ALL: &[Self] = &[Self::Listen, Self::Connect];
+
+    /// What programs call it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Listen => "listen",
+            Self::Connect => "connect",
+        }
+    }
+
     fn other(self) -> Self {
         match self {
             Self::Listen => Self::Connect,
@@ -338,8 +356,8 @@ impl fmt::Display for Side {
 
 impl Loss {
     /// The cause becomes one line, whatever a peer has put into it.
-    pub(super) fn new(side: Side, cause: impl fmt::Display) -> Self {
-        Self { side, cause: Failure::new(cause).to_string() }
+    pub(super) fn new(side: Side, cause: impl Cause) -> Self {
+        Self { side, class: cause.class(), cause: Failure::new(cause).to_string() }
     }
 }
 

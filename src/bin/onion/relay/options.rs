@@ -4,6 +4,8 @@ use std::num::NonZeroUsize;
 
 use clap::Args;
 
+use crate::logging::Format;
+
 /// Join every connection to LISTEN with a new one to CONNECT
 ///
 /// Each endpoint is a transport and whatever layers are to be on top of it, so TLS can be added, taken away, exchanged and
@@ -18,9 +20,18 @@ pub(crate) struct Options {
     /// The most connections at a time; further clients wait until they are accepted
     #[arg(long, value_name = "NUMBER", default_value_t = DEFAULT_CONNECTIONS)]
     pub(super) max_connections: NonZeroUsize,
+    /// The most connections of one peer at a time; more are turned away
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) max_per_peer: Option<NonZeroUsize>,
     /// How long connections may go on when the process is to end; those that are left are aborted
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub(super) patience: u32,
+    /// Where Prometheus can fetch metrics, at /metrics: a port of 127.0.0.1, HOST:PORT or an endpoint
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) status: Option<String>,
+    /// What the log looks like
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) log_format: Format,
 }
 
 const DEFAULT_CONNECTIONS: NonZeroUsize = NonZeroUsize::new(10_000).expect("it is not zero");
@@ -65,13 +76,22 @@ Time limits: 30 seconds to connect (timeout= in the endpoint), 30 for what comes
 30 in which a peer takes nothing of the last bytes when all else is over, 2 until it closes then. Connections that say
 nothing stay.
 
+Peers: with --max-per-peer one address cannot take all the connections there are. A peer is an IPv4 address or the first
+64 bits of an IPv6 address, behind a proxy step of LISTEN the client that the proxy names. One that has as many as it may have is
+reset where LISTEN is TCP, before any handshake but that of the proxy. Peers without an IP address have no limit.
+
 Signals: the first SIGTERM or SIGINT closes the listener and lets the connections go on, for --patience at most; those
 that are left are aborted. A second one ends the process at once. SIGHUP reads certificates, keys and authorities
 again: new connections have the new ones, and if something is wrong with the files of a side, that side keeps the old ones.
 Clients are served while files are read, however long that takes.
 
 Log: a line for each connection when it ends, on standard error, with the layers and bytes of both sides. RUST_LOG=warn
-shows less, RUST_LOG=debug what layers do. SSLKEYLOGFILE=FILE has the secrets of every layer written there.
+shows less, RUST_LOG=debug what layers do. With --log-format json each line is an object with what is known as fields: relay, listen,
+connect, connection, peer, outcome, side, class, cause, bytes_there, bytes_back, seconds, listen_layers, connect_layers. SSLKEYLOGFILE=FILE has the secrets of every layer written there.
+
+Metrics: --status 9100 serves http://127.0.0.1:9100/metrics for Prometheus: what was accepted, what is live, how connections ended,
+handshakes, failures by class, and bytes, for each relay. It is for the loopback address unless HOST:PORT says otherwise: it asks
+nobody who they are. An endpoint can: tcp:[::]:9100+tls:cert=PEM:key=PEM:client-ca=PEM. Four are answered at a time, in five seconds each.
 
 Open files: each connection needs two or more. The soft limit of the process is raised as far as needed and allowed; if that
 is not enough for --max-connections, there are fewer.

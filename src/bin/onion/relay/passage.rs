@@ -2,24 +2,33 @@
 
 use std::fmt;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures::future::{Either, select};
+use log::Level;
+use onionskin::Connection;
 use onionskin::endpoint::{Connector, Incoming, OpenError};
 use onionskin::protocol::Addresses;
-use onionskin::runtime::Runtime;
+use onionskin::runtime::{Runtime, Socket};
 
+use super::class::Own;
 use super::greeting::Greeting;
 use super::join::{Joint, Loss, Said, Side, Unfinished, break_off};
-use super::tally::Outcome;
+use super::peers::{Peers, Seat};
+use super::plan::Route;
+use super::tally::{Class, Outcome, Tally};
 use crate::signals::Stopping;
 
 /// What all passages share.
 #[derive(Debug)]
 pub(super) struct Passages {
     pub(super) runtime: &'static dyn Runtime,
+    pub(super) route: Arc<Route>,
     pub(super) connector: Connector,
     pub(super) greeting: Greeting,
+    pub(super) peers: Arc<Peers>,
+    pub(super) tally: Arc<Tally>,
     /// Is done when nothing is waited for any more.
     pub(super) aborting: Stopping,
 }
@@ -28,7 +37,7 @@ pub(super) struct Passages {
 #[derive(Clone, Debug)]
 pub(super) struct End {
     pub(super) outcome: Outcome,
-    loss: Option<Loss>,
+    pub(super) loss: Option<Loss>,
 }
 
 impl End {
@@ -47,16 +56,21 @@ impl From<Outcome> for End {
 impl Passages {
     /// Does the handshakes of the LISTEN side, then opens the CONNECT side, and joins them until the end.
     pub(super) async fn pass(&self, number: u64, incoming: Incoming) -> End {
-        let mut line = Line::new(number, incoming.addresses(), self.runtime.now());
-        log::debug!("{line}: accepted");
-        let (mut near, addresses) = match self.unless_aborted(accept(incoming)).await {
+        let mut line = Line::new(Arc::clone(&self.route), number, incoming.addresses(), self.runtime.now());
+        line.tells("accepted");
+        let (mut near, addresses, _seat) = match self.unless_aborted(self.accept(incoming)).await {
             Ok(accepted) => accepted,
             Err(end) => return line.ends(self.runtime.now(), end),
         };
-        line.near = near.to_string();
+        line.near = Layers::of(&near);
         line.peer = addresses.to_string();
-        log::debug!("{line}: its handshakes are done");
-        let far = match self.unless_aborted(self.connect(&addresses, &mut near)).await {
+        self.tally.add_handshakes(Side::Listen, near.layers().tls().count());
+        line.tells("its handshakes are done");
+        let connecting = async {
+            let far = self.connect(&addresses, &mut near).await;
+            far.map_err(|loss| End::of(Outcome::Failed, loss))
+        };
+        let far = match self.unless_aborted(connecting).await {
             Ok(far) => far,
             Err(end) => {
                 let end = line.ends(self.runtime.now(), end);
@@ -66,9 +80,10 @@ impl Passages {
                 return end;
             }
         };
-        line.far = far.to_string();
-        log::debug!("{line}: joined to {far}", far = line.far);
-        let mut joint = Joint::new(self.runtime, near, far);
+        line.far = Layers::of(&far);
+        self.tally.add_handshakes(Side::Connect, far.layers().tls().count());
+        line.tells(format_args!("joined to {}", line.far));
+        let mut joint = Joint::new(self.runtime, near, far, Arc::clone(&self.tally));
         let joined = match select(pin!(joint.run()), self.aborting.clone()).await {
             Either::Left((Ok(()), _)) => Outcome::InOrder.into(),
             Either::Left((Err(loss), _)) => End::of(Outcome::Lost, loss),
@@ -83,6 +98,22 @@ impl Passages {
         end
     }
 
+    /// Finds out who the peer is, whether there is a seat for it, and does its handshakes.
+    async fn accept(&self, incoming: Incoming) -> Result<(Unfinished, Addresses, Seat), End> {
+        let failed = |error: OpenError| End::of(Outcome::Failed, Loss::new(Side::Listen, error));
+        let incoming = incoming.identify().await.map_err(failed)?;
+        let addresses = incoming.addresses().clone();
+        let seat = match self.peers.seat(&addresses) {
+            Ok(seat) => seat,
+            Err(full) => {
+                incoming.turn_away();
+                return Err(End::of(Outcome::TurnedAway, Loss::new(Side::Listen, Own(Class::Limit, full))));
+            }
+        };
+        let near = incoming.ready().await.map_err(failed)?;
+        Ok((Unfinished::new(near), addresses, seat))
+    }
+
     async fn leave(&self, joint: Joint, lost: Option<Side>) {
         select(pin!(joint.leave(lost)), self.aborting.clone()).await;
     }
@@ -95,60 +126,102 @@ impl Passages {
         Ok(far)
     }
 
-    async fn unless_aborted<T>(&self, step: impl Future<Output = Result<T, Loss>>) -> Result<T, End> {
+    async fn unless_aborted<T>(&self, step: impl Future<Output = Result<T, End>>) -> Result<T, End> {
         match select(pin!(step), self.aborting.clone()).await {
-            Either::Left((result, _)) => result.map_err(|loss| End::of(Outcome::Failed, loss)),
+            Either::Left((result, _)) => result,
             Either::Right(_) => Err(Outcome::Aborted.into()),
         }
     }
 }
 
-async fn accept(incoming: Incoming) -> Result<(Unfinished, Addresses), Loss> {
-    let loss = |error: OpenError| Loss::new(Side::Listen, error);
-    let incoming = incoming.identify().await.map_err(loss)?;
-    let addresses = incoming.addresses().clone();
-    let near = incoming.ready().await.map_err(loss)?;
-    Ok((Unfinished::new(near), addresses))
-}
-
 /// What the log says of a connection.
 struct Line {
+    route: Arc<Route>,
     number: u64,
     peer: String,
     since: Instant,
-    /// The layers of each side, once they are there.
-    near: String,
-    far: String,
+    near: Layers,
+    far: Layers,
     there: u64,
     back: u64,
 }
 
 impl Line {
-    fn new(number: u64, addresses: &Addresses, since: Instant) -> Self {
+    fn new(route: Arc<Route>, number: u64, addresses: &Addresses, since: Instant) -> Self {
         let peer = addresses.to_string();
-        let (near, far) = (peer.clone(), "nothing".to_owned());
-        Self { number, peer, since, near, far, there: 0, back: 0 }
+        let (near, far) = (Layers::only(&peer), Layers::only("nothing"));
+        Self { route, number, peer, since, near, far, there: 0, back: 0 }
+    }
+
+    /// Logs how far it is.
+    fn tells(&self, how_far: impl fmt::Display) {
+        log::debug!(relay = self.route.label, connection = self.number, peer = self.peer; "{self}: {how_far}");
     }
 
     /// Logs the end, and hands it through.
     fn ends(&self, now: Instant, end: End) -> End {
         let Self { near, far, there, back, .. } = self;
         let seconds = now.saturating_duration_since(self.since).as_secs_f64();
-        let counts = format_args!("{there} bytes there, {back} back, {seconds:.3} s");
-        match &end.loss {
+        let loss = end.loss.as_ref();
+        let level = match loss {
             // What the relay's own peer cannot be blamed for is for its operator to look at.
-            Some(loss) if end.outcome == Outcome::Failed && loss.side == Side::Connect => {
-                log::warn!("{self}: {end}; {counts}; {near} ⇄ {far}")
-            }
-            _ => log::info!("{self}: {end}; {counts}; {near} ⇄ {far}"),
-        }
+            Some(loss) if end.outcome == Outcome::Failed && loss.side == Side::Connect => Level::Warn,
+            _ => Level::Info,
+        };
+        log::log!(
+            level,
+            relay = self.route.label,
+            listen:% = self.route.listen,
+            connect:% = self.route.connect,
+            connection = self.number,
+            peer = self.peer,
+            outcome = end.outcome.word(),
+            side = loss.map(|loss| loss.side.word()),
+            class = loss.map(|loss| loss.class.word()),
+            cause = loss.map(|loss| loss.cause.as_str()),
+            bytes_there = there,
+            bytes_back = back,
+            seconds,
+            listen_layers = near.list,
+            connect_layers = far.list;
+            "{self}: {end}; {there} bytes there, {back} back, {seconds:.3} s; {near} ⇄ {far}"
+        );
         end
     }
 }
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(name) = &self.route.name {
+            write!(f, "{name} ")?;
+        }
         write!(f, "#{} from {}", self.number, self.peer)
+    }
+}
+
+/// What there is of a side.
+struct Layers {
+    line: String,
+    /// One layer on each line.
+    list: String,
+}
+
+impl Layers {
+    /// Nothing but a wire, or not even that.
+    fn only(wire: &str) -> Self {
+        Self { line: wire.to_owned(), list: String::new() }
+    }
+
+    fn of(connection: &Connection<Socket>) -> Self {
+        let layers = connection.layers();
+        let list: Vec<_> = layers.iter().map(|layer| layer.description.as_str()).collect();
+        Self { line: layers.to_string(), list: list.join("\n") }
+    }
+}
+
+impl fmt::Display for Layers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.line)
     }
 }
 

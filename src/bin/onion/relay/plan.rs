@@ -14,11 +14,21 @@ use crate::open;
 /// One relay that is to be.
 #[derive(Debug)]
 pub(super) struct Plan {
-    pub(super) listen: Written,
-    pub(super) connect: Written,
+    pub(super) route: Route,
     pub(super) greeting: Greeting,
     pub(super) max_connections: NonZeroUsize,
+    pub(super) max_per_peer: Option<NonZeroUsize>,
     pub(super) patience: Duration,
+}
+
+/// From where to where, as the log and the metrics call it.
+#[derive(Debug)]
+pub(super) struct Route {
+    pub(super) name: Option<String>,
+    /// What tells it from the others of the process: its name, or else where it listens.
+    pub(super) label: String,
+    pub(super) listen: Written,
+    pub(super) connect: Written,
 }
 
 /// An endpoint, and the text that it was read from, by which its user knows it.
@@ -34,7 +44,9 @@ impl Plan {
         let [listen, connect] = [Written::new(&options.listen)?, Written::new(&options.connect)?];
         let greeting = Greeting::between(&listen.endpoint, &connect.endpoint)?;
         let patience = Duration::from_secs(options.patience.into());
-        Ok(Self { listen, connect, greeting, max_connections: options.max_connections, patience })
+        let route = Route { name: None, label: listen.text.clone(), listen, connect };
+        let Options { max_connections, max_per_peer, .. } = *options;
+        Ok(Self { route, greeting, max_connections, max_per_peer, patience })
     }
 }
 

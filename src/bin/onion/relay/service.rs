@@ -21,8 +21,10 @@ use onionskin::endpoint::{Connector, Endpoint, Incoming, Listener};
 use onionskin::runtime::Runtime;
 
 use super::join::Side;
+use super::metrics::Shown;
 use super::passage::{End, Passages};
-use super::plan::{Plan, Written};
+use super::peers::Peers;
+use super::plan::Plan;
 use super::reload::{self, Reading};
 use super::room;
 use super::tally::{Outcome, Tally};
@@ -31,8 +33,6 @@ use crate::signals::{Hangups, Stopping};
 
 /// A listener, and where its connections are joined to.
 pub(super) struct Relay {
-    listen: Written,
-    connect: Written,
     listener: Listener,
     passages: Arc<Passages>,
     /// Dropped when nothing is waited for any more.
@@ -44,14 +44,20 @@ pub(super) struct Relay {
 impl Relay {
     /// Reads the files that the endpoints name, and listens.
     pub(super) async fn open(runtime: &'static dyn Runtime, plan: Plan) -> Result<Self, Failure> {
-        let Plan { listen, connect, greeting, max_connections, patience } = plan;
+        let Plan { mut route, greeting, max_connections, max_per_peer, patience } = plan;
+        let (listen, connect) = (&route.listen, &route.connect);
         let connector = Connector::new(runtime, &connect.endpoint).map_err(|error| connect.blame(error))?;
         let listener = Listener::new(runtime, &listen.endpoint).await.map_err(|error| listen.blame(error))?;
         let most = room::for_connections(max_connections.get(), [&listen.endpoint, &connect.endpoint]);
         let (abort, aborting) = oneshot::channel::<()>();
         let aborting = aborting.map(drop).boxed().shared();
-        let passages = Arc::new(Passages { runtime, connector, greeting, aborting });
-        Ok(Self { listen, connect, listener, passages, abort, most, patience })
+        let (peers, tally) = (Arc::new(Peers::new(max_per_peer)), Arc::default());
+        if route.name.is_none() {
+            route.label = listener.endpoint().transport.to_string();
+        }
+        let route = Arc::new(route);
+        let passages = Arc::new(Passages { runtime, route, connector, greeting, peers, tally, aborting });
+        Ok(Self { listener, passages, abort, most, patience })
     }
 
     /// Where it listens, with the port that was picked.
@@ -59,12 +65,17 @@ impl Relay {
         self.listener.endpoint()
     }
 
+    pub(super) fn shown(&self) -> Shown {
+        let Passages { route, tally, .. } = &*self.passages;
+        Shown { label: route.label.clone(), tally: Arc::clone(tally), most: self.most }
+    }
+
     /// Serves until it is to stop, and then until the last connection is gone.
     ///
     /// Connections come and go, and how they end is for the log; but where there was only one to accept, its end is that
     /// of the relay.
     pub(super) async fn run(self, stopping: Stopping, hangups: Hangups) -> Result<(), Failure> {
-        let Self { listen, connect, listener, passages, abort, most, patience } = self;
+        let Self { listener, passages, abort, most, patience } = self;
         let (gone, ends) = mpsc::unbounded();
         let (read, reads) = mpsc::unbounded();
         let news = select_all([
@@ -73,17 +84,14 @@ impl Relay {
             ends.map(News::Gone).boxed(),
             reads.map(News::Read).boxed(),
         ]);
-        let (tally, reading) = (Tally::default(), [Reading::default(); 2]);
-        let serving =
-            Serving { listen, connect, passages, gone, news, read, reading, most, was_full: false, patience, tally };
+        let (tally, reading) = (Arc::clone(&passages.tally), [Reading::default(); 2]);
+        let serving = Serving { passages, gone, news, read, reading, most, live: 0, was_full: false, patience, tally };
         serving.run(listener, abort).await
     }
 }
 
 /// A relay at work.
 struct Serving {
-    listen: Written,
-    connect: Written,
     passages: Arc<Passages>,
     gone: mpsc::UnboundedSender<End>,
     news: SelectAll<BoxStream<'static, News>>,
@@ -91,10 +99,11 @@ struct Serving {
     /// Of each side.
     reading: [Reading; 2],
     most: usize,
+    live: usize,
     /// Whether there were ever as many as there may be, which is told once.
     was_full: bool,
     patience: Duration,
-    tally: Tally,
+    tally: Arc<Tally>,
 }
 
 /// How far the relay is.
@@ -130,10 +139,13 @@ impl Serving {
         let mut abort = Some(abort);
         let mut stage = Stage::Serving(listener);
         let mut is_only_one = false;
-        while matches!(stage, Stage::Serving(_)) || self.tally.live > 0 {
+        while matches!(stage, Stage::Serving(_)) || self.live > 0 {
             match self.next(&mut stage).await {
                 Event::Accepted(incoming) => self.begin(*incoming),
-                Event::News(News::Gone(end)) => self.tally.end(&end),
+                Event::News(News::Gone(end)) => {
+                    self.live -= 1;
+                    self.tally.end(&end);
+                }
                 Event::News(News::Reload) => {
                     for side in [Side::Listen, Side::Connect] {
                         if self.reading[side as usize].ask(side) {
@@ -153,25 +165,25 @@ impl Serving {
                 Event::News(News::Stop) => {
                     // The listener is closed before anybody is told.
                     stage = Stage::Finishing(runtime.sleep_until(runtime.now() + self.patience));
-                    let (live, patience) = (self.tally.live, self.patience);
+                    let (live, patience) = (self.live, self.patience);
                     log::info!("asked to end: {live} connections may go on for {patience:?}");
                 }
                 Event::OutOfPatience => {
-                    log::warn!("out of patience: {} connections have not ended and are aborted", self.tally.live);
+                    log::warn!("out of patience: {} connections have not ended and are aborted", self.live);
                     drop(abort.take());
                     stage = Stage::Aborting;
                 }
             }
         }
         log::info!("{}", self.tally);
-        if is_only_one && self.tally.accepted == 1 && self.tally.count(Outcome::InOrder) == 0 {
+        if is_only_one && self.tally.accepted() == 1 && self.tally.ended(Outcome::InOrder) == 0 {
             return Err(Failure::new("the connection did not end in order"));
         }
         Ok(())
     }
 
     async fn next(&mut self, stage: &mut Stage) -> Event {
-        let has_room = self.tally.live < self.most;
+        let has_room = self.live < self.most;
         let own = match stage {
             Stage::Serving(listener) if has_room => accept(self.passages.runtime, listener).boxed(),
             Stage::Serving(_) | Stage::Aborting => pending().boxed(),
@@ -185,11 +197,11 @@ impl Serving {
 
     /// Joins the peer in a task of its own.
     fn begin(&mut self, incoming: Incoming) {
-        self.tally.begin();
-        if self.tally.live == self.most && !std::mem::replace(&mut self.was_full, true) {
+        let number = self.tally.begin();
+        self.live += 1;
+        if self.live == self.most && !std::mem::replace(&mut self.was_full, true) {
             log::warn!("{} connections, as many as there may be: further clients wait", self.most);
         }
-        let number = self.tally.accepted;
         let passages = Arc::clone(&self.passages);
         let ticket = Ticket { end: None, gone: self.gone.clone() };
         self.passages.runtime.spawn(Box::pin(async move {
@@ -201,12 +213,11 @@ impl Serving {
     /// Reads the files of a side again, for connections to come.
     fn reload(&self, side: Side, stage: &Stage) {
         let Stage::Serving(listener) = stage else { return };
-        let (runtime, done) = (self.passages.runtime, self.read.clone());
+        let Passages { runtime, route, connector, .. } = &*self.passages;
+        let done = self.read.clone();
         match side {
-            Side::Listen => reload::begin(runtime, side, self.listen.to_string(), listener.reload(), done),
-            Side::Connect => {
-                reload::begin(runtime, side, self.connect.to_string(), self.passages.connector.reload(), done);
-            }
+            Side::Listen => reload::begin(*runtime, side, route.listen.to_string(), listener.reload(), done),
+            Side::Connect => reload::begin(*runtime, side, route.connect.to_string(), connector.reload(), done),
         }
     }
 }

@@ -1,84 +1,153 @@
-//! How many connections there are, and how those that were have ended.
+//! What a relay counts. Every number is one that only grows, and may be read at any time by whoever shows it.
 //!
-//! The list below is the only place that knows every outcome: the log, the summary and the counters take
-//! theirs from it. A new way to end is a line there, and the place where it happens.
+//! The two lists below are the only places that know every outcome and every class: the log, the summary and the metrics take
+//! theirs from them. A new way to end is a line there, and the place where it happens.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use super::join::Side;
 use super::passage::End;
 
-/// An enum of the outcomes, with the word that the log has for each.
-macro_rules! outcomes {
-    ($($(#[$meaning:meta])* $outcome:ident = $word:literal,)*) => {
-        /// How a connection ended.
+/// An enum of which each variant has a word, for people and, with underscores, for programs.
+macro_rules! words {
+    ($(#[$about:meta])* $name:ident { $($(#[$meaning:meta])* $variant:ident = $word:literal,)* }) => {
+        $(#[$about])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(super) enum Outcome {
-            $($(#[$meaning])* $outcome,)*
+        pub(super) enum $name {
+            $($(#[$meaning])* $variant,)*
         }
 
-        impl Outcome {
+        impl $name {
             /// Each of them, in the order in which they are told.
-            pub(super) const ALL: &[Self] = &[$(Self::$outcome),*];
+            pub(super) const ALL: &[Self] = &[$(Self::$variant),*];
 
             pub(super) fn word(self) -> &'static str {
                 match self {
-                    $(Self::$outcome => $word,)*
+                    $(Self::$variant => $word,)*
                 }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.word())
             }
         }
     };
 }
 
-outcomes! {
-    /// Both sides have ended, and each was told of the other's end.
-    InOrder = "ended",
-    /// The sides were not joined.
-    Failed = "not joined",
-    /// The sides were joined, and one was lost.
-    Lost = "lost",
-    /// By us, when there was no more patience.
-    Aborted = "aborted",
+words! {
+    /// How a connection ended.
+    Outcome {
+        /// Both sides have ended, and each was told of the other's end.
+        InOrder = "ended",
+        /// The sides were not joined.
+        Failed = "not joined",
+        /// The sides were joined, and one was lost.
+        Lost = "lost",
+        /// By us, when there was no more patience.
+        Aborted = "aborted",
+        /// By us, since its peer had as many already as one may have.
+        TurnedAway = "turned away",
+    }
 }
 
-/// What the relay has done so far.
+words! {
+    /// What was wrong with a side that failed or was lost.
+    Class {
+        /// The peer's certificate was not accepted.
+        Certificate = "certificate",
+        /// The peer refused us, by an alert or its like.
+        Refused = "refused",
+        /// The peer does not speak what it should, as plaintext where TLS was due.
+        NotSpoken = "not spoken",
+        /// The peer broke the rules of a protocol.
+        Protocol = "protocol",
+        /// The peer took too long.
+        Timeout = "timeout",
+        /// The stream ended before the layers in it did.
+        Truncated = "truncated",
+        /// A limit would have been passed.
+        Limit = "limit",
+        /// Nobody could be connected to.
+        Unreachable = "unreachable",
+        /// The system reported an error of the socket, such as a reset.
+        Socket = "socket",
+        Other = "other",
+    }
+}
+
+/// What a relay has done so far.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    pub(super) accepted: u64,
-    pub(super) live: usize,
-    ended: [u64; Outcome::ALL.len()],
+    accepted: AtomicU64,
+    ended: [AtomicU64; Outcome::ALL.len()],
+    handshakes: [AtomicU64; Side::ALL.len()],
+    failures: [[AtomicU64; Class::ALL.len()]; Side::ALL.len()],
+    bytes: [AtomicU64; Side::ALL.len()],
 }
 
 impl Tally {
-    pub(super) fn begin(&mut self) {
-        self.accepted += 1;
-        self.live += 1;
+    /// Counts a connection, and says which one it is, beginning with 1.
+    pub(super) fn begin(&self) -> u64 {
+        self.accepted.fetch_add(1, Relaxed) + 1
     }
 
-    pub(super) fn end(&mut self, end: &End) {
-        self.live -= 1;
-        self.ended[end.outcome as usize] += 1;
+    pub(super) fn end(&self, end: &End) {
+        self.ended[end.outcome as usize].fetch_add(1, Relaxed);
+        if let Some(loss) = &end.loss {
+            self.failures[loss.side as usize][loss.class as usize].fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Counts the handshakes that were done when `side` was opened.
+    pub(super) fn add_handshakes(&self, side: Side, count: usize) {
+        self.handshakes[side as usize].fetch_add(count as u64, Relaxed);
+    }
+
+    /// Counts bytes that came from `side`, and were taken by the other.
+    pub(super) fn add_bytes(&self, side: Side, count: usize) {
+        self.bytes[side as usize].fetch_add(count as u64, Relaxed);
+    }
+
+    pub(super) fn accepted(&self) -> u64 {
+        self.accepted.load(Relaxed)
+    }
+
+    /// How many have not ended.
+    pub(super) fn live(&self) -> u64 {
+        // An end counts behind its beginning, so this order never finds more ends than beginnings.
+        let ended: u64 = Outcome::ALL.iter().map(|&outcome| self.ended(outcome)).sum();
+        self.accepted().saturating_sub(ended)
     }
 
     /// How many have ended in this way.
-    pub(super) fn count(&self, outcome: Outcome) -> u64 {
-        self.ended[outcome as usize]
+    pub(super) fn ended(&self, outcome: Outcome) -> u64 {
+        self.ended[outcome as usize].load(Relaxed)
+    }
+
+    pub(super) fn handshakes(&self, side: Side) -> u64 {
+        self.handshakes[side as usize].load(Relaxed)
+    }
+
+    pub(super) fn failures(&self, side: Side, class: Class) -> u64 {
+        self.failures[side as usize][class as usize].load(Relaxed)
+    }
+
+    pub(super) fn bytes(&self, side: Side) -> u64 {
+        self.bytes[side as usize].load(Relaxed)
     }
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} accepted", self.accepted)?;
+        write!(f, "{} accepted", self.accepted())?;
         let mut mark = ": ";
         for &outcome in Outcome::ALL {
-            write!(f, "{mark}{} {outcome}", self.count(outcome))?;
+            write!(f, "{mark}{} {outcome}", self.ended(outcome))?;
             mark = ", ";
         }
         Ok(())
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
     }
 }

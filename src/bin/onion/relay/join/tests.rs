@@ -28,7 +28,7 @@ impl World {
             (peer, Unfinished::new(Connection::with_timer(socket, Arc::new(clock.clone()))))
         };
         let ((client, near), (server, far)) = (side(), side());
-        Self { clock, client, joint: Joint::new(clock, near, far), server }
+        Self { clock, client, joint: Joint::new(clock, near, far, Arc::default()), server }
     }
 
     /// Does what can be done without waiting.

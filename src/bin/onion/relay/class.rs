@@ -1,0 +1,80 @@
+//! What was wrong with a side, as counters tell it apart.
+
+use std::fmt::{self, Display};
+use std::io;
+
+use onionskin::connection::Error;
+use onionskin::endpoint::{OpenError, OpenErrorKind};
+use onionskin::stack::{LayerError, LayerErrorKind};
+
+use super::tally::Class;
+
+/// Why a side failed or was lost: a sentence, and its class.
+pub(super) trait Cause: Display {
+    fn class(&self) -> Class;
+}
+
+impl Cause for OpenError {
+    fn class(&self) -> Class {
+        match self.kind() {
+            OpenErrorKind::Connect(..) => Class::Unreachable,
+            OpenErrorKind::Connection(error) => error.class(),
+            _ => Class::Other,
+        }
+    }
+}
+
+impl Cause for Error {
+    fn class(&self) -> Class {
+        if let Some(error) = self.layer_error() {
+            return of_layer(error);
+        }
+        match self.reason().and_then(|reason| reason.io_error()) {
+            Some(error) => of_socket(error),
+            None => Class::Other,
+        }
+    }
+}
+
+impl Cause for io::Error {
+    fn class(&self) -> Class {
+        Error::of(self).map_or_else(|| of_socket(self), Cause::class)
+    }
+}
+
+/// A sentence of our own, whose class its writer knows.
+#[derive(Debug)]
+pub(super) struct Own<T>(pub(super) Class, pub(super) T);
+
+impl<T: Display> Cause for Own<T> {
+    fn class(&self) -> Class {
+        self.0
+    }
+}
+
+impl<T: Display> Display for Own<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.1.fmt(f)
+    }
+}
+
+fn of_layer(error: &LayerError) -> Class {
+    match error.kind() {
+        LayerErrorKind::Certificate => Class::Certificate,
+        LayerErrorKind::Refused => Class::Refused,
+        LayerErrorKind::NotSpoken => Class::NotSpoken,
+        LayerErrorKind::Protocol => Class::Protocol,
+        LayerErrorKind::HandshakeTimeout | LayerErrorKind::StopTimeout | LayerErrorKind::Idle => Class::Timeout,
+        LayerErrorKind::Truncated => Class::Truncated,
+        LayerErrorKind::Limit => Class::Limit,
+        _ => Class::Other,
+    }
+}
+
+fn of_socket(error: &io::Error) -> Class {
+    match error.kind() {
+        io::ErrorKind::TimedOut => Class::Timeout,
+        io::ErrorKind::UnexpectedEof => Class::Truncated,
+        _ => Class::Socket,
+    }
+}
