@@ -12,6 +12,7 @@ mod both_stop;
 mod certificates;
 mod close;
 mod config;
+mod credentials;
 mod data;
 mod deadlines;
 mod drawing;

@@ -34,15 +34,8 @@ impl IdentityFiles {
 pub(crate) fn read_identity(cert: &Path, key: &Path) -> Result<Identity, Failure> {
     let identity = Identity::from_pem_files(cert, key)?;
     // Whether they belong together shows only when something is built from them.
-    match TlsServer::new(identity.clone()) {
-        Ok(_) => Ok(identity),
-        Err(error) if error.is_key_mismatch() => Err(Failure::new(format_args!(
-            "{} is not the private key of {}: name the key that the certificate was made with",
-            key.display(),
-            cert.display()
-        ))),
-        Err(error) => Err(Failure::from(error).at(cert.display())),
-    }
+    TlsServer::new(identity.clone())?;
+    Ok(identity)
 }
 
 /// The certificates in `file`, to be trusted.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::der::{BIT_STRING, INTEGER, OID, Reader, SEQUENCE, dotted};
+use super::der::{BIT_STRING, INTEGER, OCTET_STRING, OID, Reader, SEQUENCE, dotted, tagged};
 
 /// What kind of key this is: a public one in a certificate, or a private one in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +42,24 @@ impl KeyKind {
         })
     }
 
+    /// Of a private key in PKCS#8 (RFC 5958), PKCS#1 (RFC 8017 appendix A.1.2) or SEC 1 (RFC 5915).
+    pub(super) fn of_private(der: &[u8]) -> Option<Self> {
+        let mut reader = Reader::new(Reader::only(der, SEQUENCE)?);
+        let version = reader.take(INTEGER)?;
+        match reader.take_any()? {
+            (SEQUENCE, algorithm) => {
+                let key = reader.take(OCTET_STRING)?;
+                Self::of(algorithm, || rsa_modulus(key).map(bits))
+            }
+            (INTEGER, modulus) => Some(Self::Rsa { bits: bits(modulus) }),
+            (OCTET_STRING, _) if version == [1] => {
+                let parameters = reader.take_if(tagged(0))?;
+                Some(Self::Ec(Curve::of(parameters)?))
+            }
+            _ => None,
+        }
+    }
+
     fn of(algorithm: &[u8], rsa_bits: impl FnOnce() -> Option<usize>) -> Option<Self> {
         let mut reader = Reader::new(algorithm);
         let oid = reader.take(OID)?;
@@ -56,6 +74,32 @@ impl KeyKind {
             DSA => Self::Dsa,
             DH | DHX => Self::SignsNothing("Diffie-Hellman"),
             other => Self::Other(dotted(other)),
+        })
+    }
+
+    /// Why nobody here can use such a key, if that is known; and what to do.
+    pub(super) fn fault(&self) -> Option<String> {
+        let remedy = "make one with RSA of 2048 bits or more, or ECDSA on P-256 or P-384";
+        Some(match self {
+            Self::Rsa { bits } if *bits < SHORTEST_RSA => {
+                format!("it is an RSA key of {bits} bits, and at least {SHORTEST_RSA} are needed: make a longer one")
+            }
+            Self::Rsa { bits } if *bits > LONGEST_RSA => {
+                format!("it is an RSA key of {bits} bits, and at most {LONGEST_RSA} are accepted: make a shorter one")
+            }
+            Self::RsaPss => {
+                "it is a key for RSA-PSS alone, which is not supported: make a plain RSA key, which signs with RSA-PSS too"
+                    .to_owned()
+            }
+            Self::Ec(Curve::Explicit) => {
+                "its curve is spelled out instead of named (explicit parameters): make one with a named curve, \
+                 P-256 or P-384 (openssl: -param_enc named_curve)"
+                    .to_owned()
+            }
+            Self::Rsa { .. } | Self::Ed25519 => return None,
+            Self::Ec(Curve::Named(name)) if ["P-256", "P-384", "P-521"].contains(&name.as_str()) => return None,
+            Self::SignsNothing(name) => format!("a key for {name} cannot sign: {remedy}"),
+            other => format!("{other} is not supported: {remedy}"),
         })
     }
 }
@@ -124,6 +168,13 @@ pub(super) fn key_name(algorithm: &[u8]) -> String {
     }
 }
 
+/// The modulus in a private key of PKCS#1.
+fn rsa_modulus(key: &[u8]) -> Option<&[u8]> {
+    let mut key = Reader::new(Reader::only(key, SEQUENCE)?);
+    key.take(INTEGER)?;
+    key.take(INTEGER)
+}
+
 /// How many bits a positive number has.
 fn bits(integer: &[u8]) -> usize {
     let zeros = integer.iter().take_while(|&&byte| byte == 0).count();
@@ -138,5 +189,6 @@ const DSA: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x38, 4, 1];
 const DH: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 3, 1];
 const DHX: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3e, 2, 1];
 
-/// The shortest RSA key that aws-lc-rs and ring take.
+/// The shortest RSA key that aws-lc-rs and ring take, and the longest.
 pub(super) const SHORTEST_RSA: usize = 2048;
+pub(super) const LONGEST_RSA: usize = 8192;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
+use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, KeyLogFile};
 
 use super::config::{
@@ -161,7 +162,8 @@ impl TlsClientBuilder {
         let mut config = match self.identity {
             None => builder.with_no_client_auth(),
             Some(identity) => {
-                builder.with_client_auth_cert(identity.chain, identity.key).map_err(ConfigError::from_rustls)?
+                let certified = identity.certified(&provider)?;
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified)))
             }
         };
         config.alpn_protocols = self.alpn;

@@ -6,10 +6,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, SupportedProtocolVersion, version};
+
+use super::algorithm::KeyKind;
+use super::fault::CertificateFault;
+use super::pem;
+use super::x509::Certificate;
 
 /// Whom to trust: a set of trust anchors, made once and cheap to clone.
 ///
@@ -58,7 +62,8 @@ impl Roots {
     /// When the file cannot be read, holds no certificate, or one that cannot be a trust anchor.
     pub fn from_pem_file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let path = path.as_ref();
-        Self::from_certificates(certificates(&read(path)?, &path.display().to_string())?)
+        let name = path.display().to_string();
+        Self::named(certificates(&read(path)?, &name)?, Some(&name))
     }
 
     /// The certificates in a PEM text.
@@ -78,14 +83,22 @@ impl Roots {
     pub fn from_certificates(
         certificates: impl IntoIterator<Item = CertificateDer<'static>>,
     ) -> Result<Self, ConfigError> {
+        Self::named(certificates.into_iter().collect(), None)
+    }
+
+    /// These certificates, out of the file of that name.
+    fn named(certificates: Vec<CertificateDer<'static>>, file: Option<&str>) -> Result<Self, ConfigError> {
         let mut store = RootCertStore::empty();
-        let named: Arc<[_]> = certificates.into_iter().collect();
-        for certificate in named.iter() {
+        for (at, certificate) in certificates.iter().enumerate() {
             store.add(certificate.clone()).map_err(|error| {
-                ConfigError::new(ConfigErrorKind::BadCertificate, "not usable as a trust anchor").caused_by(error)
+                let place = file.map(|file| format!(" in {file}")).unwrap_or_default();
+                let why = CertificateFault::of(&error).unwrap_or(CertificateFault::Malformed);
+                let number = at + 1;
+                let message = format!("certificate {number}{place} is not usable as a trust anchor: {why}");
+                ConfigError::new(ConfigErrorKind::BadCertificate, message).caused_by(error)
             })?;
         }
-        Ok(Self { store: Arc::new(store), named })
+        Ok(Self { store: Arc::new(store), named: certificates.into() })
     }
 
     pub(super) fn unnamed(store: RootCertStore) -> Self {
@@ -96,26 +109,36 @@ impl Roots {
 /// Who we are: a certificate chain, our own first, and its private key.
 #[derive(Debug)]
 pub struct Identity {
-    pub(super) chain: Vec<CertificateDer<'static>>,
-    pub(super) key: PrivateKeyDer<'static>,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    files: Option<Files>,
+}
+
+/// Where chain and key come from, for errors.
+#[derive(Clone, Debug)]
+struct Files {
+    chain: String,
+    key: String,
 }
 
 impl Identity {
     /// A chain and a key.
     #[must_use]
     pub fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Self {
-        Self { chain, key }
+        Self { chain, key, files: None }
     }
 
-    /// Reads a PEM file with the chain, and one with the key.
+    /// Reads a PEM file with the chain, and one with the key. They may be the same.
     ///
     /// # Errors
     ///
-    /// When a file cannot be read or does not hold what it should. Whether chain and key belong together shows when
-    /// a client or server is built from them.
+    /// When a file cannot be read or does not hold what it should. Whether chain and key belong together, and whether a key of
+    /// that kind can be used, shows when a client or server is built from them; the errors name the files then too.
     pub fn from_pem_files(chain: impl AsRef<Path>, key: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let (chain, key) = (chain.as_ref(), key.as_ref());
-        Self::parse(&read(chain)?, &chain.display().to_string(), &read(key)?, &key.display().to_string())
+        let files = Files { chain: chain.display().to_string(), key: key.display().to_string() };
+        let parsed = Self::parse(&read(chain)?, &files.chain, &read(key)?, &files.key)?;
+        Ok(Self { files: Some(files), ..parsed })
     }
 
     /// Takes a PEM text with the chain, and one with the key.
@@ -129,21 +152,80 @@ impl Identity {
 
     fn parse(chain: &[u8], chain_name: &str, key: &[u8], key_name: &str) -> Result<Self, ConfigError> {
         let chain = certificates(chain, chain_name)?;
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| {
-            ConfigError::new(ConfigErrorKind::BadKey, format!("no private key in {key_name}")).caused_by(error)
+        let key = pem::private_key(key).map_err(|why| {
+            ConfigError::new(ConfigErrorKind::BadKey, format!("no private key that can be used in {key_name}: {why}"))
         })?;
-        Ok(Self { chain, key })
+        Ok(Self::new(chain, key))
     }
 
     /// Chain and key as rustls uses them, once they are known to belong together.
     pub(super) fn certified(self, provider: &CryptoProvider) -> Result<CertifiedKey, ConfigError> {
-        CertifiedKey::from_der(self.chain, self.key, provider).map_err(ConfigError::from_rustls)
+        let refused = |error| self.refused(error, provider);
+        CertifiedKey::from_der(self.chain.clone(), self.key.clone_key(), provider).map_err(refused)
+    }
+
+    /// What is wrong with a chain and a key that rustls does not take.
+    fn refused(&self, error: rustls::Error, provider: &CryptoProvider) -> ConfigError {
+        let (chain_place, key_place) = match &self.files {
+            Some(files) => (format!(" in {}", files.chain), format!(" in {}", files.key)),
+            None => (String::new(), String::new()),
+        };
+        let kind = KeyKind::of_private(self.key.secret_der());
+        let fault = kind.as_ref().and_then(KeyKind::fault);
+        let own = self.chain.first().and_then(|own| Certificate::read(own)?.key()?.fault());
+        let (kind, message) = match (&error, fault, own) {
+            // AWS-LC reads more kinds of keys than it finds again in a certificate.
+            (rustls::Error::InconsistentKeys(_), None, Some(fault)) => (
+                ConfigErrorKind::BadCertificate,
+                format!("the key of the certificate{chain_place} cannot be used: {fault}"),
+            ),
+            (rustls::Error::InconsistentKeys(_), None, None) => (ConfigErrorKind::KeyMismatch, self.mismatch(provider)),
+            (rustls::Error::InvalidCertificate(_), ..) => {
+                let why = CertificateFault::of(&error).unwrap_or(CertificateFault::Malformed);
+                (ConfigErrorKind::BadCertificate, format!("the certificate{chain_place} cannot be used: {why}"))
+            }
+            (_, fault, _) => {
+                let why = match (fault, kind) {
+                    (Some(fault), _) => fault,
+                    (None, Some(kind)) => format!(
+                        "a key of this kind ({kind}) is not supported, or it is damaged: make one with RSA of 2048 bits, or \
+                         ECDSA on P-256 or P-384"
+                    ),
+                    (None, None) => "it is damaged, or of a kind that is not known".to_owned(),
+                };
+                (ConfigErrorKind::BadKey, format!("the private key{key_place} cannot be used: {why}"))
+            }
+        };
+        ConfigError::new(kind, message).caused_by(error)
+    }
+
+    /// The key is not that of the first certificate. Perhaps it is that of another in the chain.
+    fn mismatch(&self, provider: &CryptoProvider) -> String {
+        let fits = |certificate: &CertificateDer<'static>| {
+            CertifiedKey::from_der(vec![certificate.clone()], self.key.clone_key(), provider).is_ok()
+        };
+        if let Some(at) = self.chain.iter().position(fits) {
+            let place = self.files.as_ref().map(|files| format!(" in {}", files.chain)).unwrap_or_default();
+            let number = at + 1;
+            return format!(
+                "the private key belongs to certificate {number}{place}, and must belong to the first: \
+                 put the end entity in front of those who issued it"
+            );
+        }
+        match &self.files {
+            Some(Files { chain, key }) => {
+                format!(
+                    "the private key in {key} does not belong to the certificate in {chain}: name the one it was made with"
+                )
+            }
+            None => "the private key does not belong to the certificate".to_owned(),
+        }
     }
 }
 
 impl Clone for Identity {
     fn clone(&self) -> Self {
-        Self { chain: self.chain.clone(), key: self.key.clone_key() }
+        Self { chain: self.chain.clone(), key: self.key.clone_key(), files: self.files.clone() }
     }
 }
 
@@ -227,16 +309,13 @@ impl ConfigError {
         self
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
     pub(super) fn from_rustls(error: rustls::Error) -> Self {
-        match error {
-            rustls::Error::InconsistentKeys(_) => {
-                Self::new(ConfigErrorKind::KeyMismatch, "the private key does not belong to the certificate")
-            }
-            rustls::Error::InvalidCertificate(_) => {
-                Self::new(ConfigErrorKind::BadCertificate, "the certificate cannot be used").caused_by(error)
-            }
-            error => Self::new(ConfigErrorKind::Unsupported, "rustls refused the configuration").caused_by(error),
-        }
+        let why = match &error {
+            rustls::Error::General(words) => words.clone(),
+            error => error.to_string(),
+        };
+        Self::new(ConfigErrorKind::Unsupported, format!("TLS cannot be set up like this: {why}"))
     }
 
     /// What kind of error this is.
@@ -266,31 +345,25 @@ impl ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
-        match &self.source {
-            Some(source) => write!(f, ": {source}"),
-            None => Ok(()),
-        }
+        f.write_str(&self.message)
     }
 }
 
-impl StdError for ConfigError {}
+impl StdError for ConfigError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
 
 fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {
-    std::fs::read(path).map_err(|error| {
-        ConfigError::new(ConfigErrorKind::Io, format!("cannot read {}", path.display())).caused_by(error)
-    })
+    std::fs::read(path)
+        .map_err(|error| ConfigError::new(ConfigErrorKind::Io, format!("cannot read {}: {error}", path.display())))
 }
 
-fn certificates(pem: &[u8], name: &str) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
-    let bad = |message: String| ConfigError::new(ConfigErrorKind::BadCertificate, message);
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(pem)
-        .collect::<Result<_, _>>()
-        .map_err(|error| bad(format!("{name} is not good PEM")).caused_by(error))?;
-    if chain.is_empty() {
-        return Err(bad(format!("no certificate in {name}")));
-    }
-    Ok(chain)
+fn certificates(text: &[u8], name: &str) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
+    pem::certificates(text).map_err(|why| {
+        ConfigError::new(ConfigErrorKind::BadCertificate, format!("no certificate that can be used in {name}: {why}"))
+    })
 }
 
 #[cfg(test)]

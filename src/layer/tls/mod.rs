@@ -9,7 +9,7 @@
 //! | `facts.rs`, `failure.rs`, `words.rs` | what can be said about a layer, and about its end |
 //! | `client.rs`, `server.rs`, `config.rs` | configurations, made once and shared |
 //! | `verify.rs`, `fault.rs` | whose certificate is accepted, and what is wrong with one that is not |
-//! | `x509.rs`, `algorithm.rs`, `der.rs` | what a certificate or a key is, for words and for what rustls does not look at |
+//! | `pem.rs`, `x509.rs`, `algorithm.rs`, `der.rs` | what a file, a certificate or a key is, for words and for what rustls leaves |
 
 mod algorithm;
 mod client;
@@ -23,6 +23,7 @@ mod halves;
 mod hello;
 mod layer;
 mod pace;
+mod pem;
 mod record;
 mod records;
 mod server;
