@@ -23,14 +23,13 @@
 //! hang-up. That is no more than an attacker can have anyway, who cuts where there is one.
 
 use std::fmt;
-use std::time::Instant;
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
-use super::halves::{ReadHalf, Stopping, after};
+use super::halves::{ReadHalf, Stopping};
 use crate::stack::{
-    End, Ends, Failure, Framing, Layer, LayerError, LayerErrorKind, OnTimeout, Opening, Order, PeerAnswer, Queue,
-    Report, Stop,
+    End, Ends, Failure, Framing, Layer, LayerError, LayerErrorKind, OnTimeout, Opening, Order, Overdue, Patience,
+    PeerAnswer, Queue, Report, Stop,
 };
 
 /// Compresses what goes to the peer, and decompresses what comes: raw deflate (RFC 1951), for `COMPRESS=DEFLATE` of
@@ -82,10 +81,8 @@ pub struct Deflate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum WriteHalf {
     Open,
-    /// Nothing more is compressed; our final block waits for the peer's, at most until then if there is a limit.
-    EndQueued {
-        until: Option<Instant>,
-    },
+    /// Nothing more is compressed; our final block waits for the peer's, for as long as its grace is.
+    EndQueued,
     EndSent,
 }
 
@@ -182,44 +179,39 @@ impl Layer for Deflate {
         true
     }
 
-    fn stop(&mut self, stop: &Stop, ends: &mut Ends<'_>) -> Result<(), LayerError> {
+    fn stop(&mut self, stop: &Stop, _ends: &mut Ends<'_>) -> Result<(), LayerError> {
         if stop.opening == Opening::Abandon {
             // What the peer says next would have gone into the inflater before the order came.
             let message = "compression cannot be abandoned: only a final block tells where it ends";
             return Err(LayerError::new(LayerErrorKind::Unsupported, message));
         }
         self.stopping = Stopping::order(*stop);
-        self.stopping.start_clock(ends.now());
         Ok(())
     }
 
-    fn deadline(&self) -> Option<Instant> {
-        let grace = match self.write {
-            WriteHalf::EndQueued { until } => until,
-            _ => None,
-        };
-        [self.stopping.deadline(), grace].into_iter().flatten().min()
+    fn awaits(&self) -> Option<Patience> {
+        self.stopping.awaits()
     }
 
-    fn timeout(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
-        let now = ends.now();
-        let due = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
-        if let WriteHalf::EndQueued { until } = self.write
-            && due(until)
-        {
+    fn overdue(&mut self, overdue: Overdue, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        if self.stopping.end_grace() {
             self.end_write(ends)?;
-        }
-        if due(self.stopping.deadline()) {
-            if self.stopping.met().is_none_or(|stop| stop.on_timeout != OnTimeout::Peel) {
-                let message = "the peer did not answer the final block within the deadline";
-                return Err(LayerError::new(LayerErrorKind::StopTimeout, message).into());
+            if !self.stopping.is_spent() {
+                return Ok(());
             }
-            if self.read == ReadHalf::Open {
-                self.read = ReadHalf::Eof;
-                ends.end_inbound();
-            }
-            ends.report(Report::Stopped(PeerAnswer::TimedOut));
         }
+        if self.stopping.met().is_none_or(|stop| stop.on_timeout != OnTimeout::Peel) {
+            let message = match overdue {
+                Overdue::Reading => "the peer takes nothing of what is to be sent before the layer is stopped",
+                _ => "the peer did not answer the final block within the deadline",
+            };
+            return Err(LayerError::new(LayerErrorKind::StopTimeout, message).into());
+        }
+        if self.read == ReadHalf::Open {
+            self.read = ReadHalf::Eof;
+            ends.end_inbound();
+        }
+        ends.report(Report::Stopped(PeerAnswer::TimedOut));
         Ok(())
     }
 
@@ -250,7 +242,7 @@ impl Deflate {
     fn end_read(&mut self, half: ReadHalf, ends: &mut Ends<'_>) -> Result<(), Failure> {
         self.read = half;
         ends.end_inbound();
-        if matches!(self.write, WriteHalf::EndQueued { .. }) {
+        if self.write == WriteHalf::EndQueued {
             self.end_write(ends)?;
         }
         self.check_stopped(ends);
@@ -264,9 +256,9 @@ impl Deflate {
         self.stopping.meet();
         match self.stopping.met().map(|stop| stop.opening) {
             Some(Opening::AfterPeer(grace)) if self.write == WriteHalf::Open && self.read == ReadHalf::Open => {
-                let over = after(ends.now(), Some(grace));
-                let until = [over, self.stopping.deadline()].into_iter().flatten().min();
-                self.write = WriteHalf::EndQueued { until };
+                self.stopping.begin_grace(grace);
+                self.write = WriteHalf::EndQueued;
+                ends.report(Report::Waits);
             }
             _ => self.end_write(ends)?,
         }

@@ -9,9 +9,9 @@
 //!
 //! Each direction is closed by itself, so the write half is a state of its own, and each layer has its own.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::stack::{PeerAnswer, Stop};
+use crate::stack::{Patience, PeerAnswer, Stop};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReadHalf {
@@ -24,55 +24,76 @@ pub(crate) enum ReadHalf {
 pub(crate) enum Stopping {
     NotAsked,
     /// The command was given; what was written before it is still on its way through this layer.
-    Ordered {
-        stop: Stop,
-        deadline: Option<Instant>,
-    },
-    /// Everything written before has left.
-    Met {
-        stop: Stop,
-        deadline: Option<Instant>,
-    },
+    Ordered(Stop),
+    /// Everything written before has gone through this layer.
+    Met(Stop, Grace),
+}
+
+/// The time in which the peer may go first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Grace {
+    None,
+    Running(Duration),
+    /// It was so long, and is a part of the time for the answer.
+    Over(Duration),
 }
 
 impl Stopping {
     pub(crate) fn order(stop: Stop) -> Self {
-        Self::Ordered { stop, deadline: None }
-    }
-
-    /// Starts the clock: at the command, or when the handshake is done.
-    pub(crate) fn start_clock(&mut self, now: Instant) {
-        if let Self::Ordered { stop, deadline } | Self::Met { stop, deadline } = self {
-            *deadline = after(now, stop.timeout);
-        }
+        Self::Ordered(stop)
     }
 
     pub(crate) fn meet(&mut self) {
-        if let Self::Ordered { stop, deadline } = *self {
-            *self = Self::Met { stop, deadline };
+        if let Self::Ordered(stop) = *self {
+            *self = Self::Met(stop, Grace::None);
         }
+    }
+
+    /// Lets the peer go first, no longer than the whole stop may take.
+    pub(crate) fn begin_grace(&mut self, grace: Duration) {
+        if let Self::Met(stop, state) = self {
+            *state = Grace::Running(stop.timeout.map_or(grace, |timeout| grace.min(timeout)));
+        }
+    }
+
+    /// Whether the grace was running, and is over now.
+    pub(crate) fn end_grace(&mut self) -> bool {
+        let Self::Met(_, state @ Grace::Running(_)) = self else { return false };
+        if let Grace::Running(grace) = *state {
+            *state = Grace::Over(grace);
+        }
+        true
     }
 
     pub(crate) fn stop(&self) -> Option<&Stop> {
         match self {
             Self::NotAsked => None,
-            Self::Ordered { stop, .. } | Self::Met { stop, .. } => Some(stop),
+            Self::Ordered(stop) | Self::Met(stop, _) => Some(stop),
         }
     }
 
     /// The options of a stop that has been met: all that is left is to take leave.
     pub(crate) fn met(&self) -> Option<&Stop> {
         match self {
-            Self::Met { stop, .. } => Some(stop),
+            Self::Met(stop, _) => Some(stop),
             _ => None,
         }
     }
 
-    pub(crate) fn deadline(&self) -> Option<Instant> {
+    /// How long the peer may take for its part. The time of the grace is not given twice.
+    pub(crate) fn awaits(&self) -> Option<Patience> {
+        let answer = |limit| Patience::new("the peer's end of the layer", limit).behind_stop();
         match *self {
             Self::NotAsked => None,
-            Self::Ordered { deadline, .. } | Self::Met { deadline, .. } => deadline,
+            Self::Ordered(stop) | Self::Met(stop, Grace::None) => stop.timeout.map(answer),
+            Self::Met(_, Grace::Running(grace)) => Some(Patience::new("the peer to go first", grace)),
+            Self::Met(stop, Grace::Over(grace)) => stop.timeout.map(|timeout| answer(timeout.saturating_sub(grace))),
         }
+    }
+
+    /// Whether nothing is left of the time for the answer, the grace having taken all of it.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.awaits().is_some_and(|patience| patience.limit().is_zero())
     }
 }
 
@@ -85,9 +106,4 @@ impl ReadHalf {
             Self::Eof => Some(PeerAnswer::Missing),
         }
     }
-}
-
-/// The moment so long after `now`; none if that is beyond all time.
-pub(crate) fn after(now: Instant, wait: Option<Duration>) -> Option<Instant> {
-    now.checked_add(wait?)
 }

@@ -251,6 +251,11 @@ impl<M> Queue<M> {
         self.bytes.len()
     }
 
+    /// Whether there are bytes in the queue, behind marks too.
+    pub(crate) fn has_bytes(&self) -> bool {
+        !self.bytes.is_empty()
+    }
+
     /// Whether the queue holds neither bytes nor marks.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::time::Instant;
 
-use super::{Boundary, End, LayerError, LayerErrorKind, LayerId, Order, PeerAnswer, Queue, Stop};
+use super::{Boundary, End, LayerError, LayerErrorKind, LayerId, Order, Overdue, Patience, PeerAnswer, Queue, Stop};
 
 /// One protocol layer of a [`Stack`](super::Stack).
 ///
@@ -32,6 +32,7 @@ use super::{Boundary, End, LayerError, LayerErrorKind, LayerId, Order, PeerAnswe
 /// - It is called when it has been given bytes or marks, when there is room that it asked for, and again after a call in which
 ///   it has changed something and left something at the ends that it takes from.
 /// - [`timeout`](Self::timeout) is called when `now` has reached [`deadline`](Self::deadline).
+/// - [`overdue`](Self::overdue) is called when the peer has taken all the time that [`awaits`](Self::awaits) gives it.
 /// - Reports become [`Event`](super::Event)s with the layer's id, in the order in which they were made.
 ///
 /// # `Send` and `Sync`
@@ -96,13 +97,29 @@ pub trait Layer: Any + Send + Sync + fmt::Debug {
         Err(LayerError::new(LayerErrorKind::Unsupported, "the layer is not of a kind that can be taken out"))
     }
 
-    /// When the layer next wants [`timeout`](Self::timeout) to be called, if at all.
+    /// When the layer next wants [`timeout`](Self::timeout) to be called, if at all. What bounds the peer is told by
+    /// [`awaits`](Self::awaits) instead.
     fn deadline(&self) -> Option<Instant> {
         None
     }
 
     /// The deadline has passed. Afterwards [`deadline`](Self::deadline) must have moved on, or the layer fails.
     fn timeout(&mut self, _ends: &mut Ends<'_>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// What the layer waits for from its peer, and how long the peer may take for it: a handshake, the answer to a stop.
+    ///
+    /// Time that our own output takes to leave is not the peer's. The stack knows what has left, so it keeps the clock: that
+    /// runs while nothing waits in the outbound boundaries below this layer, and stands still while something does. It is
+    /// asked after [`attach`](Self::attach), after [`stop`](Self::stop), and after each call in which the layer has
+    /// reported something; [`Report::Waits`] is for a change that nothing else tells of. `None`, the default, waits for ever.
+    fn awaits(&self) -> Option<Patience> {
+        None
+    }
+
+    /// What it waits for is overdue. Afterwards it must not wait for that any more, or the layer fails.
+    fn overdue(&mut self, _overdue: Overdue, _ends: &mut Ends<'_>) -> Result<(), Failure> {
         Ok(())
     }
 
@@ -234,6 +251,8 @@ pub enum Report {
     /// The peer has ended the layer, and the layer was told to answer that by itself. Reported again on every call
     /// until the stop is ordered: while a stoppable layer stands above, it is not.
     StopWanted,
+    /// What the layer waits for ([`Layer::awaits`]) has changed, and there is nothing else to report.
+    Waits,
     /// The layer is done with: peel it. Allowed anywhere in the list.
     Stopped(PeerAnswer),
     /// Put this layer between the reporting one and its neighbour below. What rests below belongs to the new layer from

@@ -13,6 +13,7 @@ use std::fmt;
 
 use slab::Slab;
 
+use super::patience::Clock;
 use super::{Boundary, CommandErrorKind, Layer};
 
 /// Names one layer of one stack, for as long as the stack lives. Shown as `#7`.
@@ -44,6 +45,8 @@ pub(crate) struct Node {
     pub(crate) layer: Box<dyn Layer>,
     pub(crate) above: Boundary,
     pub(crate) state: NodeState,
+    /// While the layer waits for its peer.
+    pub(crate) clock: Option<Clock>,
     woken: bool,
     /// [`Ends::unit`](super::Ends::unit) of this layer.
     pub(crate) unit: usize,
@@ -68,6 +71,7 @@ impl List {
             layer: Box::new(Wire),
             above: Boundary::new(limit),
             state: NodeState::Live,
+            clock: None,
             woken: false,
             unit: usize::MAX,
             serial: 0,
@@ -186,6 +190,7 @@ impl List {
             layer,
             above: Boundary::new(limit),
             state: NodeState::Live,
+            clock: None,
             woken: false,
             unit: usize::MAX,
             serial,

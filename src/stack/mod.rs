@@ -42,6 +42,7 @@ mod error;
 mod event;
 mod layer;
 mod list;
+mod patience;
 mod pump;
 mod spare;
 mod stop;
@@ -62,6 +63,7 @@ pub use self::error::{CommandError, CommandErrorKind, LayerError, LayerErrorKind
 pub use self::event::{Event, Output, Readable};
 pub use self::layer::{Ends, Failure, Framing, Layer, Report};
 pub use self::list::LayerId;
+pub use self::patience::{Overdue, Patience};
 pub(crate) use self::stop::Opening;
 pub use self::stop::{OnTimeout, PeerAnswer, Stop};
 
@@ -114,8 +116,12 @@ pub struct Stack {
     application: Side,
     wire_input: Side,
     wire_output: Side,
-    /// After a loss, how long the alert may take to leave.
+    /// After a loss, until when some of what is left to send, an alert, has to leave.
     linger: Option<Instant>,
+    /// Whether any layer waits for its peer.
+    has_clocks: bool,
+    /// While one does: since when the wire has taken nothing of what there is for it.
+    untaken_since: Option<Instant>,
 }
 
 /// Limits of a [`Stack`].
@@ -166,6 +172,8 @@ impl Stack {
             wire_input: Side::Open,
             wire_output: Side::Open,
             linger: None,
+            has_clocks: false,
+            untaken_since: None,
         }
     }
 
@@ -351,6 +359,11 @@ impl Stack {
         outbound.consume(count);
         if outbound.take_asked() {
             self.wake_above(WIRE);
+        }
+        if count > 0 {
+            self.wire_has_taken();
+            // A peer that takes something is not the one that the linger is there for.
+            self.linger = self.linger.map(|_| now + LINGER);
         }
         self.settle(now);
     }
@@ -589,6 +602,7 @@ impl Stack {
         let layer: &mut dyn std::any::Any = &mut *self.list.node_mut(index).layer;
         let layer = layer.downcast_mut::<L>().ok_or(CommandErrorKind::NoSuchLayer(id))?;
         let result = change(layer);
+        self.ask_awaited(index);
         self.wake(index);
         self.settle(now);
         Ok(result)
@@ -729,5 +743,5 @@ impl fmt::Debug for Remains {
 /// Two records of the largest size and a little more.
 const SMALLEST_BUFFER: usize = 40 * 1024;
 
-/// How long what is still to be sent after a loss (an alert) may take to leave.
+/// After a loss, how long the peer may take nothing of what is still to be sent (an alert).
 const LINGER: Duration = Duration::from_secs(5);

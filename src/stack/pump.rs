@@ -27,6 +27,9 @@ impl Stack {
             }
             self.run(index, now);
         }
+        if self.has_clocks {
+            self.turn_clocks(now);
+        }
         self.release_idle();
     }
 
@@ -63,12 +66,21 @@ impl Stack {
     }
 
     pub(super) fn time_out(&mut self, index: usize, now: Instant) {
+        if self.is_own_deadline_due(index, now) {
+            self.time_out_layer(index, now);
+        }
+        if self.list.contains(index) {
+            self.run_out(index, now);
+        }
+    }
+
+    fn time_out_layer(&mut self, index: usize, now: Instant) {
         self.call(index, now, Layer::timeout);
         if !self.list.contains(index) {
             return;
         }
         self.wake(index);
-        if self.is_due(index, now) {
+        if self.is_own_deadline_due(index, now) {
             let message = "the layer's deadline does not move on when it has passed";
             self.fail(index, now, Failure::lose(LayerError::new(LayerErrorKind::Limit, message)));
         }
@@ -84,6 +96,9 @@ impl Stack {
         let (result, reports) = self.with_ends(index, now, step);
         if !reports.is_empty() {
             self.handle_reports(index, now, reports);
+            if self.list.contains(index) {
+                self.ask_awaited(index);
+            }
         }
         if let Err(failure) = result
             && self.list.contains(index)
@@ -144,6 +159,8 @@ impl Stack {
                     self.measure();
                     self.events.push_back(Event::Ready(id));
                 }
+                // It is asked when all of its reports have been read.
+                Report::Waits => {}
                 Report::Ended => self.log_change(format_args!("layer {id} ended")),
                 Report::StopWanted => {
                     let innermost = self.stoppable_above(index).is_none();
@@ -165,7 +182,9 @@ impl Stack {
                     }
                 }
                 Report::Become(layer) => {
-                    self.list.node_mut(index).layer = layer;
+                    let node = self.list.node_mut(index);
+                    node.layer = layer;
+                    node.clock = None;
                     self.begin(index, now);
                     self.log_change(format_args!("layer {id} has changed its kind"));
                     return;
@@ -190,6 +209,9 @@ impl Stack {
         self.measure();
         self.wake(index);
         self.call(index, now, Layer::attach);
+        if self.list.contains(index) {
+            self.ask_awaited(index);
+        }
     }
 
     pub(super) fn order_stop(&mut self, index: usize, now: Instant, stop: Stop) -> Result<(), CommandError> {
@@ -198,6 +220,7 @@ impl Stack {
         result.map_err(|error| CommandErrorKind::Refused(id, error))?;
         debug_assert!(reports.is_empty(), "a layer reports when it meets the order, not when it hears of it");
         self.list.node_mut(index).state = NodeState::Stopping;
+        self.ask_awaited(index);
         self.app().outbound.push_mark(Order::Stop(id));
         self.wake(self.list.innermost());
         Ok(())
@@ -225,7 +248,7 @@ impl Stack {
         self.measure();
     }
 
-    fn fail(&mut self, index: usize, now: Instant, failure: Failure) {
+    pub(super) fn fail(&mut self, index: usize, now: Instant, failure: Failure) {
         let id = self.list.id(index);
         let Failure { error, consequence } = failure;
         // What was to leave through this layer must not leave without it.
@@ -244,6 +267,7 @@ impl Stack {
         let node = self.list.node_mut(index);
         let loss = LayerLoss { layer: id, description: Described(&*node.layer).to_string(), error };
         node.state = NodeState::Failed;
+        node.clock = None;
         node.above.inbound.push_mark(End::Lost);
         self.wake_above(index);
         let error = loss.error.clone();
@@ -313,9 +337,18 @@ impl Stack {
         self.deadline(index).is_some_and(|deadline| deadline <= now)
     }
 
+    /// When the layer itself or its peer is due.
     pub(super) fn deadline(&self, index: usize) -> Option<Instant> {
+        [self.own_deadline(index), self.overdue_at(index)].into_iter().flatten().min()
+    }
+
+    fn own_deadline(&self, index: usize) -> Option<Instant> {
         let node = self.list.node(index);
         node.layer.deadline().filter(|_| node.state != NodeState::Failed)
+    }
+
+    fn is_own_deadline_due(&self, index: usize, now: Instant) -> bool {
+        self.own_deadline(index).is_some_and(|deadline| deadline <= now)
     }
 
     pub(super) fn wake(&mut self, index: usize) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Options of a stop.
 ///
 /// By default our close_notify leaves at once, behind the bytes already written; then the peer has five
-/// seconds to send its own, and a peer that does not is a lost connection.
+/// seconds from then on to send its own, and a peer that does not is a lost connection.
 ///
 /// ```
 /// use std::time::Duration;
@@ -52,7 +52,9 @@ impl Stop {
 
     /// How long the peer may take to answer; `None` waits for ever. Five seconds unless set.
     ///
-    /// Counted from the command, or from the end of the handshake if that comes later.
+    /// It begins when all that was written before has left the stack, and our close_notify with it; with
+    /// [`after_peer`](Self::after_peer), the grace is a part of it. A peer that takes nothing of that for half a minute (or
+    /// for the timeout, if that is longer) is not waited for either.
     #[must_use]
     pub fn timeout(mut self, timeout: Option<Duration>) -> Self {
         self.timeout = timeout;

@@ -1,10 +1,10 @@
 //! The layer that negotiates, and then becomes TLS.
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{Error, ErrorKind, Exchange, Greets, Negotiation, Progress, StartTls};
-use crate::stack::{Ends, Failure, Layer, Order, PeerAnswer, Report};
+use crate::stack::{Ends, Failure, Layer, Order, Overdue, Patience, PeerAnswer, Report};
 use crate::tls::{Role, TlsLayer};
 
 /// Says what an application protocol says before TLS, and becomes the TLS layer behind the go-ahead.
@@ -30,7 +30,6 @@ pub struct Negotiate {
     /// How many more refusals there are.
     refusals: usize,
     timeout: Option<Duration>,
-    deadline: Option<Instant>,
 }
 
 /// What comes of it.
@@ -87,7 +86,6 @@ impl Negotiate {
             allowance: LIMIT,
             refusals: REFUSALS,
             timeout: Some(TIMEOUT),
-            deadline: None,
         }
     }
 
@@ -108,8 +106,9 @@ impl Negotiate {
         self
     }
 
-    /// How long the negotiation may take, up to the go-ahead; `None` for ever. Thirty seconds unless set. The handshake
-    /// has a deadline of its own, from the go-ahead on.
+    /// How long the peer may take for the negotiation, up to the go-ahead; `None` for ever. Thirty seconds unless set. The
+    /// time in which our own words have not yet left the stack does not count. The handshake has a deadline of its own,
+    /// from the go-ahead on.
     #[must_use]
     pub fn timeout(mut self, timeout: Option<Duration>) -> Self {
         self.timeout = timeout;
@@ -177,7 +176,6 @@ impl Negotiate {
     }
 
     fn finish(&mut self, ends: &mut Ends<'_>) {
-        self.deadline = None;
         match std::mem::replace(&mut self.then, Then::Nothing) {
             Then::Tls(tls) => {
                 if let Some(layer) = self.negotiation.layer_below_tls() {
@@ -211,7 +209,6 @@ impl Negotiate {
     }
 
     fn failure(&mut self, error: Error) -> Failure {
-        self.deadline = None;
         let peel = self.opportunistic && error.leaves_plaintext();
         let error = error.of_layer(self.protocol);
         if peel { Failure::peel(error) } else { Failure::lose(error) }
@@ -229,11 +226,6 @@ impl Layer for Negotiate {
 
     fn details(&self) -> Vec<String> {
         vec![format!("{} {}", self.protocol, self.role), format!("awaits {}", self.negotiation.awaits())]
-    }
-
-    fn attach(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
-        self.deadline = self.timeout.and_then(|timeout| ends.now().checked_add(timeout));
-        Ok(())
     }
 
     fn inbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
@@ -254,11 +246,15 @@ impl Layer for Negotiate {
 
     /// Holds what is written. Only an order to close with nothing but other orders before it is passed on.
     fn outbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        if let Then::Closed = self.then {
+            ends.pass_outbound();
+            return Ok(());
+        }
         let held = ends.outbound_above();
         let (written, is_closed) = (held.len(), held.marks().any(|order| *order == Order::Close));
         if is_closed && written == 0 {
             self.then = Then::Closed;
-            self.deadline = None;
+            ends.report(Report::Waits);
         }
         if let Then::Closed = self.then {
             ends.pass_outbound();
@@ -266,12 +262,20 @@ impl Layer for Negotiate {
         Ok(())
     }
 
-    fn deadline(&self) -> Option<Instant> {
-        self.deadline
+    fn awaits(&self) -> Option<Patience> {
+        match self.then {
+            Then::Nothing | Then::Closed => None,
+            Then::Tls(_) | Then::Leave | Then::LeaveGreeted | Then::LeaveUngreeted => {
+                self.timeout.map(|limit| Patience::new("the go-ahead", limit))
+            }
+        }
     }
 
-    fn timeout(&mut self, _ends: &mut Ends<'_>) -> Result<(), Failure> {
-        let message = format!("no answer in time: the peer owes {}", self.negotiation.awaits());
+    fn overdue(&mut self, overdue: Overdue, _ends: &mut Ends<'_>) -> Result<(), Failure> {
+        let message = match overdue {
+            Overdue::Reading => "the peer takes nothing of what is said to it".to_owned(),
+            _ => format!("no answer in time: the peer owes {}", self.negotiation.awaits()),
+        };
         Err(self.failure(Error::new(ErrorKind::TimedOut, message)))
     }
 }

@@ -125,8 +125,10 @@ impl Pair {
         arrived
     }
 
-    /// Lets time pass, fires what is due on the way in order, and runs.
+    /// Runs, then lets time pass and fires what is due on the way in order, and runs. What was written before has left
+    /// before any time passes.
     pub fn advance(&mut self, by: Duration) {
+        self.run();
         let end = self.now() + by;
         while let Some(due) = self.poll_deadline()
             && due <= end

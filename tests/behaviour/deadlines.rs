@@ -130,7 +130,8 @@ fn a_stop_whose_earlier_writes_have_not_left_is_never_peeled() {
         let mut link = Link::connected(case);
         while link.left.write_some(&[b'x'; 16_384]) > 0 {}
         link.left.stop(Stop::new().on_timeout(OnTimeout::Peel)).unwrap();
-        let late = link.now() + seconds(5);
+        // The wire takes nothing of it.
+        let late = link.now() + seconds(30);
         link.left.stack.handle_timeout(late);
         let reason = link.left.stack.lost().expect("what was written through the layer must not leave without it");
         assert_eq!(reason.layer_error().unwrap().kind(), LayerErrorKind::StopTimeout);

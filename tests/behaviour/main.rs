@@ -26,6 +26,7 @@ mod limits;
 mod nest;
 mod oracle;
 mod passing;
+mod patience;
 mod peer_stops;
 mod records;
 mod rules;

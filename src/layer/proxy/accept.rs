@@ -2,11 +2,11 @@
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::parse::{BLOCK_HEADER, Front, announced_len, not_spoken};
 use super::{ProxyHeader, Version};
-use crate::stack::{End, Ends, Failure, Layer, LayerError, LayerErrorKind, PeerAnswer, Report};
+use crate::stack::{End, Ends, Failure, Layer, LayerError, LayerErrorKind, Overdue, Patience, PeerAnswer, Report};
 
 /// Takes the header from the front of what the peer sends, and is gone.
 ///
@@ -29,21 +29,13 @@ pub struct AcceptProxy {
     optional: bool,
     limit: usize,
     timeout: Option<Duration>,
-    deadline: Option<Instant>,
 }
 
 impl AcceptProxy {
     /// Requires a header of either version, of at most 4,096 bytes, within ten seconds.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            received: Received::default(),
-            only: None,
-            optional: false,
-            limit: LIMIT,
-            timeout: Some(TIMEOUT),
-            deadline: None,
-        }
+        Self { received: Received::default(), only: None, optional: false, limit: LIMIT, timeout: Some(TIMEOUT) }
     }
 
     /// Accepts one version only. The other is then no header at all.
@@ -140,11 +132,6 @@ impl Layer for AcceptProxy {
         f.write_str("proxy header awaited")
     }
 
-    fn attach(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
-        self.deadline = self.timeout.and_then(|timeout| ends.now().checked_add(timeout));
-        Ok(())
-    }
-
     fn inbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
         if self.received.is_decided() {
             return Ok(());
@@ -158,12 +145,11 @@ impl Layer for AcceptProxy {
         Ok(())
     }
 
-    fn deadline(&self) -> Option<Instant> {
-        self.deadline
+    fn awaits(&self) -> Option<Patience> {
+        self.timeout.map(|limit| Patience::new("the PROXY header", limit))
     }
 
-    fn timeout(&mut self, _ends: &mut Ends<'_>) -> Result<(), Failure> {
-        self.deadline = None;
+    fn overdue(&mut self, _overdue: Overdue, _ends: &mut Ends<'_>) -> Result<(), Failure> {
         let message = "no PROXY header was received within its deadline";
         Err(LayerError::new(LayerErrorKind::HandshakeTimeout, message).into())
     }

@@ -16,22 +16,22 @@
 
 use std::time::{Duration, Instant};
 
-use crate::layer::halves::{ReadHalf, after};
+use crate::layer::halves::ReadHalf;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Handshake {
-    Handshaking { since: Option<Instant>, deadline: Option<Instant> },
+    Handshaking { since: Option<Instant> },
     Done { took: Duration },
     Failed,
 }
 
 impl Handshake {
-    pub(super) fn begin(&mut self, now: Instant, timeout: Option<Duration>) {
-        *self = Self::Handshaking { since: Some(now), deadline: after(now, timeout) };
+    pub(super) fn begin(&mut self, now: Instant) {
+        *self = Self::Handshaking { since: Some(now) };
     }
 
     pub(super) fn complete(&mut self, now: Instant) {
-        if let Self::Handshaking { since, .. } = *self {
+        if let Self::Handshaking { since } = *self {
             *self = Self::Done { took: since.map(|since| now.saturating_duration_since(since)).unwrap_or_default() };
         }
     }
@@ -51,22 +51,13 @@ impl Handshake {
             _ => None,
         }
     }
-
-    pub(super) fn deadline(self) -> Option<Instant> {
-        match self {
-            Self::Handshaking { deadline, .. } => deadline,
-            _ => None,
-        }
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WriteHalf {
     Open,
-    /// Nothing more is encrypted; our close_notify waits for the peer's, at most until then if there is a limit.
-    CloseNotifyQueued {
-        until: Option<Instant>,
-    },
+    /// Nothing more is encrypted; our close_notify waits for the peer's, for as long as its grace is.
+    CloseNotifyQueued,
     CloseNotifySent,
 }
 
@@ -75,7 +66,7 @@ impl WriteHalf {
     pub(super) fn word(self) -> Option<&'static str> {
         match self {
             Self::Open => None,
-            Self::CloseNotifyQueued { .. } => Some("close_notify waits for the peer's"),
+            Self::CloseNotifyQueued => Some("close_notify waits for the peer's"),
             Self::CloseNotifySent => Some("close_notify sent"),
         }
     }

@@ -1,7 +1,7 @@
 //! The TLS layer: what moves when, and how it starts and stops.
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::engine::{Agreed, Engine, Onwards, Received};
 use super::facts::{Outline, Role, TlsFacts, Traffic, version_name};
@@ -9,10 +9,10 @@ use super::failure::explain;
 use super::halves::{self, Handshake, WriteHalf};
 use super::pace::Pace;
 use super::record::{Front, LARGEST_PLAINTEXT};
-use crate::layer::halves::{ReadHalf, Stopping, after};
+use crate::layer::halves::{ReadHalf, Stopping};
 use crate::stack::{
-    End, Ends, Failure, Framing, Layer, LayerError, LayerErrorKind, LayerId, OnTimeout, Opening, Order, PeerAnswer,
-    Report, Stop,
+    End, Ends, Failure, Framing, Layer, LayerError, LayerErrorKind, LayerId, OnTimeout, Opening, Order, Overdue,
+    Patience, PeerAnswer, Report, Stop,
 };
 
 /// TLS as a layer of a [`Stack`](crate::stack::Stack): one side of one TLS connection, in either role.
@@ -84,7 +84,7 @@ impl TlsLayer {
                 on_failure: OnFailure::default(),
                 on_peer_close: OnPeerClose::default(),
             },
-            handshake: Handshake::Handshaking { since: None, deadline: None },
+            handshake: Handshake::Handshaking { since: None },
             read: ReadHalf::Open,
             write: WriteHalf::Open,
             stopping: Stopping::NotAsked,
@@ -96,7 +96,10 @@ impl TlsLayer {
         }
     }
 
-    /// How long the handshake may take from the splice; `None` for ever. Ten seconds unless set.
+    /// How long the peer may take for the handshake, all in all; `None` for ever. Ten seconds unless set.
+    ///
+    /// The time in which our own messages have not yet left the stack, behind what was written before or because of a layer
+    /// below, does not count. A peer that takes nothing of them for half a minute fails the handshake all the same.
     #[must_use]
     pub fn handshake_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.options.handshake_timeout = timeout;
@@ -205,7 +208,7 @@ impl Layer for TlsLayer {
     }
 
     fn attach(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
-        self.handshake.begin(ends.now(), self.options.handshake_timeout);
+        self.handshake.begin(ends.now());
         Ok(())
     }
 
@@ -250,42 +253,43 @@ impl Layer for TlsLayer {
             self.check_abandon(ends)?;
         }
         self.stopping = Stopping::order(*stop);
-        if !self.handshake.is_handshaking() {
-            self.stopping.start_clock(ends.now());
-        }
         Ok(())
     }
 
-    fn deadline(&self) -> Option<Instant> {
-        let grace = match self.write {
-            WriteHalf::CloseNotifyQueued { until } => until,
-            _ => None,
-        };
-        [self.handshake.deadline(), self.stopping.deadline(), grace].into_iter().flatten().min()
+    fn awaits(&self) -> Option<Patience> {
+        match self.handshake {
+            Handshake::Handshaking { .. } => {
+                self.options.handshake_timeout.map(|limit| Patience::new("the handshake", limit))
+            }
+            Handshake::Done { .. } => self.stopping.awaits(),
+            Handshake::Failed => None,
+        }
     }
 
-    fn timeout(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
-        let now = ends.now();
-        let due = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
-        if due(self.handshake.deadline()) {
-            let message = "the handshake was not done within its deadline";
+    fn overdue(&mut self, overdue: Overdue, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        if self.handshake.is_handshaking() {
+            let message = match overdue {
+                Overdue::Reading => "the handshake was not done: the peer takes nothing of what is sent",
+                _ => "the handshake was not done within its deadline",
+            };
             return Err(self.fail(LayerError::new(LayerErrorKind::HandshakeTimeout, message)));
         }
-        if let WriteHalf::CloseNotifyQueued { until } = self.write
-            && due(until)
-        {
+        if self.stopping.end_grace() {
             let sent = ends.outbound_below().len();
             self.send_close_notify(ends)?;
             self.count_sent(ends, sent);
-        }
-        if due(self.stopping.deadline()) {
-            let peel = self.stopping.met().is_some_and(|stop| stop.on_timeout == OnTimeout::Peel);
-            if !peel {
-                let message = "the peer did not answer the close_notify within the deadline";
-                return Err(self.fail(LayerError::new(LayerErrorKind::StopTimeout, message)));
+            if !self.stopping.is_spent() {
+                return Ok(());
             }
-            self.end_without_close_notify(ends, PeerAnswer::TimedOut);
         }
+        if self.stopping.met().is_none_or(|stop| stop.on_timeout != OnTimeout::Peel) {
+            let message = match overdue {
+                Overdue::Reading => "the peer takes nothing of what is to be sent before the layer is stopped",
+                _ => "the peer did not answer the close_notify within the deadline",
+            };
+            return Err(self.fail(LayerError::new(LayerErrorKind::StopTimeout, message)));
+        }
+        self.end_without_close_notify(ends, PeerAnswer::TimedOut);
         Ok(())
     }
 
@@ -359,7 +363,6 @@ impl TlsLayer {
 
     fn complete_handshake(&mut self, ends: &mut Ends<'_>) {
         self.handshake.complete(ends.now());
-        self.stopping.start_clock(ends.now());
         self.agreed = self.engine.agreed();
         ends.report(Report::Ready);
     }
@@ -394,7 +397,7 @@ impl TlsLayer {
     fn peer_closed(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
         self.read = ReadHalf::PeerClosed;
         ends.end_inbound();
-        if matches!(self.write, WriteHalf::CloseNotifyQueued { .. }) {
+        if self.write == WriteHalf::CloseNotifyQueued {
             self.send_close_notify(ends)?;
         }
         self.check_stopped(ends);
@@ -442,7 +445,7 @@ impl TlsLayer {
     }
 
     fn end_without_close_notify(&mut self, ends: &mut Ends<'_>, answer: PeerAnswer) {
-        if let WriteHalf::CloseNotifyQueued { .. } = self.write {
+        if self.write == WriteHalf::CloseNotifyQueued {
             // The peer has gone on below, so there is nobody left to read our close_notify.
             self.write = WriteHalf::CloseNotifySent;
         }
@@ -539,9 +542,9 @@ impl TlsLayer {
                 return Ok(());
             }
             Some(Opening::AfterPeer(grace)) if self.write == WriteHalf::Open && self.read == ReadHalf::Open => {
-                let over = after(ends.now(), Some(grace));
-                let until = [over, self.stopping.deadline()].into_iter().flatten().min();
-                self.write = WriteHalf::CloseNotifyQueued { until };
+                self.stopping.begin_grace(grace);
+                self.write = WriteHalf::CloseNotifyQueued;
+                ends.report(Report::Waits);
             }
             _ => self.send_close_notify(ends)?,
         }
