@@ -26,6 +26,10 @@ impl Alarm {
         Self::new(Arc::clone(&self.timer))
     }
 
+    pub(crate) fn timer(&self) -> Arc<dyn Timer> {
+        Arc::clone(&self.timer)
+    }
+
     pub(crate) fn now(&self) -> Instant {
         self.timer.now()
     }

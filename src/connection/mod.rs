@@ -54,6 +54,7 @@
 //! ```
 
 pub(crate) mod alarm;
+mod bridge;
 pub(crate) mod drive;
 mod error;
 mod io;
@@ -75,6 +76,7 @@ use self::wire::Wire;
 use crate::runtime::Timer;
 use crate::stack::{Event, Layer, Readable, Remains, Stack};
 
+pub use self::bridge::{BridgeError, Bridged};
 pub use self::error::{Error, ErrorKind};
 pub use self::layers::{LayerView, Layers};
 pub(crate) use self::stop::RECORD;

@@ -39,6 +39,10 @@ impl<IO> Wire<IO> {
         self.alarm.another()
     }
 
+    pub(crate) fn timer(&self) -> Arc<dyn Timer> {
+        self.alarm.timer()
+    }
+
     pub(crate) fn now(&self) -> Instant {
         self.alarm.now()
     }

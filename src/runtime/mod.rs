@@ -29,6 +29,8 @@ pub(crate) mod inherited;
 mod keep_alive;
 #[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
 mod listen;
+#[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
+mod pair;
 #[cfg(all(unix, any(feature = "async-std", feature = "smol", feature = "tokio")))]
 mod single;
 #[cfg(feature = "smol")]
@@ -58,6 +60,8 @@ use futures::future::{BoxFuture, LocalBoxFuture};
 #[cfg(feature = "async-std")]
 pub use self::async_std::AsyncStd;
 pub use self::keep_alive::KeepAlive;
+#[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
+pub use self::pair::tcp_pair;
 #[cfg(feature = "smol")]
 pub use self::smol::Smol;
 pub use self::socket::{Accept, Address, Listener, Socket};

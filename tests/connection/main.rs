@@ -11,6 +11,7 @@ mod executor;
 mod peers;
 
 mod auto_traits;
+mod bridge;
 mod cancel;
 mod deadlines;
 mod faults;

@@ -1,0 +1,365 @@
+//! A local socket in the place of a connection, for crates that take no stream of another make.
+//!
+//! ```text
+//!    crate that wants        local socket                              the peer
+//!    a socket          ◀──▶  [ stack without layers ]  ◀──▶  [ stack with its layers ]  ◀──▶
+//! ```
+//!
+//! Both sides are connections, so nothing is copied into a buffer between them: what one stack shows is written to the other,
+//! and only as much is taken as that one took. Backpressure goes from one socket to the other.
+
+use std::any::Any;
+use std::error::Error as StdError;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::ops::{Deref, DerefMut};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use futures::future::select;
+use futures::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::alarm::Alarm;
+use super::wakers::Task;
+use super::{Connection, Error};
+use crate::runtime::{Socket, Timer};
+
+impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Connection<IO> {
+    /// Passes on between this connection and a local socket, both ways, until both sides have ended: whoever holds the
+    /// other end of `local` talks to the peer through all layers. [`tcp_pair`](crate::runtime::tcp_pair) makes two
+    /// ends; a listener on loopback will do as well, for crates that want an address.
+    ///
+    /// ```
+    /// # #[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))] {
+    /// use onionskin::{Connection, runtime};
+    ///
+    /// # fn example(conn: Connection<runtime::Socket>) -> std::io::Result<()> {
+    /// let runtime = runtime::preferred().expect("built with a runtime");
+    /// let (stream, local) = runtime::tcp_pair(runtime)?;
+    /// runtime.spawn(Box::pin(async {
+    ///     if let Err(error) = conn.bridge(local).await {
+    ///         eprintln!("{error}");
+    ///     }
+    /// }));
+    /// // `stream` is a std::net::TcpStream, for whatever crate takes one.
+    /// # drop(stream);
+    /// # Ok(())
+    /// # }
+    /// # }
+    /// ```
+    ///
+    /// # Ends and losses
+    ///
+    /// The end of one direction is passed on behind the last byte: the end of the innermost layer as an end of file, an end of
+    /// file as the close of all layers. The other direction goes on for as long as it likes; an
+    /// [`IdleTimeout`](crate::layer::IdleTimeout) in this connection sets a limit.
+    ///
+    /// A loss is never passed on as an end. What came before it is written to the other side, and then that one is broken
+    /// off such that it can tell: a local TCP socket is reset, and the peer sees a truncation inside TLS, or a reset where
+    /// there is no TLS and this is a [`Socket`]. Where a reset might overtake the last bytes, it waits up to a second for them
+    /// to be read. Who takes none of them for half a minute has had them. A Unix socket has no reset, and its other end sees
+    /// an end of file.
+    ///
+    /// # Errors
+    ///
+    /// When one side is lost before both have ended. A local side that closes and is then written to is lost too: it did
+    /// not want to read the rest.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropped before it is done, also before it is polled, it breaks both sides off at once.
+    pub fn bridge(self, local: Socket) -> impl Future<Output = Result<Bridged, BridgeError>> + use<IO> {
+        let timer = self.wire.timer();
+        let mut both = Both {
+            last: LastBytes { alarm: self.wire.alarm(), waiting: usize::MAX, until: None },
+            local: Unfinished::new(Connection::with_timer(local, Arc::clone(&timer))),
+            peer: Unfinished::new(self),
+            out: Way::default(),
+            back: Way::default(),
+            lost: None,
+        };
+        async move {
+            let ended = poll_fn(|cx| both.poll(cx)).await;
+            let Both { local, peer, out, back, .. } = both;
+            match &ended {
+                Ok(()) => {
+                    local.finished();
+                    peer.finished();
+                }
+                Err(error) if error.is_local() => break_off(&*timer, peer, out.bytes).await,
+                Err(_) => break_off(&*timer, local, back.bytes).await,
+            }
+            ended.map(|()| Bridged { to_peer: out.bytes, from_peer: back.bytes })
+        }
+    }
+}
+
+/// What has crossed a bridge when both sides had ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Bridged {
+    /// Bytes from the local side to the peer.
+    pub to_peer: u64,
+    /// Bytes from the peer to the local side.
+    pub from_peer: u64,
+}
+
+/// Which side of a bridge was lost, and why.
+#[derive(Clone, Debug)]
+pub struct BridgeError {
+    side: Side,
+    error: Error,
+}
+
+impl BridgeError {
+    /// Whether the local side was lost, and not the peer's.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        self.side == Side::Local
+    }
+
+    /// Why it was lost.
+    #[must_use]
+    pub fn error(&self) -> &Error {
+        &self.error
+    }
+}
+
+impl fmt::Display for BridgeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let side = match self.side {
+            Side::Local => "the local side of the bridge",
+            Side::Peer => "the peer's side of the bridge",
+        };
+        write!(f, "{side}: {}", self.error)
+    }
+}
+
+impl StdError for BridgeError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.error)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Local,
+    Peer,
+}
+
+/// The two sides, and how far the ways between them are.
+struct Both<IO: 'static> {
+    local: Unfinished<Socket>,
+    peer: Unfinished<IO>,
+    out: Way,
+    back: Way,
+    lost: Option<BridgeError>,
+    last: LastBytes,
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Both<IO> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BridgeError>> {
+        if self.lost.is_none() {
+            match (self.poll_out(cx), self.poll_back(cx)) {
+                (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(Ok(())),
+                (Poll::Ready(Err(error)), _) | (_, Poll::Ready(Err(error))) => self.lost = Some(error),
+                _ => return Poll::Pending,
+            }
+        }
+        let Some(lost) = self.lost.clone() else { return Poll::Pending };
+        if self.poll_last_words(lost.side, cx).is_pending() && self.poll_stuck(cx).is_pending() {
+            return Poll::Pending;
+        }
+        Poll::Ready(Err(lost))
+    }
+
+    fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BridgeError>> {
+        self.out.poll(Side::Local, &mut self.local, &mut self.peer, cx)
+    }
+
+    fn poll_back(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BridgeError>> {
+        self.back.poll(Side::Peer, &mut self.peer, &mut self.local, cx)
+    }
+
+    /// Passes on what the lost side had said before, up to the loss, or an end that was said before it.
+    fn poll_last_words(&mut self, lost: Side, cx: &mut Context<'_>) -> Poll<()> {
+        match lost {
+            Side::Local => {
+                let _ = ready!(self.poll_out(cx));
+                self.peer.poll_flushed(Task::Writer, cx).map(drop)
+            }
+            Side::Peer => {
+                let _ = ready!(self.poll_back(cx));
+                self.local.poll_flushed(Task::Writer, cx).map(drop)
+            }
+        }
+    }
+
+    fn poll_stuck(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let stacks = [self.local.stack(), self.peer.stack()];
+        let waiting = stacks.map(|stack| stack.inbound_len() + stack.outbound_len()).iter().sum();
+        self.last.poll_stuck(waiting, cx)
+    }
+}
+
+/// How many of the last bytes still wait, and until when they have to become fewer.
+struct LastBytes {
+    alarm: Alarm,
+    waiting: usize,
+    until: Option<Instant>,
+}
+
+impl LastBytes {
+    fn poll_stuck(&mut self, waiting: usize, cx: &mut Context<'_>) -> Poll<()> {
+        if waiting < self.waiting {
+            self.waiting = waiting;
+            self.until = self.alarm.now().checked_add(STUCK);
+        }
+        if self.alarm.is_due(self.until, cx) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+/// One direction.
+#[derive(Debug, Default)]
+struct Way {
+    stage: Stage,
+    bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+enum Stage {
+    /// All that came has left.
+    #[default]
+    Open,
+    /// Something has been written that may not have left.
+    Unsent,
+    /// The sender has ended, and its end is on its way to the receiver.
+    Ending,
+    Over,
+}
+
+impl Way {
+    fn poll<A, B>(
+        &mut self,
+        sender: Side,
+        from: &mut Connection<A>,
+        to: &mut Connection<B>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), BridgeError>>
+    where
+        A: AsyncRead + AsyncWrite + Unpin,
+        B: AsyncRead + AsyncWrite + Unpin,
+    {
+        let lost = |side, error| BridgeError { side, error };
+        let receiver = if sender == Side::Local { Side::Peer } else { Side::Local };
+        for _ in 0..MOST_WRITES {
+            match self.stage {
+                Stage::Open | Stage::Unsent => match from.poll_readable(cx) {
+                    Poll::Ready(Ok(None)) => self.stage = Stage::Ending,
+                    Poll::Ready(Ok(Some(bytes))) => {
+                        let count = ready!(to.poll_put(bytes, cx)).map_err(|error| lost(receiver, error))?;
+                        from.take(count);
+                        self.bytes += count as u64;
+                        self.stage = Stage::Unsent;
+                    }
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(lost(sender, error))),
+                    Poll::Pending if matches!(self.stage, Stage::Open) => return Poll::Pending,
+                    Poll::Pending => {
+                        // Somebody must send what waits, and the sender's socket does not wake us for that.
+                        ready!(to.poll_flushed(Task::Writer, cx)).map_err(|error| lost(receiver, error))?;
+                        self.stage = Stage::Open;
+                        return Poll::Pending;
+                    }
+                },
+                Stage::Ending => {
+                    let closed = ready!(AsyncWrite::poll_close(Pin::new(&mut *to), cx));
+                    closed.map_err(|error| lost(receiver, Error::of(&error).expect(OUR_OWN).clone()))?;
+                    self.stage = Stage::Over;
+                }
+                Stage::Over => return Poll::Ready(Ok(())),
+            }
+        }
+        // The other way, and other tasks, have their turn.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// Ends a side such that whoever is behind it can tell that this is no end of what there was to say: inside TLS without a
+/// close_notify, else by a reset.
+async fn break_off<IO>(timer: &dyn Timer, mut conn: Unfinished<IO>, said: u64)
+where
+    IO: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let later = timer.sleep_until(timer.now() + LAST_BYTES);
+    if conn.layers().tls().next().is_some() {
+        let mut io = conn.finished().into_inner().io;
+        let truncate = async {
+            let _ = io.close().await;
+            read_to_end(&mut io).await;
+        };
+        select(Box::pin(truncate), later).await;
+    } else if said > 0 {
+        select(Box::pin(read_to_end(&mut *conn)), later).await;
+    }
+}
+
+async fn read_to_end(from: &mut (impl AsyncRead + Unpin)) {
+    let mut ignored = vec![0; 4096];
+    while let Ok(1..) = from.read(&mut ignored).await {}
+}
+
+/// A connection that is reset when it is dropped: who gives up does not pretend that everything was said.
+struct Unfinished<IO: 'static>(Option<Connection<IO>>);
+
+impl<IO> Unfinished<IO> {
+    fn new(conn: Connection<IO>) -> Self {
+        Self(Some(conn))
+    }
+
+    /// The connection, to be dropped like any other.
+    fn finished(mut self) -> Connection<IO> {
+        self.0.take().expect(TAKEN_LAST)
+    }
+}
+
+impl<IO> Deref for Unfinished<IO> {
+    type Target = Connection<IO>;
+
+    fn deref(&self) -> &Connection<IO> {
+        self.0.as_ref().expect(TAKEN_LAST)
+    }
+}
+
+impl<IO> DerefMut for Unfinished<IO> {
+    fn deref_mut(&mut self) -> &mut Connection<IO> {
+        self.0.as_mut().expect(TAKEN_LAST)
+    }
+}
+
+impl<IO> Drop for Unfinished<IO> {
+    fn drop(&mut self) {
+        let Some(conn) = self.0.take() else { return };
+        let io: Box<dyn Any> = Box::new(conn.into_inner().io);
+        if let Ok(socket) = io.downcast::<Socket>()
+            && let Err(error) = socket.reset()
+        {
+            log::debug!("closed without a reset: {error}");
+        }
+    }
+}
+
+const OUR_OWN: &str = "a connection fails with an error of its own";
+
+const TAKEN_LAST: &str = "the connection is taken only by who consumes this";
+
+/// After so many writes in one direction without a wait, others have their turn.
+const MOST_WRITES: usize = 64;
+
+/// How long somebody may take nothing at all of the last bytes.
+const STUCK: Duration = Duration::from_secs(30);
+
+/// How long last bytes may be on their way before a reset follows them.
+const LAST_BYTES: Duration = Duration::from_secs(1);
