@@ -164,6 +164,15 @@ impl<IO> Connection<IO> {
         self
     }
 
+    /// How to ask the socket what the system still holds of what was written, so that layers can tell a peer that reads
+    /// slowly from one that does not read ([`Ends::unsent`](crate::stack::Ends::unsent)). It is asked when a deadline has
+    /// passed. Unless set, nothing is known; connections of endpoints have it set.
+    #[must_use]
+    pub fn asking_backlog(mut self, backlog: fn(&IO) -> Option<usize>) -> Self {
+        self.wire.ask_backlog(backlog);
+        self
+    }
+
     /// The most bytes that [`stop_tls`](Self::stop_tls) keeps as late; 1 MiB unless set.
     pub fn set_late_limit(&mut self, bytes: usize) {
         self.late_limit = bytes;

@@ -19,6 +19,7 @@ pub(crate) struct Wire<IO> {
     pub(crate) io: IO,
     alarm: Alarm,
     flushing: Flushing,
+    backlog: fn(&IO) -> Option<usize>,
 }
 
 /// What has become of the bytes that the socket keeps itself.
@@ -31,7 +32,12 @@ pub(crate) enum Flushing {
 
 impl<IO> Wire<IO> {
     pub(crate) fn new(io: IO, timer: Arc<dyn Timer>) -> Self {
-        Self { io, alarm: Alarm::new(timer), flushing: Flushing::Done }
+        Self { io, alarm: Alarm::new(timer), flushing: Flushing::Done, backlog: |_| None }
+    }
+
+    /// How to ask what the system still holds of what was written.
+    pub(crate) fn ask_backlog(&mut self, backlog: fn(&IO) -> Option<usize>) {
+        self.backlog = backlog;
     }
 
     /// An alarm for somebody else, on the same clock.
@@ -146,6 +152,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
     fn fire(&mut self, stack: &mut Stack, cx: &mut Context<'_>) -> bool {
         let is_due = self.alarm.is_due(stack.poll_deadline(), cx);
         if is_due {
+            stack.set_backlog((self.backlog)(&self.io).unwrap_or(0));
             stack.handle_timeout(self.now());
         }
         is_due

@@ -18,6 +18,8 @@
 //! | … `:timeout=SECONDS` | how long to resolve and to connect; 30 unless set, `none` for as long as the system does | not allowed |
 //! | … `:keepalive=SECONDS` | how long nothing comes before the system asks whether the peer is still there; 60 unless set, `off` for never | the same |
 //! | … `:keepalive-interval=SECONDS`, `:keepalive-count=NUMBER` | when it asks again, and how often in vain before the connection fails; 15 and 4 unless set | the same |
+//! | … `:idle=SECONDS` | any transport: how long nothing may pass before the connection is given up; as long as it likes unless set, as with `none` | the same |
+//! | … `:half-open=SECONDS` | any transport: the same, once one side has sent its end of file; the shorter of the two holds | the same |
 //! | `unix:PATH` | to the socket in this file | creates the file, and removes it in the end; takes the place of a socket that nobody listens on any more |
 //! | `unix:@NAME` | to a name in the abstract namespace of Linux; `\@` for a file whose name begins with `@` | the same |
 //! | `stdio` | over standard input and output | the same: the one connection that there is |
@@ -55,6 +57,8 @@
 //! | | `local` | `yes` to send one without addresses | |
 //! | | `optional` | | `yes` to take clients without a header too |
 //!
+//! [`Silence`] says what counts for `idle` and `half-open`.
+//!
 //! A [`TlsStep`] has a deadline of 10 seconds for each handshake, apart from the `timeout` of the transport.
 //! [`Incoming::identify`] tells whom a [`ProxyStep`] speaks for, and [`Connector::connect_for`] passes it on.
 //!
@@ -65,7 +69,7 @@
 //!
 //! [`Endpoint`] parses with [`str::parse`] and prints in canonical form; the two are inverse. The
 //! files are layers: `grammar` splits a string into words and knows no kind, `arguments` reads
-//! words as values, `transport`, `step` and `proxy` say what the words of each kind mean. `tls` makes
+//! words as values, `transport`, `silence`, `step` and `proxy` say what the words of each kind mean. `tls` makes
 //! configurations out of a [`TlsStep`], `layers` makes every step ready, `happy_eyeballs` and `wire` open a transport,
 //! and `open` puts it all together.
 
@@ -78,6 +82,7 @@ mod open;
 mod open_error;
 mod proxy;
 mod server;
+mod silence;
 mod starttls;
 mod step;
 #[cfg(test)]
@@ -95,6 +100,7 @@ pub use self::open::{Connector, Incoming, Listener, connect, listen};
 pub use self::open_error::{OpenError, OpenErrorKind};
 pub use self::proxy::ProxyStep;
 pub use self::server::{Server, ServerStopped, Task, connect_with, listen_with};
+pub use self::silence::{Silence, SilenceLimit};
 pub use self::starttls::StartTlsStep;
 pub use self::step::{Roots, Step, TlsStep};
 pub use self::transport::{ConnectTimeout, SystemdSocket, Transport};
@@ -119,6 +125,8 @@ pub use self::transport::{ConnectTimeout, SystemdSocket, Transport};
 pub struct Endpoint {
     /// The way to the wire.
     pub transport: Transport,
+    /// How long a connection may be silent.
+    pub silence: Silence,
     /// What to put on top, the outermost first.
     pub steps: Vec<Step>,
 }
@@ -126,7 +134,7 @@ pub struct Endpoint {
 impl Endpoint {
     /// An endpoint with nothing on top of its transport.
     pub fn new(transport: Transport) -> Self {
-        Self { transport, steps: Vec::new() }
+        Self { transport, silence: Silence::default(), steps: Vec::new() }
     }
 
     /// Adds a step on top of those that are there.
@@ -147,7 +155,7 @@ impl FromStr for Endpoint {
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.transport)?;
+        write!(f, "{}{}", self.transport, self.silence)?;
         self.steps.iter().try_for_each(|step| write!(f, "+{step}"))
     }
 }
@@ -170,9 +178,11 @@ impl<T> Kind<T> {
 fn parse(input: &str) -> Result<Endpoint, ParseError> {
     let mut words = grammar::split(input)?.into_iter();
     let first = words.next().expect("a split yields at least one step");
-    let mut endpoint = Endpoint::new(meaning(first, &transport::KINDS, Place::First)?);
+    let (transport, silence) = meaning(first, &transport::KINDS, Place::First, Silence::read)?;
+    let mut endpoint = Endpoint { silence, ..Endpoint::new(transport) };
     for step in words {
-        endpoint.steps.push(meaning(step, &step::KINDS, Place::Later)?);
+        let (step, ()) = meaning(step, &step::KINDS, Place::Later, |_| Ok(()))?;
+        endpoint.steps.push(step);
     }
     Ok(endpoint)
 }
@@ -183,14 +193,21 @@ enum Place {
     Later,
 }
 
-fn meaning<T>(step: grammar::Step, kinds: &[Kind<T>], place: Place) -> Result<T, ParseError> {
+/// What a step says, and what `common` reads of the arguments that its kind has left.
+fn meaning<T, C>(
+    step: grammar::Step,
+    kinds: &[Kind<T>],
+    place: Place,
+    common: impl FnOnce(&mut Arguments) -> Result<C, ParseError>,
+) -> Result<(T, C), ParseError> {
     let Some(kind) = kinds.iter().find(|kind| step.kind.text == kind.name) else {
         return Err(wrong_kind(&step.kind, &Kind::list(kinds), place));
     };
     let mut arguments = Arguments::new(step, kind.usage)?;
     let value = (kind.read)(&mut arguments)?;
+    let common = common(&mut arguments)?;
     arguments.finish()?;
-    Ok(value)
+    Ok((value, common))
 }
 
 fn wrong_kind(kind: &grammar::Word, known: &str, place: Place) -> ParseError {

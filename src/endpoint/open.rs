@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::layers::{ClientLayer, Layers, ServerLayer};
 use super::open_error::{OpenError, OpenErrorKind};
-use super::{ConnectTimeout, Endpoint, Transport, wire};
+use super::{ConnectTimeout, Endpoint, Silence, Transport, wire};
 use crate::connection::Connection;
 use crate::protocol::Addresses;
 use crate::runtime::{Address, KeepAlive, Listener as SocketListener, Runtime, Socket, Timer};
@@ -122,7 +122,7 @@ impl Connector {
         let connecting = wire::connect(self.runtime, transport, self.timeout).await;
         let socket = connecting.map_err(|error| OpenErrorKind::Connect(transport.clone(), Arc::new(error)))?;
         let addresses = Addresses::from(&socket);
-        let mut connection = over(socket, self.runtime).named(addresses.to_string());
+        let mut connection = over(socket, self.runtime, &addresses, self.endpoint.silence);
         let told = told.unwrap_or(addresses);
         for layer in layers.iter() {
             layer.open(&mut connection, &told).await?;
@@ -246,7 +246,7 @@ impl Listener {
             log::debug!("nobody asks whether {} is still there: {error}", socket.peer_address());
         }
         let addresses = Addresses::from(&socket);
-        let connection = over(socket, self.runtime).named(addresses.to_string());
+        let connection = over(socket, self.runtime, &addresses, self.endpoint.silence);
         Ok(Incoming { connection, addresses, layers: self.layers.current().to_vec() })
     }
 }
@@ -314,9 +314,15 @@ impl Incoming {
     }
 }
 
-fn over(socket: Socket, runtime: &'static dyn Runtime) -> Connection<Socket> {
+/// The connection that the steps are to be put upon.
+fn over(socket: Socket, runtime: &'static dyn Runtime, addresses: &Addresses, silence: Silence) -> Connection<Socket> {
     let timer: Arc<dyn Timer> = Arc::new(runtime);
-    Connection::with_timer(socket, timer)
+    let mut connection =
+        Connection::with_timer(socket, timer).named(addresses.to_string()).asking_backlog(Socket::unsent);
+    if let Some(layer) = silence.layer() {
+        connection.splice(layer).expect("a connection without layers takes one");
+    }
+    connection
 }
 
 /// Connects to the endpoint that `endpoint` describes, on the preferred runtime.

@@ -22,6 +22,8 @@
 pub(crate) mod abstract_unix;
 #[cfg(feature = "async-std")]
 mod async_std;
+#[cfg(all(target_os = "linux", any(feature = "async-std", feature = "smol", feature = "tokio")))]
+mod backlog;
 #[cfg(any(feature = "async-std", feature = "smol"))]
 mod half_close;
 #[cfg(all(unix, any(feature = "async-std", feature = "smol", feature = "tokio")))]

@@ -114,6 +114,16 @@ impl Socket {
         self.with_system(|system, stream| (system.set_keep_alive)(stream, keep_alive))
     }
 
+    /// How many of the bytes that were written the peer's system has not taken yet. `None` where that cannot be known: it is
+    /// for TCP and Linux, and some containers and hardened services may not ask (that takes a netlink socket).
+    pub fn unsent(&self) -> Option<usize> {
+        #[cfg(all(target_os = "linux", any(feature = "async-std", feature = "smol", feature = "tokio")))]
+        if self.system.is_some() {
+            return super::backlog::of(self.local.as_tcp()?, self.peer.as_tcp()?);
+        }
+        None
+    }
+
     fn with_system<R>(&self, act: impl FnOnce(System, &dyn Any) -> io::Result<R>) -> io::Result<R> {
         let Some(system) = self.system else { return Err(io::ErrorKind::Unsupported.into()) };
         let stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);

@@ -189,6 +189,12 @@ impl<M> Queue<M> {
         self.marks.front().map(|marked| &marked.mark)
     }
 
+    /// The last mark, if no bytes stand behind it.
+    pub(crate) fn mark_behind(&self) -> Option<&M> {
+        let back = self.front + self.len() as u64;
+        self.marks.back().filter(|marked| marked.at == back).map(|marked| &marked.mark)
+    }
+
     /// Takes the first mark, if no bytes stand in front of it.
     pub fn take_mark(&mut self) -> Option<M> {
         self.mark()?;

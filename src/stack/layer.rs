@@ -136,6 +136,7 @@ pub struct Ends<'a> {
     now: Instant,
     unit: usize,
     neighbours: Neighbours,
+    waiting: Waiting,
     below: &'a mut Boundary,
     above: &'a mut Boundary,
     reports: &'a mut Vec<Report>,
@@ -147,11 +148,12 @@ impl<'a> Ends<'a> {
         now: Instant,
         unit: usize,
         neighbours: Neighbours,
+        waiting: Waiting,
         below: &'a mut Boundary,
         above: &'a mut Boundary,
         reports: &'a mut Vec<Report>,
     ) -> Self {
-        Self { id, now, unit, neighbours, below, above, reports }
+        Self { id, now, unit, neighbours, waiting, below, above, reports }
     }
 
     /// The id of the layer that is being called.
@@ -184,6 +186,20 @@ impl<'a> Ends<'a> {
     #[must_use]
     pub fn layer_below(&self) -> bool {
         self.neighbours.below
+    }
+
+    /// In [`timeout`](Layer::timeout), and 0 elsewhere: how many bytes below this layer are on their way to the peer, in all
+    /// boundaries there, and in the system as far as the driver has told ([`Stack::set_backlog`](super::Stack::set_backlog)).
+    #[must_use]
+    pub fn unsent(&self) -> usize {
+        self.waiting.unsent
+    }
+
+    /// In [`timeout`](Layer::timeout), and 0 elsewhere: how many bytes above this layer wait for the application, in all
+    /// boundaries there.
+    #[must_use]
+    pub fn unread(&self) -> usize {
+        self.waiting.unread
     }
 
     /// Bytes that came from the peer, to be taken.
@@ -231,6 +247,13 @@ impl<'a> Ends<'a> {
     pub fn report(&mut self, report: Report) {
         self.reports.push(report);
     }
+}
+
+/// What waits on the other sides of the neighbours, where a layer does not see it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Waiting {
+    pub(crate) unsent: usize,
+    pub(crate) unread: usize,
 }
 
 /// Whether the neighbours of a layer are layers.

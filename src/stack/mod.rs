@@ -54,6 +54,7 @@ use std::time::{Duration, Instant};
 
 use self::boundary::Boundary;
 use self::drawing::DEFAULT_LABEL;
+use self::layer::Waiting;
 use self::list::{List, NodeState, WIRE};
 
 pub use self::boundary::{End, Order, Queue};
@@ -122,6 +123,10 @@ pub struct Stack {
     has_clocks: bool,
     /// While one does: since when the wire has taken nothing of what there is for it.
     untaken_since: Option<Instant>,
+    /// What the system still holds of what was sent, as far as the driver has told.
+    backlog: usize,
+    /// For the layer that is called because its deadline has passed.
+    waiting: Waiting,
 }
 
 /// Limits of a [`Stack`].
@@ -174,6 +179,8 @@ impl Stack {
             linger: None,
             has_clocks: false,
             untaken_since: None,
+            backlog: 0,
+            waiting: Waiting::default(),
         }
     }
 
@@ -347,6 +354,13 @@ impl Stack {
             self.wire_output = Side::Closed;
         }
         self.settle(now);
+    }
+
+    /// How many of the bytes that were sent the system still holds, because the peer has not taken them: for layers that
+    /// judge a peer by its progress ([`Ends::unsent`]). A driver that can know it tells it before each
+    /// [`handle_timeout`](Self::handle_timeout).
+    pub fn set_backlog(&mut self, bytes: usize) {
+        self.backlog = bytes;
     }
 
     /// `count` bytes of what [`poll_output`](Self::poll_output) offered have been sent.

@@ -10,7 +10,7 @@
 
 use std::time::Instant;
 
-use super::layer::{Consequence, Failure, Neighbours};
+use super::layer::{Consequence, Failure, Neighbours, Waiting};
 use super::list::{NodeState, WIRE};
 use super::{
     Boundary, CommandError, CommandErrorKind, Described, End, Ends, Event, LINGER, Layer, LayerError, LayerErrorKind,
@@ -75,7 +75,9 @@ impl Stack {
     }
 
     fn time_out_layer(&mut self, index: usize, now: Instant) {
+        self.waiting = self.waiting_around(index);
         self.call(index, now, Layer::timeout);
+        self.waiting = Waiting::default();
         if !self.list.contains(index) {
             return;
         }
@@ -84,6 +86,13 @@ impl Stack {
             let message = "the layer's deadline does not move on when it has passed";
             self.fail(index, now, Failure::lose(LayerError::new(LayerErrorKind::Limit, message)));
         }
+    }
+
+    fn waiting_around(&self, index: usize) -> Waiting {
+        let below = self.list.upwards(WIRE).take_while(|&below| below != index);
+        let unsent: usize = below.map(|below| self.list.node(below).above.outbound.len()).sum();
+        let unread = self.list.upwards(index).map(|above| self.list.node(above).above.inbound.len()).sum();
+        Waiting { unsent: unsent.saturating_add(self.backlog), unread }
     }
 
     /// Calls a layer, wakes whom that concerns, and acts on what it reported.
@@ -118,7 +127,9 @@ impl Stack {
         let neighbours = Neighbours { above: self.list.above(index).is_some(), below: self.list.below(index) != WIRE };
         let (node, below) = self.list.with_below(index);
         let before = (below.above.changes(), node.above.changes());
-        let mut ends = Ends::new(id, now, node.unit, neighbours, &mut below.above, &mut node.above, &mut reports);
+        let waiting = self.waiting;
+        let mut ends =
+            Ends::new(id, now, node.unit, neighbours, waiting, &mut below.above, &mut node.above, &mut reports);
         let result = step(&mut *node.layer, &mut ends);
         let (inbound_below, outbound_below) = below.above.changes();
         let (inbound_above, outbound_above) = node.above.changes();

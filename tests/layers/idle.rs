@@ -1,11 +1,11 @@
 //! A connection on which nothing happens ends, and one on which something does, does not.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use onionskin::layer::{IdleTimeout, Watch};
-use onionskin::stack::LayerErrorKind;
+use onionskin::stack::{LayerErrorKind, Limits, Output, Stack};
 
-use crate::common::link::{Link, each, each_version};
+use crate::common::link::{Link, ONE, each, each_version};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const NEARLY: Duration = Duration::from_secs(59);
@@ -142,5 +142,195 @@ fn silence_after_a_loss_is_no_second_reason() {
         link.right.stack.handle_timeout(later);
         let reason = link.right.stack.lost().unwrap();
         assert_eq!(reason.layers().len(), 1, "{reason}");
+    });
+}
+
+/// A stack with this layer alone, and the time.
+struct Bare {
+    stack: Stack,
+    now: Instant,
+}
+
+impl Bare {
+    fn new(layer: IdleTimeout) -> Self {
+        let mut bare = Self { stack: Stack::new(Limits::default()), now: Instant::now() };
+        bare.stack.splice(bare.now, Box::new(layer)).unwrap();
+        bare
+    }
+
+    fn write(&mut self, count: usize) {
+        assert_eq!(self.stack.write(self.now, &vec![7; count]).unwrap(), count);
+    }
+
+    /// The socket takes so many.
+    fn sent(&mut self, count: usize) {
+        let Output::Bytes(bytes) = self.stack.poll_output() else { panic!("there is nothing to send") };
+        assert!(count <= bytes.len());
+        self.stack.handle_sent(self.now, count);
+    }
+
+    fn received(&mut self, count: usize) {
+        assert_eq!(self.stack.handle_input(self.now, &vec![7; count]), count);
+    }
+
+    /// Lets a minute pass, and tells the layer.
+    fn minute(&mut self) -> Option<String> {
+        self.now += MINUTE;
+        self.stack.handle_timeout(self.now);
+        self.stack.lost().map(ToString::to_string)
+    }
+}
+
+#[test]
+fn a_peer_that_takes_little_by_little_is_not_silent() {
+    for taken_by_system in [false, true] {
+        let mut bare = Bare::new(IdleTimeout::new(MINUTE));
+        bare.write(1000);
+        if taken_by_system {
+            bare.sent(1000);
+        }
+        for left in (0..10).rev() {
+            match taken_by_system {
+                true => bare.stack.set_backlog(left * 100 + 50),
+                false => bare.sent(99),
+            }
+            assert_eq!(bare.minute(), None, "{left}");
+        }
+        // Nothing more is taken. That it is all that was to be taken makes no difference.
+        let reason = bare.minute().expect("for a whole minute nothing was taken");
+        assert!(reason.contains("nothing was sent or received for 60s"), "{reason}");
+    }
+}
+
+#[test]
+fn a_peer_that_takes_nothing_is_given_up_when_that_is_sure() {
+    for taken_by_system in [false, true] {
+        let mut bare = Bare::new(IdleTimeout::new(MINUTE));
+        bare.write(1000);
+        if taken_by_system {
+            bare.sent(1000);
+            bare.stack.set_backlog(1000);
+        }
+        assert_eq!(bare.minute(), None, "it may have taken some of it");
+        bare.minute().expect("it has not");
+    }
+    let mut bare = Bare::new(IdleTimeout::new(MINUTE));
+    bare.write(1000);
+    bare.sent(1000);
+    bare.minute().expect("control: all of it was taken, and then nothing came");
+}
+
+#[test]
+fn what_the_application_has_not_read_is_not_the_fault_of_the_peer() {
+    for spares in [true, false] {
+        let layer = IdleTimeout::new(MINUTE);
+        let mut bare = Bare::new(if spares { layer.spare_unread() } else { layer });
+        bare.received(1000);
+        for _ in 0..3 {
+            assert_eq!(bare.minute().is_none(), spares);
+        }
+        if spares {
+            bare.stack.consume(bare.now, 1000);
+            bare.minute().expect("now it has read all of it");
+        }
+    }
+    // Also where TLS stands between, and has taken it.
+    each(1..=2, |case| {
+        let mut link = Link::new(case);
+        link.left.splice(IdleTimeout::new(MINUTE).spare_unread());
+        link.start_to(case.depth);
+        link.right.write(b"unread");
+        link.run();
+        link.advance(10 * MINUTE);
+        assert!(link.left.lost().is_none());
+        link.left.read();
+        link.advance(MINUTE);
+        assert!(link.left.lost().is_some());
+    });
+}
+
+#[test]
+fn one_direction_that_has_ended_brings_another_time() {
+    const SECOND: Duration = Duration::from_secs(1);
+    for has_other in [true, false] {
+        let with = || match has_other {
+            true => IdleTimeout::new(MINUTE).half_open(5 * SECOND),
+            false => IdleTimeout::once_half_open(5 * SECOND),
+        };
+        for peer_ends in [true, false] {
+            let mut bare = Bare::new(with());
+            bare.now += MINUTE - SECOND;
+            bare.stack.handle_timeout(bare.now);
+            assert!(bare.stack.lost().is_none());
+            assert_eq!(bare.stack.poll_deadline().is_some(), has_other, "both directions are open");
+            match peer_ends {
+                true => bare.stack.handle_eof(bare.now),
+                false => bare.stack.close(bare.now),
+            }
+            assert_eq!(bare.stack.poll_deadline(), Some(bare.now + 5 * SECOND));
+            // Bytes in the other one start it anew.
+            bare.now += 4 * SECOND;
+            match peer_ends {
+                true => {
+                    bare.write(1);
+                    bare.sent(1);
+                }
+                false => bare.received(1),
+            }
+            assert_eq!(bare.stack.poll_deadline(), Some(bare.now + 5 * SECOND));
+            bare.now += 5 * SECOND;
+            bare.stack.handle_timeout(bare.now);
+            let reason = bare.stack.lost().unwrap().to_string();
+            assert!(reason.contains("for 5s after one direction had ended"), "{reason}");
+        }
+    }
+}
+
+#[test]
+fn the_shorter_of_two_times_is_in_force() {
+    let mut bare = Bare::new(IdleTimeout::new(MINUTE).half_open(60 * MINUTE));
+    bare.stack.handle_eof(bare.now);
+    let reason = bare.minute().expect("it is as silent as it may be");
+    assert!(reason.ends_with("nothing was sent or received for 60s"), "{reason}");
+}
+
+#[test]
+fn nothing_is_waited_for_when_both_directions_are_over() {
+    let mut bare = Bare::new(IdleTimeout::new(MINUTE));
+    bare.write(10);
+    bare.stack.handle_eof(bare.now);
+    bare.stack.close(bare.now);
+    bare.sent(10);
+    assert_eq!(bare.minute(), None);
+    assert_eq!(bare.stack.poll_deadline(), None);
+    // But last bytes that nobody takes are waited for no longer than others.
+    let mut bare = Bare::new(IdleTimeout::new(MINUTE));
+    bare.write(10);
+    bare.stack.handle_eof(bare.now);
+    bare.stack.close(bare.now);
+    assert_eq!(bare.minute(), None);
+    bare.minute().expect("nobody has taken them");
+}
+
+#[test]
+fn above_tls_a_close_notify_ends_a_direction_and_bytes_below_it_open_it_again() {
+    each(ONE, |case| {
+        let mut link = Link::connected(case);
+        link.left.splice(IdleTimeout::once_half_open(MINUTE));
+        link.advance(10 * MINUTE);
+        assert!(link.left.lost().is_none());
+        link.stop();
+        link.talk();
+        link.advance(10 * MINUTE);
+        assert!(link.left.lost().is_none(), "{}", link.left.lost().unwrap());
+
+        let mut link = Link::connected(case);
+        link.left.splice(IdleTimeout::once_half_open(MINUTE));
+        let (now, id) = (link.now(), link.right.stack.innermost_stoppable().unwrap());
+        link.right.stack.finish(now, id).unwrap();
+        link.run();
+        link.advance(MINUTE);
+        let reason = link.left.stack.lost().expect("the peer has half closed").to_string();
+        assert!(reason.ends_with("after one direction had ended"), "{reason}");
     });
 }

@@ -25,7 +25,7 @@ use onionskin::tls::{Identity, TlsClient, TlsServer};
 use crate::credentials::Trust;
 use crate::failure::Failure;
 use crate::input::{Expected, Input, Local};
-use crate::protocol::{Command, LINE_LIMIT};
+use crate::protocol::{Command, LINE_LIMIT, depth};
 
 /// A conversation over one connection.
 pub(crate) struct Dialogue<IO> {
@@ -165,7 +165,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Dialogue<IO> {
     /// Sends the line and waits until the peer has agreed to it.
     async fn agree(&mut self, command: &Command) -> Result<(), Failure> {
         let asked = command.line();
-        let agreed = command.agreement(self.conn.depth()).line();
+        let agreed = command.agreement(depth(&self.conn)).line();
         self.sending = Sending::Open([&asked, &b"\r\n"[..]].concat(), 0);
         loop {
             let line = self.await_line().await?;
@@ -279,7 +279,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Dialogue<IO> {
     /// Whether the end of a layer comes before that of the connection. It may do so when no layer is left: one that has
     /// been stopped is gone before everything that it delivered is read.
     fn is_layer_ahead(&self) -> bool {
-        self.conn.depth() > 0 || matches!(self.conn.stack().end_ahead(), Some(End::Layer(_)))
+        depth(&self.conn) > 0 || matches!(self.conn.stack().end_ahead(), Some(End::Layer(_)))
     }
 
     /// Whether the peer, asked to quit, was gone before it had read our part of the leave-taking.

@@ -65,7 +65,8 @@ pub(crate) fn host(endpoint: &Endpoint) -> &str {
 /// who serves the connections.
 pub(crate) async fn listen(runtime: &'static dyn Runtime, endpoint: &Endpoint) -> Result<Listener, Failure> {
     let steps = endpoint.steps.iter().take_while(|step| is_proxy(step)).cloned();
-    let outermost = steps.fold(Endpoint::new(endpoint.transport.clone()), Endpoint::then);
+    let mut outermost = steps.fold(Endpoint::new(endpoint.transport.clone()), Endpoint::then);
+    outermost.silence = endpoint.silence;
     Ok(Listener::new(runtime, &outermost).await?)
 }
 

@@ -20,6 +20,7 @@
 
 use std::fmt::{self, Write};
 
+use onionskin::Connection;
 use onionskin::connection::Layers;
 use onionskin::rustls::pki_types::ServerName;
 use onionskin::stack::Limits;
@@ -175,6 +176,11 @@ impl fmt::Display for Refusal {
             Self::LineTooLong => "line too long",
         })
     }
+}
+
+/// How many layers there are that can be stopped: one that only watches the time is none that the peer knows.
+pub(crate) fn depth<IO>(conn: &Connection<IO>) -> usize {
+    conn.stack().layers().filter(|(_, layer)| layer.can_stop()).count()
 }
 
 /// The most layers on one connection.

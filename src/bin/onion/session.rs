@@ -16,7 +16,7 @@ use onionskin::stack::{End, Stop};
 use onionskin::tls::{TlsClient, TlsServer};
 use sha2::{Digest, Sha256};
 
-use crate::protocol::{Answer, Command, DEFAULT_NAME, LINE_LIMIT, Refusal, depth_limit};
+use crate::protocol::{Answer, Command, DEFAULT_NAME, LINE_LIMIT, Refusal, depth, depth_limit};
 use crate::signals::Stopping;
 
 /// What an answerer brings to every connection.
@@ -132,7 +132,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
     }
 
     async fn carry_out(&mut self, command: Command) -> Result<Next, Trouble> {
-        let agreement = command.agreement(self.conn.depth());
+        let agreement = command.agreement(depth(&self.conn));
         match command {
             Command::Echo(text) => self.say(Answer::Echo(&text)).await?,
             Command::Depth => {
@@ -236,7 +236,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
     }
 
     fn check_layer(&self) -> Result<(), Refusal> {
-        if self.conn.depth() > 0 { Ok(()) } else { Err(Refusal::NoLayer) }
+        if depth(&self.conn) > 0 { Ok(()) } else { Err(Refusal::NoLayer) }
     }
 }
 

@@ -97,6 +97,26 @@ fn how_a_silent_peer_is_asked() {
 }
 
 #[test]
+fn how_long_a_connection_may_be_silent() {
+    for transport in
+        ["tcp:a:1", "tcp:a:1:timeout=3:keepalive=off", "unix:s", "unix:@s", "stdio", "fd:3", "systemd:name=a"]
+    {
+        assert_eq!(parsed(transport).silence, Silence::default());
+        let with = |keys: &str| {
+            let text = format!("{transport}{keys}+tls");
+            assert_eq!(parsed(&text).to_string(), text);
+            assert_eq!(parsed(&text).transport, parsed(transport).transport);
+            parsed(&text).silence
+        };
+        let silence = with(":idle=5:half-open=none");
+        assert_eq!((silence.idle, silence.half_open), (SilenceLimit::seconds(5), SilenceLimit::Never));
+        let silence = with(":half-open=7");
+        assert_eq!((silence.idle, silence.half_open), (SilenceLimit::Unset, SilenceLimit::seconds(7)));
+    }
+    assert_eq!(parsed("unix:half-open=07:s:idle=1").to_string(), "unix:s:idle=1:half-open=7");
+}
+
+#[test]
 fn an_at_begins_an_abstract_name_and_a_backslash_makes_it_a_path() {
     assert_eq!(parsed("unix:@app"), abstract_socket("app"));
     assert_eq!(parsed(r"unix:@a\:b"), abstract_socket("a:b"));
@@ -223,8 +243,13 @@ fn errors() {
         ("tcp:a:1:keepalive-interval=off", InvalidValue, 27, "write seconds from 1 to 32767"),
         ("tcp:a:1:keepalive-count=128", InvalidValue, 24, "write a number from 1 to 127"),
         ("tcp:a:1:keepalive-count=3:keepalive=off", UnexpectedArgument, 24, "no interval and no count"),
-        ("unix:s:timeout=3", UnknownKey, 7, "unix:PATH"),
-        ("stdio:fd=3", UnknownKey, 6, "write stdio"),
+        ("unix:s:timeout=3", UnknownKey, 7, "the known ones are idle, half-open"),
+        ("stdio:fd=3", UnknownKey, 6, "the known ones are idle, half-open"),
+        ("tcp:a:1:ilde=3", UnknownKey, 8, "timeout, keepalive, keepalive-interval, keepalive-count, idle, half-open"),
+        ("tcp:a:1+tls:idle=3", UnknownKey, 12, "sni, ca, roots"),
+        ("stdio:idle=0", InvalidValue, 11, "write whole seconds from 1 up, or none"),
+        ("unix:s:half-open=off", InvalidValue, 17, "\"off\" is no time"),
+        ("systemd:name=a:idle=1:idle=2", DuplicateKey, 22, "twice"),
         ("unix:s+starttls", MissingArgument, 15, "the protocol is missing: write starttls:PROTOCOL"),
         ("unix:s+starttls:smpt", InvalidValue, 16, "write smtp or lmtp or imap"),
         ("unix:s+starttls:smtp:ca=a:cn=b", UnknownKey, 26, "name, opportunistic, sni, ca"),
@@ -239,8 +264,8 @@ fn errors() {
         ("unix:s+proxy:from=1.2.3.4", MissingArgument, 25, "is missing: write from=1.2.3.4:PORT"),
         ("unix:s+proxy:from=[::1]:to=[::1]:1", MissingArgument, 34, "is missing: write from=[::1]:PORT"),
         ("tcp:a:1:2", UnexpectedArgument, 8, "write an argument as KEY=VALUE, the keys are timeout, keepalive"),
-        ("stdio:a", UnexpectedArgument, 6, "write stdio"),
-        ("fd:3:4", UnexpectedArgument, 5, "write fd:NUMBER"),
+        ("stdio:a", UnexpectedArgument, 6, "the keys are idle, half-open"),
+        ("fd:3:4", UnexpectedArgument, 5, "the keys are idle, half-open"),
         ("systemd:0:name=a", UnexpectedArgument, 8, "one of them"),
         ("unix:s+proxy:1.2.3.4", UnexpectedArgument, 13, "KEY=VALUE"),
         ("unix:s+proxy:25:from=1.2.3.4:25", UnexpectedArgument, 13, "KEY=VALUE"),
@@ -407,14 +432,23 @@ prop_compose! {
 
 fn endpoint() -> impl Strategy<Value = Endpoint> {
     let steps = vec(prop_oneof![tls_step().prop_map(Step::from), proxy_step().prop_map(Step::from)], 0..4);
-    (transport(), steps).prop_map(|(transport, steps)| Endpoint { transport, steps })
+    let silence = (silence_limit(), silence_limit()).prop_map(|(idle, half_open)| Silence { idle, half_open });
+    (transport(), silence, steps).prop_map(|(transport, silence, steps)| Endpoint { transport, silence, steps })
+}
+
+fn silence_limit() -> impl Strategy<Value = SilenceLimit> {
+    prop_oneof![
+        Just(SilenceLimit::Unset),
+        Just(SilenceLimit::Never),
+        any::<std::num::NonZeroU32>().prop_map(SilenceLimit::Seconds),
+    ]
 }
 
 /// Strings that come near to the grammar.
 fn junk() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         "[:=+\\\\\\[\\]@]",
-        "tcp|unix|stdio|fd|systemd|name|timeout|keepalive|off|none|proxy|from|to|tls|sni|ca|alpn|min|1\\.3|yes|::1|localhost|25",
+        "tcp|unix|stdio|fd|systemd|name|timeout|keepalive|off|idle|half-open|none|proxy|from|to|tls|sni|ca|alpn|min|1\\.3|yes|::1|localhost|25",
         "\\PC",
     ];
     vec(piece, 0..24).prop_map(|pieces| pieces.concat())
