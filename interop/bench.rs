@@ -97,6 +97,15 @@ impl Bench {
         });
     }
 
+    /// In a line, why a server that is installed does not run.
+    pub(crate) fn why_not(&self, server: &Server) -> Option<String> {
+        let why = self.0.servers.running(server, self).err()?;
+        // What happened, and the last that the server itself had to say.
+        let mut lines = why.lines().filter(|line| !line.trim().is_empty());
+        let first = lines.next().unwrap_or_default();
+        Some(lines.next_back().map_or_else(|| first.to_owned(), |last| format!("{first} {last}")))
+    }
+
     /// What a server has logged, if it runs.
     pub(crate) fn log(&self, server: &Server) -> Option<String> {
         self.0.servers.log(server)

@@ -5,17 +5,21 @@
 //! answer what the other began, stop all layers and close: then nothing may be left anywhere.
 //!
 //! `PROPTEST_CASES` sets how many scripts are played, `PROPTEST_RNG_SEED` which ones. A failure prints both the seed
-//! and the script.
+//! and the script. The fuzzer plays what its bytes say ([`play`]), and what it has found in `fuzz/corpus` is played here too.
 
 use std::collections::HashMap;
 use std::env;
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
+use onionskin::layer::Counter;
 use onionskin::stack::{Event, LayerId, Limits, PeerAnswer, Readable, Stack, Stop};
 use onionskin::testing::{Cut, Dice, Pair, Peer};
 use onionskin::tls::{OnPeerClose, TlsLayer, Version};
 use proptest::prelude::*;
-use proptest::test_runner::{Config, RngSeed, TestRunner};
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, RngAlgorithm, RngSeed, TestRng, TestRunner};
 
 use crate::model::{Change, Model, Start, Who};
 use crate::world::{NAME, World};
@@ -38,6 +42,10 @@ enum Action {
     /// Do what the other has begun: splice the other side, or answer an end and go on below it.
     Follow(Who, Manner),
     UpdateKeys(Who),
+    /// Splice a layer that changes nothing.
+    Wrap(Who),
+    /// Take the one with this number out again, wherever it stands by then.
+    Remove(Who, usize),
     /// Keep what is on the wire from arriving, or let it.
     Hold(Who, bool),
     Steps(usize),
@@ -78,12 +86,47 @@ fn every_byte_is_read_once_in_order_and_at_its_depth() {
     }
 }
 
+/// What the fuzzer has kept, each file because it got where no other did.
+#[test]
+fn every_script_that_the_fuzzer_has_kept_plays() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/scripts");
+    let files: Vec<_> = fs::read_dir(&corpus).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(!files.is_empty(), "{} is empty", corpus.display());
+    for file in files {
+        eprintln!("{}", file.display());
+        play(&fs::read(file).unwrap());
+    }
+}
+
+/// Plays the script that these bytes make, taken for chance: the first is the cut, and some for each action.
+pub(crate) fn play(bytes: &[u8]) {
+    let cut = match bytes.first() {
+        Some(seed @ 3..) => Cut::Random(u64::from(*seed)),
+        Some(0) => Cut::Bytes,
+        Some(1) => Cut::Coalesced,
+        _ => Cut::Whole,
+    };
+    let largest = if cut == Cut::Bytes { 300 } else { 9_000 };
+    let mut chance = bytes.get(1..).unwrap_or_default().to_vec();
+    let count = (chance.len() / BYTES_OF_ACTION).clamp(1, 60);
+    // Where the bytes are used up the generator would return zeros, and who looks for a number in a range does so for ever.
+    let mut dice = Dice::new(bytes.len() as u64);
+    chance.extend((0..1 << 14).map(|_| dice.below(256) as u8));
+    let rng = TestRng::from_seed(RngAlgorithm::PassThrough, &chance);
+    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+    let actions = prop::collection::vec(action(largest), count).new_tree(&mut runner).unwrap().current();
+    let script = Script { cut, buffer: SMALLEST_BUFFER, actions };
+    Play::new(&script).play(&script);
+}
+
 /// Two stacks, and the model of what they carry.
 struct Play {
     pair: Pair,
     model: Model,
     events: HashMap<Who, Vec<Event>>,
     answer_themselves: Vec<(Who, LayerId)>,
+    /// The layers that change nothing, those that were taken out again too.
+    wrappers: HashMap<Who, Vec<LayerId>>,
     /// How many writes there were: no two write the same.
     writes: u64,
 }
@@ -97,7 +140,8 @@ impl Play {
             peer.stack = Stack::new(limits);
         }
         let events = Who::BOTH.map(|who| (who, Vec::new())).into();
-        Self { pair, model: Model::new(), events, answer_themselves: Vec::new(), writes: 0 }
+        let wrappers = Who::BOTH.map(|who| (who, Vec::new())).into();
+        Self { pair, model: Model::new(), events, answer_themselves: Vec::new(), wrappers, writes: 0 }
     }
 
     fn play(mut self, script: &Script) {
@@ -121,6 +165,8 @@ impl Play {
             Action::Stop(who, manner) => self.stop(who, manner),
             Action::Follow(who, manner) => self.follow(who, manner),
             Action::UpdateKeys(who) => self.update_keys(who),
+            Action::Wrap(who) => self.wrap(who),
+            Action::Remove(who, number) => self.remove(who, number),
             Action::Hold(who, hold) => self.peer(who).hold(hold),
             Action::Steps(count) => (0..count).for_each(|_| {
                 self.pair.step();
@@ -259,15 +305,39 @@ impl Play {
         }
     }
 
+    fn wrap(&mut self, who: Who) {
+        let peer = self.peer(who);
+        let now = peer.now();
+        // While a layer is being stopped, or has ended, nothing goes on top of it.
+        if peer.stack.depth() < DEEPEST_WRAPPED
+            && let Ok(id) = peer.stack.splice(now, Box::new(Counter::new()))
+        {
+            self.wrappers.get_mut(&who).unwrap().push(id);
+        }
+    }
+
+    fn remove(&mut self, who: Who, number: usize) {
+        let wrappers = &self.wrappers[&who];
+        if wrappers.is_empty() {
+            return;
+        }
+        let id = wrappers[number % wrappers.len()];
+        let peer = self.peer(who);
+        let now = peer.now();
+        let was_there = peer.stack.layer(id).is_some();
+        assert_eq!(peer.stack.remove(now, id).is_ok(), was_there, "{who:?} removes {id}: {}", peer.stack);
+    }
+
     fn check(&mut self) {
         for who in Who::BOTH {
             let events = self.peer(who).events();
             self.events.get_mut(&who).unwrap().extend(events);
             let stopped = self.events[&who].iter().filter(|event| matches!(event, Event::Stopped(..))).count();
             let (started, _) = self.model.started_and_left(who);
+            let wrapped = self.wrappers[&who].len();
             let stack = &self.peer(who).stack;
             assert!(stack.lost().is_none(), "{who:?} has lost the connection: {}", stack.lost().unwrap());
-            assert_eq!(stack.depth(), started - stopped, "the depth of {who:?}: {stack}");
+            assert_eq!(stack.depth(), started + wrapped - stopped, "the depth of {who:?}: {stack}");
         }
     }
 
@@ -370,6 +440,8 @@ fn action(largest: usize) -> impl Strategy<Value = Action> {
         3 => (who(), manner()).prop_map(|(who, manner)| Action::Stop(who, manner)),
         9 => (who(), manner()).prop_map(|(who, manner)| Action::Follow(who, manner)),
         1 => who().prop_map(Action::UpdateKeys),
+        2 => who().prop_map(Action::Wrap),
+        2 => (who(), 0..8_usize).prop_map(|(who, number)| Action::Remove(who, number)),
         1 => (who(), any::<bool>()).prop_map(|(who, hold)| Action::Hold(who, hold)),
         4 => (0..40_usize).prop_map(Action::Steps),
         3 => Just(Action::Rest),
@@ -402,11 +474,17 @@ const PLAIN: Manner = Manner { after_peer: None, writes_at_once: false };
 /// More layers than this make no new case, but long ones.
 const DEEPEST: usize = 4;
 
+/// And more than this may not be, or the next start is refused.
+const DEEPEST_WRAPPED: usize = 10;
+
 /// The smallest that a stack has.
 const SMALLEST_BUFFER: usize = 40 * 1024;
 
 /// How often nothing may happen before the end is said to be reached. A stop of each layer takes two rounds.
 const PATIENCE: usize = 3;
+
+/// What an action takes of the bytes that it is made from, about.
+const BYTES_OF_ACTION: usize = 16;
 
 /// So many bytes in a row are not ciphertext by chance.
 const TELLTALE: usize = 16;
