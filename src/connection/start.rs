@@ -55,7 +55,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     }
 
     /// Has new keys made for both directions of a TLS 1.3 layer (RFC 8446 section 4.6.3), and waits until the request
-    /// is sent.
+    /// is sent. Keys that have sealed nothing yet are not changed again, and where only the peer sends data, requests may be
+    /// merged: see [`TlsLayer::request_key_update`].
     ///
     /// # Errors
     ///

@@ -20,6 +20,7 @@ mod facts;
 mod failure;
 mod faults;
 mod injection;
+mod key_updates;
 mod leftover;
 mod lenient;
 mod limits;

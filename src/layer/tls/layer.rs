@@ -34,8 +34,10 @@ pub struct TlsLayer {
     traffic: Traffic,
     pace: Pace,
     key_update_wanted: bool,
-    /// How many key updates of the peer were answered since our last data.
+    /// How many key updates of ours, asked for or answers, have left since our last data.
     idle_key_updates: u8,
+    /// How many records of data the two sides had sealed when our last key update left.
+    keys_updated_at: Option<(u64, u64)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -93,6 +95,7 @@ impl TlsLayer {
             pace: Pace::Paused,
             key_update_wanted: false,
             idle_key_updates: 0,
+            keys_updated_at: None,
         }
     }
 
@@ -153,6 +156,10 @@ impl TlsLayer {
 
     /// Has new keys made for both directions (KeyUpdate, RFC 8446 section 4.6.3). The message leaves when the
     /// stack next calls the layer, which [`Stack::with_layer`](crate::stack::Stack::with_layer) does.
+    ///
+    /// Peers count the key updates that come with no data between them, and end a connection over too many (33 for rustls and
+    /// BoringSSL, 17 for Go). So none is sent while the keys of the last one have sealed nothing on either side; and where
+    /// only the peer sends data, the seventeenth and all after it are merged into one that leaves ahead of our next data.
     ///
     /// # Errors
     ///
@@ -433,6 +440,7 @@ impl TlsLayer {
         let flushed = self.engine.flush(input, output);
         if output.len() > before {
             self.idle_key_updates += 1;
+            self.keys_updated_at = Some(self.sealed_records());
         }
         flushed.map_err(|error| self.fail(explain(error, &[])))
     }
@@ -463,23 +471,24 @@ impl TlsLayer {
         if self.handshake.is_handshaking() {
             return self.check_closed_early(ends);
         }
-        if self.key_update_wanted && self.write == WriteHalf::Open {
-            self.key_update_wanted = false;
-            let (input, _, _, output) = ends.all();
-            let refreshed = self.engine.refresh(input, output);
-            refreshed.map_err(|error| self.fail(explain(error, &[])))?;
+        if self.key_update_wanted && self.idle_key_updates < MOST_IDLE_KEY_UPDATES {
+            self.update_keys(ends)?;
         }
         let (id, onwards) = (ends.id(), Onwards::to(ends.layer_below()));
         while self.write == WriteHalf::Open {
             let whole = ends.unit().saturating_sub(self.framing().overhead).max(SMALLEST_FRAGMENT);
             let paced = if ends.layer_above() { usize::MAX } else { self.pace.record(ends.now()) };
             let largest = whole.min(self.engine.largest()).min(paced);
-            let (input, _, plain, output) = ends.all();
+            let (_, _, plain, output) = ends.all();
             let fragment = plain.front().len().min(largest);
             if fragment > 0 {
                 if !output.is_empty() && output.room() < fragment + TLS12_OVERHEAD {
                     return Ok(());
                 }
+                if self.key_update_wanted {
+                    self.update_keys(ends)?;
+                }
+                let (input, _, plain, output) = ends.all();
                 let sent = self.engine.send(input, &plain.front()[..fragment], output, onwards);
                 sent.map_err(|error| self.fail(explain(error, &[])))?;
                 plain.consume(fragment);
@@ -509,6 +518,25 @@ impl TlsLayer {
             }
         }
         self.send_behind_close_notify(ends)
+    }
+
+    /// Sends the KeyUpdate that was asked for, unless the keys that we have are as good as new ones.
+    fn update_keys(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        self.key_update_wanted = false;
+        let sealed = self.sealed_records();
+        if self.write != WriteHalf::Open || self.keys_updated_at == Some(sealed) {
+            return Ok(());
+        }
+        let (input, _, _, output) = ends.all();
+        let refreshed = self.engine.refresh(input, output);
+        refreshed.map_err(|error| self.fail(explain(error, &[])))?;
+        self.keys_updated_at = Some(sealed);
+        self.idle_key_updates = self.idle_key_updates.saturating_add(1);
+        Ok(())
+    }
+
+    fn sealed_records(&self) -> (u64, u64) {
+        (self.traffic.records_out, self.traffic.records_in)
     }
 
     /// What comes down after our close_notify: further orders, and, if the stop says so, bytes for the layer below.
@@ -630,7 +658,7 @@ const TLS13_OVERHEAD: usize = 22;
 /// Header, explicit nonce and tag of a TLS 1.2 record with AES-GCM; ChaCha20 needs 8 less.
 const TLS12_OVERHEAD: usize = 29;
 
-/// rustls and BoringSSL take 32 key updates without data between them.
+/// rustls and BoringSSL take 32 key updates without data between them, Go takes 16.
 const MOST_IDLE_KEY_UPDATES: u8 = 16;
 
 /// However deep the stack is, records are not cut smaller than this.

@@ -52,6 +52,8 @@ pub(super) struct Records {
     patience: Patience,
     /// The peer has asked for a KeyUpdate.
     owes_key_update: bool,
+    /// How many KeyUpdates we have asked for and not been given.
+    awaited_key_updates: u32,
     closed: bool,
     alert: Option<AlertDescription>,
 }
@@ -82,6 +84,7 @@ impl Records {
             message: Vec::new(),
             patience: Patience::default(),
             owes_key_update: false,
+            awaited_key_updates: 0,
             closed: false,
             alert: None,
         })
@@ -194,7 +197,9 @@ impl Records {
 
     /// Sends a KeyUpdate that asks for one in return, and seals with a new key from then on (section 4.6.3).
     pub(super) fn refresh(&mut self, output: &mut Queue<Order>) -> Result<(), Error> {
-        self.update_keys(REQUESTED, output)
+        self.update_keys(REQUESTED, output)?;
+        self.awaited_key_updates = self.awaited_key_updates.saturating_add(1);
+        Ok(())
     }
 
     /// Answers the KeyUpdates that the peer wants answered; several are answered with one.
@@ -244,7 +249,11 @@ impl Records {
                 if !is_last {
                     return Err(PeerMisbehaved::KeyEpochWithPendingFragment.into());
                 }
-                self.patience.over_key_update()?;
+                // What we have asked for is not in vain, however long the peer has nothing else to say.
+                match (request, self.awaited_key_updates.checked_sub(1)) {
+                    (NOT_REQUESTED, Some(rest)) => self.awaited_key_updates = rest,
+                    _ => self.patience.over_key_update()?,
+                }
                 self.opening = Opening { decrypter: decrypter(self.suite, keys.update_rx()?), number: 0 };
                 self.owes_key_update |= request == REQUESTED;
                 Ok(())
