@@ -74,6 +74,14 @@ impl ServerLayer {
         matches!(self, Self::Proxy(_))
     }
 
+    /// As [`open`](Self::open), and whether the peer has come only to cancel something, which needs no layer.
+    pub(super) async fn open_unless_cancel(&self, connection: &mut Connection<Socket>) -> Result<bool, OpenError> {
+        match self {
+            Self::StartTls(step, server) => step.start_tls_unless_cancel(connection, server.accept()?).await,
+            _ => self.open(connection).await.map(|_| false),
+        }
+    }
+
     /// Who talks to whom, if the layer tells it.
     pub(super) async fn open(&self, connection: &mut Connection<Socket>) -> Result<Option<Addresses>, OpenError> {
         match self {

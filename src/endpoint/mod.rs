@@ -96,7 +96,7 @@ use std::str::FromStr;
 
 use self::arguments::Arguments;
 pub use self::error::{ErrorKind, ParseError};
-pub use self::open::{Connector, Incoming, Listener, connect, listen};
+pub use self::open::{Admitted, Connector, Incoming, Listener, connect, listen};
 pub use self::open_error::{OpenError, OpenErrorKind};
 pub use self::proxy::ProxyStep;
 pub use self::server::{Server, ServerStopped, Task, connect_with, listen_with};

@@ -312,6 +312,37 @@ impl Incoming {
         }
         Ok(connection)
     }
+
+    /// As [`ready`](Self::ready), and also serves peers that have come for something that needs no TLS: behind a step
+    /// `starttls:postgres` those who want to cancel a query. For [`ready`](Self::ready) these have failed.
+    ///
+    /// # Errors
+    ///
+    /// As [`ready`](Self::ready).
+    ///
+    /// # Cancellation
+    ///
+    /// As [`ready`](Self::ready).
+    pub async fn admit(self) -> Result<Admitted, OpenError> {
+        let Self { mut connection, layers, .. } = self.identify().await?;
+        for layer in &layers {
+            if layer.open_unless_cancel(&mut connection).await? {
+                return Ok(Admitted::Cancel(connection));
+            }
+        }
+        Ok(Admitted::Session(connection))
+    }
+}
+
+/// What a peer has come for.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Admitted {
+    /// All layers are there.
+    Session(Connection<Socket>),
+    /// To cancel a query of another connection of PostgreSQL's: the next to be read is a CancelRequest, in clear, and the peer
+    /// waits for the end of the connection; see [`Postgres::accept_cancel`](crate::starttls::Postgres::accept_cancel).
+    Cancel(Connection<Socket>),
 }
 
 /// The connection that the steps are to be put upon.

@@ -9,7 +9,7 @@ use super::open_error::OpenError;
 use super::step::{Step, TlsStep, YES};
 use crate::connection::Connection;
 use crate::runtime::Socket;
-use crate::starttls::{Known, Opportunity, StartTls};
+use crate::starttls::{Error, ErrorKind, Known, Opportunity, Postgres, StartTls};
 use crate::tls::{ConfigError, Role, TlsClient, TlsLayer, TlsServer};
 
 /// TLS that is started by what the application protocol says for it.
@@ -55,13 +55,18 @@ impl StartTlsStep {
         self.possible_tls().client()
     }
 
-    /// The server that this step describes, made anew; see [`TlsStep::server`].
+    /// The server that this step describes, made anew; see [`TlsStep::server`]. One of PostgreSQL serves the application
+    /// protocol `postgresql` (ALPN) unless `alpn` says otherwise.
     ///
     /// # Errors
     ///
     /// As [`TlsStep::server`].
     pub fn server(&self) -> Result<TlsServer, ConfigError> {
-        self.possible_tls().server()
+        let mut tls = self.possible_tls();
+        if self.protocol == Known::Postgres && tls.alpn.is_empty() {
+            tls.alpn.push("postgresql".to_owned());
+        }
+        tls.server()
     }
 
     /// Without versions that the protocol cannot have.
@@ -90,15 +95,45 @@ impl StartTlsStep {
             }
             Role::Server => self.peer(server),
         };
+        self.start_tls_with(connection, &*peer, tls).await
+    }
+
+    /// As a server, starts `tls`, or finds out that the client has come for something that needs none: whether it has.
+    pub(super) async fn start_tls_unless_cancel(
+        &self,
+        connection: &mut Connection<Socket>,
+        tls: TlsLayer,
+    ) -> Result<bool, OpenError> {
+        let peer: &dyn StartTls = match self.protocol {
+            Known::Postgres => &Postgres::new().accept_cancel(),
+            _ => &*self.peer("localhost"),
+        };
+        match self.start_tls_with(connection, peer, tls).await {
+            Err(error) if is_cancel(&error) => Ok(true),
+            started => started.map(|()| false),
+        }
+    }
+
+    async fn start_tls_with(
+        &self,
+        connection: &mut Connection<Socket>,
+        peer: &dyn StartTls,
+        tls: TlsLayer,
+    ) -> Result<(), OpenError> {
         if !self.opportunistic {
-            connection.start_tls_as(&*peer, tls).await?;
+            connection.start_tls_as(peer, tls).await?;
             return Ok(());
         }
-        if let Opportunity::Plain(error) = connection.start_tls_opportunistic(&*peer, tls).await? {
+        if let Opportunity::Plain(error) = connection.start_tls_opportunistic(peer, tls).await? {
             log::warn!("{connection}: goes on in clear: {error}");
         }
         Ok(())
     }
+}
+
+fn is_cancel(error: &OpenError) -> bool {
+    let negotiation = error.connection_error().and_then(|error| Error::of(error));
+    negotiation.is_some_and(|error| error.kind() == ErrorKind::Cancel)
 }
 
 impl fmt::Display for StartTlsStep {

@@ -14,9 +14,19 @@ use crate::stack::{LayerError, LayerErrorKind};
 pub struct Error {
     kind: ErrorKind,
     message: String,
-    /// Whether the peer has said goodbye, and there is nothing to go on with.
-    farewell: bool,
-    refuses_hello: bool,
+    circumstance: Circumstance,
+}
+
+/// What more there is to say of an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Circumstance {
+    None,
+    /// The peer has said goodbye, and there is nothing to go on with.
+    Farewell,
+    /// What was refused is what we have greeted the server with.
+    Hello,
+    /// The connection goes on in clear, because it is for that.
+    InClear,
 }
 
 /// The kinds of [`Error`].
@@ -34,6 +44,9 @@ pub enum ErrorKind {
     OutOfTurn,
     /// The client did not ask for TLS: it went on without, or left.
     NotAsked,
+    /// The client of PostgreSQL did not come for TLS, but to cancel the query of another connection; see
+    /// [`Postgres::accept_cancel`](super::Postgres::accept_cancel).
+    Cancel,
     /// The peer closed the connection in the middle of the negotiation.
     Closed,
     /// The negotiation took longer than its deadline.
@@ -49,7 +62,7 @@ pub enum ErrorKind {
 impl Error {
     /// An error of `kind`, explained by `message`: one phrase, no full stop.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), farewell: false, refuses_hello: false }
+        Self { kind, message: message.into(), circumstance: Circumstance::None }
     }
 
     /// The server's offer lacks TLS.
@@ -76,7 +89,7 @@ impl Error {
     /// The server said no to what we have greeted it with.
     pub(super) fn refused_hello(hello: &str, words: &[u8]) -> Self {
         let message = format!("the server refused {hello}: {}", said(words));
-        Self { refuses_hello: true, ..Self::new(ErrorKind::Refused, message) }
+        Self { circumstance: Circumstance::Hello, ..Self::new(ErrorKind::Refused, message) }
     }
 
     /// The server's answer came first.
@@ -99,9 +112,19 @@ impl Error {
         Self::new(ErrorKind::TurnedAway, "the client was refused again and again, and goes on without asking for TLS")
     }
 
+    /// The client of PostgreSQL has come with a CancelRequest, and is done with or served.
+    pub(super) fn cancel(is_served: bool) -> Self {
+        let circumstance = if is_served { Circumstance::InClear } else { Circumstance::None };
+        let message = "the client wants to cancel a query of another connection, and comes without TLS for it";
+        Self { circumstance, ..Self::new(ErrorKind::Cancel, message) }
+    }
+
     /// The client left without having asked.
     pub(super) fn left() -> Self {
-        Self { farewell: true, ..Self::new(ErrorKind::NotAsked, "the client left without asking for TLS") }
+        Self {
+            circumstance: Circumstance::Farewell,
+            ..Self::new(ErrorKind::NotAsked, "the client left without asking for TLS")
+        }
     }
 
     /// The client goes on without TLS, with this command. What stands behind the verb can be a password.
@@ -139,7 +162,7 @@ impl Error {
     /// name ([`Smtp::named`](super::Smtp::named)), or want nobody at the time.
     #[must_use]
     pub fn is_hello_refused(&self) -> bool {
-        self.refuses_hello
+        self.circumstance == Circumstance::Hello
     }
 
     /// Whether the deadline passed.
@@ -148,16 +171,23 @@ impl Error {
         self.kind == ErrorKind::TimedOut
     }
 
-    /// Whether both sides agree that there is no TLS, so that the connection could go on in clear.
-    pub(super) fn leaves_plaintext(&self) -> bool {
-        self.is_stripped() || (self.kind == ErrorKind::NotAsked && !self.farewell)
+    /// Whether the connection goes on in clear: both sides agree that there is no TLS, and that is allowed; or it has come
+    /// for something that needs none.
+    pub(super) fn leaves_plaintext(&self, opportunistic: bool) -> bool {
+        match self.circumstance {
+            Circumstance::InClear => true,
+            Circumstance::Farewell => false,
+            Circumstance::None | Circumstance::Hello => {
+                opportunistic && (self.is_stripped() || matches!(self.kind, ErrorKind::NotAsked | ErrorKind::Cancel))
+            }
+        }
     }
 
     /// The error of the layer that negotiated for `protocol`.
     pub(super) fn of_layer(self, protocol: &str) -> LayerError {
         let kind = match self.kind {
             ErrorKind::NotOffered | ErrorKind::Refused | ErrorKind::Preauthenticated => LayerErrorKind::Refused,
-            ErrorKind::NotAsked => LayerErrorKind::NotSpoken,
+            ErrorKind::NotAsked | ErrorKind::Cancel => LayerErrorKind::NotSpoken,
             ErrorKind::OutOfTurn | ErrorKind::Malformed => LayerErrorKind::Protocol,
             ErrorKind::Closed => LayerErrorKind::Truncated,
             ErrorKind::TimedOut => LayerErrorKind::HandshakeTimeout,

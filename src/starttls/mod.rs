@@ -190,6 +190,12 @@ pub trait Negotiation: fmt::Debug + Send + Sync {
     /// behind them.
     fn turn_away(&mut self, _exchange: &mut Exchange<'_>) {}
 
+    /// Whether the client may begin TLS in place of asking for it, as things stand: under the name of which application
+    /// protocol it must do so (ALPN), as the protocol of the port would not be told from others otherwise.
+    fn direct_tls(&self) -> Option<&'static str> {
+        None
+    }
+
     /// A layer that belongs between TLS and what is below, if the protocol needs one. Asked once, at the go-ahead,
     /// and not if no TLS follows.
     fn layer_below_tls(&mut self) -> Option<Box<dyn Layer>> {

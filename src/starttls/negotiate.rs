@@ -136,7 +136,9 @@ impl Negotiate {
             if !has_room(ends) {
                 return Ok(());
             }
-            self.refuse_unasked_tls(ends)?;
+            if self.begins_tls(ends) {
+                return self.take_direct_tls(ends);
+            }
             let mut exchange = Exchange::new(ends, self.allowance, self.opportunistic);
             let progress = self.negotiation.advance(&mut exchange);
             let (taken, has_sent, has_refused) = (exchange.taken(), exchange.has_sent(), exchange.has_refused());
@@ -192,11 +194,19 @@ impl Negotiate {
 
     /// No protocol here begins with what a ClientHello begins with (RFC 8446 section 5.1), and one that reads lines would
     /// wait for the end of this one.
-    fn refuse_unasked_tls(&self, ends: &mut Ends<'_>) -> Result<(), Error> {
-        if self.role == Role::Server && ends.inbound_below().front().starts_with(&HANDSHAKE_RECORD) {
+    fn begins_tls(&self, ends: &mut Ends<'_>) -> bool {
+        self.role == Role::Server && ends.inbound_below().front().starts_with(&HANDSHAKE_RECORD)
+    }
+
+    fn take_direct_tls(&mut self, ends: &mut Ends<'_>) -> Result<(), Error> {
+        let Some(protocol) = self.negotiation.direct_tls() else {
             let message = "the client begins TLS without asking for it";
             return Err(Error::new(ErrorKind::Malformed, message));
+        };
+        if let Then::Tls(tls) = &mut self.then {
+            tls.require_alpn(protocol).map_err(|error| Error::new(ErrorKind::Malformed, error.to_string()))?;
         }
+        self.finish(ends);
         Ok(())
     }
 
@@ -209,7 +219,7 @@ impl Negotiate {
     }
 
     fn failure(&mut self, error: Error) -> Failure {
-        let peel = self.opportunistic && error.leaves_plaintext();
+        let peel = error.leaves_plaintext(self.opportunistic);
         let error = error.of_layer(self.protocol);
         if peel { Failure::peel(error) } else { Failure::lose(error) }
     }

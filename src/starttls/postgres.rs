@@ -7,7 +7,15 @@
 //! C: StartupMessage             nothing was said before
 //! ```
 //!
-//! The answer is one byte. What a server from before 7.0 says to a request that it does not know begins with an `E`. Its
+//! The same port serves clients that begin with TLS itself, and those that come to cancel a query: with a connection of its own
+//! and in clear, whatever the first one has (section "Canceling Requests in Progress").
+//!
+//! ```text
+//! C: 00 00 00 10  04 d2 16 2e  00 00 04 d2  1f 8e 02 77      CancelRequest: length, 80877102, process, key
+//!    ─── the server closes ───
+//! ```
+//!
+//! The answer to SSLRequest is one byte. What a server from before 7.0 says to a request that it does not know begins with an `E`. Its
 //! words are not shown to anybody: whoever sits in between may have put them there.
 
 use super::{Error, ErrorKind, Exchange, Greets, Negotiation, Progress, StartTls};
@@ -15,18 +23,61 @@ use super::{Error, ErrorKind, Exchange, Greets, Negotiation, Progress, StartTls}
 /// PostgreSQL.
 ///
 /// After TLS the client begins with its StartupMessage. A server answers GSSENCRequest with no, and everything else that
-/// comes in clear with FATAL 28000.
+/// comes in clear with FATAL 28000, but for a CancelRequest: see [`accept_cancel`](Self::accept_cancel).
 ///
-/// With `sslnegotiation=direct` a client of PostgreSQL 17 begins with TLS itself, which needs none of this.
+/// With `sslnegotiation=direct` a client of PostgreSQL 17 or later begins with TLS itself. A server takes that too, if the
+/// client offers the application protocol `postgresql` (ALPN) as it must; one that does not is refused with an alert, so that
+/// nobody is brought here who wanted to talk to another server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Postgres;
+pub struct Postgres {
+    accepts_cancel: bool,
+}
 
 impl Postgres {
     /// Either side.
     #[must_use]
     pub fn new() -> Self {
-        Self
+        Self::default()
+    }
+
+    /// As a server, hands a CancelRequest on to the application.
+    ///
+    /// To cancel a query, a client comes with another connection, and in clear: psql up to 16 and `PQcancel` do so even where
+    /// they demand TLS for the first one, and say that it was sent whatever becomes of it. Without this the connection is
+    /// lost then, and the query runs on.
+    ///
+    /// With this the negotiation fails with [`ErrorKind::Cancel`], but the connection is not lost: TLS is left out, and the
+    /// request is the first that is read. It begins with its length in four bytes, which is 16, or up to 268 with version 3.2
+    /// of the protocol. Nothing is answered; the client waits until the connection is closed, which tells it that the request
+    /// was carried out. Whoever reads along knows the key then, so it is as secret as the wire is.
+    ///
+    /// ```
+    /// use futures::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+    /// use onionskin::Connection;
+    /// use onionskin::starttls::{self, ErrorKind, Postgres};
+    /// use onionskin::tls::TlsServer;
+    ///
+    /// async fn serve<IO>(mut conn: Connection<IO>, tls: &TlsServer) -> Result<(), Box<dyn std::error::Error>>
+    /// where
+    ///     IO: AsyncRead + AsyncWrite + Unpin,
+    /// {
+    ///     let Err(error) = conn.start_tls_as(Postgres::new().accept_cancel(), tls.accept()?).await else {
+    ///         return Ok(()); // a session begins
+    ///     };
+    ///     if starttls::Error::of(&error).is_none_or(|error| error.kind() != ErrorKind::Cancel) {
+    ///         return Err(error.into());
+    ///     }
+    ///     let mut request = [0; 16];
+    ///     if conn.read_exact(&mut request).await.is_ok() {
+    ///         // The process and its key, in four bytes each: request[8..12] and request[12..].
+    ///     }
+    ///     Ok(conn.close().await?)
+    /// }
+    /// ```
+    #[must_use]
+    pub fn accept_cancel(mut self) -> Self {
+        self.accepts_cancel = true;
+        self
     }
 }
 
@@ -44,7 +95,7 @@ impl StartTls for Postgres {
     }
 
     fn server(&self) -> Box<dyn Negotiation> {
-        Box::new(Server)
+        Box::new(Server { accepts_cancel: self.accepts_cancel, is_silent: true })
     }
 }
 
@@ -79,7 +130,11 @@ impl Negotiation for Client {
 }
 
 #[derive(Debug)]
-struct Server;
+struct Server {
+    accepts_cancel: bool,
+    /// Whether the client has said nothing yet.
+    is_silent: bool,
+}
 
 impl Negotiation for Server {
     fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
@@ -92,6 +147,7 @@ impl Negotiation for Server {
             return Err(Error::too_long(LONGEST));
         }
         let Some(message) = exchange.peek(len)? else { return Ok(Progress::Waiting) };
+        self.is_silent = false;
         if message == request(SSL_REQUEST) {
             exchange.take(len);
             exchange.send(b"S");
@@ -102,7 +158,11 @@ impl Negotiation for Server {
             exchange.refuse(b"N");
             return Ok(Progress::Going);
         }
-        // A StartupMessage or a CancelRequest. That has a secret in it, so neither is quoted.
+        if CANCEL.contains(&len) && message[4..8] == CANCEL_REQUEST.to_be_bytes() {
+            // Nobody reads an answer.
+            return Err(Error::cancel(self.accepts_cancel));
+        }
+        // A StartupMessage, or a CancelRequest that is none. That has a secret in it, so neither is quoted.
         if !exchange.allows_plaintext() {
             exchange.send(&error_response("TLS is required: send SSLRequest first"));
         }
@@ -111,6 +171,11 @@ impl Negotiation for Server {
 
     fn awaits(&self) -> &'static str {
         "SSLRequest"
+    }
+
+    /// Only in place of everything else, as in the server of PostgreSQL.
+    fn direct_tls(&self) -> Option<&'static str> {
+        self.is_silent.then_some(ALPN)
     }
 
     fn turn_away(&mut self, exchange: &mut Exchange<'_>) {
@@ -131,8 +196,15 @@ fn error_response(message: &str) -> Vec<u8> {
     [b"E", &len.to_be_bytes()[..], fields.as_bytes()].concat()
 }
 
+/// What a client that begins with TLS must offer.
+const ALPN: &str = "postgresql";
+
+const CANCEL_REQUEST: u32 = 80_877_102;
 const SSL_REQUEST: u32 = 80_877_103;
 const GSSENC_REQUEST: u32 = 80_877_104;
+
+/// The length of a CancelRequest: the key has 4 bytes, and from version 3.2 of the protocol on up to 256.
+const CANCEL: std::ops::RangeInclusive<usize> = 16..=268;
 
 /// The length counts itself, and a code is always there.
 const SHORTEST: usize = 8;

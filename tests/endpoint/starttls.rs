@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use futures::future::join;
-use onionskin::endpoint::{Connector, Endpoint, Listener, Server};
+use futures::io::{AsyncReadExt, AsyncWriteExt};
+use onionskin::endpoint::{Admitted, Connector, Endpoint, Listener, Server};
 use onionskin::protocol::{Addresses, Error, LayerId, Protocol, Reason, Result, Transport};
 use onionskin::stack::LayerError;
 use onionskin::starttls::{self, ErrorKind, Known, Negotiate, Secured, Smtp};
@@ -213,4 +214,53 @@ fn a_client_of_mail_says_a_name_that_strict_servers_take() {
             assert!(refusal.is_hello_refused() && refusal.to_string().contains(hello), "{refusal}");
         });
     }
+}
+
+#[test]
+fn the_port_of_postgresql_serves_sessions_and_those_who_cancel_them() {
+    let files = Files::new("postgres");
+    let server = format!("tcp:127.0.0.1:0+starttls:postgres:{}", files.identity("localhost"));
+    let (server, files) = (&server, &files);
+    let cancel = b"\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\x01\0\0\0\x02";
+    on_every_runtime(async move |runtime| {
+        let listener = Listener::new(runtime, &server.parse().unwrap()).await.unwrap();
+        let connect = async |steps: &str| {
+            let endpoint = format!("{}{steps}", Endpoint::new(listener.endpoint().transport.clone()));
+            Connector::new(runtime, &endpoint.parse().unwrap()).unwrap().connect().await
+        };
+        for steps in ["+starttls:postgres:sni=localhost:", "+tls:sni=localhost:alpn=postgresql:"] {
+            let steps = format!("{steps}{}", files.ca());
+            let accept = async { listener.accept().await.unwrap().admit().await };
+            let (client, admitted) = join(connect(&steps), accept).await;
+            let Admitted::Session(mut server) = admitted.unwrap() else { panic!("{steps} is no cancel") };
+            talk(&mut client.unwrap(), &mut server).await;
+        }
+
+        // Without the name of the protocol nobody is let in.
+        let steps = format!("+tls:sni=localhost:{}", files.ca());
+        let accept = async { listener.accept().await.unwrap().admit().await };
+        let (client, admitted) = join(connect(&steps), accept).await;
+        assert!(admitted.unwrap_err().to_string().contains("ALPN"));
+        client.unwrap_err();
+
+        for is_served in [true, false] {
+            let mut client = connect("").await.unwrap();
+            client.send_all(cancel).await.unwrap();
+            let incoming = listener.accept().await.unwrap();
+            if is_served {
+                let Admitted::Cancel(mut server) = incoming.admit().await.unwrap() else { panic!("it is a cancel") };
+                let mut request = [0; 16];
+                server.read_exact(&mut request).await.unwrap();
+                assert_eq!(&request, cancel);
+                server.close().await.unwrap();
+            } else {
+                let error = incoming.ready().await.unwrap_err();
+                let negotiation = starttls::Error::of(error.connection_error().unwrap()).unwrap();
+                assert_eq!(negotiation.kind(), ErrorKind::Cancel);
+            }
+            let mut rest = Vec::new();
+            let end = client.read_to_end(&mut rest).await;
+            assert!(rest.is_empty(), "nothing is answered: {end:?}");
+        }
+    });
 }

@@ -18,7 +18,7 @@ fn a_wrong_name_and_an_expired_certificate_are_told_nothing_and_a_good_one_is() 
     let (chain, key) = authority.issue(&expired);
     let expired = Identity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
     let cases = [
-        (authority.identity("other.example"), Some("valid for name")),
+        (authority.identity("other.example"), Some("does not stand for")),
         (expired, Some("expired")),
         (authority.identity(NAME), None),
     ];

@@ -6,11 +6,13 @@
 //! | `service.rs` | one listener: who is accepted, and what happens when the process is to end |
 //! | `passage.rs` | one connection, from its handshakes to its line in the log |
 //! | `join.rs`, `greeting.rs` | two connections joined, and the greeting that one of them needs or has too many |
+//! | `cancel.rs` | a connection that only cancels a query of PostgreSQL's |
 //! | `reload.rs` | the files of both sides, read again while it serves |
 //! | `tally.rs`, `class.rs` | how many there were, and how they ended |
 //! | `metrics.rs`, `status.rs` | the numbers for Prometheus, and the server that shows them |
 //! | `room.rs`, `peers.rs` | how many there may be, of all and of one peer |
 
+mod cancel;
 mod class;
 mod greeting;
 mod join;

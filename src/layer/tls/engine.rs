@@ -65,7 +65,21 @@ impl Engine {
 
     pub(super) fn server(config: Arc<ServerConfig>) -> Result<Self, Error> {
         let largest = config.max_fragment_size;
-        Ok(Self::new(Unbuffered::server(config)?, largest, Some(Box::default())))
+        let hello = Box::new(Hello::new(Arc::clone(&config)));
+        Ok(Self::new(Unbuffered::server(config)?, largest, Some(hello)))
+    }
+
+    /// Has a server that has not seen its client yet demand that the client offers this application protocol (ALPN), and
+    /// agree to it.
+    pub(super) fn require_alpn(&mut self, protocol: &'static str) -> Result<(), Error> {
+        let Some(hello) = &mut self.hello else { return Ok(()) };
+        hello.required = Some(protocol);
+        if hello.config.alpn_protocols.iter().all(|served| served != protocol.as_bytes()) {
+            let mut config = ServerConfig::clone(&hello.config);
+            config.alpn_protocols.push(protocol.into());
+            self.stage = Stage::Unbuffered(Unbuffered::server(Arc::new(config))?);
+        }
+        Ok(())
     }
 
     fn new(unbuffered: Unbuffered, largest_record: Option<usize>, hello: Option<Box<Hello>>) -> Self {
@@ -86,7 +100,12 @@ impl Engine {
         if let Some(hello) = &mut self.hello {
             match hello.read(input.front()) {
                 HelloRead::Incomplete => return Ok(Received::Blocked),
-                HelloRead::Complete(server_name) => self.server_name = server_name,
+                HelloRead::Complete(Some(asked)) if !asked.offers_required => {
+                    // rustls takes a client that offers nothing.
+                    output.push(&NO_APPLICATION_PROTOCOL);
+                    return Err(Error::NoApplicationProtocol);
+                }
+                HelloRead::Complete(asked) => self.server_name = asked.and_then(|asked| asked.server_name),
             }
             self.hello = None;
         }
@@ -219,3 +238,6 @@ impl fmt::Debug for Engine {
         f.debug_struct("Engine").field("stage", stage).field("server_name", &self.server_name).finish_non_exhaustive()
     }
 }
+
+/// A record with the fatal alert 120, in clear as all alerts before a ServerHello (RFC 7301 section 3.2).
+const NO_APPLICATION_PROTOCOL: [u8; 7] = [21, 3, 3, 0, 2, 2, 120];

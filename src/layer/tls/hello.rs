@@ -1,10 +1,16 @@
-//! The name that a server is asked for, read before rustls gets the ClientHello.
+//! What a client asks a server for, read before rustls gets the ClientHello.
 
-use rustls::server::Acceptor;
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::server::{Accepted, Acceptor};
 
 /// A ClientHello read from a copy, because an unbuffered server never tells the name that it was asked for.
-#[derive(Default)]
 pub(super) struct Hello {
+    /// What the server was made from.
+    pub(super) config: Arc<ServerConfig>,
+    /// The application protocol that the client must offer (ALPN), if it must.
+    pub(super) required: Option<&'static str>,
     acceptor: Acceptor,
     fed: usize,
 }
@@ -12,10 +18,21 @@ pub(super) struct Hello {
 pub(super) enum HelloRead {
     Incomplete,
     /// All of it is there, or it is none: then the connection itself will say so.
-    Complete(Option<String>),
+    Complete(Option<Asked>),
+}
+
+/// What a client asks for.
+pub(super) struct Asked {
+    pub(super) server_name: Option<String>,
+    /// Whether it offers what is required.
+    pub(super) offers_required: bool,
 }
 
 impl Hello {
+    pub(super) fn new(config: Arc<ServerConfig>) -> Self {
+        Self { config, required: None, acceptor: Acceptor::default(), fed: 0 }
+    }
+
     pub(super) fn read(&mut self, input: &[u8]) -> HelloRead {
         while self.fed < input.len() {
             // Bit by bit: it takes a long hello only when it knows by its beginning that it is one.
@@ -26,11 +43,19 @@ impl Hello {
             match self.acceptor.accept() {
                 Ok(None) => {}
                 Ok(Some(accepted)) => {
-                    return HelloRead::Complete(accepted.client_hello().server_name().map(str::to_owned));
+                    return HelloRead::Complete(Some(self.asked(&accepted)));
                 }
                 Err(_) => return HelloRead::Complete(None),
             }
         }
         HelloRead::Incomplete
+    }
+
+    fn asked(&self, accepted: &Accepted) -> Asked {
+        let hello = accepted.client_hello();
+        let offers = |protocol: &str| {
+            hello.alpn().is_some_and(|mut offered| offered.any(|offered| offered == protocol.as_bytes()))
+        };
+        Asked { server_name: hello.server_name().map(str::to_owned), offers_required: self.required.is_none_or(offers) }
     }
 }

@@ -123,6 +123,11 @@ impl TlsLayer {
         self
     }
 
+    /// Demands of a client that it offers this application protocol (ALPN), and agrees to it; not for a layer of a client.
+    pub(crate) fn require_alpn(&mut self, protocol: &'static str) -> Result<(), LayerError> {
+        self.engine.require_alpn(protocol).map_err(|error| explain(error, &[]))
+    }
+
     /// What is known of this layer, `layer`, now.
     #[must_use]
     pub fn facts(&self, layer: LayerId) -> TlsFacts {

@@ -4,6 +4,11 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 
+use futures::io::AsyncReadExt;
+use futures::poll;
+use onionskin::endpoint::Listener;
+use onionskin::runtime;
+
 use super::{Files, Layers, Relay, block_on, dial};
 use crate::onion::run;
 
@@ -118,4 +123,60 @@ fn connect_passes_what_is_typed_through_tls_as_it_is() {
     assert_eq!(hears.join().unwrap(), "\\starttls is text\r\n", "as it is, but for the end of the line");
     let outcome = run(["connect", "--lockstep", &endpoint], "");
     assert!(outcome.failed(2).contains("--lockstep is for the onion line protocol"));
+}
+
+/// What psql sends to have a query cancelled, and a longer one, as of version 3.2 of the protocol.
+fn cancel_requests() -> [Vec<u8>; 2] {
+    let short = b"\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\x01\0\0\0\x02".to_vec();
+    let long = [b"\0\0\0\x2c", &short[4..12], &[7; 32]].concat();
+    [short, long]
+}
+
+#[test]
+fn a_query_is_cancelled_through_starttls_on_both_sides() {
+    let files = Files::new();
+    let near = files.server(Layers::Tls).replace("+tls:", "+starttls:postgres:");
+    let far = files.client(Layers::Tls).replace("+tls:", "+starttls:postgres:");
+    block_on(async {
+        let runtime = runtime::preferred().unwrap();
+        let listener = Listener::new(runtime, &format!("tcp:127.0.0.1:0{near}").parse().unwrap()).await.unwrap();
+        let server = listener.endpoint().transport.to_string();
+        let mut relay = Relay::start(&format!("tcp:127.0.0.1:0{near}"), &format!("{server}{far}"), &[]);
+        for (number, request) in cancel_requests().into_iter().enumerate() {
+            let mut client = dial(&relay.endpoint).await.unwrap();
+            client.send_all(&request).await.unwrap();
+            let mut conn = listener.accept().await.unwrap().ready().await.unwrap();
+            assert_eq!(conn.layers().tls().count(), 1, "it is said inside TLS");
+            let mut heard = vec![0; request.len()];
+            conn.read_exact(&mut heard).await.unwrap();
+            assert_eq!(heard, request);
+            // The client is to wait until the server has done it.
+            let mut end = [0];
+            let waiting = poll!(client.read(&mut end));
+            assert!(waiting.is_pending(), "the server has not closed yet: {waiting:?}");
+            // As PostgreSQL does: without a close_notify.
+            drop(conn);
+            assert_eq!(client.read(&mut end).await.unwrap(), 0, "nothing is answered");
+            let number = format!("#{}", number + 1);
+            relay.hears(&[&number, "cancel request passed on", &format!("{} bytes there", request.len())]);
+        }
+        relay.signal("TERM");
+        let (status, log) = relay.finish();
+        assert_eq!(status, Some(0));
+        assert!(log.iter().any(|line| line.contains("2 accepted") && line.contains("2 cancel request")), "{log:#?}");
+    });
+}
+
+#[test]
+fn a_cancel_request_for_a_server_that_is_gone_is_not_told_as_heard() {
+    let files = Files::new();
+    let near = files.server(Layers::Tls).replace("+tls:", "+starttls:postgres:");
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut relay = Relay::start(&format!("tcp:127.0.0.1:0{near}"), &format!("tcp:{gone}"), &[]);
+    block_on(async {
+        let mut client = dial(&relay.endpoint).await.unwrap();
+        client.send_all(&cancel_requests()[0]).await.unwrap();
+        client.read(&mut [0]).await.unwrap_err();
+    });
+    relay.hears(&["#1", "not joined, CONNECT side"]);
 }

@@ -241,7 +241,7 @@ impl Unfinished {
     }
 
     /// The connection, to be dropped like any other.
-    fn finished(mut self) -> Connection<Socket> {
+    pub(super) fn finished(mut self) -> Connection<Socket> {
         self.0.take().expect(TAKEN_LAST)
     }
 }

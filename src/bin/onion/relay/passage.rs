@@ -8,10 +8,11 @@ use std::time::Instant;
 use futures::future::{Either, select};
 use log::Level;
 use onionskin::Connection;
-use onionskin::endpoint::{Connector, Incoming, OpenError};
+use onionskin::endpoint::{Admitted, Connector, Incoming, OpenError};
 use onionskin::protocol::Addresses;
 use onionskin::runtime::{Runtime, Socket};
 
+use super::cancel;
 use super::class::Own;
 use super::greeting::Greeting;
 use super::join::{Joint, Loss, Said, Side, Unfinished, break_off};
@@ -58,12 +59,20 @@ impl Passages {
     pub(super) async fn pass(&self, number: u64, incoming: Incoming) -> End {
         let mut line = Line::new(Arc::clone(&self.route), number, incoming.addresses(), self.runtime.now());
         line.tells("accepted");
-        let (mut near, addresses, _seat) = match self.unless_aborted(self.accept(incoming)).await {
+        let (admitted, addresses, _seat) = match self.unless_aborted(self.accept(incoming)).await {
             Ok(accepted) => accepted,
             Err(end) => return line.ends(self.runtime.now(), end),
         };
-        line.near = Layers::of(&near);
         line.peer = addresses.to_string();
+        let mut near = match admitted {
+            Admitted::Session(near) => Unfinished::new(near),
+            Admitted::Cancel(near) => return self.cancel(line, Unfinished::new(near), &addresses).await,
+            _ => {
+                let unknown = Own(Class::Other, "the client has come for something that the relay does not know");
+                return line.ends(self.runtime.now(), End::of(Outcome::Failed, Loss::new(Side::Listen, unknown)));
+            }
+        };
+        line.near = Layers::of(&near);
         self.tally.add_handshakes(Side::Listen, near.layers().tls().count());
         line.tells("its handshakes are done");
         let connecting = async {
@@ -99,7 +108,7 @@ impl Passages {
     }
 
     /// Finds out who the peer is, whether there is a seat for it, and does its handshakes.
-    async fn accept(&self, incoming: Incoming) -> Result<(Unfinished, Addresses, Seat), End> {
+    async fn accept(&self, incoming: Incoming) -> Result<(Admitted, Addresses, Seat), End> {
         let failed = |error: OpenError| End::of(Outcome::Failed, Loss::new(Side::Listen, error));
         let incoming = incoming.identify().await.map_err(failed)?;
         let addresses = incoming.addresses().clone();
@@ -110,8 +119,32 @@ impl Passages {
                 return Err(End::of(Outcome::TurnedAway, Loss::new(Side::Listen, Own(Class::Limit, full))));
             }
         };
-        let near = incoming.ready().await.map_err(failed)?;
-        Ok((Unfinished::new(near), addresses, seat))
+        let admitted = incoming.admit().await.map_err(failed)?;
+        Ok((admitted, addresses, seat))
+    }
+
+    /// Hands a CancelRequest on to a server of its own connection.
+    async fn cancel(&self, mut line: Line, mut near: Unfinished, addresses: &Addresses) -> End {
+        line.near = Layers::of(&near);
+        let passed = async {
+            let request = cancel::read(&mut near).await?;
+            let far = self.connector.connect_for(addresses).await;
+            let mut far = far.map(Unfinished::new).map_err(|error| Loss::new(Side::Connect, error))?;
+            line.far = Layers::of(&far);
+            cancel::hand_on(self.runtime, &request, &mut far).await?;
+            Ok((request.len(), far))
+        };
+        let passed = async { passed.await.map_err(|loss| End::of(Outcome::Failed, loss)) };
+        match self.unless_aborted(passed).await {
+            Ok((len, far)) => {
+                line.there = len as u64;
+                let end = line.ends(self.runtime.now(), Outcome::Cancel.into());
+                select(pin!(cancel::leave(self.runtime, near, far)), self.aborting.clone()).await;
+                end
+            }
+            // The client is reset, so that it does not believe that it was heard.
+            Err(end) => line.ends(self.runtime.now(), end),
+        }
     }
 
     async fn leave(&self, joint: Joint, lost: Option<Side>) {

@@ -50,6 +50,8 @@ words! {
         Aborted = "aborted",
         /// By us, since its peer had as many already as one may have.
         TurnedAway = "turned away",
+        /// A client of PostgreSQL wanted a query cancelled, the server was told so, and both have ended.
+        Cancel = "cancel request passed on",
     }
 }
 
