@@ -28,6 +28,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
 
     /// Takes bytes that were shown.
     pub(super) fn take(&mut self, count: usize) {
+        if count > 0 {
+            self.line_search.restart();
+        }
         let was_full = self.stack.input_room() == 0;
         self.stack.consume(self.wire.now(), count);
         // Room above may have let a layer below do something that is now to be sent, or let in what a writer waits for.

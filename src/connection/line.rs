@@ -64,16 +64,17 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
 
     fn poll_line(&mut self, cx: &Context<'_>) -> Poll<Result<Option<Vec<u8>>, Error>> {
         loop {
-            let limit = self.line_limit;
+            let (limit, mut search) = (self.line_limit, self.line_search);
             let Some(bytes) = ready!(self.poll_readable(cx))? else { return Poll::Ready(Ok(None)) };
             let seen = bytes.len();
-            let end = bytes.iter().take(limit).position(|&byte| byte == b'\n');
+            let end = search.line_feed(&bytes[..seen.min(limit)]);
             if let Some(end) = end {
                 let line = &bytes[..end];
                 let line = line.strip_suffix(b"\r").unwrap_or(line).to_vec();
                 self.take(end + 1);
                 return Poll::Ready(Ok(Some(line)));
             }
+            self.line_search = search;
             if seen >= limit {
                 return Poll::Ready(Err(ErrorKind::LineTooLong(limit).into()));
             }
@@ -87,6 +88,96 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
                 }
                 return Poll::Pending;
             }
+        }
+    }
+}
+
+/// How far the input was searched for the end of a line, so that a line that comes in small pieces is not searched anew with
+/// each of them. Whatever takes bytes off the front, or puts a layer above them, begins it anew.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct LineSearch {
+    searched: usize,
+    #[cfg(test)]
+    looked_at: usize,
+}
+
+impl LineSearch {
+    pub(super) fn restart(&mut self) {
+        self.searched = 0;
+    }
+
+    /// Where the first line feed is. `input` begins with all that was searched before.
+    fn line_feed(&mut self, input: &[u8]) -> Option<usize> {
+        let searched = self.searched.min(input.len());
+        let fresh = &input[searched..];
+        #[cfg(test)]
+        {
+            self.looked_at += fresh.len();
+        }
+        self.searched = input.len();
+        memchr::memchr(b'\n', fresh).map(|at| searched + at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::task::Waker;
+
+    use futures::io::AsyncReadExt;
+
+    use super::*;
+    use crate::testing::{Clock, Cut, WireEnd, wire};
+
+    const MEBIBYTE: usize = 1 << 20;
+
+    fn pair(capacity: usize) -> (Connection<WireEnd>, Connection<WireEnd>) {
+        let clock = Clock::new();
+        let (left, right) = wire(Cut::Whole, capacity);
+        let connect = |end| Connection::with_timer(end, Arc::new(clock.clone()));
+        (connect(left), connect(right))
+    }
+
+    fn now<T>(future: impl Future<Output = T>) -> Option<T> {
+        match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(output) => Some(output),
+            Poll::Pending => None,
+        }
+    }
+
+    #[test]
+    fn a_line_of_eight_mebibytes_is_looked_at_once() {
+        const PIECE: usize = 4096;
+        let (mut left, mut right) = pair(PIECE);
+        right.set_line_limit(9 * MEBIBYTE);
+        for _ in 0..8 * MEBIBYTE / PIECE {
+            now(left.send_all(&[b'x'; PIECE])).unwrap_or(Ok(())).unwrap();
+            assert!(now(right.read_line()).is_none());
+        }
+        assert_eq!(right.line_search.looked_at, 8 * MEBIBYTE);
+        now(left.send_all(b"\r\nbehind\n")).unwrap().unwrap();
+        assert_eq!(now(right.read_line()).unwrap().unwrap().unwrap().len(), 8 * MEBIBYTE);
+        assert_eq!(now(right.read_line()).unwrap().unwrap().unwrap(), b"behind");
+        assert!(right.line_search.looked_at <= 8 * MEBIBYTE + 100);
+    }
+
+    #[test]
+    fn a_search_begins_anew_where_bytes_were_taken() {
+        let (mut left, mut right) = pair(1000);
+        now(left.send_all(b"half a line")).unwrap().unwrap();
+        assert!(now(right.read_line()).is_none());
+        // Somebody reads some of it in another way, and a shorter line stands where the search had been.
+        now(right.read_exact(&mut [0; 7])).unwrap().unwrap();
+        now(left.send_all(b"\nx\n")).unwrap().unwrap();
+        assert_eq!(now(right.read_line()).unwrap().unwrap().unwrap(), b"line");
+        assert_eq!(now(right.read_line()).unwrap().unwrap().unwrap(), b"x");
+        now(left.send_all(b"abc")).unwrap().unwrap();
+        assert!(now(right.read_line()).is_none());
+        now(right.read_exact(&mut [0; 3])).unwrap().unwrap();
+        now(left.send_all(b"\n\n\n")).unwrap().unwrap();
+        for _ in 0..3 {
+            assert_eq!(now(right.read_line()).unwrap().unwrap().unwrap(), b"");
         }
     }
 }

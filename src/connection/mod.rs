@@ -71,6 +71,7 @@ pub(crate) mod wire;
 use std::fmt;
 use std::sync::Arc;
 
+use self::line::LineSearch;
 use self::wakers::Wakers;
 use self::wire::Wire;
 use crate::runtime::Timer;
@@ -131,6 +132,7 @@ pub struct Connection<IO> {
     ended: Vec<Event>,
     late_limit: usize,
     line_limit: usize,
+    line_search: LineSearch,
 }
 
 impl<IO> Connection<IO> {
@@ -154,6 +156,7 @@ impl<IO> Connection<IO> {
             ended: Vec::new(),
             late_limit: LATE_LIMIT,
             line_limit: LINE_LIMIT,
+            line_search: LineSearch::default(),
         }
     }
 
@@ -219,6 +222,7 @@ impl<IO> Connection<IO> {
     ///
     /// As [`Stack::splice`].
     pub fn splice(&mut self, layer: impl Layer) -> Result<LayerId, Error> {
+        self.line_search.restart();
         Ok(self.stack.splice(self.wire.now(), Box::new(layer))?)
     }
 

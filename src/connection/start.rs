@@ -118,6 +118,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         let index = self.ended.iter().position(failed)?;
         let Event::Failed { error, .. } = self.ended.remove(index) else { return None };
         // Nothing was delivered by a layer that never was ready, so its end is next to read.
+        self.line_search.restart();
         let _ = self.stack.pass_end(self.wire.now());
         Some(ErrorKind::Peeled(id, error).into())
     }

@@ -124,6 +124,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         if let Some(error) = self.take_failure(id) {
             return Err(error);
         }
+        self.line_search.restart();
         self.stack.pass_end(self.wire.now())?;
         let stopped = |event: &Event| matches!(event, Event::Stopped(layer, _) if *layer == id);
         let answer = match self.ended.iter().position(stopped).map(|index| self.ended.remove(index)) {
