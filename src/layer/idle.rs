@@ -11,6 +11,9 @@ use crate::stack::{End, Ends, Failure, Layer, LayerError, LayerErrorKind, Order,
 /// buffers are full, unless [`spare_unread`](Self::spare_unread) says otherwise. Where it stands decides what it sees; above
 /// TLS, records without data are no sign of life.
 ///
+/// The peer is given up without leave ([`Failure::give_up`]): it may be there all the same, and a close_notify or an end of
+/// file would tell it that nothing more was to come.
+///
 /// A peer that reads slowly is not silent. While bytes that have passed this layer still wait below it, or in the system as
 /// far as the driver can tell ([`Ends::unsent`]), it ends the connection only when none of them has left for the whole
 /// time; then the time may be twice as long, because it looks only when the time is over.
@@ -222,7 +225,7 @@ impl Layer for IdleTimeout {
         if unsent == 0 && self.inbound == Direction::Over && self.outbound == Direction::Over {
             return Ok(());
         }
-        Err(self.error().into())
+        Err(Failure::give_up(self.error()))
     }
 }
 

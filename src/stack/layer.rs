@@ -300,6 +300,14 @@ impl Failure {
         Self { error, consequence: Consequence::Lose }
     }
 
+    /// The connection is lost with this error, and nobody takes leave of the peer: no close_notify and no end of file is sent,
+    /// nor anything else that has not left. For a peer that is given up, and must not take that for the end of what there was
+    /// to say. What shows it that in clear is a reset, which is for the owner of the socket.
+    #[must_use]
+    pub fn give_up(error: LayerError) -> Self {
+        Self { error, consequence: Consequence::GiveUp }
+    }
+
     /// The layer alone is lost: it is peeled, if no stoppable layer stands above it. What had been written
     /// through it and not sent is dropped, never sent in clear. What a layer above keeps inside itself is not known to
     /// the stack: it must not let go of that later.
@@ -318,6 +326,7 @@ impl From<LayerError> for Failure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Consequence {
     Lose,
+    GiveUp,
     Peel,
 }
 

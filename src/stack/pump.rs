@@ -294,6 +294,10 @@ impl Stack {
             }
         }
         self.log_change(format_args!("layer {id} failed: {error}"));
+        if consequence == Consequence::GiveUp {
+            self.drop_outbound(WIRE);
+            self.wire_output = Side::Closed;
+        }
         let below = self.list.below(index);
         if self.list.node(below).state != NodeState::Failed && self.wire_output != Side::Closed {
             // Layers below are sound: they take leave as in any close, behind the alert.

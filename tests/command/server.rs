@@ -39,6 +39,20 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 #[test]
+fn a_client_that_says_nothing_is_given_up() {
+    let directory = Directory::new();
+    let server = Server::start(["tcp:127.0.0.1:0", "--self-signed", &directory.text(), "--idle", "1"]);
+    // The layer that watches the time is none of those that the protocol counts.
+    let ca = directory.file("ca.pem");
+    let script = "DEPTH\n\\starttls\nDEPTH\n\\stoptls\nDEPTH\n";
+    let outcome = run(["connect", &server.endpoint, "--ca", &ca, "--lockstep"], script).succeeded();
+    let expected = ["DEPTH 0 -", "OK STARTTLS 1", "DEPTH 1 TLSv1.3", "OK STOPTLS 0", "DEPTH 0 -"];
+    assert_eq!(outcome.lines(), expected);
+    let mut silent = std::net::TcpStream::connect(server.endpoint.strip_prefix("tcp:").unwrap()).unwrap();
+    assert_eq!(std::io::Read::read(&mut silent, &mut [0]).unwrap(), 0);
+}
+
+#[test]
 fn an_unannounced_close_is_answered_and_peels() {
     let directory = Directory::new();
     let server = Server::self_signed(&directory);

@@ -295,6 +295,28 @@ fn the_shorter_of_two_times_is_in_force() {
 }
 
 #[test]
+fn whoever_is_given_up_is_not_told_of_an_end() {
+    let mut bare = Bare::new(IdleTimeout::new(MINUTE));
+    bare.minute().expect("it was silent");
+    assert!(matches!(bare.stack.poll_output(), Output::Nothing));
+    let mut bare = Bare::new(IdleTimeout::new(MINUTE));
+    bare.stack.close(bare.now);
+    assert!(matches!(bare.stack.poll_output(), Output::Shutdown), "control");
+
+    // Nor inside TLS, above which it stands.
+    each(ONE, |case| {
+        let mut link = Link::connected(case);
+        link.left.splice(IdleTimeout::new(MINUTE));
+        link.run();
+        let sent = link.left.sent().len();
+        link.advance(MINUTE);
+        link.left.lost().expect("it was silent");
+        assert_eq!(link.left.sent().len(), sent);
+        assert!(matches!(link.left.stack.poll_output(), Output::Nothing));
+    });
+}
+
+#[test]
 fn nothing_is_waited_for_when_both_directions_are_over() {
     let mut bare = Bare::new(IdleTimeout::new(MINUTE));
     bare.write(10);

@@ -11,6 +11,7 @@
 //! | `open.rs`, `part.rs` | from an endpoint to a connection, and how to leave one |
 //! | `credentials.rs`, `authority.rs` | certificates: from files, and made on the spot |
 //! | `completions.rs`, `manual.rs` | what shells and `man` want to know of the command |
+//! | `silence.rs` | options that limit silence |
 //! | `failure.rs`, `signals.rs`, `logging.rs` | what ends the process, and what it says |
 //!
 //! Exit status: 0 for a clean end, 1 for a failure, 2 for a command line that makes no sense, 3 for a hole that was
@@ -41,6 +42,7 @@ mod relay;
 mod serve;
 mod session;
 mod signals;
+mod silence;
 
 use std::process::ExitCode;
 

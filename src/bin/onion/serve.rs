@@ -22,6 +22,7 @@ use crate::open::{self, ServerDefaults};
 use crate::part::part;
 use crate::session::{Service, Session};
 use crate::signals::{Stopping, stopping};
+use crate::silence::SilenceOptions;
 
 /// Answer the onion line protocol
 ///
@@ -48,13 +49,15 @@ pub(crate) struct Options {
     /// Whom to trust in RSTARTTLS; the authority of --self-signed unless set
     #[arg(long, value_name = "PEM")]
     ca: Option<PathBuf>,
+    #[command(flatten)]
+    silence: SilenceOptions,
     /// What the log looks like
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) log_format: Format,
 }
 
 pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Result<(), Failure> {
-    let endpoint = open::parse(&options.endpoint)?;
+    let endpoint = options.silence.fill(open::parse(&options.endpoint)?);
     let server = Arc::new(Server::new(&endpoint, options)?);
     let stopping = stopping().map_err(|error| Failure::new(error).at("cannot listen for signals"))?;
     let listener = open::listen(runtime, &endpoint).await?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::io::AsyncWriteExt;
 
-use super::{Relay, block_on, dial, greet, listen, read_all};
+use super::{Files, Layers, Path, Relay, block_on, dial, greet, listen, read_all};
 
 /// A sender is held up by a receiver that does not read, and goes on when that does.
 #[test]
@@ -70,6 +70,79 @@ fn one_client_too_many_waits_for_its_turn() {
             relay.hears(&["as many as there may be"]);
         }
     }
+}
+
+/// Each of its clients is told the end at once, and then nobody ends the other direction.
+#[test]
+fn clients_that_say_nothing_any_more_do_not_keep_others_out_for_ever() {
+    let far = TcpListener::bind("127.0.0.1:0").unwrap();
+    let connect = format!("tcp:{}", far.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let mut held = Vec::new();
+        for mut server in far.incoming().map_while(Result::ok) {
+            server.write_all(b"bye").unwrap();
+            server.shutdown(std::net::Shutdown::Write).unwrap();
+            held.push(server);
+        }
+    });
+    let hears_bye = |relay: &Relay| {
+        let mut client = TcpStream::connect(relay.endpoint.strip_prefix("tcp:").unwrap()).unwrap();
+        let mut said = Vec::new();
+        client.read_to_end(&mut said).unwrap();
+        assert_eq!(said, b"bye");
+        client
+    };
+
+    let most = ["--max-connections", "5"];
+    let without = Relay::start("tcp:127.0.0.1:0", &connect, &most);
+    let mut relay = Relay::start("tcp:127.0.0.1:0", &connect, &[&most[..], &["--half-open", "1"]].concat());
+    let _kept: Vec<_> = (0..5).map(|_| hears_bye(&without)).collect();
+    let mut waits = TcpStream::connect(without.endpoint.strip_prefix("tcp:").unwrap()).unwrap();
+    let mut given_up: Vec<_> = (0..5).map(|_| hears_bye(&relay)).collect();
+
+    hears_bye(&relay);
+    relay.hears(&["LISTEN side: ", "nothing was sent or received for 1s after one direction had ended"]);
+    for client in &mut given_up {
+        // The reset may still be on its way.
+        while client.write(b"!").is_ok() {}
+    }
+    waits.set_nonblocking(true).unwrap();
+    assert_eq!(waits.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock, "control: without the limit it waits");
+}
+
+#[test]
+fn a_silent_connection_is_given_up_on_both_sides_and_neither_takes_that_for_an_end() {
+    let files = Files::new();
+    for (near, far) in [(Layers::None, Layers::None), (Layers::Tls, Layers::Tls)] {
+        let mut path = Path::new(&files, near, far, &["--idle", "1"]);
+        block_on(async {
+            let (mut client, mut server) = path.join().await;
+            greet(&mut client, &mut server).await;
+            greet(&mut server, &mut client).await;
+            for (conn, layers) in [(&mut client, near), (&mut server, far)] {
+                let (read, result) = read_all(conn).await;
+                assert!(read.is_empty());
+                let expected =
+                    if layers == Layers::None { ErrorKind::ConnectionReset } else { ErrorKind::UnexpectedEof };
+                assert_eq!(result.unwrap_err().kind(), expected);
+            }
+        });
+        path.relay.hears(&["#1 ", "lost, ", "nothing was sent or received for 1s"]);
+    }
+}
+
+#[test]
+fn the_limit_of_an_endpoint_is_its_own() {
+    let far = listen("tcp:127.0.0.1:0");
+    let connect = format!("{}:idle=1", far.endpoint().transport);
+    let mut relay = Relay::start("tcp:127.0.0.1:0:idle=none", &connect, &["--idle", "4000000000"]);
+    block_on(async {
+        let mut client = dial(&relay.endpoint).await.unwrap();
+        let mut server = far.accept().await.unwrap().ready().await.unwrap();
+        greet(&mut client, &mut server).await;
+        assert_eq!(read_all(&mut client).await.1.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    });
+    relay.hears(&["#1 ", "lost, CONNECT side: ", "idle 1s"]);
 }
 
 /// More than the sockets of two systems and the buffers of two stacks hold.

@@ -34,6 +34,7 @@ use futures::future::{BoxFuture, join, poll_fn, select};
 use futures::io::{AsyncBufRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use onionskin::Connection;
 use onionskin::runtime::{Socket, Timer};
+use onionskin::stack::LayerErrorKind;
 
 use super::class::{Cause, Own};
 use super::tally::{Class, Tally};
@@ -95,10 +96,10 @@ impl Joint {
                 join(part(timer, near.finished()), part(timer, far.finished())).await;
             }
             Some(Side::Listen) => {
-                join(part(timer, near.finished()), break_off(timer, far, there.said())).await;
+                join(leave_lost(timer, near, back.said()), break_off(timer, far, there.said())).await;
             }
             Some(Side::Connect) => {
-                join(part(timer, far.finished()), break_off(timer, near, back.said())).await;
+                join(leave_lost(timer, far, there.said()), break_off(timer, near, back.said())).await;
             }
         }
     }
@@ -299,6 +300,16 @@ pub(super) async fn break_off(timer: &dyn Timer, mut conn: Unfinished, said: Sai
             let arrive = Box::pin(read_to_end(&mut *conn));
             select(arrive, timer.sleep_until(timer.now() + LAST_BYTES)).await;
         }
+    }
+}
+
+/// Takes leave of a side that is lost. One that was given up because it was silent may be there all the same, and must not take
+/// that for an end either.
+async fn leave_lost(timer: &dyn Timer, conn: Unfinished, said: Said) {
+    let error = conn.stack().lost().and_then(|reason| reason.layer_error());
+    match error.is_some_and(|error| error.kind() == LayerErrorKind::Idle) {
+        true => break_off(timer, conn, said).await,
+        false => part(timer, conn.finished()).await,
     }
 }
 

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use clap::Args;
 
 use crate::logging::Format;
+use crate::silence::SilenceOptions;
 
 /// Join every connection to LISTEN with a new one to CONNECT
 ///
@@ -23,6 +24,8 @@ pub(crate) struct Options {
     /// The most connections of one peer at a time; more are turned away
     #[arg(long, value_name = "NUMBER")]
     pub(super) max_per_peer: Option<NonZeroUsize>,
+    #[command(flatten)]
+    pub(super) silence: SilenceOptions,
     /// How long connections may go on when the process is to end; those that are left are aborted
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub(super) patience: u32,
@@ -74,7 +77,10 @@ ca= the authorities of the system are trusted, without sni= the certificate must
 
 Time limits: 30 seconds to connect (timeout= in the endpoint), 30 for what comes before a STARTTLS, 10 for each handshake,
 30 in which a peer takes nothing of the last bytes when all else is over, 2 until it closes then. Connections that say
-nothing stay.
+nothing stay, unless --idle and --half-open, or idle= and half-open= in an endpoint, set a limit: a side over which nothing
+has passed for that long is lost, and both are told as for any loss. A side that still takes what is sent, however slowly, is
+not silent, nor is one whose bytes the other side has no room for. A machine that is gone is noticed by TCP keep-alive within
+two minutes (keepalive= in the endpoint).
 
 Peers: with --max-per-peer one address cannot take all the connections there are. A peer is an IPv4 address or the first
 64 bits of an IPv6 address, behind a proxy step of LISTEN the client that the proxy names. One that has as many as it may have is

@@ -10,6 +10,7 @@ use super::greeting::Greeting;
 use super::options::Options;
 use crate::failure::Failure;
 use crate::open;
+use crate::silence::SilenceOptions;
 
 /// One relay that is to be.
 #[derive(Debug)]
@@ -41,7 +42,8 @@ pub(super) struct Written {
 impl Plan {
     /// What the command line asks for.
     pub(super) fn new(options: &Options) -> Result<Self, Failure> {
-        let [listen, connect] = [Written::new(&options.listen)?, Written::new(&options.connect)?];
+        let written = |text| Written::new(text, options.silence);
+        let [listen, connect] = [written(&options.listen)?, written(&options.connect)?];
         let greeting = Greeting::between(&listen.endpoint, &connect.endpoint)?;
         let patience = Duration::from_secs(options.patience.into());
         let route = Route { name: None, label: listen.text.clone(), listen, connect };
@@ -51,8 +53,8 @@ impl Plan {
 }
 
 impl Written {
-    fn new(text: &str) -> Result<Self, Failure> {
-        Ok(Self { text: text.to_owned(), endpoint: open::parse(text)? })
+    fn new(text: &str, silence: SilenceOptions) -> Result<Self, Failure> {
+        Ok(Self { text: text.to_owned(), endpoint: silence.fill(open::parse(text)?) })
     }
 
     /// Says of an error that it is this endpoint's.
