@@ -236,18 +236,24 @@ fn a_server_layer_that_was_peeled_leaves_the_command_that_came_instead() {
 }
 
 #[test]
-fn a_close_notify_that_anybody_may_have_sent_during_the_handshake_ends_nothing() {
+fn a_close_notify_during_the_handshake_is_told_at_once() {
     each(ONE, |case| {
         for to_client in [true, false] {
-            let mut link = Link::outer(case);
-            let left = link.left_starts();
-            let victim = if to_client { &mut link.left } else { &mut link.right };
-            victim.inject(&[21, 3, 3, 0, 2, 1, 0]);
-            let right = link.right_starts();
-            link.run();
-            assert!(link.left.ended().is_none() && link.right.ended().is_none());
-            link.assert_ready(left, right);
-            link.talk();
+            for level in [1, 2] {
+                let mut link = Link::outer(case);
+                link.left_starts();
+                let victim = if to_client { &mut link.left } else { &mut link.right };
+                victim.inject(&[21, 3, 3, 0, 2, level, 0]);
+                link.right_starts();
+                link.run();
+                let victim = if to_client { &link.left } else { &link.right };
+                let reason = victim.lost().expect("nothing is waited for");
+                assert!(reason.layer_error().unwrap().is_refused(), "{reason}");
+                assert!(
+                    reason.to_string().contains("the peer ended TLS (close_notify) before the handshake"),
+                    "{reason}"
+                );
+            }
         }
     });
 }

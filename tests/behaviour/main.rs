@@ -25,6 +25,7 @@ mod leftover;
 mod lenient;
 mod limits;
 mod nest;
+mod one_answer;
 mod oracle;
 mod passing;
 mod patience;

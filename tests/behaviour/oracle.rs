@@ -246,7 +246,7 @@ impl Forger {
     }
 }
 
-fn taken(stack: &mut Peer) -> Vec<u8> {
+pub(crate) fn taken(stack: &mut Peer) -> Vec<u8> {
     let (now, mut sent) = (stack.now(), Vec::new());
     while let Output::Bytes(bytes) = stack.stack.poll_output() {
         sent.extend_from_slice(bytes);

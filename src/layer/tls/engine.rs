@@ -6,9 +6,9 @@
 //!   rustls does all                             rustls has done the handshake and keeps the key schedule
 //! ```
 //!
-//! The records are handed over where nothing is half done: no part of a message, and nothing still to be sent. Where the
-//! handshake and data come in one segment, rustls does those records; where a provider gives out no keys, and in TLS 1.2,
-//! it does all of them.
+//! The records are handed over right behind the handshake, where nothing is half done: no part of a message, and nothing still
+//! to be sent. That does not depend on how the peer's records arrive, so one record has one answer. Where a provider gives
+//! out no keys, and in TLS 1.2, rustls does all of them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -109,6 +109,9 @@ impl Engine {
             }
             self.hello = None;
         }
+        if let Stage::Unbuffered(_) = self.stage {
+            self.take_over(input, output)?;
+        }
         let records = match &mut self.stage {
             Stage::Unbuffered(unbuffered) => return unbuffered.receive(input, plain, output),
             Stage::Records(records) => records,
@@ -165,9 +168,9 @@ impl Engine {
     }
 
     /// Sends the alert that an error has left, if there is one and it may still be sent.
-    pub(super) fn alert(&mut self, output: &mut Queue<Order>) {
+    pub(super) fn alert(&mut self, input: &Queue<End>, output: &mut Queue<Order>) {
         match &mut self.stage {
-            Stage::Unbuffered(unbuffered) => unbuffered.alert(output),
+            Stage::Unbuffered(unbuffered) => unbuffered.alert(input, output),
             Stage::Records(records) => records.alert(output),
             Stage::Failed => {}
         }
@@ -216,7 +219,7 @@ impl Engine {
     /// Takes the records over as soon as they can be, and what was [agreed](Self::agreed) is known.
     pub(super) fn take_over(&mut self, input: &mut Queue<End>, output: &mut Queue<Order>) -> Result<(), Error> {
         let Stage::Unbuffered(unbuffered) = &mut self.stage else { return Ok(()) };
-        if !unbuffered.can_hand_over(input.front()) {
+        if !unbuffered.can_hand_over() {
             return Ok(());
         }
         // An answer to a KeyUpdate would be lost.

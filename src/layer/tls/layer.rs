@@ -369,7 +369,7 @@ impl TlsLayer {
     fn fail_over_input(&mut self, error: rustls::Error, ends: &mut Ends<'_>) -> Failure {
         let (input, _, _, output) = ends.all();
         let error = explain(error, input.front());
-        self.engine.alert(output);
+        self.engine.alert(input, output);
         self.fail(error)
     }
 

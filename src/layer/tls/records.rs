@@ -469,7 +469,7 @@ fn inappropriate(got_type: ContentType) -> Error {
 }
 
 /// What the peer is told (section 6.2).
-fn alert_over(error: &Error) -> Option<AlertDescription> {
+pub(super) fn alert_over(error: &Error) -> Option<AlertDescription> {
     match error {
         Error::AlertReceived(_) => None,
         Error::DecryptError => Some(AlertDescription::BadRecordMac),

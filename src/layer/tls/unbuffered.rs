@@ -2,7 +2,7 @@
 //!
 //! It uses the *unbuffered* API, because that one works in our buffers and leaves what stands behind a close_notify
 //! exactly where it was; the buffered one throws it away. This file and [`super::records`] are the only ones that name
-//! connection types of rustls. Seven things rustls does not do for us, and where they are done:
+//! connection types of rustls. Ten things rustls does not do for us, and where they are done:
 //!
 //! 1. It must be called again after every state until it has nothing left to do: the loops here.
 //! 2. After an error the alert is still inside. It is fetched only while [`CommonState::wants_write`] says that there
@@ -15,6 +15,9 @@
 //!    be a fatal alert. Nothing may follow a close_notify (RFC 8446 section 6.1), least of all into the bytes of the
 //!    layer below: from then on its answers go nowhere, and [`process_closed`] makes the panic an error.
 //! 7. It answers a KeyUpdate with its next record, whenever that may be: [`Unbuffered::flush`].
+//! 8. It reads on behind the last record of the handshake if there is more: it is shown one record at a time ([`Shown`]).
+//! 9. Some of its errors have no alert, among them everything between the parts of a handshake message: [`provoke`].
+//! 10. A close_notify during the handshake is a warning to it, and it waits on: [`is_close_notify_in_clear`].
 
 use std::fmt;
 use std::io;
@@ -31,12 +34,12 @@ use rustls::unbuffered::{
     UnbufferedStatus, WriteTraffic,
 };
 use rustls::{
-    CipherSuite, ClientConfig, CommonState, Error, HandshakeKind, InvalidMessage, NamedGroup, OtherError,
-    ProtocolVersion, ServerConfig,
+    AlertDescription, CipherSuite, ClientConfig, CommonState, Error, HandshakeKind, InvalidMessage, NamedGroup,
+    OtherError, ProtocolVersion, ServerConfig,
 };
 
-use super::record::Front;
-use super::records::{Keys, Records};
+use super::record::{Front, HEADER};
+use super::records::{Keys, Records, alert_over};
 use crate::stack::{End, Order, Queue};
 
 /// One side of one TLS connection, without any buffer of its own.
@@ -45,6 +48,8 @@ pub(super) struct Unbuffered {
     /// How many bytes at the front of the input rustls has looked at and left there.
     seen: usize,
     sending: Sending,
+    /// What the peer is to be told of an error, if rustls tells it nothing; and how much of the input it was shown.
+    wanted: Option<(AlertDescription, usize)>,
 }
 
 enum Side {
@@ -106,7 +111,7 @@ impl Unbuffered {
     }
 
     fn new(side: Side) -> Self {
-        Self { side, seen: 0, sending: Sending::Open }
+        Self { side, seen: 0, sending: Sending::Open, wanted: None }
     }
 
     /// Takes input until one record of plaintext has been given to `plain`, or as far as it goes. What the peer
@@ -120,7 +125,15 @@ impl Unbuffered {
         let mut nowhere = Queue::new(0);
         let output = if self.sending == Sending::Open { output } else { &mut nowhere };
         let sending = self.sending;
-        either!(&mut self.side, connection => receive(connection.as_mut(), sending, &mut self.seen, input, plain, output))
+        let mut shown = Shown::next(input.front(), self.seen);
+        let received = either!(&mut self.side, connection => {
+            receive(connection.as_mut(), sending, &mut self.seen, &mut shown, input, plain, output)
+        });
+        if let Err(error) = &received {
+            let wanted = alert_over(error).filter(|&alert| alert != AlertDescription::InternalError);
+            self.wanted = wanted.map(|wanted| (wanted, shown.len));
+        }
+        received
     }
 
     /// Encrypts `plain` into records.
@@ -167,12 +180,19 @@ impl Unbuffered {
         })
     }
 
-    /// Fetches the alert that an error has left, if there is one and it may still be sent.
-    pub(super) fn alert(&mut self, output: &mut Queue<Order>) {
+    /// Fetches the alert that an error has left, or has one made if rustls has left none, if it may still be sent.
+    pub(super) fn alert(&mut self, input: &Queue<End>, output: &mut Queue<Order>) {
+        let wanted = self.wanted.take();
         if self.sending == Sending::Closed {
             return;
         }
-        either!(&mut self.side, connection => alert(connection.as_mut(), output));
+        either!(&mut self.side, connection => match wanted {
+            Some((wanted, shown)) if !connection.wants_write() => {
+                let shown = input.front().get(..shown).unwrap_or_default();
+                provoke(connection.as_mut(), shown, self.seen, wanted, output);
+            }
+            _ => alert(connection.as_mut(), output),
+        });
     }
 
     /// Makes the error, and the alert, for input that cannot be TLS by its first byte. rustls would wait for five.
@@ -206,13 +226,13 @@ impl Unbuffered {
         }
     }
 
-    /// Whether the records can be taken over now: rustls has shaken hands and has nothing half done, neither a record nor a
-    /// message.
-    pub(super) fn can_hand_over(&self, input: &[u8]) -> bool {
+    /// Whether the records can be taken over now: rustls has shaken hands and has nothing half done, no part of a message and
+    /// nothing still to be sent.
+    pub(super) fn can_hand_over(&self) -> bool {
         let common = self.common();
         !common.is_handshaking()
             && !common.wants_write()
-            && Front::of(input) == Front::Incomplete
+            && self.seen == 0
             && self.sending == Sending::Open
             && common.negotiated_cipher_suite().is_some_and(Records::can_take)
     }
@@ -265,18 +285,28 @@ impl Driven for UnbufferedServerConnection {
     }
 }
 
+/// Shows rustls one record at a time, so that what stands behind the last of the handshake is left for whoever reads the
+/// records then, and is never read by one or the other as it happened to arrive.
 fn receive<C: Driven>(
     connection: &mut C,
     sending: Sending,
     seen: &mut usize,
+    shown: &mut Shown,
     input: &mut Queue<End>,
     plain: &mut Queue<End>,
     output: &mut Queue<Order>,
 ) -> Result<Received, Error> {
+    let handshaking = connection.is_handshaking();
     loop {
+        if handshaking && *seen == 0 && is_close_notify_in_clear(&input.front()[..shown.len]) {
+            // rustls takes it for a warning, and would wait for a peer that has said that it goes.
+            input.consume(shown.len);
+            return Err(Error::AlertReceived(AlertDescription::CloseNotify));
+        }
+        let front = &mut input.front_mut()[..shown.len];
         let UnbufferedStatus { mut discard, state } = match sending {
-            Sending::Open => connection.process(input.front_mut()),
-            Sending::Closed => process_closed(connection, input.front_mut()),
+            Sending::Open => connection.process(front),
+            Sending::Closed => process_closed(connection, front),
         };
         let received = match state {
             Ok(ConnectionState::ReadTraffic(mut traffic)) => {
@@ -285,35 +315,65 @@ fn receive<C: Driven>(
                     discard += record.discard;
                     plain.push(record.payload);
                 }
-                Some(Received::Plaintext)
+                Ok(Some(Received::Plaintext))
             }
-            Ok(ConnectionState::EncodeTlsData(data)) => {
-                encode(data, output)?;
-                None
-            }
+            Ok(ConnectionState::EncodeTlsData(data)) => encode(data, output).map(|()| None),
             Ok(ConnectionState::TransmitTlsData(transmit)) => {
                 transmit.done();
-                None
+                Ok(None)
             }
-            Ok(ConnectionState::PeerClosed) => Some(Received::PeerClosed),
-            Ok(_) => Some(Received::Blocked),
-            Err(error) => {
-                input.consume(discard);
-                *seen = 0;
-                return Err(error);
-            }
+            Ok(ConnectionState::PeerClosed) => Ok(Some(Received::PeerClosed)),
+            Ok(_) => Ok(Some(Received::Blocked)),
+            Err(error) => Err(error),
         };
         input.consume(discard);
-        if let Some(received) = received {
-            // Plaintext is given out only when no handshake message is pending.
-            *seen = if received == Received::Blocked { input.front().len() } else { 0 };
-            return Ok(received);
+        *seen = seen.saturating_sub(discard);
+        shown.len -= discard;
+        match received? {
+            None => {}
+            Some(Received::Blocked) if shown.whole => {
+                *seen = shown.len;
+                if handshaking && !connection.is_handshaking() {
+                    return Ok(Received::Message);
+                }
+                *shown = Shown::next(input.front(), *seen);
+            }
+            Some(Received::Blocked) => return Ok(Received::Blocked),
+            Some(received) => {
+                // Plaintext is given out only when no handshake message is pending.
+                *seen = 0;
+                return Ok(received);
+            }
         }
     }
 }
 
-/// As [`Driven::process`] when our close_notify has been sent. Then rustls built with debug assertions panics over
-/// input that it has to refuse (`assertion failed: !self.sent_fatal_alert`), and input is the peer's to choose.
+/// How much of the input rustls is shown: what it has seen, and the next record.
+struct Shown {
+    len: usize,
+    /// Whether the record is there whole. If it is, rustls leaves nothing of it unseen.
+    whole: bool,
+}
+
+impl Shown {
+    fn next(input: &[u8], seen: usize) -> Self {
+        match Front::of(&input[seen..]) {
+            Front::Record(body) if seen + HEADER + body <= input.len() => {
+                Self { len: seen + HEADER + body, whole: true }
+            }
+            // A part of one, which rustls refuses as soon as its header is wrong.
+            _ => Self { len: input.len(), whole: false },
+        }
+    }
+}
+
+/// Whether a record is a close_notify that is not encrypted. Whoever can put one in can put anything in, so it is believed.
+fn is_close_notify_in_clear(record: &[u8]) -> bool {
+    matches!(*record, [ALERT, _, _, 0, 2, _, 0])
+}
+
+/// As [`Driven::process`] when our close_notify has been sent, or an error has been met. Then rustls may panic: built with debug
+/// assertions over input that it has to refuse (`assertion failed: !self.sent_fatal_alert`), and input is the peer's to choose.
 fn process_closed<'c, 'i, C: Driven>(connection: &'c mut C, input: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, C::Data> {
     let process = move || {
         let (connection, input) = (connection, input);
@@ -354,6 +414,37 @@ fn write<C: Driven>(
             return action(traffic, output);
         }
     }
+}
+
+/// Has rustls make an alert where it has none for its error: one that it makes for a record of a type that does not exist.
+///
+/// It says decode_error. In clear that is replaced by what should be said; under keys it stays, as the keys are those of rustls.
+fn provoke<C: Driven>(
+    connection: &mut C,
+    shown: &[u8],
+    seen: usize,
+    wanted: AlertDescription,
+    output: &mut Queue<Order>,
+) {
+    // The record stands wherever rustls may go on: behind what it was shown, at what it refused, or at the beginning.
+    let mut input = [shown, &NO_RECORD].concat();
+    for at in [0, seen] {
+        if let Some(place) = input.get_mut(at..at + NO_RECORD.len()) {
+            place.copy_from_slice(&NO_RECORD);
+        }
+    }
+    // Messages that came whole with the one that is wrong are given up first, one with each call.
+    for _ in 0..MOST_MESSAGES {
+        if connection.wants_write() || process_closed(connection, &mut input).state.is_ok() {
+            break;
+        }
+    }
+    let mut made = Queue::new(0);
+    alert(connection, &mut made);
+    if let [ALERT, _, _, 0, 2, FATAL, description] = made.front_mut() {
+        *description = wanted.into();
+    }
+    output.push(made.front());
 }
 
 fn alert<C: Driven>(connection: &mut C, output: &mut Queue<Order>) {
@@ -402,6 +493,16 @@ fn counted<E>(written: Result<usize, E>) -> (usize, Result<(), E>) {
         Err(error) => (0, Err(error)),
     }
 }
+
+/// The content type of alerts, and the level of those that end a connection.
+const ALERT: u8 = 21;
+const FATAL: u8 = 2;
+
+/// A header with a content type that nobody uses.
+const NO_RECORD: [u8; HEADER] = [99, 3, 3, 0, 0];
+
+/// As many handshake messages as one record may hold whose refusal gets an alert all the same.
+const MOST_MESSAGES: usize = 16;
 
 /// More than any record adds to its plaintext: header, explicit nonce, tag, content type.
 const RECORD_GROWTH: usize = 64;
