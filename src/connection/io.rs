@@ -139,6 +139,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<IO> {
         // Also what has come: who closes a socket that was not read to the end resets it, and loses what is on its way.
         this.drive(Task::Writer, cx);
         ready!(this.poll_flushed(Task::Writer, cx))?;
-        Poll::Ready(this.check_lost().map_err(io::Error::from))
+        // What becomes of the peer's direction is no failure of a close that has left whole.
+        let closed = if this.stack.is_lost_after_close() { Ok(()) } else { this.check_lost() };
+        Poll::Ready(closed.map_err(io::Error::from))
     }
 }

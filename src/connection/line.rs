@@ -84,7 +84,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
             let grown = matches!(self.stack.readable(), Readable::Bytes(bytes) if bytes.len() > seen);
             if !grown {
                 if self.stack.end_ahead().is_some() {
-                    return Poll::Ready(Err(self.check_lost().err().unwrap_or(ErrorKind::UnfinishedLine.into())));
+                    let lost = self.stack.loss_ahead().or(self.stack.lost()).cloned().map(ErrorKind::Lost);
+                    return Poll::Ready(Err(lost.unwrap_or(ErrorKind::UnfinishedLine).into()));
                 }
                 return Poll::Pending;
             }

@@ -101,10 +101,15 @@ pub use crate::stack::{End, LayerId, Limits, OnTimeout, PeerAnswer, Stop};
 /// a read never returns bytes from two sides of a layer change. When the connection is lost, what came before is read
 /// first and then the reads fail.
 ///
+/// A peer that ends TCP without a close_notify, as most clients do, has ended its own direction only. Reads fail behind what
+/// it sent ([`Error::is_truncated`]; [`end`](Self::end) is [`End::Truncated`]), because nothing proves that this was all;
+/// what is written still leaves, and the connection can be closed in order.
+///
 /// What is written is sent at once as far as the socket takes it; [`flush`](futures::io::AsyncWriteExt::flush) waits
 /// for the rest. A vectored write takes as many slices as there is room for, and puts them into the same records as if they
 /// were one. [`close`](futures::io::AsyncWriteExt::close) sends close_notify on every layer, from the inside out,
-/// and then closes the write side of the socket; after it, reads see the rest of the innermost layer and no further.
+/// and then closes the write side of the socket; after it, reads see the rest of the innermost layer and no further. It
+/// fails if any of that could not leave, and not over what the peer sends or leaves out.
 /// Dropping the connection sends nothing.
 ///
 /// [`futures::io::AsyncReadExt::split`] gives a reader and a writer for two tasks.
@@ -201,7 +206,7 @@ impl<IO> Connection<IO> {
         match self.stack.readable() {
             Readable::Ended(id) => Some(End::Layer(id)),
             Readable::EndOfInput => Some(End::Wire),
-            Readable::Lost(_) => Some(End::Lost),
+            Readable::Lost(_) => self.stack.end_ahead().copied(),
             Readable::Nothing | Readable::Bytes(_) => None,
         }
     }

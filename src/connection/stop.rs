@@ -102,8 +102,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
             let sent = self.is_sent() || self.stack.lost().is_some();
             return if sent { Poll::Ready(self.pass(id)) } else { Poll::Pending };
         }
-        if let Err(lost) = self.check_lost() {
-            return Poll::Ready(Err(lost));
+        if self.stack.lost().is_some() {
+            return self.poll_loss(cx);
         }
         if !end_is_ahead && self.stack.layer(id).is_none() && !self.is_ended(id) {
             return Poll::Ready(Err(self.no_such_layer(id)));

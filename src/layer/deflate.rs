@@ -227,16 +227,27 @@ impl Deflate {
         let Some(&mark) = ends.inbound_below().mark() else { return Ok(()) };
         let whole = self.ends_anywhere || self.inflate.is_flushed();
         let allowed = self.stopping.stop().is_none_or(|stop| stop.lenient);
-        // A loss is no end: then the peer has not hung up, and nothing behind it can be read.
-        if whole && allowed && mark != End::Lost {
+        // A loss is no end, and neither is a truncation: then the peer has not hung up, and nothing behind it can be read.
+        let hung_up = whole && matches!(mark, End::Wire | End::Layer(_));
+        if hung_up && allowed {
             return self.end_read(ReadHalf::Eof, ends);
         }
-        let message = if whole && mark != End::Lost {
+        let message = if hung_up {
             "the stream below ended instead of the peer's final block"
         } else {
             "the stream below ended in the middle of compressed data"
         };
-        Err(LayerError::new(LayerErrorKind::Truncated, message).into())
+        let error = LayerError::new(LayerErrorKind::Truncated, message);
+        if mark == End::Lost {
+            return Err(error.into());
+        }
+        ends.inbound_below().take_mark();
+        self.read = ReadHalf::Truncated;
+        ends.truncate_inbound(error);
+        if self.write == WriteHalf::EndQueued {
+            self.end_write(ends)?;
+        }
+        self.check_stopped(ends)
     }
 
     fn end_read(&mut self, half: ReadHalf, ends: &mut Ends<'_>) -> Result<(), Failure> {
@@ -245,8 +256,7 @@ impl Deflate {
         if self.write == WriteHalf::EndQueued {
             self.end_write(ends)?;
         }
-        self.check_stopped(ends);
-        Ok(())
+        self.check_stopped(ends)
     }
 }
 
@@ -262,8 +272,7 @@ impl Deflate {
             }
             _ => self.end_write(ends)?,
         }
-        self.check_stopped(ends);
-        Ok(())
+        self.check_stopped(ends)
     }
 
     fn end_write(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
@@ -296,13 +305,19 @@ impl Deflate {
         }
     }
 
-    fn check_stopped(&mut self, ends: &mut Ends<'_>) {
-        if self.stopping.met().is_some()
-            && self.write == WriteHalf::EndSent
-            && let Some(answer) = self.read.answer()
-        {
+    /// Whether there is nothing left of a stop but to report how it went. Without the peer's final block it has failed.
+    fn check_stopped(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        if self.stopping.met().is_none() || self.write != WriteHalf::EndSent {
+            return Ok(());
+        }
+        if self.read == ReadHalf::Truncated {
+            let message = "the stream below ended instead of the peer's final block";
+            return Err(LayerError::new(LayerErrorKind::Truncated, message).into());
+        }
+        if let Some(answer) = self.read.answer() {
             ends.report(Report::Stopped(answer));
         }
+        Ok(())
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   read        Open ──► PeerClosed          the peer's end: a close_notify, a final block
-//!                └─────► Eof                 the peer left it out, and that was allowed
+//!                ├─────► Eof                 the peer left it out, and that was allowed
+//!                └─────► Truncated           the stream below ended before it; our own direction goes on
 //!
 //!   stop        NotAsked ──► Ordered ──► Met ──► (peeled)
 //! ```
@@ -18,6 +19,7 @@ pub(crate) enum ReadHalf {
     Open,
     PeerClosed,
     Eof,
+    Truncated,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +103,7 @@ impl ReadHalf {
     /// How the peer took its part, if its half is closed.
     pub(crate) fn answer(self) -> Option<PeerAnswer> {
         match self {
-            Self::Open => None,
+            Self::Open | Self::Truncated => None,
             Self::PeerClosed => Some(PeerAnswer::CloseNotify),
             Self::Eof => Some(PeerAnswer::Missing),
         }

@@ -262,7 +262,7 @@ impl From<&End> for Direction {
     fn from(end: &End) -> Self {
         match end {
             End::Layer(_) => Self::Ended,
-            End::Wire | End::Lost => Self::Over,
+            End::Wire | End::Truncated | End::Lost => Self::Over,
         }
     }
 }

@@ -220,6 +220,7 @@ impl Shown for End {
         match *self {
             Self::Layer(id) => ("end of layer", Some(id)),
             Self::Wire => ("end of file", None),
+            Self::Truncated => ("cut off", None),
             Self::Lost => ("connection lost", None),
         }
     }

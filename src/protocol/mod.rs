@@ -50,7 +50,7 @@
 //! connection_made
 //!    │   data_received · layer_ready · layer_ended · layer_stopped · layer_failed      in the order of the bytes
 //!    │   writing_paused · writing_resumed · timed_out · stop_requested
-//!    │   end_of_input
+//!    │   end_of_input · input_truncated
 //! connection_lost     exactly once, and nothing after it
 //! ```
 //!
@@ -204,6 +204,27 @@ pub trait Protocol: Send + 'static {
     fn end_of_input(&mut self, transport: &mut Transport<'_>) -> Result {
         match self.wrapped() {
             Some(inner) => inner.end_of_input(transport),
+            None => {
+                transport.lose_connection();
+                Ok(())
+            }
+        }
+    }
+
+    /// What the peer sends was cut off, and all that came before has been offered: it ended the connection without a
+    /// close_notify, or an outer layer below a live one. That proves nothing about what it had to say, but most TLS clients
+    /// end so, and after their request they read on: what is written still leaves, and an answer that is not done can be
+    /// finished. By default the connection is closed behind what was written, and behind the producer.
+    ///
+    /// However it is closed then, the reason for its loss is this one. A message that the peer left unfinished is still in
+    /// [`Transport::input`]. A peer that is gone for good (a reset, a deadline) is told as a loss at once, without this.
+    ///
+    /// # Errors
+    ///
+    /// As [`connection_made`](Self::connection_made).
+    fn input_truncated(&mut self, transport: &mut Transport<'_>, reason: &crate::stack::Reason) -> Result {
+        match self.wrapped() {
+            Some(inner) => inner.input_truncated(transport, reason),
             None => {
                 transport.lose_connection();
                 Ok(())

@@ -176,8 +176,8 @@ impl Transport<'_> {
     }
 
     /// Calls no [`data_received`](super::Protocol::data_received), and tells of no end, until
-    /// [`resume_producing`](Self::resume_producing). The peer is held up when the stack is full; handshakes go on. A loss is
-    /// told all the same, if nothing was received before it that is still to be read.
+    /// [`resume_producing`](Self::resume_producing). The peer is held up when the stack is full; handshakes go on. A loss
+    /// of both directions is told all the same, if nothing was received before it that is still to be read.
     pub fn pause_producing(&mut self) {
         self.state.reading = Reading::Paused;
     }

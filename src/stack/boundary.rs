@@ -67,6 +67,9 @@ pub enum End {
     Layer(LayerId),
     /// End of file on the wire.
     Wire,
+    /// The stream below a layer ended before the layer's own did, so nobody knows whether anything is missing. Our own
+    /// direction is open ([`Stack::truncated`](super::Stack::truncated)).
+    Truncated,
     /// The connection is lost, for the reason that the stack keeps.
     Lost,
 }

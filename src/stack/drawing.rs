@@ -73,12 +73,13 @@ impl Stack {
     }
 
     fn facts_of_application(&self) -> Vec<String> {
-        let fact = match (&self.reason, self.application) {
-            (Some(_), _) => Some("the connection is lost"),
-            (None, Side::Open) => None,
-            (None, Side::Closing | Side::Closed) => Some("closed for writing"),
-        };
-        fact.map(str::to_owned).into_iter().collect()
+        let (lost, truncated) = (self.lost().is_some(), self.truncated().is_some());
+        let facts = [
+            lost.then_some("the connection is lost"),
+            (truncated && !lost).then_some("the peer's direction was cut off"),
+            (self.application != Side::Open && !lost).then_some("closed for writing"),
+        ];
+        facts.into_iter().flatten().map(str::to_owned).collect()
     }
 
     fn facts_of_wire(&self) -> Vec<String> {
@@ -86,7 +87,7 @@ impl Stack {
         if self.label != DEFAULT_LABEL {
             facts.push(cut(&clean(&self.label), LONGEST_LABEL));
         }
-        if self.wire_input != Side::Open && self.reason.is_none() {
+        if self.wire_input != Side::Open && self.lost().is_none() {
             facts.push("end of file received".to_owned());
         }
         if self.wire_output == Side::Closed {
@@ -145,6 +146,7 @@ impl Page {
         let up = waiting("▲", &boundary.inbound, |end| match end {
             End::Layer(id) => format!("end of {id}"),
             End::Wire => "end of file".to_owned(),
+            End::Truncated => "truncation".to_owned(),
             End::Lost => "loss".to_owned(),
         });
         let down = waiting("▼", &boundary.outbound, |order| match order {

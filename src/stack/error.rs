@@ -155,6 +155,17 @@ impl Reason {
         Self(Arc::new(Cause { first: self.0.first.clone(), layers }))
     }
 
+    /// Adds the layers of an earlier reason, as what this loss finds already there.
+    pub(crate) fn with_layers_of(&self, earlier: &Self) -> Self {
+        let layers = self.0.layers.iter().chain(&earlier.0.layers).cloned().collect();
+        Self(Arc::new(Cause { first: self.0.first.clone(), layers }))
+    }
+
+    /// Whether this layer is among those that failed.
+    pub(crate) fn names(&self, layer: LayerId) -> bool {
+        self.0.layers.iter().any(|loss| loss.layer == layer)
+    }
+
     /// The layers that failed, from the first cause inwards.
     #[must_use]
     pub fn layers(&self) -> &[LayerLoss] {

@@ -36,7 +36,8 @@ pub enum Readable<'a> {
     Ended(LayerId),
     /// End of file on the wire, with all layers ended before it.
     EndOfInput,
-    /// The connection is lost, and everything that came before the loss has been read.
+    /// Nothing more comes, and everything that came before has been read: the connection is lost, or what the peer sends was
+    /// cut off while our own direction is open. [`Stack::lost`](super::Stack::lost) tells which.
     Lost(&'a Reason),
 }
 

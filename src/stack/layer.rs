@@ -243,6 +243,16 @@ impl<'a> Ends<'a> {
         self.report(Report::Ended);
     }
 
+    /// Marks that this layer's inbound stream was cut off, because the one below ended before it: the last thing it gives.
+    /// What comes down still leaves through the layer, which is called on as before; `error` is told behind all that came.
+    ///
+    /// Only for an end ([`End::Wire`], [`End::Layer`], [`End::Truncated`]), and only for a layer that needs nothing more from
+    /// its peer to send. Behind an [`End::Lost`] nothing can be sent, and a layer [fails](Failure::lose).
+    pub fn truncate_inbound(&mut self, error: LayerError) {
+        self.above.inbound.push_mark(End::Truncated);
+        self.report(Report::Truncated(error));
+    }
+
     /// Reports to the stack.
     pub fn report(&mut self, report: Report) {
         self.reports.push(report);
@@ -271,6 +281,8 @@ pub enum Report {
     Ready,
     /// The inbound stream has ended. [`Ends::end_inbound`] reports it; the application reads it in its place.
     Ended,
+    /// The inbound stream was cut off. [`Ends::truncate_inbound`] reports it; the application reads it in its place.
+    Truncated(LayerError),
     /// The peer has ended the layer, and the layer was told to answer that by itself. Reported again on every call
     /// until the stop is ordered: while a stoppable layer stands above, it is not.
     StopWanted,

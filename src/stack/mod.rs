@@ -40,6 +40,7 @@ mod boundary;
 mod drawing;
 mod error;
 mod event;
+mod fate;
 mod layer;
 mod list;
 mod patience;
@@ -54,6 +55,7 @@ use std::time::{Duration, Instant};
 
 use self::boundary::Boundary;
 use self::drawing::DEFAULT_LABEL;
+use self::fate::Fate;
 use self::layer::Waiting;
 use self::list::{List, NodeState, WIRE};
 
@@ -110,7 +112,7 @@ pub struct Stack {
     /// Layers that ended by themselves and that the application has not yet gone on below. While there is
     /// one, writes are refused: they would leave in clear of a layer that the writer believes in.
     unacknowledged: Vec<LayerId>,
-    reason: Option<Reason>,
+    fate: Fate,
     lost_after_close: bool,
     /// Whether a loss has dropped bytes that were written, or orders.
     lost_unsent: bool,
@@ -170,7 +172,7 @@ impl Stack {
             events: VecDeque::new(),
             left_unseen: Vec::new(),
             unacknowledged: Vec::new(),
-            reason: None,
+            fate: Fate::Whole,
             lost_after_close: false,
             lost_unsent: false,
             application: Side::Open,
@@ -220,10 +222,23 @@ impl Stack {
         self.stoppable_above(WIRE).map(|index| self.list.id(index))
     }
 
-    /// Why the connection is lost, if it is. What was received before the loss may still be readable.
+    /// Why the connection is lost, if it is: nothing more can be sent or received. What was received before the loss may
+    /// still be readable.
     #[must_use]
     pub fn lost(&self) -> Option<&Reason> {
-        self.reason.as_ref()
+        self.fate.lost()
+    }
+
+    /// Why nothing more can be received, if what the peer sends was cut off: it ended TCP without a close_notify, or an outer
+    /// layer while inner ones live. All layers that miss their end are in the reason. It is read behind all that came before
+    /// ([`Readable::Lost`]).
+    ///
+    /// After such an end our own direction is still open, unless the connection is [`lost`](Self::lost) as well: what is
+    /// written leaves, layers can be finished, and the connection can be closed in order (RFC 8446 section 6.1: each
+    /// direction is closed by itself).
+    #[must_use]
+    pub fn truncated(&self) -> Option<&Reason> {
+        self.fate.truncated()
     }
 
     /// Whether the connection was lost only after we had closed it and everything had left.
@@ -266,6 +281,15 @@ impl Stack {
     #[must_use]
     pub fn end_ahead(&self) -> Option<&End> {
         self.list.node(self.list.innermost()).above.inbound.next_mark()
+    }
+
+    /// Why what the application reads comes to no clean end, if that is what stands next in it.
+    pub(crate) fn loss_ahead(&self) -> Option<&Reason> {
+        match self.end_ahead()? {
+            End::Truncated => self.fate.truncated(),
+            End::Lost => self.fate.lost(),
+            End::Layer(_) | End::Wire => None,
+        }
     }
 
     /// The peeled layer whose end the application reads next, also if that still waits below a layer that has no room.
@@ -465,7 +489,7 @@ impl Stack {
     /// connection is lost.
     pub fn remove(&mut self, now: Instant, id: LayerId) -> Result<(), CommandError> {
         let index = self.list.find(id)?;
-        if let Some(reason) = &self.reason {
+        if let Some(reason) = self.fate.lost() {
             return Err(CommandErrorKind::Lost(reason.clone()).into());
         }
         if self.list.node(index).layer.can_stop() {
@@ -537,7 +561,7 @@ impl Stack {
             return Err(CommandErrorKind::NothingToStop.into());
         };
         if let Ok(index) = self.list.find(id) {
-            if self.reason.is_none() {
+            if self.fate.lost().is_none() {
                 return Err(CommandErrorKind::Ended(id).into());
             }
             // After a loss it will never be stopped, and the loss is behind it. What was written through it must not
@@ -573,10 +597,10 @@ impl Stack {
     /// Drops everything that can be read, over all ends, for an application that has closed and only waits until the
     /// peer has closed too ([`is_input_closed`](Self::is_input_closed)). Before [`close`](Self::close) it does nothing.
     pub fn discard(&mut self, now: Instant) {
-        if self.application == Side::Open && self.reason.is_none() {
+        if self.application == Side::Open && self.fate.lost().is_none() {
             return;
         }
-        let is_last = |end: &End| matches!(end, End::Wire | End::Lost);
+        let is_last = |end: &End| matches!(end, End::Wire | End::Truncated | End::Lost);
         let inbound = &mut self.app().inbound;
         let marks = inbound.marks().count();
         if inbound.clear(is_last) > 0 || inbound.marks().count() < marks {
@@ -588,7 +612,7 @@ impl Stack {
     /// Closes every layer from the inside out, then the write side of the wire, behind the bytes already
     /// written. Reading goes on.
     pub fn close(&mut self, now: Instant) {
-        if self.application == Side::Open && self.reason.is_none() {
+        if self.application == Side::Open && self.fate.lost().is_none() {
             self.application = Side::Closed;
             self.app().outbound.push_mark(Order::Close);
             self.wake(self.list.innermost());
@@ -630,7 +654,7 @@ impl Stack {
     }
 
     fn check_writable(&self) -> Result<(), CommandError> {
-        if let Some(reason) = &self.reason {
+        if let Some(reason) = self.fate.lost() {
             return Err(CommandErrorKind::Lost(reason.clone()).into());
         }
         if self.application != Side::Open {
@@ -652,7 +676,7 @@ impl Stack {
 
     fn find_innermost(&self, id: LayerId) -> Result<usize, CommandError> {
         let index = self.list.find(id)?;
-        if let Some(reason) = &self.reason {
+        if let Some(reason) = self.fate.lost() {
             return Err(CommandErrorKind::Lost(reason.clone()).into());
         }
         if self.application != Side::Open {
@@ -686,11 +710,11 @@ impl Stack {
         if !inbound.front().is_empty() {
             return Readable::Bytes(inbound.front());
         }
-        match (inbound.mark(), &self.reason) {
-            (Some(&End::Layer(id)), _) => Readable::Ended(id),
-            (Some(End::Wire), _) => Readable::EndOfInput,
-            (Some(End::Lost), Some(reason)) => Readable::Lost(reason),
-            _ => Readable::Nothing,
+        match inbound.mark() {
+            Some(&End::Layer(id)) => Readable::Ended(id),
+            Some(End::Wire) => Readable::EndOfInput,
+            Some(End::Truncated | End::Lost) => self.loss_ahead().map_or(Readable::Nothing, Readable::Lost),
+            None => Readable::Nothing,
         }
     }
 

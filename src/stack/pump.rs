@@ -173,6 +173,11 @@ impl Stack {
                 // It is asked when all of its reports have been read.
                 Report::Waits => {}
                 Report::Ended => self.log_change(format_args!("layer {id} ended")),
+                Report::Truncated(error) => {
+                    self.log_change(format_args!("layer {id} is cut off: {error}"));
+                    let loss = self.loss_of(index, error);
+                    self.fate.truncate(loss);
+                }
                 Report::StopWanted => {
                     let innermost = self.stoppable_above(index).is_none();
                     let stopping = self.list.node(index).state == NodeState::Stopping;
@@ -263,7 +268,7 @@ impl Stack {
         let id = self.list.id(index);
         let Failure { error, consequence } = failure;
         // What was to leave through this layer must not leave without it.
-        if consequence == Consequence::Peel && self.stoppable_above(index).is_none() && self.reason.is_none() {
+        if consequence == Consequence::Peel && self.stoppable_above(index).is_none() && self.lost().is_none() {
             // Orders to others stay: the application gave them, whatever becomes of the bytes before them.
             let dropped = self.clear_outbound(index, |&order| ![Order::Finish(id), Order::Stop(id)].contains(&order));
             self.list.node_mut(index).above.inbound.push_mark(End::Layer(id));
@@ -275,23 +280,16 @@ impl Stack {
         }
 
         self.drop_outbound(index);
+        let loss = self.loss_of(index, error.clone());
         let node = self.list.node_mut(index);
-        let loss = LayerLoss { layer: id, description: Described(&*node.layer).to_string(), error };
         node.state = NodeState::Failed;
         node.clock = None;
         node.above.inbound.push_mark(End::Lost);
         self.wake_above(index);
-        let error = loss.error.clone();
-        match self.reason.take() {
-            // What takes too long after the loss is no news.
-            Some(reason) if loss.error.is_timeout() => self.reason = Some(reason),
-            Some(reason) => self.reason = Some(reason.and(loss)),
-            None => {
-                self.lost_after_close = self.wire_output == Side::Closed;
-                self.reason = Some(Reason::layer(loss));
-                self.linger = Some(now + LINGER);
-                self.wire_input = Side::Closed;
-            }
+        if self.fate.fail(loss) {
+            self.lost_after_close = self.wire_output == Side::Closed;
+            self.linger = Some(now + LINGER);
+            self.wire_input = Side::Closed;
         }
         self.log_change(format_args!("layer {id} failed: {error}"));
         if consequence == Consequence::GiveUp {
@@ -306,14 +304,18 @@ impl Stack {
         }
     }
 
+    fn loss_of(&self, index: usize, error: LayerError) -> LayerLoss {
+        let description = Described(&*self.list.node(index).layer).to_string();
+        LayerLoss { layer: self.list.id(index), description, error }
+    }
+
     /// Ends everything from the wire upwards, for `reason` if there was none before.
     pub(super) fn lose_wire(&mut self, now: Instant, reason: Reason) {
         self.drop_outbound(WIRE);
         let was_closed = std::mem::replace(&mut self.wire_output, Side::Closed) == Side::Closed;
         let change = format!("the connection is lost: {reason}");
-        if self.reason.is_none() {
+        if self.fate.lose_wire(reason) {
             self.lost_after_close = was_closed;
-            self.reason = Some(reason);
             self.wire_input = Side::Closed;
             self.wire().inbound.push_mark(End::Lost);
             self.wake_above(WIRE);

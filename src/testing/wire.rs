@@ -79,6 +79,14 @@ impl WireEnd {
         }
     }
 
+    /// Ends what this end sends, behind what it has sent so far, as the FIN of a peer that takes no leave above it. Reading
+    /// here goes on.
+    pub fn end(&self) {
+        let mut way = lock(&self.outgoing);
+        way.writer_gone = true;
+        way.wake_reader();
+    }
+
     /// While stalled, flushing and closing this end waits.
     pub fn stall(&self, stall: bool) {
         let mut way = lock(&self.outgoing);

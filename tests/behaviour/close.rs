@@ -173,6 +173,9 @@ fn an_outer_close_notify_truncates_every_layer_inside_it() {
         assert_eq!(text(&link.left.read()), "before it", "nothing is lost that came before");
         assert_eq!(lost_layers(&link.left), layers[1..], "the outer one ended cleanly");
         assert!(link.left.events().is_empty(), "one loss, and no other word");
+        link.left.write(b"our direction is open");
+        link.run();
+        assert_eq!(text(&link.right.read()), "our direction is open");
     });
 }
 

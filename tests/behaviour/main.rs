@@ -34,3 +34,4 @@ mod records;
 mod rules;
 mod start;
 mod stop;
+mod truncation;

@@ -243,7 +243,8 @@ fn a_loss_behind_an_end_that_is_held_can_be_read() {
         let ended = link.right.ended().expect("the innermost layer has ended");
         assert!(!link.right.pass_end().unwrap_err().is_no_such_layer(), "it is held, and the connection lives");
 
-        link.right.end_input();
+        let now = link.now();
+        link.right.stack.handle_error(now, std::io::ErrorKind::ConnectionReset.into());
         link.run();
         assert_eq!(link.right.ended(), Some(ended), "the end is still the next to read");
         assert_eq!(link.right.pass_end().unwrap(), ended);

@@ -25,4 +25,5 @@ mod starttls;
 mod stop;
 #[cfg(feature = "tokio")]
 mod tokio_traits;
+mod truncation;
 mod vectored;

@@ -180,12 +180,12 @@ fn a_handshake_that_nobody_answers_times_out_on_real_clocks() {
     }
 }
 
-fn connect(runtime: &'static dyn Runtime, socket: Socket) -> Connection<Socket> {
+pub(crate) fn connect(runtime: &'static dyn Runtime, socket: Socket) -> Connection<Socket> {
     let label = socket.peer_address().to_string();
     Connection::with_timer(socket, Arc::new(runtime)).named(label)
 }
 
-async fn listen_tcp(runtime: &dyn Runtime) -> (Listener, std::net::SocketAddr) {
+pub(crate) async fn listen_tcp(runtime: &dyn Runtime) -> (Listener, std::net::SocketAddr) {
     let listener = runtime.listen_tcp((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
     let address = listener.local_address().as_tcp().unwrap();
     (listener, address)

@@ -96,16 +96,21 @@ fn marks_show_in_their_place() {
 }
 
 #[test]
-fn a_finish_and_a_loss_show_too() {
-    each_version(1, |case| {
-        let (mut link, lines) = (Link::connected(case), Lines::default());
-        link.left.splice(lines.log().label("it"));
-        let (now, tls) = (link.now(), link.left.stack.innermost_stoppable().unwrap());
-        link.left.stack.finish(now, tls).unwrap();
-        link.left.end_input();
-        link.run();
-        assert_eq!(lines.take(), [format!("it out -- finish layer {tls}"), "it in  -- connection lost".to_owned()]);
-    });
+fn a_finish_a_truncation_and_a_loss_show_too() {
+    for (is_loss, words) in [(false, "it in  -- cut off"), (true, "it in  -- connection lost")] {
+        each_version(1, |case| {
+            let (mut link, lines) = (Link::connected(case), Lines::default());
+            link.left.splice(lines.log().label("it"));
+            let (now, tls) = (link.now(), link.left.stack.innermost_stoppable().unwrap());
+            link.left.stack.finish(now, tls).unwrap();
+            match is_loss {
+                true => link.left.stack.handle_error(now, std::io::ErrorKind::ConnectionReset.into()),
+                false => link.left.end_input(),
+            }
+            link.run();
+            assert_eq!(lines.take(), [format!("it out -- finish layer {tls}"), words.to_owned()]);
+        });
+    }
 }
 
 /// Keeps what is logged to the target of this layer by any test of this program.

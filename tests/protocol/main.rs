@@ -12,4 +12,5 @@ mod random;
 mod receivers;
 mod record;
 mod servers;
+mod truncation;
 mod wrapped;

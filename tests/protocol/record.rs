@@ -19,6 +19,7 @@ pub(crate) enum Told {
     Stopped(PeerAnswer),
     Failed(LayerError),
     EndOfInput,
+    Truncated,
     WritingPaused,
     WritingResumed,
     TimedOut,
@@ -61,6 +62,7 @@ impl Recorder {
             Told::Stopped(answer) => self.log.add(&format!("stopped {answer:?}")),
             Told::Failed(error) => self.log.add(&format!("failed {:?}", error.kind())),
             Told::EndOfInput => self.log.add("end of input"),
+            Told::Truncated => self.log.add("truncated"),
             Told::WritingPaused => self.log.add("paused"),
             Told::WritingResumed => self.log.add("resumed"),
             Told::TimedOut => self.log.add("timed out"),
@@ -74,7 +76,7 @@ impl Recorder {
 pub(crate) fn by_default(transport: &mut Transport<'_>, told: &Told, log: &Log) -> Result {
     match told {
         Told::Data => log.add_data(&transport.take_all()),
-        Told::Ended | Told::EndOfInput => transport.lose_connection(),
+        Told::Ended | Told::EndOfInput | Told::Truncated => transport.lose_connection(),
         Told::Failed(error) => return Err(error.clone().into()),
         Told::TimedOut => return Err("timed out".into()),
         _ => {}
@@ -140,6 +142,11 @@ impl Protocol for Recorder {
 
     fn end_of_input(&mut self, transport: &mut Transport<'_>) -> Result {
         self.tell(transport, &Told::EndOfInput)
+    }
+
+    fn input_truncated(&mut self, transport: &mut Transport<'_>, reason: &onionskin::stack::Reason) -> Result {
+        assert!(reason.layer_error().unwrap().is_truncated(), "{reason}");
+        self.tell(transport, &Told::Truncated)
     }
 
     fn writing_paused(&mut self, transport: &mut Transport<'_>) -> Result {

@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use onionskin::stack::{LayerId, Limits, Output, Readable, Reason, Stack, Stop};
+use onionskin::stack::{End, LayerId, Limits, Output, Readable, Reason, Stack, Stop};
 use onionskin::tls::{TlsLayer, Version};
 
 use crate::world::{NAME, World};
@@ -372,7 +372,7 @@ impl Side {
                 if !self.ended.contains(&id) {
                     self.ended.push(id);
                 }
-                match self.stack.lost() {
+                match self.loss() {
                     Some(_) => Some(Over::Lost),
                     // While our own stop goes on, that is no end yet.
                     None if matches!(self.steps.as_slice().first(), Some(Step::End)) => None,
@@ -385,11 +385,20 @@ impl Side {
             Readable::Lost(_) => Some(Over::Lost),
             // What was to go into the next layer is left unread when there can be none.
             Readable::Bytes(_) if matches!(self.steps.as_slice().first(), Some(Step::Start(_))) => {
-                self.stack.lost().map(|_| Over::Lost)
+                let ends = matches!(self.stack.end_ahead(), Some(End::Layer(_)));
+                if ends && self.loss().is_none() {
+                    self.stack.close(now);
+                }
+                self.loss().map(|_| Over::Lost).or(ends.then_some(Over::Clean))
             }
             _ => None,
         };
         self.over.is_some()
+    }
+
+    /// Why nothing more comes.
+    fn loss(&self) -> Option<&Reason> {
+        self.stack.lost().or(self.stack.truncated())
     }
 
     fn layer(&self, role: Role) -> TlsLayer {
@@ -403,7 +412,7 @@ impl Side {
         let outcome = match self.over.expect("the conversation hangs") {
             Over::Complete => Outcome::Complete,
             Over::Clean => Outcome::Clean,
-            Over::Lost => Outcome::Lost(self.stack.lost().expect("a loss has a reason").clone()),
+            Over::Lost => Outcome::Lost(self.loss().expect("a loss has a reason").clone()),
         };
         SideStory { heard: self.story, started: self.started, ended: self.ended, outcome }
     }

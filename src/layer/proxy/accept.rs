@@ -82,7 +82,7 @@ impl AcceptProxy {
         let input = ends.inbound_below();
         let front = input.front();
         let ended = input.next_mark().copied();
-        let lost = ended == Some(End::Lost);
+        let lost = matches!(ended, Some(End::Truncated | End::Lost));
         match Front::of(front) {
             Front::NoHeader => return self.without(front),
             Front::Header(version) if self.only.is_some_and(|only| only != version) => return self.without(front),

@@ -8,7 +8,7 @@
 //!   write       Open ──► CloseNotifyQueued ──► CloseNotifySent        finish(), stop() or close
 //!                └──────────────────▲ (at once, unless the peer is given a grace)
 //!
-//!   read        Open ──► PeerClosed, Eof
+//!   read        Open ──► PeerClosed, Eof, Truncated
 //!   stop        NotAsked ──► Ordered ──► Met ──► (peeled)
 //! ```
 //!
@@ -78,5 +78,6 @@ pub(super) fn word(read: ReadHalf) -> Option<&'static str> {
         ReadHalf::Open => None,
         ReadHalf::PeerClosed => Some("close_notify received"),
         ReadHalf::Eof => Some("no close_notify received"),
+        ReadHalf::Truncated => Some("cut off without a close_notify"),
     }
 }

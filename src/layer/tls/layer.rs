@@ -390,20 +390,45 @@ impl TlsLayer {
             }
             return Ok(());
         }
-        // A loss is no end: then the peer has not gone on, and nothing behind it can be read.
-        let ended = input.front().is_empty() && input.next_mark() != Some(&End::Lost);
-        if ended && self.may_leave_out_close_notify() {
-            self.end_without_close_notify(ends, PeerAnswer::Missing);
-            return Ok(());
+        let end = input.next_mark().copied();
+        let is_between_records = input.front().is_empty() && self.engine.is_at_record_boundary();
+        // A loss is no end, and neither is a truncation: then the peer has not gone on, and nothing behind it can be read.
+        if is_between_records && matches!(end, Some(End::Wire | End::Layer(_))) {
+            if self.may_leave_out_close_notify() {
+                self.end_without_close_notify(ends, PeerAnswer::Missing);
+                return Ok(());
+            }
+            if self.stopping.stop().is_some_and(|stop| stop.lenient) && self.handshake.is_done() {
+                // The order is on its way down behind what was written, and will allow it.
+                return Ok(());
+            }
         }
         let message = if self.handshake.is_handshaking() {
             "the stream below ended during the handshake"
+        } else if !is_between_records {
+            "the stream below ended in the middle of a record"
         } else if self.write == WriteHalf::Open {
             "the stream below ended without a close_notify"
         } else {
             "the stream below ended instead of the peer's close_notify"
         };
-        Err(self.fail(LayerError::new(LayerErrorKind::Truncated, message)))
+        let error = LayerError::new(LayerErrorKind::Truncated, message);
+        if self.handshake.is_handshaking() || end == Some(End::Lost) {
+            return Err(self.fail(error));
+        }
+        self.truncate(error, ends)
+    }
+
+    /// The peer has ended its direction, and not this layer. Ours is open (RFC 8446 section 6.1), so what was written leaves
+    /// and our close_notify too. What is left of a record stays where it is: the engine may count on what it has seen of it.
+    fn truncate(&mut self, error: LayerError, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        ends.inbound_below().take_mark();
+        self.read = ReadHalf::Truncated;
+        ends.truncate_inbound(error);
+        if self.write == WriteHalf::CloseNotifyQueued {
+            self.send_close_notify(ends)?;
+        }
+        self.check_stopped(ends)
     }
 
     fn peer_closed(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
@@ -412,8 +437,7 @@ impl TlsLayer {
         if self.write == WriteHalf::CloseNotifyQueued {
             self.send_close_notify(ends)?;
         }
-        self.check_stopped(ends);
-        Ok(())
+        self.check_stopped(ends)
     }
 
     /// Reported on every call until the stack orders the stop, as a layer above may have to be peeled first.
@@ -569,7 +593,7 @@ impl TlsLayer {
     fn meet_stop(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
         self.stopping.meet();
         match self.stopping.met().map(|stop| stop.opening) {
-            Some(Opening::Abandon) => {
+            Some(Opening::Abandon) if self.read != ReadHalf::Truncated => {
                 self.write = WriteHalf::CloseNotifySent;
                 self.end_without_close_notify(ends, PeerAnswer::Abandoned);
                 return Ok(());
@@ -581,8 +605,7 @@ impl TlsLayer {
             }
             _ => self.send_close_notify(ends)?,
         }
-        self.check_stopped(ends);
-        Ok(())
+        self.check_stopped(ends)
     }
 
     fn send_close_notify(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
@@ -596,13 +619,20 @@ impl TlsLayer {
         Ok(())
     }
 
-    fn check_stopped(&mut self, ends: &mut Ends<'_>) {
-        if self.stopping.met().is_some()
-            && self.write == WriteHalf::CloseNotifySent
-            && let Some(answer) = self.read.answer()
-        {
+    /// Whether there is nothing left of a stop but to report how it went. Without the peer's close_notify it has failed, and
+    /// what waits for the peel must not leave.
+    fn check_stopped(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        if self.stopping.met().is_none() || self.write != WriteHalf::CloseNotifySent {
+            return Ok(());
+        }
+        if self.read == ReadHalf::Truncated {
+            let message = "the stream below ended instead of the peer's close_notify";
+            return Err(self.fail(LayerError::new(LayerErrorKind::Truncated, message)));
+        }
+        if let Some(answer) = self.read.answer() {
             ends.report(Report::Stopped(answer));
         }
+        Ok(())
     }
 
     /// A connection that is closed before anything was to go through the handshake does not wait for it.

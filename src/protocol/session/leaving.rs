@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Phase, Session};
+use super::{Input, Phase, Session};
 use crate::protocol::handle::Command;
 use crate::protocol::transport::Leaving;
 use crate::protocol::{Error, ErrorKind, Protocol, Reason, ReasonKind};
@@ -41,7 +41,7 @@ impl<P: Protocol> Session<P> {
 
     /// Whether there is nothing left to read or to write.
     fn is_ended_both_ways(&self) -> bool {
-        self.state.output_ended && (self.input_ended || self.announced.is_some())
+        self.state.output_ended && (!matches!(self.input, Input::Open) || self.announced.is_some())
     }
 
     /// The producer may take its time, but not a peer that reads nothing of what it wrote.
@@ -107,7 +107,11 @@ impl<P: Protocol> Session<P> {
         if !stack.is_input_closed() && is_awaited {
             return false;
         }
-        let reason = because.take().map_or(ReasonKind::Closed, ReasonKind::Failed);
+        let in_order = || match &self.input {
+            Input::Truncated(reason) => ReasonKind::Lost(reason.clone()),
+            Input::Open | Input::Ended => ReasonKind::Closed,
+        };
+        let reason = because.take().map_or_else(in_order, ReasonKind::Failed);
         self.end(reason);
         true
     }

@@ -49,7 +49,7 @@ pub struct Session<P: Protocol> {
     announced: Option<LayerId>,
     /// How much input the protocol was shown when it last took nothing.
     refused: Option<usize>,
-    input_ended: bool,
+    input: Input,
     /// While a close waits for the producer: whether the peer still reads.
     producing: Option<Progress>,
 }
@@ -71,6 +71,15 @@ enum Phase {
     Over(Reason),
 }
 
+/// How what the peer says came to its end, as the protocol was told.
+#[derive(Debug)]
+enum Input {
+    Open,
+    Ended,
+    /// It was cut off: whatever else becomes of the connection, it was not closed in order.
+    Truncated(stack::Reason),
+}
+
 #[derive(Debug)]
 enum Departure {
     Stopped(LayerId, PeerAnswer),
@@ -87,7 +96,7 @@ impl<P: Protocol> Session<P> {
             departed: VecDeque::new(),
             announced: None,
             refused: None,
-            input_ended: false,
+            input: Input::Open,
             producing: None,
         }
     }
@@ -251,12 +260,12 @@ impl<P: Protocol> Session<P> {
             }
             Readable::Ended(id) => self.tell_end(stack, now, id),
             Readable::EndOfInput => self.tell_end_of_input(stack, now),
-            Readable::Lost(_) => self.tell_loss(stack),
+            Readable::Lost(_) => self.tell_truncation_or_loss(stack, now),
         }
     }
 
     fn tell_bytes(&mut self, stack: &mut Stack, now: Instant, shown: usize) -> bool {
-        if self.refused != Some(shown) && !self.input_ended {
+        if self.refused != Some(shown) && matches!(self.input, Input::Open) {
             let before = self.state.position;
             self.call(stack, now, P::data_received);
             if self.state.position != before {
@@ -273,7 +282,7 @@ impl<P: Protocol> Session<P> {
                 self.fail(stack, now, Error::new(ErrorKind::Unfinished, message))
             }
             Some(End::Wire) => self.tell_end_of_input(stack, now),
-            Some(End::Lost) => self.tell_loss(stack),
+            Some(End::Truncated | End::Lost) => self.tell_truncation_or_loss(stack, now),
             None if shown > self.state.input_limit => {
                 let message = format!("a message is longer than {} bytes", self.state.input_limit);
                 self.fail(stack, now, Error::new(ErrorKind::TooLong, message))
@@ -322,12 +331,25 @@ impl<P: Protocol> Session<P> {
     }
 
     fn tell_end_of_input(&mut self, stack: &mut Stack, now: Instant) -> bool {
-        if !std::mem::replace(&mut self.input_ended, true) {
+        if let Input::Open = self.input {
+            self.input = Input::Ended;
             self.tell(stack, now, P::end_of_input);
             return true;
         }
         // Only a write can fail now, and no end can be read behind that of the input.
         self.tell_loss(stack)
+    }
+
+    /// A loss is the end; after a truncation there may be more to say.
+    fn tell_truncation_or_loss(&mut self, stack: &mut Stack, now: Instant) -> bool {
+        match (&self.input, stack.truncated().cloned()) {
+            (Input::Open, Some(reason)) if stack.lost().is_none() => {
+                self.input = Input::Truncated(reason.clone());
+                self.tell(stack, now, |protocol, transport| protocol.input_truncated(transport, &reason));
+                true
+            }
+            _ => self.tell_loss(stack),
+        }
     }
 
     /// Tells the loss, if there is one; the alert that tells the peer why is first given its time to leave.
