@@ -173,6 +173,12 @@ impl Peer {
         self.input = None;
     }
 
+    /// Sends it a signal, by its name without SIG.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
+        assert!(sent.is_ok_and(|status| status.success()), "SIG{name} can be sent");
+    }
+
     /// Ends it without ceremony; its sockets are closed by the system.
     pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();

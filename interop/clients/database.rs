@@ -1,6 +1,7 @@
 //! Clients of databases, whose protocols begin TLS with a packet of their own.
 
 use std::fmt::Write as _;
+use std::process::Command;
 
 use super::{Ended, client, port, run};
 use crate::bench::Bench;
@@ -8,13 +9,27 @@ use crate::servers::{NAME, PASSWORD, USER};
 
 /// `psql` as [`USER`], with `sslmode=verify-full`; `query` is asked.
 pub(crate) fn psql(bench: &Bench, address: &str, query: &str) -> Ended {
+    psql_with(bench, address, "", query)
+}
+
+/// As [`psql`], with more parameters of the connection.
+pub(crate) fn psql_with(bench: &Bench, address: &str, parameters: &str, query: &str) -> Ended {
+    run(&mut psql_command(bench, address, parameters, query), "")
+}
+
+/// As [`psql_with`], to be started; a SIGINT cancels the query.
+pub(crate) fn psql_command(bench: &Bench, address: &str, parameters: &str, query: &str) -> Command {
     let target = format!(
         "host={NAME} hostaddr=127.0.0.1 port={} user={USER} password={PASSWORD} dbname=postgres gssencmode=disable \
-         connect_timeout=10 sslmode=verify-full sslrootcert={}",
+         connect_timeout=10 sslmode=verify-full sslrootcert={} {parameters}",
         port(address),
         bench.ca().display()
     );
-    run(client("psql").args(["--no-psqlrc", "--no-align", "--tuples-only", "--command", query]).arg(target), "")
+    // Whoever is started in the background by a shell ignores it.
+    let mut command = client("env");
+    command.args(["--default-signal=INT", "psql"]);
+    command.args(["--no-psqlrc", "--no-align", "--tuples-only", "--command", query]).arg(target);
+    command
 }
 
 /// `mariadb` as [`USER`], which verifies the name in the certificate; `query` is asked.

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 pub(crate) use self::chat::go_sendxmpp;
 pub(crate) use self::curl::curl;
-pub(crate) use self::database::{Encryption, mariadb, psql, tsql};
+pub(crate) use self::database::{Encryption, mariadb, psql, psql_command, psql_with, tsql};
 pub(crate) use self::ftp::lftp;
 pub(crate) use self::ldap::ldapsearch;
 pub(crate) use self::mail::{exim, posttls_finger, sieve_connect, swaks};

@@ -2,7 +2,7 @@
 //!
 //! | service | what it is |
 //! |---|---|
-//! | `postgresql` | the database `postgres`, for the superuser [`USER`], with SCRAM and over TLS only |
+//! | `postgresql` | the database `postgres`, for the superuser [`USER`], with SCRAM and over TLS only; `template1` also in clear |
 //!
 //! It runs as the user `postgres`. The cluster is made anew, which takes about a second.
 
@@ -21,7 +21,8 @@ fn start(place: Place) -> Running {
     initdb.args(["--no-sync", "--no-instructions", "--locale=C", "--encoding=UTF8", "--auth=scram-sha-256"]);
     initdb.args(["--username", USER, "--pwfile", text(&password), "--pgdata", text(&data)]);
     place.must(&mut initdb);
-    place.write("data/pg_hba.conf", "hostssl all all 127.0.0.1/32 scram-sha-256\n");
+    let rules = "hostssl all all 127.0.0.1/32 scram-sha-256\nhostnossl template1 all 127.0.0.1/32 scram-sha-256\n";
+    place.write("data/pg_hba.conf", rules);
     let mut postgres = as_user("postgres", &program("postgres"));
     postgres.args(["-D", text(&data)]);
     for setting in [

@@ -5,6 +5,7 @@ mod asks;
 mod databases;
 mod files;
 mod mail;
+mod postgresql;
 mod probed;
 mod relayed;
 
@@ -18,6 +19,7 @@ pub(crate) fn cases() -> Vec<Case> {
         files::cases(),
         mail::cases(),
         relayed::cases(),
+        postgresql::cases(),
         probed::cases(),
     ];
     cases.into_iter().flatten().collect()

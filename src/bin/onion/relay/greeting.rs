@@ -66,6 +66,19 @@ impl Greeting {
     }
 }
 
+/// What whoever sets such a relay up should know, if there is something.
+pub(super) fn caution(listen: &Endpoint, connect: &Endpoint) -> Option<&'static str> {
+    let speaks_ftp = |endpoint| innermost(endpoint).is_some_and(|step| step.protocol == Known::Ftp);
+    match (speaks_ftp(listen), speaks_ftp(connect)) {
+        (true, false) => Some(
+            "ftp: only the control connection has TLS and goes through here; a server that has none refuses to protect data \
+             connections, and clients that merely prefer TLS send their files in clear",
+        ),
+        (_, true) => Some("ftp: data connections do not go through here, only the control connection does"),
+        (false, false) => None,
+    }
+}
+
 /// Some protocols bind what is said inside TLS to what was said before.
 fn check(protocol: Known, on_both_sides: bool) -> Result<(), Failure> {
     match protocol {

@@ -72,6 +72,17 @@ A step `starttls` says or takes the greeting of its protocol before TLS. If only
 behind CONNECT is taken too; if only CONNECT has one, the client gets a greeting from the relay. What is said inside TLS
 passes as it is, an offer of STARTTLS by the server too. tds needs the step on both sides, and mysql cannot be relayed by it.
 
+FTP: a step `starttls:ftp` is for the control connection. Data connections do not go through the relay: clients open them to
+the address that the server names, and with EPSV to the relay's, where nobody listens. A server without TLS refuses PBSZ and
+PROT, so clients that require TLS give up (curl --ssl-reqd), and those that only prefer it send their files in clear.
+
+PostgreSQL: on a LISTEN with `starttls:postgres` clients may also begin with TLS (sslnegotiation=direct), if they offer the ALPN
+`postgresql`. A CancelRequest, which psql sends in clear over a connection of its own, is handed on behind the steps of CONNECT.
+With TLS on both sides and another certificate than the server's, psql says `SCRAM channel binding check failed`: its
+log-in is bound to the certificate that it sees (channel_binding=prefer is the default), and no relay can change that. Give LISTEN
+the server's own certificate and key, have clients say channel_binding=disable, or have TLS on LISTEN only. With TLS on CONNECT
+only, psql gives up at any log-in by SCRAM.
+
 Trust: certificates and keys are named in the endpoints (cert=, key=, ca=, sni=); LISTEN needs cert= and key= for TLS. Without
 ca= the authorities of the system are trusted, without sni= the certificate must name the host of CONNECT.
 

@@ -20,6 +20,7 @@ use futures::{FutureExt, StreamExt};
 use onionskin::endpoint::{Connector, Endpoint, Incoming, Listener};
 use onionskin::runtime::Runtime;
 
+use super::greeting;
 use super::join::Side;
 use super::metrics::Shown;
 use super::passage::{End, Passages};
@@ -44,7 +45,7 @@ pub(super) struct Relay {
 impl Relay {
     /// Reads the files that the endpoints name, and listens.
     pub(super) async fn open(runtime: &'static dyn Runtime, plan: Plan) -> Result<Self, Failure> {
-        let Plan { mut route, greeting, max_connections, max_per_peer, patience } = plan;
+        let Plan { mut route, greeting: bring, max_connections, max_per_peer, patience } = plan;
         let (listen, connect) = (&route.listen, &route.connect);
         let connector = Connector::new(runtime, &connect.endpoint).map_err(|error| connect.blame(error))?;
         let listener = Listener::new(runtime, &listen.endpoint).await.map_err(|error| listen.blame(error))?;
@@ -55,8 +56,11 @@ impl Relay {
         if route.name.is_none() {
             route.label = listener.endpoint().transport.to_string();
         }
+        if let Some(caution) = greeting::caution(&route.listen.endpoint, &route.connect.endpoint) {
+            log::warn!(relay = route.label; "{}: {caution}", route.label);
+        }
         let route = Arc::new(route);
-        let passages = Arc::new(Passages { runtime, route, connector, greeting, peers, tally, aborting });
+        let passages = Arc::new(Passages { runtime, route, connector, greeting: bring, peers, tally, aborting });
         Ok(Self { listener, passages, abort, most, patience })
     }
 
