@@ -12,6 +12,7 @@ mod onion;
 #[path = "../common/open_server/mod.rs"]
 mod open_server;
 mod probe;
+mod probe_refused;
 #[cfg(unix)]
 mod relay;
 mod server;

@@ -20,11 +20,16 @@ pub(crate) struct Failure {
     message: String,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Status {
+/// The exit statuses; what those from 3 on mean is for `onion probe` to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
     Failed = 1,
     Usage = 2,
     Hole = 3,
+    NoTls = 4,
+    Refused = 5,
+    Untrusted = 6,
+    Expiring = 7,
 }
 
 impl Failure {
@@ -38,9 +43,11 @@ impl Failure {
         Self { status: Status::Usage, message: message.to_string() }
     }
 
-    /// What was looked at can be attacked.
-    pub(crate) fn hole(message: impl Display) -> Self {
-        Self { status: Status::Hole, message: message.to_string() }
+    /// With an exit status of its own.
+    #[must_use]
+    pub(crate) fn with(mut self, status: Status) -> Self {
+        self.status = status;
+        self
     }
 
     /// What was to be printed could not be.

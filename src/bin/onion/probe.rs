@@ -2,7 +2,9 @@
 //!
 //! | file | idea |
 //! |---|---|
-//! | `probe/server.rs` | how to reach the server, and to start TLS with it |
+//! | `probe/server.rs`, `probe/farewell.rs` | how to reach the server, to start TLS with it, and to leave |
+//! | `probe/look.rs`, `probe/seen.rs`, `probe/flight.rs`, `probe/everything.rs` | the first look, at TLS that we cannot take too |
+//! | `probe/refusal.rs` | what is missing where there is no session |
 //! | `probe/questions.rs`, `probe/later.rs`, `probe/witness.rs` | the four questions, each on a connection of its own |
 //! | `probe/words.rs`, `probe/answers.rs` | what is said in each protocol, and what the answers mean |
 //! | `probe/finding.rs`, `probe/report.rs`, `probe/certificate.rs` | what was found out, for programs and for people |
@@ -11,10 +13,16 @@
 
 mod answers;
 mod certificate;
+mod everything;
+mod farewell;
 mod finding;
+mod flight;
 mod later;
+mod look;
 mod questions;
+mod refusal;
 mod report;
+mod seen;
 mod server;
 mod witness;
 mod words;
@@ -27,24 +35,25 @@ use std::time::Duration;
 use clap::Args;
 use onionskin::connection::Error;
 use onionskin::runtime::Runtime;
-use onionskin::rustls::{self, CertificateError, ProtocolVersion};
 use onionskin::starttls;
-use onionskin::tls::{TlsFacts, Version};
+use onionskin::tls::CertificateFault;
 
 use self::certificate::Certificate;
 use self::finding::{Finding, State};
-use self::report::{Questions, Report, Tls, Verdict};
-use self::server::{Server, Trust};
+use self::look::{Look, Outcome, Trusted};
+use self::refusal::{Refusal, Wants};
+use self::report::{ClientCertificate, Questions, Report, Tls, Verdict};
+use self::server::Server;
 use crate::credentials::IdentityFiles;
-use crate::failure::Failure;
+use crate::failure::{Failure, Status};
 use crate::open::{self, ClientDefaults};
 
 /// Look at the TLS of a server, and try what an attacker would try with its STARTTLS
 ///
 /// Shows the versions, the certificates and whether they are trusted. Then it finds out what the server does with a command
 /// sent in one segment with the request for TLS (glued to it), with a ClientHello sent in that way, with a request for TLS
-/// inside TLS, and after a close_notify. It says nothing but harmless commands, and makes at most seven connections, one
-/// after the other.
+/// inside TLS, and after a close_notify. It says nothing but harmless commands, and makes at most nine connections, one
+/// after the other; six where nothing is wrong.
 #[derive(Debug, Args)]
 #[command(after_help = ANSWERS)]
 pub(crate) struct Options {
@@ -56,6 +65,9 @@ pub(crate) struct Options {
     /// How long the server may take for each step
     #[arg(long, value_name = "SECONDS", default_value = "10")]
     timeout: NonZeroU16,
+    /// Fail if a certificate that the server shows has fewer days left
+    #[arg(long, value_name = "N")]
+    warn_days: Option<u16>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -70,120 +82,126 @@ pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Res
     let timeout = Duration::from_secs(options.timeout.get().into());
     let server = Server::new(runtime, &complete, timeout)?;
 
-    let (report, failure) = look(&server, endpoint.to_string()).await?;
+    let (report, failure) = look(&server, endpoint.to_string(), options.warn_days).await?;
     let text = if options.json { report.json() + "\n" } else { report.to_string() };
     io::stdout().lock().write_all(text.as_bytes())?;
     failure.map_or(Ok(()), Err)
 }
 
 /// What there is to report, and what is to be failed with, if anything.
-async fn look(server: &Server, endpoint: String) -> Result<(Report, Option<Failure>), Failure> {
+async fn look(server: &Server, endpoint: String, warn_days: Option<u16>) -> Result<(Report, Option<Failure>), Failure> {
+    let look = Look::at(server).await?;
+    let certificates: Vec<_> = look.chain.iter().map(Certificate::read).collect();
     let mut report = Report {
         endpoint,
         protocol: server.protocol().map(|protocol| protocol.to_string()),
         verdict: Verdict::Sound,
+        hint: None,
         connections: 0,
-        tls: Tls::none(Finding::new(State::NotAsked)),
-        trust: report::Trust { finding: Finding::new(State::NotAsked), name: server.name().to_owned() },
-        certificates: Vec::new(),
+        tls: tls(&look),
+        trust: report::Trust { finding: trust(server, &look.trust, &certificates), name: server.name().to_owned() },
+        certificates,
         questions: Questions::not_asked(),
     };
-    let mut failure = None;
-    let (facts, trust) = match shake_hands(server).await? {
-        Ok(both) => both,
-        Err(error) => {
-            report.tls = Tls::none(no_tls(&error));
-            report.verdict = Verdict::NoTls;
-            report.connections = server.connections();
-            return Ok((report, Some(error.into())));
-        }
-    };
-    report.certificates = facts.peer_certificates.iter().map(Certificate::read).collect();
-    report.trust.finding = match trust {
-        _ if server.trusts_everyone() => Finding::new(State::NotChecked),
-        Ok(()) => Finding::new(State::Trusted),
-        Err(error) => {
-            let finding = untrusted(&error);
-            report.verdict = Verdict::Untrusted;
-            failure = Some(error.into());
-            match report.certificates.first() {
-                Some(own) if own.is_self_issued() => finding.and("the certificate is its own issuer"),
-                _ => finding,
-            }
-        }
-    };
-    report.tls = versions(server, &facts).await?;
-    report.questions = ask(server).await;
-    let glued = &report.questions.glued_command;
-    match glued.state {
-        State::Executed => {
-            report.verdict = Verdict::Hole;
-            failure = Some(Failure::hole(format_args!(
-                "{}: a command behind the request for TLS, sent in clear, is executed inside TLS",
-                report.endpoint
-            )));
-        }
-        State::Unknown if failure.is_none() => {
-            report.verdict = Verdict::Unknown;
-            failure = Some(Failure::new(format_args!(
-                "{}: what becomes of a command behind the request for TLS was {glued}",
-                report.endpoint
-            )));
-        }
-        _ => {}
+    if let Some(version) = look.version {
+        let [tls1_2, tls1_3] = look::versions(server, version).await?;
+        (report.tls.tls1_2, report.tls.tls1_3) = (tls1_2, tls1_3);
     }
+    if let Outcome::Session = look.outcome {
+        report.questions = ask(server).await;
+    }
+    let failure = judge(server, &mut report, look, warn_days);
     report.connections = server.connections();
     Ok((report, failure))
 }
 
-/// A handshake that verifies, and if the certificate is not accepted, another that shows it all the same.
-async fn shake_hands(server: &Server) -> Result<Result<(TlsFacts, Result<(), Error>), Error>, Failure> {
-    let mut trust = Ok(());
-    let mut layer = server.layer(Trust::AsConfigured, None)?;
-    loop {
-        let mut conn = server.connect().await?;
-        match server.start_tls(&mut conn, layer).await {
-            Ok(facts) => {
-                server.leave(conn).await;
-                return Ok(Ok((facts, trust)));
-            }
-            Err(error) if error.is_certificate() && trust.is_ok() => {
-                trust = Err(error);
-                layer = server.layer(Trust::Everyone, None)?;
-            }
-            Err(error) => return Ok(Err(error)),
+/// What it all comes to: the worst that was found.
+fn judge(server: &Server, report: &mut Report, look: Look, warn_days: Option<u16>) -> Option<Failure> {
+    let endpoint = report.endpoint.clone();
+    let (verdict, failure, hint) = match (look.outcome, look.trust) {
+        (Outcome::NoTls(error), _) => {
+            let hint = error.is_not_spoken().then(|| SPEAKS_FIRST.to_owned());
+            (Verdict::NoTls, failed(&endpoint, &error, hint.as_deref()).with(Status::NoTls), hint)
         }
+        (Outcome::Failed(error), _) => (Verdict::Failed, failed(&endpoint, &error, None), None),
+        (Outcome::Refused(Refusal { wants, detail }), _) => {
+            let hint = wants.hint(server.has_identity());
+            let message =
+                format_args!("{endpoint}: TLS is offered, and refused for want of {wants}: {detail} ({hint})");
+            (Verdict::Refused, Failure::new(message).with(Status::Refused), Some(hint.to_owned()))
+        }
+        (Outcome::HangsUp(_), _) => {
+            let hint = if server.alpn().is_empty() { WITHOUT_ALPN } else { BEHIND_THE_HANDSHAKE };
+            let message = format_args!("{endpoint}: the server hangs up right behind the handshake ({hint})");
+            (Verdict::Refused, Failure::new(message).with(Status::Refused), Some(hint.to_owned()))
+        }
+        (Outcome::Session, _) if report.questions.glued_command.state == State::Executed => {
+            let message =
+                format_args!("{endpoint}: a command behind the request for TLS, sent in clear, is executed inside TLS");
+            let hint = "update the server, and until then let nobody use STARTTLS there".to_owned();
+            (Verdict::Hole, Failure::new(message).with(Status::Hole), Some(hint))
+        }
+        (Outcome::Session, Trusted::No(error)) => {
+            let hint = certificate_hint(&error);
+            (Verdict::Untrusted, failed(&endpoint, &error, hint.as_deref()).with(Status::Untrusted), hint)
+        }
+        (Outcome::Session, _) if report.questions.glued_command.state == State::Unknown => {
+            let glued = &report.questions.glued_command;
+            let message = format_args!("{endpoint}: what becomes of a command behind the request for TLS was {glued}");
+            (Verdict::Unknown, Failure::new(message), None)
+        }
+        (Outcome::Session, _) => {
+            let days = certificate::days_left(&report.certificates)?;
+            let limit = warn_days.map(i64::from).filter(|&limit| days < limit)?;
+            let message = format_args!("{endpoint}: a certificate has {days} days left, fewer than {limit}");
+            (Verdict::Expiring, Failure::new(message).with(Status::Expiring), Some("renew it".to_owned()))
+        }
+    };
+    (report.verdict, report.hint) = (verdict, hint);
+    Some(failure)
+}
+
+fn failed(endpoint: &str, error: &Error, hint: Option<&str>) -> Failure {
+    let cause = questions::cause(error);
+    match hint {
+        Some(hint) => Failure::new(format_args!("{endpoint}: {cause} ({hint})")),
+        None => Failure::new(format_args!("{endpoint}: {cause}")),
     }
 }
 
-/// The version that the first handshake agreed on is there; the other one has to be asked for.
-async fn versions(server: &Server, facts: &TlsFacts) -> Result<Tls, Failure> {
-    let offered = Finding::new(State::Offered);
-    Ok(match facts.version {
-        Some(ProtocolVersion::TLSv1_3) => Tls::of(facts, offers(server, Version::Tls12).await?, offered),
-        _ if server.newest() == Version::Tls12 => {
-            Tls::of(facts, offered, Finding::new(State::DoesNotApply).because("the protocol has no more than TLS 1.2"))
+fn tls(look: &Look) -> Tls {
+    let finding = match &look.outcome {
+        Outcome::Session => Finding::new(State::Offered),
+        Outcome::Refused(refusal) => Finding::new(State::Refused).because(&refusal.detail),
+        Outcome::HangsUp(None) => Finding::new(State::HangsUp).because("right behind the handshake"),
+        Outcome::HangsUp(Some(error)) => {
+            let finding = Finding::new(State::HangsUp).because("right behind the handshake");
+            finding.and(&questions::cause(error))
         }
-        _ => Tls::of(facts, offered, offers(server, Version::Tls13).await?),
-    })
+        Outcome::Failed(error) if error.is_timeout() => Finding::new(State::Hangs).because(questions::cause(error)),
+        Outcome::Failed(error) => Finding::new(State::Failed).because(questions::cause(error)),
+        Outcome::NoTls(error) => no_tls(error),
+    };
+    let wants = if let Outcome::Refused(refusal) = &look.outcome { Some(refusal.wants) } else { None };
+    let client_certificate = match wants {
+        Some(Wants::Certificate) => ClientCertificate::Required,
+        _ if look.asks_for_certificate => ClientCertificate::Asked,
+        _ => ClientCertificate::NotAsked,
+    };
+    let tls = look.facts.as_ref().map_or_else(|| Tls::none(finding.clone()), |facts| Tls::of(finding.clone(), facts));
+    Tls { wants, client_certificate, ..tls }
 }
 
-async fn offers(server: &Server, version: Version) -> Result<Finding, Failure> {
-    let layer = server.layer(Trust::Everyone, Some(version))?;
-    let mut conn = match server.connect().await {
-        Ok(conn) => conn,
-        Err(error) => return Ok(Finding::unknown(error)),
-    };
-    Ok(match server.start_tls(&mut conn, layer).await {
-        Ok(_) => {
-            server.leave(conn).await;
-            Finding::new(State::Offered)
-        }
-        Err(error) if error.is_timeout() => Finding::new(State::Hangs),
-        Err(error) if starttls::Error::of(&error).is_some() => Finding::unknown(questions::cause(&error)),
-        Err(error) if error.is_refused() => Finding::new(State::NotOffered),
-        Err(error) => Finding::new(State::NotOffered).because(questions::cause(&error)),
-    })
+fn trust(server: &Server, trust: &Trusted, certificates: &[Certificate]) -> Finding {
+    match trust {
+        Trusted::NotAsked => Finding::new(State::NotAsked),
+        _ if server.trusts_everyone() => Finding::new(State::NotChecked),
+        Trusted::Yes => Finding::new(State::Trusted),
+        Trusted::No(error) => match certificates.first() {
+            Some(own) if own.is_self_issued() => untrusted(error).and("the certificate is its own issuer"),
+            _ => untrusted(error),
+        },
+    }
 }
 
 async fn ask(server: &Server) -> Questions {
@@ -220,32 +238,66 @@ fn no_tls(error: &Error) -> Finding {
 }
 
 fn untrusted(error: &Error) -> Finding {
-    let state = match error.tls_error() {
-        Some(rustls::Error::InvalidCertificate(error)) => match error {
-            CertificateError::UnknownIssuer => State::UnknownIssuer,
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => State::WrongName,
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => State::Expired,
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => State::NotYetValid,
-            _ => return Finding::new(State::NotAccepted).because(error),
-        },
-        _ => return Finding::new(State::NotAccepted).because(error),
-    };
-    Finding::new(state)
+    match error.tls_error().and_then(CertificateFault::of) {
+        Some(CertificateFault::UnknownIssuer) => Finding::new(State::UnknownIssuer),
+        Some(CertificateFault::WrongName { .. }) => Finding::new(State::WrongName),
+        Some(CertificateFault::Expired { .. }) => Finding::new(State::Expired),
+        Some(CertificateFault::NotYetValid { .. }) => Finding::new(State::NotYetValid),
+        Some(fault) => Finding::new(State::NotAccepted).because(fault),
+        None => Finding::new(State::NotAccepted).because(questions::cause(error)),
+    }
 }
+
+fn certificate_hint(error: &Error) -> Option<String> {
+    Some(match error.tls_error().and_then(CertificateFault::of)? {
+        CertificateFault::UnknownIssuer | CertificateFault::IsAuthority => {
+            "name its authority with --ca, or have a public one issue it".to_owned()
+        }
+        CertificateFault::WrongName { .. } => "ask for a name that it stands for: sni=NAME in the endpoint".to_owned(),
+        CertificateFault::Expired { .. } => "the server must renew it".to_owned(),
+        _ => return None,
+    })
+}
+
+const SPEAKS_FIRST: &str = "the server speaks in clear: if TLS begins later there, +starttls:PROTOCOL asks for it";
+const WITHOUT_ALPN: &str = "say what is to be spoken, with alpn=NAME in the endpoint: PostgreSQL from 17 on takes nobody without alpn=postgresql";
+const BEHIND_THE_HANDSHAKE: &str = "the server's own log says why";
 
 const ANSWERS: &str = r"The four questions, and their answers, in JSON under `questions`, each with `state` and `detail`:
   glued_command        dropped, refused, fed_to_tls (where the handshake fails), answered_in_clear,
                        executed (a hole: whoever sits in between can put commands into the session)
   glued_client_hello   taken, refused, lost (another one is waited for)
-  starttls_inside_tls  refused, nests (a second handshake, which is no fault), agrees (and no handshake follows)
+  starttls_inside_tls  refused, nests (a second handshake, which is no fault), agrees (and no handshake follows),
+                       replaces (a new handshake on the bare socket, in place of the TLS in which it was asked)
   close_notify         hangs_up, plaintext (the server goes on in clear), silent
-Any of them may be hangs (no answer within --timeout), does_not_apply, unknown, or not_asked (there is no TLS).
+Any of them may be hangs (no answer within --timeout), does_not_apply, unknown, or not_asked (there is no session).
 
-The other fields of the JSON: endpoint, protocol, connections; `verdict` is sound, hole, untrusted, no_tls or
-unknown; `tls` has state (offered, not_offered, refused, preauthenticated, hangs, failed), detail, version, cipher_suite,
-key_exchange_group, alpn, and tls1_2 and tls1_3 with state and detail; `trust` has state (trusted, unknown_issuer,
+The other fields of the JSON: endpoint, protocol, connections; `verdict` as below, and `hint`, what to do about it, or
+null; `tls` has state (offered, not_offered, refused, preauthenticated, hangs, hangs_up, failed), detail, version,
+cipher_suite, key_exchange_group, alpn, wants (what a refusal is for want of, or null: certificate, name, version,
+key_exchange, cipher_suite, key_length, alpn), client_certificate (not_asked, asked, required), and tls1_2 and tls1_3
+with state and detail: a version is offered once a ServerHello came in it; `trust` has state (trusted, unknown_issuer,
 wrong_name, expired, not_yet_valid, not_accepted, not_checked, not_asked), detail and the name; `certificates` is a list,
-the server's own first, of subject, issuer, names, not_before, not_after, days_left and validity.
+the server's own first, of subject, issuer, names, not_before, not_after, days_left, validity and key: all that were
+shown, also by a server that refuses.
 
-Exit status: 0 if nothing is wrong, 1 if there is no TLS, the certificate is not trusted, the server cannot be reached,
-or whether there is a hole was not found out, 2 if the command line makes no sense, 3 if there is a hole.";
+Exit status, and verdict. Where several hold, it is the first in the order 4, 5, 3, 6, 1, 7:
+  0  sound      nothing is wrong
+  1  failed     TLS is offered, and the handshake fails for a reason of another kind
+     unknown    whether there is a hole was not found out
+                (without a report: the server cannot be reached)
+  2             the command line makes no sense
+  3  hole       a command that was sent in clear is executed inside TLS
+  4  no_tls     no TLS is offered: nothing came that looks like it
+  5  refused    TLS is offered, and refused for want of something; or the server hangs up right behind the handshake
+  6  untrusted  the certificate is not trusted
+  7  expiring   a certificate has fewer days left than --warn-days
+
+A server that does not say why it refuses is said hello to once more, with everything there ever was in TLS since 1.0,
+and its answer is shown. Where TLS begins at once, or a certificate is asked for, the server has a tenth of --timeout to
+hang up before it is taken for one that lets us in.
+
+MySQL and MariaDB count clients that leave without having tried to log in, and bar their address after
+max_connect_errors of these. So the probe tries to log in inside TLS, as the user onion-probe without a password, which
+is turned away and not counted, and connects twice only. Each handshake that fails is counted all the same: that of a
+version that is not offered, of a certificate that is not trusted, or for want of something.";

@@ -67,6 +67,13 @@ impl TlsClient {
         Ok(Self { config: Arc::new(config) })
     }
 
+    /// The configuration of rustls that this client is made of, for one that is to be a little different: change a clone of it
+    /// and give that to [`from_rustls`](Self::from_rustls).
+    #[must_use]
+    pub fn to_rustls(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.config)
+    }
+
     /// A layer that handshakes as a client and verifies that the peer is `name`, a DNS name or an IP address.
     ///
     /// # Errors

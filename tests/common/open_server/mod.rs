@@ -14,6 +14,7 @@ use futures::io::AsyncWriteExt;
 use onionskin::Connection;
 use onionskin::connection::{End, Error};
 use onionskin::runtime::{self, Socket};
+use onionskin::stack::Stop;
 use onionskin::starttls::Known;
 use onionskin::tls::TlsServer;
 
@@ -61,6 +62,8 @@ pub(crate) enum Inside {
     Nests,
     /// It is agreed to and forgotten.
     IsForgotten,
+    /// A new handshake follows, on the bare socket: the TLS in which it was asked is thrown away.
+    Replaces,
 }
 
 /// What follows the end of TLS.
@@ -157,6 +160,12 @@ impl Session {
                 Inside::IsForgotten => {
                     self.conn.send_all(go_ahead).await?;
                     self.ignore().await;
+                    return Ok(());
+                }
+                Inside::Replaces => {
+                    self.conn.send_all(go_ahead).await?;
+                    self.conn.stop_tls_with(Stop::new().abandon()).await?;
+                    self.conn.start_tls(self.tls.accept()?).await?;
                     return Ok(());
                 }
                 Inside::Nests => {}

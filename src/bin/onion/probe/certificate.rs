@@ -8,6 +8,7 @@ use serde::Serialize;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
+use x509_parser::public_key::PublicKey;
 use x509_parser::time::ASN1Time;
 
 /// What stands in a certificate. Everything but `validity` is empty if it cannot be read.
@@ -23,6 +24,10 @@ pub(super) struct Certificate {
     /// Whole days up to `not_after`; below zero when that has passed.
     pub(super) days_left: Option<i64>,
     pub(super) validity: Validity,
+    /// The kind of its key, and how long that is: `RSA 2048`.
+    pub(super) key: Option<String>,
+    #[serde(skip)]
+    rsa_bits: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -48,6 +53,8 @@ impl Certificate {
                 not_after: None,
                 days_left: None,
                 validity: Validity::Unreadable,
+                key: None,
+                rsa_bits: None,
             },
         }
     }
@@ -57,7 +64,20 @@ impl Certificate {
         self.subject.is_some() && self.subject == self.issuer
     }
 
+    /// How long its key is, if that is one of RSA.
+    pub(super) fn rsa_bits(&self) -> Option<usize> {
+        self.rsa_bits
+    }
+
     fn of(certificate: &X509Certificate<'_>, now: i64) -> Self {
+        let (key, rsa_bits) = match certificate.public_key().parsed() {
+            Ok(PublicKey::RSA(key)) => {
+                let bits = bits(key.modulus);
+                (Some(format!("RSA {bits}")), Some(bits))
+            }
+            Ok(PublicKey::EC(point)) => (Some(format!("EC {}", point.key_size())), None),
+            _ => (None, None),
+        };
         let validity = certificate.validity();
         let (begin, end) = (validity.not_before.timestamp(), validity.not_after.timestamp());
         let names = match certificate.subject_alternative_name() {
@@ -76,8 +96,16 @@ impl Certificate {
                 () if now > end => Validity::Expired,
                 () => Validity::Valid,
             },
+            key,
+            rsa_bits,
         }
     }
+}
+
+/// How many days there are until the first of them expires that counts: a root is trusted for being known, not for its dates.
+pub(super) fn days_left(chain: &[Certificate]) -> Option<i64> {
+    let counts = chain.iter().enumerate().filter(|(index, certificate)| *index == 0 || !certificate.is_self_issued());
+    counts.filter_map(|(_, certificate)| certificate.days_left).min()
 }
 
 fn name(name: &GeneralName<'_>) -> Option<String> {
@@ -90,6 +118,13 @@ fn name(name: &GeneralName<'_>) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// How long a number is.
+fn bits(number: &[u8]) -> usize {
+    let leading = number.iter().take_while(|&&byte| byte == 0).count();
+    let number = &number[leading..];
+    number.first().map_or(0, |first| number.len() * 8 - first.leading_zeros() as usize)
 }
 
 fn day(time: ASN1Time) -> String {

@@ -41,6 +41,7 @@ pub(super) enum State {
     // Whether TLS starts inside TLS.
     Nests,
     Agrees,
+    Replaces,
     // What follows a close_notify.
     Plaintext,
     HangsUp,
@@ -112,6 +113,7 @@ impl Display for State {
             Self::Lost => "lost, and waited for again",
             Self::Nests => "nests: there is a second handshake inside the first",
             Self::Agrees => "agreed to, and no handshake follows",
+            Self::Replaces => "REPLACES THE FIRST: a new handshake on the bare socket, and what was in TLS is lost",
             Self::Plaintext => "goes on in clear",
             Self::HangsUp => "hangs up",
             Self::Silent => "says nothing and stays",

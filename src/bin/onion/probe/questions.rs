@@ -95,14 +95,43 @@ pub(super) async fn starttls_inside_tls(server: &Server, words: &Words) -> Resul
         Ok((_, request)) => request,
         Err(finding) => return Ok(finding),
     };
-    let mut conn = server.connect_tls().await?;
     let mut heard = Vec::new();
+    let (mut conn, answer) = match ask_again(server, words, request, &mut heard).await? {
+        Ok(asked) => asked,
+        Err(finding) => return Ok(finding),
+    };
+    let finding = match answer {
+        Heard::Answer((true, _)) => match nested(server, &mut conn).await? {
+            Finding { state: State::Agrees, .. } if instead(server, words, request).await? => {
+                Finding::new(State::Replaces)
+            }
+            finding => finding,
+        },
+        Heard::Answer((false, answer)) => Finding::new(State::Refused).because(answer),
+        Heard::End => Finding::new(State::Refused).quoting("the server hangs up", &heard),
+        Heard::Silence => Finding::new(State::Hangs),
+    };
+    server.leave(conn).await;
+    Ok(finding)
+}
+
+/// A connection with TLS on which TLS was asked for once more, and whether the server has agreed to that, in which words; or
+/// why it could not be asked.
+async fn ask_again(
+    server: &Server,
+    words: &Words,
+    request: &Request,
+    heard: &mut Vec<u8>,
+) -> Result<Result<(Connection<Socket>, Heard<(bool, String)>), Finding>, Failure> {
+    let mut conn = server.connect_tls().await?;
     if let Some((hello, answers)) = &request.hello {
         let answered = |heard: &[u8]| (words.split)(heard).into_iter().any(answers).then_some(());
-        match server.ask(&mut conn, hello, &mut heard, answered).await {
+        match server.ask(&mut conn, hello, heard, answered).await {
             Heard::Answer(()) => heard.clear(),
-            Heard::End => return Ok(Finding::new(State::Unknown).quoting("the server hangs up before that", &heard)),
-            Heard::Silence => return Ok(Finding::new(State::Hangs)),
+            Heard::End => {
+                return Ok(Err(Finding::new(State::Unknown).quoting("the server hangs up before that", heard)));
+            }
+            Heard::Silence => return Ok(Err(Finding::new(State::Hangs))),
         }
     }
     let agreed = |heard: &[u8]| {
@@ -110,14 +139,19 @@ pub(super) async fn starttls_inside_tls(server: &Server, words: &Words) -> Resul
             .into_iter()
             .find_map(|answer| (request.agrees)(answer).map(|agrees| (agrees, quoted(answer))))
     };
-    let finding = match server.ask(&mut conn, &request.again, &mut heard, agreed).await {
-        Heard::Answer((true, _)) => nested(server, &mut conn).await?,
-        Heard::Answer((false, answer)) => Finding::new(State::Refused).because(answer),
-        Heard::End => Finding::new(State::Refused).quoting("the server hangs up", &heard),
-        Heard::Silence => Finding::new(State::Hangs),
-    };
-    server.leave(conn).await;
-    Ok(finding)
+    let answer = server.ask(&mut conn, &request.again, heard, agreed).await;
+    Ok(Ok((conn, answer)))
+}
+
+/// The server agreed to start TLS inside TLS and did not: whether it takes the request for one to begin anew, below the TLS in
+/// which it was asked. It has thrown that away then, and with it whoever was logged in there.
+async fn instead(server: &Server, words: &Words, request: &Request) -> Result<bool, Failure> {
+    let asked = ask_again(server, words, request, &mut Vec::new()).await?;
+    let Ok((mut conn, Heard::Answer((true, _)))) = asked else { return Ok(false) };
+    if conn.stop_tls_with(Stop::new().abandon()).await.is_err() {
+        return Ok(false);
+    }
+    Ok(conn.start_tls(server.layer(Trust::Everyone, None)?).await.is_ok())
 }
 
 /// The server agreed to start TLS inside TLS: whether it does.
@@ -130,6 +164,10 @@ async fn nested(server: &Server, conn: &mut Connection<Socket>) -> Result<Findin
 
 /// What a server does when TLS has ended and the connection has not.
 pub(super) async fn close_notify(server: &Server, words: Option<&Words>) -> Result<Finding, Failure> {
+    if server.counts_connections() {
+        let why = "the server counts connections that end without a log-in, and bars the address in the end";
+        return Ok(Finding::new(State::DoesNotApply).because(why));
+    }
     let mut conn = server.connect_tls().await?;
     let stop = Stop::new().timeout(Some(server.timeout())).on_timeout(OnTimeout::Peel).lenient();
     let answered = match conn.stop_tls_with(stop).await {

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::certificate::{Certificate, Validity};
 use super::finding::{Finding, State};
+use super::refusal::Wants;
 
 /// The report. Its fields are those of the JSON.
 #[derive(Clone, Debug, Serialize)]
@@ -16,6 +17,8 @@ pub(super) struct Report {
     /// `None` if TLS begins at once.
     pub(super) protocol: Option<String>,
     pub(super) verdict: Verdict,
+    /// What can be done about it.
+    pub(super) hint: Option<String>,
     /// How many connections it took.
     pub(super) connections: u32,
     pub(super) tls: Tls,
@@ -32,7 +35,14 @@ pub(super) enum Verdict {
     Sound,
     Hole,
     Untrusted,
+    /// No TLS is offered: nothing came that looks like it.
     NoTls,
+    /// TLS is offered, and refused for want of something.
+    Refused,
+    /// TLS is offered, and the handshake fails for another reason.
+    Failed,
+    /// A certificate will expire soon.
+    Expiring,
     /// Whether there is a hole was not found out.
     Unknown,
 }
@@ -45,8 +55,22 @@ pub(super) struct Tls {
     pub(super) cipher_suite: Option<String>,
     pub(super) key_exchange_group: Option<String>,
     pub(super) alpn: Option<String>,
+    /// What is missing, where it is refused.
+    pub(super) wants: Option<Wants>,
+    pub(super) client_certificate: ClientCertificate,
     pub(super) tls1_2: Finding,
     pub(super) tls1_3: Finding,
+}
+
+/// What the server wants to know of its clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ClientCertificate {
+    NotAsked,
+    /// It asks for a certificate, and takes us with or without the one that we have.
+    Asked,
+    /// It does not take us without one, or not with the one that we have.
+    Required,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -73,7 +97,7 @@ impl Report {
 }
 
 impl Tls {
-    /// There is none.
+    /// Nothing is known but this.
     pub(super) fn none(finding: Finding) -> Self {
         let not_asked = Finding::new(State::NotAsked);
         Self {
@@ -82,20 +106,21 @@ impl Tls {
             cipher_suite: None,
             key_exchange_group: None,
             alpn: None,
+            wants: None,
+            client_certificate: ClientCertificate::NotAsked,
             tls1_2: not_asked.clone(),
             tls1_3: not_asked,
         }
     }
 
-    pub(super) fn of(facts: &TlsFacts, tls1_2: Finding, tls1_3: Finding) -> Self {
+    /// What a handshake has agreed on.
+    pub(super) fn of(finding: Finding, facts: &TlsFacts) -> Self {
         Self {
-            finding: Finding::new(State::Offered),
             version: facts.version.map(|_| facts.version_name().to_owned()),
             cipher_suite: facts.cipher_suite.map(|suite| format!("{suite:?}")),
             key_exchange_group: facts.key_exchange_group.map(|group| format!("{group:?}")),
             alpn: facts.alpn.as_ref().map(|alpn| Printable::new(alpn).to_string()),
-            tls1_2,
-            tls1_3,
+            ..Self::none(finding)
         }
     }
 }
@@ -122,11 +147,23 @@ impl Display for Report {
                 let parameters: Vec<_> = parameters.into_iter().flatten().map(String::as_str).collect();
                 let alpn = self.tls.alpn.as_ref().map_or("no ALPN".to_owned(), |alpn| format!("ALPN {alpn}"));
                 row(f, "TLS", format_args!("{}, {alpn}", parameters.join(", ")))?;
-                row(f, "TLS 1.2", &self.tls.tls1_2)?;
-                row(f, "TLS 1.3", &self.tls.tls1_3)?;
-                row(f, "trust", format_args!("{} (for {})", self.trust.finding, self.trust.name))?;
             }
             None => row(f, "TLS", &self.tls.finding)?,
+        }
+        if self.tls.version.is_some() && self.tls.finding.state != State::Offered {
+            row(f, "", &self.tls.finding)?;
+        }
+        if self.tls.tls1_2.state != State::NotAsked {
+            row(f, "TLS 1.2", &self.tls.tls1_2)?;
+            row(f, "TLS 1.3", &self.tls.tls1_3)?;
+        }
+        match self.tls.client_certificate {
+            ClientCertificate::NotAsked => {}
+            ClientCertificate::Asked => row(f, "client certificate", "asked for")?,
+            ClientCertificate::Required => row(f, "client certificate", "REQUIRED")?,
+        }
+        if self.trust.finding.state != State::NotAsked {
+            row(f, "trust", format_args!("{} (for {})", self.trust.finding, self.trust.name))?;
         }
         for (index, certificate) in self.certificates.iter().take(MOST_CERTIFICATES).enumerate() {
             certificate.rows(f, if index == 0 { "certificates" } else { "" }, index + 1)?;
@@ -135,14 +172,15 @@ impl Display for Report {
             0 => {}
             more => row(f, "", format_args!("and {more} more"))?,
         }
-        if self.tls.version.is_some() {
+        if self.questions.close_notify.state != State::NotAsked {
             let Questions { glued_command, glued_client_hello, starttls_inside_tls, close_notify } = &self.questions;
             row(f, "glued command", glued_command)?;
             row(f, "glued ClientHello", glued_client_hello)?;
             row(f, "STARTTLS inside TLS", starttls_inside_tls)?;
             row(f, "after close_notify", close_notify)?;
         }
-        row(f, "verdict", format_args!("{} ({})", self.verdict, count(self.connections.into(), "connection")))
+        row(f, "verdict", format_args!("{} ({})", self.verdict, count(self.connections.into(), "connection")))?;
+        self.hint.as_ref().map_or(Ok(()), |hint| row(f, "hint", hint))
     }
 }
 
@@ -159,7 +197,8 @@ impl Certificate {
         if !names.is_empty() {
             row(f, "", format_args!("   for {names}"))?;
         }
-        row(f, "", format_args!("   by {issuer}"))?;
+        let key = self.key.as_ref().map(|key| format!(", {key}")).unwrap_or_default();
+        row(f, "", format_args!("   by {issuer}{key}"))?;
         let (begin, end) = (self.not_before.as_deref(), self.not_after.as_deref());
         let span = format!("{} to {}", begin.unwrap_or_default(), end.unwrap_or_default());
         let days = self.days_left.unwrap_or_default();
@@ -184,6 +223,9 @@ impl Display for Verdict {
             Self::Hole => "A HOLE: what anybody says in clear is executed as if it had come through TLS",
             Self::Untrusted => "not trusted",
             Self::NoTls => "no TLS",
+            Self::Refused => "TLS is offered, and refused",
+            Self::Failed => "TLS is offered, and fails",
+            Self::Expiring => "a certificate expires soon",
             Self::Unknown => "not found out",
         })
     }

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::net::IpAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::AsyncReadExt;
@@ -12,9 +13,12 @@ use onionskin::Connection;
 use onionskin::connection::Error;
 use onionskin::endpoint::{Connector, Endpoint, OpenError, Step, TlsStep};
 use onionskin::runtime::{Runtime, Socket};
-use onionskin::starttls::{Known, Negotiate, StartTls, own_name};
-use onionskin::tls::{TlsFacts, TlsLayer, Version};
+use onionskin::starttls::{Known, Mysql, Negotiate, StartTls, own_name};
+use onionskin::tls::{TlsClient, TlsFacts, TlsLayer, Version};
 
+use super::farewell;
+use super::seen::Seen;
+use super::witness::Witness;
 use crate::failure::Failure;
 use crate::open;
 
@@ -23,6 +27,8 @@ pub(super) struct Server {
     runtime: &'static dyn Runtime,
     below: Connector,
     protocol: Option<Known>,
+    /// How MySQL is spoken, which knows what the server has said.
+    mysql: Mysql,
     /// What we call ourselves, or in XMPP, whom we want to talk to.
     own_name: Option<String>,
     tls: TlsStep,
@@ -72,6 +78,7 @@ impl Server {
             runtime,
             below,
             protocol,
+            mysql: Mysql::new().capabilities(farewell::CAPABILITIES),
             own_name,
             tls,
             name,
@@ -107,6 +114,21 @@ impl Server {
         self.tls.insecure
     }
 
+    /// Whether the server counts connections that end without a log-in, and takes none any more in the end.
+    pub(super) fn counts_connections(&self) -> bool {
+        self.protocol == Some(Known::Mysql)
+    }
+
+    /// Whether we have a certificate to show.
+    pub(super) fn has_identity(&self) -> bool {
+        self.tls.certificate.is_some()
+    }
+
+    /// The application protocols that are offered.
+    pub(super) fn alpn(&self) -> &[String] {
+        &self.tls.alpn
+    }
+
     /// How often it was connected to.
     pub(super) fn connections(&self) -> u32 {
         self.connections.get()
@@ -129,6 +151,30 @@ impl Server {
 
     /// A layer that resumes no session: each handshake is to show everything.
     pub(super) fn layer(&self, trust: Trust, version: Option<Version>) -> Result<TlsLayer, Failure> {
+        self.layer_of(&self.client(trust, version)?)
+    }
+
+    /// As [`layer`](Self::layer), and has the handshake seen. Who trusts everyone then does so even where a server cannot
+    /// prove that its certificate is its own.
+    pub(super) fn watched_layer(
+        &self,
+        trust: Trust,
+        version: Option<Version>,
+        seen: &Seen,
+    ) -> Result<TlsLayer, Failure> {
+        let mut config = Arc::unwrap_or_clone(self.client(trust, version)?.to_rustls());
+        seen.watch(&mut config);
+        if trust == Trust::Everyone {
+            seen.accept_everything(&mut config);
+        }
+        self.layer_of(&TlsClient::from_rustls(Arc::new(config))?)
+    }
+
+    fn layer_of(&self, client: &TlsClient) -> Result<TlsLayer, Failure> {
+        Ok(client.to(&self.name)?.handshake_timeout(Some(self.timeout)))
+    }
+
+    fn client(&self, trust: Trust, version: Option<Version>) -> Result<TlsClient, Failure> {
         let mut tls = self.tls.clone();
         tls.max_version.get_or_insert(self.newest());
         if trust == Trust::Everyone {
@@ -137,7 +183,7 @@ impl Server {
         if version.is_some() {
             (tls.min_version, tls.max_version) = (version, version);
         }
-        Ok(tls.client()?.to(&self.name)?.handshake_timeout(Some(self.timeout)))
+        Ok(tls.client()?)
     }
 
     /// Starts TLS as the protocol does it, or at once if there is none.
@@ -153,10 +199,31 @@ impl Server {
         self.own_name.clone().unwrap_or_else(|| own_name(self.local.get()))
     }
 
+    /// As [`start_tls`](Self::start_tls), and has the handshake seen.
+    pub(super) async fn start_watched(
+        &self,
+        conn: &mut Connection<Socket>,
+        layer: TlsLayer,
+        seen: &Seen,
+    ) -> Result<TlsFacts, Error> {
+        match self.peer() {
+            Some(peer) => {
+                let peer = Witness::new(peer).watching(seen);
+                conn.negotiate(self.bounded(Negotiate::new(&peer, layer))).await
+            }
+            None => {
+                conn.splice(seen.tap())?;
+                conn.start_tls(layer).await
+            }
+        }
+    }
+
     /// One who asks for TLS, if it must be asked for.
     pub(super) fn peer(&self) -> Option<Box<dyn StartTls>> {
-        let own_name = self.own_name.as_deref();
-        self.protocol.map(|protocol| protocol.client_at(&self.name, own_name, self.local.get()))
+        match self.protocol? {
+            Known::Mysql => Some(Box::new(self.mysql.clone())),
+            protocol => Some(protocol.client_at(&self.name, self.own_name.as_deref(), self.local.get())),
+        }
     }
 
     pub(super) fn bounded(&self, negotiate: Negotiate) -> Negotiate {
@@ -169,7 +236,11 @@ impl Server {
 
     /// Waits no longer than for one step.
     pub(super) async fn within<F: Future>(&self, future: F) -> Option<F::Output> {
-        let deadline = self.runtime.sleep_until(self.runtime.now() + self.timeout);
+        self.within_time(self.timeout, future).await
+    }
+
+    pub(super) async fn within_time<F: Future>(&self, time: Duration, future: F) -> Option<F::Output> {
+        let deadline = self.runtime.sleep_until(self.runtime.now() + time);
         match select(pin!(future), deadline).await {
             Either::Left((output, _)) => Some(output),
             Either::Right(_) => None,
@@ -202,8 +273,11 @@ impl Server {
         self.within(asking).await.unwrap_or(Heard::Silence)
     }
 
-    /// Ends what was begun, without waiting for the server.
+    /// Ends what was begun, as the protocol has it: without waiting for the server, where it does not count.
     pub(super) async fn leave(&self, mut conn: Connection<Socket>) {
+        if self.counts_connections() && conn.depth() > 0 {
+            farewell::log_in_and_out(self, &mut conn, &self.mysql.seen()).await;
+        }
         if let Some(Err(error)) = self.within(conn.close()).await {
             log::debug!("while closing: {error}");
         }

@@ -6,11 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use onionskin::stack::Layer;
 use onionskin::starttls::{Error, Exchange, Greets, Negotiation, Progress, StartTls};
 
+use super::seen::Seen;
+
 /// A protocol that is watched as a client.
 #[derive(Debug)]
 pub(super) struct Witness {
     protocol: Box<dyn StartTls>,
     reached: Arc<Mutex<Reached>>,
+    seen: Option<Seen>,
 }
 
 /// What has happened, in this order.
@@ -25,7 +28,13 @@ pub(super) enum Reached {
 
 impl Witness {
     pub(super) fn new(protocol: Box<dyn StartTls>) -> Self {
-        Self { protocol, reached: Arc::new(Mutex::new(Reached::Nothing)) }
+        Self { protocol, reached: Arc::new(Mutex::new(Reached::Nothing)), seen: None }
+    }
+
+    /// Has the handshake seen too, where it goes right onto the connection: not in packets of the protocol.
+    pub(super) fn watching(mut self, seen: &Seen) -> Self {
+        self.seen = Some(seen.clone());
+        self
     }
 
     /// How far the client has come.
@@ -44,7 +53,8 @@ impl StartTls for Witness {
     }
 
     fn client(&self) -> Box<dyn Negotiation> {
-        Box::new(Watched { negotiation: self.protocol.client(), reached: Arc::clone(&self.reached) })
+        let (reached, seen) = (Arc::clone(&self.reached), self.seen.clone());
+        Box::new(Watched { negotiation: self.protocol.client(), reached, seen })
     }
 
     fn server(&self) -> Box<dyn Negotiation> {
@@ -56,6 +66,7 @@ impl StartTls for Witness {
 struct Watched {
     negotiation: Box<dyn Negotiation>,
     reached: Arc<Mutex<Reached>>,
+    seen: Option<Seen>,
 }
 
 impl Negotiation for Watched {
@@ -75,6 +86,9 @@ impl Negotiation for Watched {
     }
 
     fn layer_below_tls(&mut self) -> Option<Box<dyn Layer>> {
-        self.negotiation.layer_below_tls()
+        let layer = self.negotiation.layer_below_tls();
+        let Some(seen) = &self.seen else { return layer };
+        seen.lock().is_agreed = true;
+        layer.or_else(|| Some(Box::new(seen.tap())))
     }
 }
