@@ -18,8 +18,7 @@ use onionskin::stack::{Event, LayerId, Limits, PeerAnswer, Readable, Stack, Stop
 use onionskin::testing::{Cut, Dice, Pair, Peer};
 use onionskin::tls::{OnPeerClose, TlsLayer, Version};
 use proptest::prelude::*;
-use proptest::strategy::ValueTree;
-use proptest::test_runner::{Config, RngAlgorithm, RngSeed, TestRng, TestRunner};
+use proptest::test_runner::{Config, RngSeed, TestRunner};
 
 use crate::model::{Change, Model, Start, Who};
 use crate::world::{NAME, World};
@@ -98,25 +97,45 @@ fn every_script_that_the_fuzzer_has_kept_plays() {
     }
 }
 
-/// Plays the script that these bytes make, taken for chance: the first is the cut, and some for each action.
+/// Plays the script that these bytes make: the first is the cut, and four are an action.
 pub(crate) fn play(bytes: &[u8]) {
-    let cut = match bytes.first() {
-        Some(seed @ 3..) => Cut::Random(u64::from(*seed)),
-        Some(0) => Cut::Bytes,
-        Some(1) => Cut::Coalesced,
-        _ => Cut::Whole,
-    };
+    let (cut, actions) = bytes.split_first().map_or((Cut::Whole, bytes), |(first, actions)| match first {
+        0 => (Cut::Whole, actions),
+        1 => (Cut::Coalesced, actions),
+        2 => (Cut::Bytes, actions),
+        seed => (Cut::Random(u64::from(*seed)), actions),
+    });
     let largest = if cut == Cut::Bytes { 300 } else { 9_000 };
-    let mut chance = bytes.get(1..).unwrap_or_default().to_vec();
-    let count = (chance.len() / BYTES_OF_ACTION).clamp(1, 60);
-    // Where the bytes are used up the generator would return zeros, and who looks for a number in a range does so for ever.
-    let mut dice = Dice::new(bytes.len() as u64);
-    chance.extend((0..1 << 14).map(|_| dice.below(256) as u8));
-    let rng = TestRng::from_seed(RngAlgorithm::PassThrough, &chance);
-    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-    let actions = prop::collection::vec(action(largest), count).new_tree(&mut runner).unwrap().current();
-    let script = Script { cut, buffer: SMALLEST_BUFFER, actions };
+    let actions =
+        actions.chunks_exact(4).take(LONGEST).map(|four| written(four[0], four[1], four[2], four[3], largest));
+    let script = Script { cut, buffer: SMALLEST_BUFFER, actions: actions.collect() };
     Play::new(&script).play(&script);
+}
+
+/// The action that four bytes make: a kind, whose it is with what else is yes or no, and a number.
+fn written(kind: u8, choices: u8, high: u8, low: u8, largest: usize) -> Action {
+    let chosen = |bit: u8| choices & (1 << bit) != 0;
+    let who = |bit| if chosen(bit) { Who::Right } else { Who::Left };
+    let number = usize::from(u16::from_be_bytes([high, low]));
+    let grace = Duration::from_millis(number as u64 % 200);
+    let manner = Manner { after_peer: chosen(1).then_some(grace), writes_at_once: chosen(2) };
+    let version = if chosen(3) { Version::Tls12 } else { Version::Tls13 };
+    let start = Start { client: who(2), version, answers_itself: chosen(4).then(|| who(5)) };
+    match kind % 12 {
+        0 => Action::Write(who(0), number.min(largest)),
+        1 => Action::Read(who(0), if chosen(1) { usize::MAX } else { number }),
+        2 => Action::Start(who(0), start),
+        3 => Action::Finish(who(0)),
+        4 => Action::Stop(who(0), manner),
+        5 => Action::Follow(who(0), manner),
+        6 => Action::UpdateKeys(who(0)),
+        7 => Action::Wrap(who(0)),
+        8 => Action::Remove(who(0), number),
+        9 => Action::Hold(who(0), chosen(1)),
+        10 => Action::Steps(number % 40),
+        _ if chosen(1) => Action::Pass(grace),
+        _ => Action::Rest,
+    }
 }
 
 /// Two stacks, and the model of what they carry.
@@ -483,8 +502,8 @@ const SMALLEST_BUFFER: usize = 40 * 1024;
 /// How often nothing may happen before the end is said to be reached. A stop of each layer takes two rounds.
 const PATIENCE: usize = 3;
 
-/// What an action takes of the bytes that it is made from, about.
-const BYTES_OF_ACTION: usize = 16;
+/// Longer scripts take longer, and make no new case.
+const LONGEST: usize = 150;
 
 /// So many bytes in a row are not ciphertext by chance.
 const TELLTALE: usize = 16;
