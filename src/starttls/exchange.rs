@@ -17,18 +17,69 @@ pub struct Exchange<'a> {
     output: &'a mut Queue<Order>,
     has_sent: bool,
     has_refused: bool,
+    missing: Missing,
+}
+
+/// What was asked for and is not there yet, so that nobody looks again at bytes that do not bring it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Missing {
+    line: Option<MissingLine>,
+    /// The whole message: so many bytes of input.
+    message: Option<usize>,
+}
+
+/// The end of a line.
+#[derive(Clone, Copy, Debug)]
+struct MissingLine {
+    /// It is not in so many bytes of input.
+    searched: usize,
+    /// With so many the line is too long.
+    most: usize,
+}
+
+impl Missing {
+    /// Whether all that was asked for is still missing. It looks at each byte once.
+    pub(super) fn is_still(&mut self, input: &[u8]) -> bool {
+        let has_line = self.line.as_mut().is_some_and(|line| {
+            let fresh = input.get(line.searched..).unwrap_or_default();
+            line.searched = input.len();
+            input.len() >= line.most || memchr::memchr(b'\n', fresh).is_some()
+        });
+        let has_message = self.message.is_some_and(|whole| input.len() >= whole);
+        (self.line.is_some() || self.message.is_some()) && !has_line && !has_message
+    }
+
+    /// As before, when so many bytes have been taken off the front of the input.
+    pub(super) fn behind(self, taken: usize) -> Self {
+        Self {
+            line: self.line.map(|line| MissingLine {
+                searched: line.searched.saturating_sub(taken),
+                most: line.most.saturating_sub(taken),
+            }),
+            message: self.message.map(|whole| whole.saturating_sub(taken)),
+        }
+    }
 }
 
 impl<'a> Exchange<'a> {
     pub(super) fn new(ends: &'a mut Ends<'_>, allowance: usize, opportunistic: bool) -> Self {
         let (below, _, _, output) = ends.all();
-        Self { input: below.front(), taken: 0, allowance, opportunistic, output, has_sent: false, has_refused: false }
+        Self { opportunistic, allowance, ..Self::of(below.front(), output) }
     }
 
     /// With no connection behind it.
     pub(super) fn of(input: &'a [u8], output: &'a mut Queue<Order>) -> Self {
         let allowance = input.len();
-        Self { input, taken: 0, allowance, opportunistic: false, output, has_sent: false, has_refused: false }
+        Self {
+            input,
+            taken: 0,
+            allowance,
+            opportunistic: false,
+            output,
+            has_sent: false,
+            has_refused: false,
+            missing: Missing::default(),
+        }
     }
 
     /// Where [`of`](Self::of) can send to.
@@ -68,7 +119,11 @@ impl<'a> Exchange<'a> {
                 Ok(Some(line.strip_suffix(b"\r").unwrap_or(line)))
             }
             None if input.len() >= limit => Err(Error::too_long(limit)),
-            None => Ok(None),
+            None => {
+                let line = MissingLine { searched: self.input.len(), most: self.taken.saturating_add(limit) };
+                self.missing.line = Some(line);
+                Ok(None)
+            }
         }
     }
 
@@ -79,7 +134,13 @@ impl<'a> Exchange<'a> {
     /// When `len` is more than the rest of the limit: what is announced and will not be taken is not waited for.
     pub fn message(&mut self, len: usize) -> Result<Option<&'a [u8]>, Error> {
         let message = self.peek(len)?;
-        self.taken += message.map_or(0, <[u8]>::len);
+        match message {
+            Some(message) => self.taken += message.len(),
+            None => {
+                let whole = self.taken.saturating_add(len);
+                self.missing.message = Some(self.missing.message.map_or(whole, |least| least.min(whole)));
+            }
+        }
         Ok(message)
     }
 
@@ -138,6 +199,10 @@ impl<'a> Exchange<'a> {
 
     pub(super) fn taken(&self) -> usize {
         self.taken
+    }
+
+    pub(super) fn missing(&self) -> Missing {
+        self.missing
     }
 
     pub(super) fn has_sent(&self) -> bool {

@@ -168,7 +168,8 @@ pub enum Greets {
 ///
 /// - [`advance`](Self::advance) does *one* thing: it takes one message from the [`Exchange`], if a whole one is there, sends
 ///   what is to be answered, and says how far it has come. It is called again until it says [`Progress::Waiting`], and then
-///   when more has come.
+///   when the [`line`](Exchange::line) or the [`message`](Exchange::message) is there for which it has asked; if it has
+///   asked for neither, when more has come.
 /// - The first call comes before anything was received. A side that speaks first does so then.
 /// - It takes nothing behind the message that it has parsed. What stands there may be TLS.
 /// - It keeps no bytes of its own but those of a message with several lines, and of these no more than it needs.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::exchange::Missing;
 use super::{Error, ErrorKind, Exchange, Greets, Negotiation, Progress, StartTls};
 use crate::stack::{Ends, Failure, Layer, Order, Overdue, Patience, PeerAnswer, Report};
 use crate::tls::{Role, TlsLayer};
@@ -25,6 +26,8 @@ pub struct Negotiate {
     opportunistic: bool,
     /// Whether anything was said yet: what comes before that is no answer.
     has_spoken: bool,
+    /// What it waits for, as long as it does.
+    missing: Missing,
     glued: Vec<u8>,
     allowance: usize,
     /// How many more refusals there are.
@@ -82,6 +85,7 @@ impl Negotiate {
             then,
             opportunistic: false,
             has_spoken: false,
+            missing: Missing::default(),
             glued: Vec::new(),
             allowance: LIMIT,
             refusals: REFUSALS,
@@ -139,9 +143,13 @@ impl Negotiate {
             if self.begins_tls(ends) {
                 return self.take_direct_tls(ends);
             }
+            if self.missing.is_still(ends.inbound_below().front()) {
+                return self.check_end(ends);
+            }
             let mut exchange = Exchange::new(ends, self.allowance, self.opportunistic);
             let progress = self.negotiation.advance(&mut exchange);
             let (taken, has_sent, has_refused) = (exchange.taken(), exchange.has_sent(), exchange.has_refused());
+            let missing = exchange.missing();
             self.has_spoken |= has_sent;
             if progress.as_ref().map_or_else(|error| self.has_spoken && error.is_stripped(), |_| true) {
                 ends.inbound_below().consume(taken);
@@ -151,8 +159,12 @@ impl Negotiate {
             if has_refused {
                 self.count_refusal(ends)?;
             }
+            self.missing = Missing::default();
             match progress {
-                Progress::Waiting => return self.check_end(ends),
+                Progress::Waiting => {
+                    self.missing = missing.behind(taken);
+                    return self.check_end(ends);
+                }
                 Progress::Asked => ends.outbound_below().push(&std::mem::take(&mut self.glued)),
                 Progress::Greeted if matches!(self.then, Then::LeaveGreeted) => {
                     self.finish(ends);

@@ -202,7 +202,7 @@ impl<'a> Message<'a> {
     /// Takes a message, if a whole one is there.
     fn take(exchange: &mut Exchange<'a>, awaited: &str) -> Result<Option<Self>, Error> {
         let input = exchange.input();
-        let mut tokens = Vec::new();
+        let (mut tokens, mut literals) = (Vec::new(), 0);
         while let Some(line) = exchange.line()? {
             let end = read_line(line, &mut tokens).ok_or_else(|| Error::malformed(awaited, line))?;
             let LineEnd::Literal(len) = end else {
@@ -211,6 +211,12 @@ impl<'a> Message<'a> {
             };
             if exchange.taken().saturating_add(len) > LONGEST {
                 let message = format!("the peer sends a message of more than {LONGEST} bytes");
+                return Err(Error::new(ErrorKind::TooLong, message));
+            }
+            // Each of them has the message read anew from its front.
+            literals += 1;
+            if literals > MOST_LITERALS {
+                let message = format!("the peer sends a message of more than {MOST_LITERALS} literals");
                 return Err(Error::new(ErrorKind::TooLong, message));
             }
             let Some(literal) = exchange.message(len)? else { break };
@@ -290,6 +296,9 @@ const CAPABILITIES: &[u8] = b"\
 \"STARTTLS\"\r\n\
 \"VERSION\" \"1.0\"\r\n\
 OK \"ready\"\r\n";
+
+/// More than anybody has to say before TLS.
+const MOST_LITERALS: usize = 16;
 
 /// Of a message, up to the end of its last literal.
 const LONGEST: usize = 8192;

@@ -27,6 +27,7 @@ mod ldap;
 mod lmtp;
 mod mysql;
 mod nntp;
+mod pieces;
 mod pop3;
 mod postgres;
 mod sieve;
