@@ -151,11 +151,7 @@ impl Listener {
     ///
     /// When a step cannot be a server's or names a file that is missing or wrong, and when the address cannot be had.
     pub async fn new(runtime: &'static dyn Runtime, endpoint: &Endpoint) -> Result<Self, OpenError> {
-        if matches!(endpoint.transport, Transport::Tcp { timeout, .. } if timeout != ConnectTimeout::Standard) {
-            let mistake = "`timeout` is for clients: a server waits for as long as it likes";
-            return Err(OpenErrorKind::Misused(mistake.to_owned()).into());
-        }
-        let layers = Layers::new(&endpoint.steps, ServerLayer::new)?;
+        let layers = Self::ready(endpoint)?;
         let listening = wire::listen(runtime, &endpoint.transport).await;
         let sockets = listening.map_err(|error| OpenErrorKind::Listen(endpoint.transport.clone(), Arc::new(error)))?;
         let keep_alive = match endpoint.transport {
@@ -167,6 +163,24 @@ impl Listener {
             endpoint.transport = real;
         }
         Ok(Self { runtime, sockets, endpoint, keep_alive, layers })
+    }
+
+    /// Finds out whether [`new`](Self::new) would find anything wrong with `endpoint` and the files that it names, without
+    /// listening. Whether the address can be had only `new` can tell.
+    ///
+    /// # Errors
+    ///
+    /// When a step cannot be a server's or names a file that is missing or wrong.
+    pub fn check(endpoint: &Endpoint) -> Result<(), OpenError> {
+        Self::ready(endpoint).map(drop)
+    }
+
+    fn ready(endpoint: &Endpoint) -> Result<Layers<ServerLayer>, OpenError> {
+        if matches!(endpoint.transport, Transport::Tcp { timeout, .. } if timeout != ConnectTimeout::Standard) {
+            let mistake = "`timeout` is for clients: a server waits for as long as it likes";
+            return Err(OpenErrorKind::Misused(mistake.to_owned()).into());
+        }
+        Layers::new(&endpoint.steps, ServerLayer::new)
     }
 
     pub(super) fn runtime(&self) -> &'static dyn Runtime {

@@ -2,7 +2,8 @@
 //!
 //! | file | idea |
 //! |---|---|
-//! | `options.rs`, `plan.rs` | what the command line says, and what a relay is to do |
+//! | `options.rs`, `config.rs`, `plan.rs` | what the command line or a file says, and what a relay is to do |
+//! | `attend.rs`, `notify.rs` | what concerns all relays of the process: its end, files to be read again, and systemd |
 //! | `service.rs` | one listener: who is accepted, and what happens when the process is to end |
 //! | `passage.rs` | one connection, from its handshakes to its line in the log |
 //! | `join.rs`, `greeting.rs` | two connections joined, and the greeting that one of them needs or has too many |
@@ -12,11 +13,14 @@
 //! | `metrics.rs`, `status.rs` | the numbers for Prometheus, and the server that shows them |
 //! | `room.rs`, `peers.rs` | how many there may be, of all and of one peer |
 
+mod attend;
 mod cancel;
 mod class;
+mod config;
 mod greeting;
 mod join;
 mod metrics;
+mod notify;
 mod options;
 mod passage;
 mod peers;
@@ -30,33 +34,53 @@ mod tally;
 use std::io::Write;
 
 use futures::FutureExt;
+use futures::future::{Either, join_all, select};
 use onionskin::runtime::Runtime;
 
+use self::attend::Attendant;
 use self::metrics::Metrics;
 pub(crate) use self::options::Options;
-use self::plan::Plan;
+use self::plan::Plans;
 use self::service::Relay;
 use self::status::Status;
 use crate::failure::Failure;
 use crate::signals::{hangups, stopping};
 
 pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Result<(), Failure> {
-    let signals = |error| Failure::new(error).at("cannot listen for signals");
-    let plan = Plan::new(options)?;
-    let status = options.status.as_deref().map(status::endpoint).transpose()?;
-    let relay = Relay::open(runtime, plan).await?;
-    let status = match status {
-        Some(endpoint) => Some(Status::open(runtime, &endpoint, Metrics::new(vec![relay.shown()])).await?),
+    let plans = Plans::new(options)?;
+    if options.check {
+        plans.check(runtime)?;
+        return announce(&format!("nothing is wrong; relays: {}", plans.relays.len()));
+    }
+    let most = room::for_relays(&plans.relays);
+    let mut relays = Vec::new();
+    for (plan, most) in plans.relays.into_iter().zip(most) {
+        relays.push(Relay::open(runtime, plan, most).await?);
+    }
+    let status = match plans.status {
+        Some(endpoint) => {
+            let metrics = Metrics::new(relays.iter().map(Relay::shown).collect());
+            Some(Status::open(runtime, &endpoint, metrics).await?)
+        }
         None => None,
     };
     // Before that, files are read, and a signal ends the process as it ends any other: it may be a file system that hangs.
+    let signals = |error| Failure::new(error).at("cannot listen for signals");
     let (stopping, hangups) = (stopping().map_err(signals)?, hangups().map_err(signals)?);
-    announce(&format!("listening on {}", relay.endpoint().transport))?;
+    for relay in &relays {
+        announce(&relay.place())?;
+    }
     if let Some(status) = status {
         announce(&format!("status at {}", status.endpoint().transport))?;
         runtime.spawn(status.run().boxed());
     }
-    relay.run(stopping, hangups).await
+    let mut attendant = Attendant::new(runtime);
+    let work = join_all(relays.into_iter().map(|relay| relay.run(stopping.clone(), attendant.reloads())));
+    // It is asked first, so that systemd hears of the end before that comes.
+    match select(Box::pin(attendant.run(stopping.clone(), hangups)), work).await {
+        Either::Left((never, _)) => match never {},
+        Either::Right((ends, _)) => ends.into_iter().collect(),
+    }
 }
 
 /// A line on standard output, for whoever waits until it is there.

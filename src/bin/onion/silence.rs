@@ -17,6 +17,11 @@ pub(crate) struct SilenceOptions {
 }
 
 impl SilenceOptions {
+    /// Whether there is a limit.
+    pub(crate) fn is_set(self) -> bool {
+        self.idle.is_some() || self.half_open.is_some()
+    }
+
     /// The endpoint with these limits where it leaves them out.
     pub(crate) fn fill(self, mut endpoint: Endpoint) -> Endpoint {
         let limit = |seconds: Option<NonZeroU32>| seconds.map_or(SilenceLimit::Unset, SilenceLimit::Seconds);

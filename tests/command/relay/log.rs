@@ -92,7 +92,7 @@ fn a_failure_of_the_command_is_an_object_too() {
     // An address for documentation, which no machine has.
     let outcome = run(["relay", "tcp:192.0.2.1:1", NOBODY, "--log-format", "json"], "");
     assert_eq!(outcome.status, Some(1), "{outcome:?}");
-    let line: Value = serde_json::from_str(&outcome.stderr).unwrap();
+    let line: Value = serde_json::from_str(outcome.stderr.lines().last().unwrap()).unwrap();
     assert_eq!(line["level"], "error");
     assert!(line["message"].as_str().unwrap().contains("cannot listen at tcp:192.0.2.1:1"), "{line}");
 }

@@ -1,10 +1,13 @@
 //! `onion relay` between real clients and real servers, in clear and inside TLS.
 
+mod config;
 mod ending;
 mod limits;
 mod log;
 mod losses;
 mod many;
+#[cfg(target_os = "linux")]
+mod notify;
 mod passing;
 mod peers;
 mod reload;

@@ -24,7 +24,7 @@ fn status_of(relay: &Relay) -> String {
 }
 
 /// Every sample by its name and labels. Whatever is against the rules of the format fails the test.
-fn scrape(address: &str) -> HashMap<String, u64> {
+pub(super) fn scrape(address: &str) -> HashMap<String, u64> {
     let answer = ask(address, b"GET /metrics HTTP/1.1\r\nhost: here\r\n\r\n");
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");

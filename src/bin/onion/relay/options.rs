@@ -1,6 +1,7 @@
 //! What the command line of `onion relay` says.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 use clap::Args;
 
@@ -15,20 +16,19 @@ use crate::silence::SilenceOptions;
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{DETAILS}"))]
 pub(crate) struct Options {
     /// Where to listen, and the layers that clients bring: tcp:0.0.0.0:4433+tls:cert=PEM:key=PEM
-    pub(super) listen: String,
+    #[arg(required_unless_present = "config", conflicts_with = "config")]
+    pub(super) listen: Option<String>,
     /// Where to connect for each client, and the layers there: tcp:mail.example:465+tls, unix:/run/app.sock
-    pub(super) connect: String,
-    /// The most connections at a time; further clients wait until they are accepted
-    #[arg(long, value_name = "NUMBER", default_value_t = DEFAULT_CONNECTIONS)]
-    pub(super) max_connections: NonZeroUsize,
-    /// The most connections of one peer at a time; more are turned away
-    #[arg(long, value_name = "NUMBER")]
-    pub(super) max_per_peer: Option<NonZeroUsize>,
+    #[arg(required_unless_present = "config", conflicts_with = "config")]
+    pub(super) connect: Option<String>,
+    /// Take relays, as many as there are, and their limits from a file in TOML
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Read everything, say whether something is wrong, and end without having listened
+    #[arg(long)]
+    pub(super) check: bool,
     #[command(flatten)]
-    pub(super) silence: SilenceOptions,
-    /// How long connections may go on when the process is to end; those that are left are aborted
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
-    pub(super) patience: u32,
+    pub(super) limits: Limits,
     /// Where Prometheus can fetch metrics, at /metrics: a port of 127.0.0.1, HOST:PORT or an endpoint
     #[arg(long, value_name = "ADDRESS")]
     pub(super) status: Option<String>,
@@ -37,7 +37,37 @@ pub(crate) struct Options {
     pub(crate) log_format: Format,
 }
 
+/// What a relay may take. In a file these are keys of the same names.
+#[derive(Args, Clone, Debug)]
+pub(super) struct Limits {
+    /// The most connections at a time; further clients wait until they are accepted
+    #[arg(long, value_name = "NUMBER", default_value_t = DEFAULT_CONNECTIONS, conflicts_with = "config")]
+    pub(super) max_connections: NonZeroUsize,
+    /// The most connections of one peer at a time; more are turned away
+    #[arg(long, value_name = "NUMBER", conflicts_with = "config")]
+    pub(super) max_per_peer: Option<NonZeroUsize>,
+    #[command(flatten)]
+    pub(super) silence: SilenceOptions,
+    /// How long connections may go on when the process is to end; those that are left are aborted
+    #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_PATIENCE, conflicts_with = "config")]
+    pub(super) patience: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_connections: DEFAULT_CONNECTIONS,
+            max_per_peer: None,
+            silence: SilenceOptions::default(),
+            patience: DEFAULT_PATIENCE,
+        }
+    }
+}
+
 const DEFAULT_CONNECTIONS: NonZeroUsize = NonZeroUsize::new(10_000).expect("it is not zero");
+
+/// In seconds.
+const DEFAULT_PATIENCE: u32 = 30;
 
 const EXAMPLES: &str = r"Examples:
   TLS for a server that has none
@@ -57,6 +87,8 @@ const EXAMPLES: &str = r"Examples:
     onion relay tcp:[::]:4433+tls:cert=a.pem:key=a.key+tls:cert=b.pem:key=b.key tcp:127.0.0.1:80
   behind one proxy and in front of another, both told who the client is
     onion relay tcp:[::]:443+proxy+tls:cert=chain.pem:key=key.pem tcp:127.0.0.1:80+proxy:version=1
+  several in one process, as a file says
+    onion relay --config /etc/onion/relays.toml
   started by systemd, with the socket of a unit
     onion relay systemd:0+tls:cert=chain.pem:key=key.pem tcp:127.0.0.1:25
 A proxy step of CONNECT tells of the client that has connected to LISTEN, unless it has from= and to=.";
@@ -93,6 +125,11 @@ has passed for that long is lost, and both are told as for any loss. A side that
 not silent, nor is one whose bytes the other side has no room for. A machine that is gone is noticed by TCP keep-alive within
 two minutes (keepalive= in the endpoint).
 
+Config: the file has a table [relay.NAME] for each relay, with listen and connect. Limits are called as
+the options here (max-connections, max-per-peer, idle, half-open, patience); those above the tables are for every relay that has
+none of its own. status stands above them too. A key that is not known is an error. --check
+reads it all, certificates too. SIGHUP does not read the file again: for other relays and limits, start anew.
+
 Peers: with --max-per-peer one address cannot take all the connections there are. A peer is an IPv4 address or the first
 64 bits of an IPv6 address, behind a proxy step of LISTEN the client that the proxy names. One that has as many as it may have is
 reset where LISTEN is TCP, before any handshake but that of the proxy. Peers without an IP address have no limit.
@@ -101,6 +138,9 @@ Signals: the first SIGTERM or SIGINT closes the listener and lets the connection
 that are left are aborted. A second one ends the process at once. SIGHUP reads certificates, keys and authorities
 again: new connections have the new ones, and if something is wrong with the files of a side, that side keeps the old ones.
 Clients are served while files are read, however long that takes.
+
+Systemd: with NOTIFY_SOCKET in the environment it is told when all relays listen, when files are read again and when that is done,
+and when the process is to end (Type=notify-reload); with WATCHDOG_USEC, twice in that time that the process lives.
 
 Log: a line for each connection when it ends, on standard error, with the layers and bytes of both sides. RUST_LOG=warn
 shows less, RUST_LOG=debug what layers do. With --log-format json each line is an object with what is known as fields: relay, listen,

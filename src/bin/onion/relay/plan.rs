@@ -1,25 +1,32 @@
 //! What a relay is to do, read and found to make sense before anything is opened.
 
 use std::fmt;
-use std::num::NonZeroUsize;
-use std::time::Duration;
 
-use onionskin::endpoint::Endpoint;
+use onionskin::endpoint::{Connector, Endpoint, Listener};
+use onionskin::runtime::Runtime;
 
+use super::config;
 use super::greeting::Greeting;
-use super::options::Options;
+use super::options::{Limits, Options};
+use super::status;
 use crate::failure::Failure;
 use crate::open;
 use crate::silence::SilenceOptions;
+
+/// All that a process is to do.
+#[derive(Debug)]
+pub(super) struct Plans {
+    pub(super) relays: Vec<Plan>,
+    /// Where metrics are to be had.
+    pub(super) status: Option<Endpoint>,
+}
 
 /// One relay that is to be.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) route: Route,
     pub(super) greeting: Greeting,
-    pub(super) max_connections: NonZeroUsize,
-    pub(super) max_per_peer: Option<NonZeroUsize>,
-    pub(super) patience: Duration,
+    pub(super) limits: Limits,
 }
 
 /// From where to where, as the log and the metrics call it.
@@ -39,21 +46,68 @@ pub(super) struct Written {
     pub(super) endpoint: Endpoint,
 }
 
-impl Plan {
-    /// What the command line asks for.
+impl Plans {
+    /// What the command line asks for, or the file that it names.
     pub(super) fn new(options: &Options) -> Result<Self, Failure> {
-        let written = |text| Written::new(text, options.silence);
-        let [listen, connect] = [written(&options.listen)?, written(&options.connect)?];
+        let mut plans = match (&options.config, &options.listen, &options.connect) {
+            (Some(_), ..) if options.limits.silence.is_set() => {
+                return Err(Failure::usage(
+                    "with --config limits stand in the file: there they are `idle` and `half-open`",
+                ));
+            }
+            (Some(file), ..) => config::read(file)?,
+            (None, Some(listen), Some(connect)) => {
+                let written = |text| Written::new(text, options.limits.silence);
+                let [listen, connect] = [written(listen)?, written(connect)?];
+                Self { relays: vec![Plan::new(None, listen, connect, options.limits.clone())?], status: None }
+            }
+            (None, ..) => return Err(Failure::usage("LISTEN and CONNECT are missing")),
+        };
+        if let Some(status) = &options.status {
+            plans.status = Some(status::endpoint(status)?);
+        }
+        Ok(plans)
+    }
+
+    /// Whether everything that is named is there and as it should be, as far as that shows without listening.
+    pub(super) fn check(&self, runtime: &'static dyn Runtime) -> Result<(), Failure> {
+        for Plan { route, .. } in &self.relays {
+            let Route { listen, connect, .. } = route;
+            Listener::check(&listen.endpoint).map_err(|error| route.at(listen.blame(error)))?;
+            Connector::new(runtime, &connect.endpoint).map_err(|error| route.at(connect.blame(error)))?;
+        }
+        match &self.status {
+            Some(status) => Listener::check(status).map_err(|error| Failure::from(error).at("status")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Plan {
+    pub(super) fn new(
+        name: Option<String>,
+        listen: Written,
+        connect: Written,
+        limits: Limits,
+    ) -> Result<Self, Failure> {
         let greeting = Greeting::between(&listen.endpoint, &connect.endpoint)?;
-        let patience = Duration::from_secs(options.patience.into());
-        let route = Route { name: None, label: listen.text.clone(), listen, connect };
-        let Options { max_connections, max_per_peer, .. } = *options;
-        Ok(Self { route, greeting, max_connections, max_per_peer, patience })
+        let label = name.clone().unwrap_or_else(|| listen.text.clone());
+        Ok(Self { route: Route { name, label, listen, connect }, greeting, limits })
+    }
+}
+
+impl Route {
+    /// Says of a failure that it is this relay's, where there are others.
+    pub(super) fn at(&self, failure: Failure) -> Failure {
+        match &self.name {
+            Some(name) => failure.at(format_args!("relay {name}")),
+            None => failure,
+        }
     }
 }
 
 impl Written {
-    fn new(text: &str, silence: SilenceOptions) -> Result<Self, Failure> {
+    pub(super) fn new(text: &str, silence: SilenceOptions) -> Result<Self, Failure> {
         Ok(Self { text: text.to_owned(), endpoint: silence.fill(open::parse(text)?) })
     }
 

@@ -1,51 +1,64 @@
 //! How many connections there is room for: each needs file descriptors, and the system grants so many and no more.
 
-use onionskin::endpoint::Endpoint;
+use super::plan::Plan;
 
-/// At most `wanted` connections: fewer, if the system does not grant as many descriptors. A process begins with less than
-/// it may have, so the limit is raised as far as it has to be, and the log says so.
+/// How many connections each of the relays may have: what it wants, or less, if the system does not grant as many
+/// descriptors. A process begins with less than it may have, so the limit is raised as far as it has to be, and the log says so.
 #[cfg(unix)]
-pub(super) fn for_connections(wanted: usize, sides: [&Endpoint; 2]) -> usize {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
-    let each = sides.into_iter().map(descriptors).sum::<usize>();
-    let needed = wanted.saturating_mul(each).saturating_add(SPARE) as u64;
-    let before = getrlimit(Resource::Nofile);
-    // What has no limit is enough.
-    let (current, maximum) = (before.current.unwrap_or(u64::MAX), before.maximum.unwrap_or(u64::MAX));
-    let mut granted = current;
-    let raised = needed.min(maximum);
-    if current < raised {
-        match setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: before.maximum }) {
-            Ok(()) => {
-                log::info!("raised the limit of open files from {current} to {raised}");
-                granted = raised;
-            }
-            Err(error) => log::warn!("cannot raise the limit of open files from {current} to {raised}: {error}"),
-        }
+pub(super) fn for_relays(plans: &[Plan]) -> Vec<usize> {
+    let wanted: Vec<_> = plans.iter().map(|plan| plan.limits.max_connections.get()).collect();
+    let each: Vec<_> = plans.iter().map(descriptors).collect();
+    let needed = wanted.iter().zip(&each).map(|(&wanted, &each)| wanted.saturating_mul(each));
+    let needed = needed.fold(0, usize::saturating_add);
+    let granted = grant(needed.saturating_add(SPARE) as u64);
+    let room = usize::try_from(granted).unwrap_or(usize::MAX).saturating_sub(SPARE);
+    if room >= needed {
+        return wanted;
     }
-    let room = usize::try_from(granted).unwrap_or(usize::MAX).saturating_sub(SPARE) / each;
-    if room < wanted {
-        let room = room.max(1);
-        log::info!(
-            "{granted} open files are enough for {room} connections at a time, not for {wanted}: raise the hard limit"
-        );
-    }
-    room.clamp(1, wanted)
+    // Each gets the same part of what it wants.
+    let share = |wanted: usize| (wanted as u128 * room as u128 / needed as u128) as usize;
+    let shared: Vec<_> = wanted.iter().map(|&wanted| share(wanted).clamp(1, wanted)).collect();
+    let (sum, all) = (shared.iter().sum::<usize>(), wanted.iter().fold(0, |sum: usize, &one| sum.saturating_add(one)));
+    log::info!("{granted} open files are enough for {sum} connections at a time, not for {all}: raise the hard limit");
+    shared
 }
 
 #[cfg(not(unix))]
-pub(super) fn for_connections(wanted: usize, _: [&Endpoint; 2]) -> usize {
-    wanted
+pub(super) fn for_relays(plans: &[Plan]) -> Vec<usize> {
+    plans.iter().map(|plan| plan.limits.max_connections.get()).collect()
 }
 
-/// How many descriptors a connection takes on this side: some runtimes have two for one that is not TCP.
+/// Has the limit of open files raised to `needed`, as far as that goes, and says what it is then.
 #[cfg(unix)]
-fn descriptors(endpoint: &Endpoint) -> usize {
-    match endpoint.transport {
-        onionskin::endpoint::Transport::Tcp { .. } => 1,
-        _ => 2,
+fn grant(needed: u64) -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    let before = getrlimit(Resource::Nofile);
+    // What has no limit is enough.
+    let (current, maximum) = (before.current.unwrap_or(u64::MAX), before.maximum.unwrap_or(u64::MAX));
+    let raised = needed.min(maximum);
+    if current >= raised {
+        return current;
     }
+    match setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: before.maximum }) {
+        Ok(()) => {
+            log::info!("raised the limit of open files from {current} to {raised}");
+            raised
+        }
+        Err(error) => {
+            log::warn!("cannot raise the limit of open files from {current} to {raised}: {error}");
+            current
+        }
+    }
+}
+
+/// How many a connection takes: some runtimes have two for one that is not TCP.
+#[cfg(unix)]
+fn descriptors(plan: &Plan) -> usize {
+    use onionskin::endpoint::Transport;
+
+    let sides = [&plan.route.listen.endpoint, &plan.route.connect.endpoint];
+    sides.into_iter().map(|side| if let Transport::Tcp { .. } = side.transport { 1 } else { 2 }).sum()
 }
 
 /// For what the process itself has open, and for attempts at several addresses of a name.

@@ -17,9 +17,10 @@ use futures::channel::{mpsc, oneshot};
 use futures::future::{BoxFuture, Either, pending, select};
 use futures::stream::{BoxStream, SelectAll, select_all};
 use futures::{FutureExt, StreamExt};
-use onionskin::endpoint::{Connector, Endpoint, Incoming, Listener};
+use onionskin::endpoint::{Connector, Incoming, Listener};
 use onionskin::runtime::Runtime;
 
+use super::attend::{Reload, Reloads};
 use super::greeting;
 use super::join::Side;
 use super::metrics::Shown;
@@ -27,10 +28,9 @@ use super::passage::{End, Passages};
 use super::peers::Peers;
 use super::plan::Plan;
 use super::reload::{self, Reading};
-use super::room;
 use super::tally::{Outcome, Tally};
 use crate::failure::Failure;
-use crate::signals::{Hangups, Stopping};
+use crate::signals::Stopping;
 
 /// A listener, and where its connections are joined to.
 pub(super) struct Relay {
@@ -44,15 +44,18 @@ pub(super) struct Relay {
 
 impl Relay {
     /// Reads the files that the endpoints name, and listens.
-    pub(super) async fn open(runtime: &'static dyn Runtime, plan: Plan) -> Result<Self, Failure> {
-        let Plan { mut route, greeting: bring, max_connections, max_per_peer, patience } = plan;
+    ///
+    /// There is room for `most` connections.
+    pub(super) async fn open(runtime: &'static dyn Runtime, plan: Plan, most: usize) -> Result<Self, Failure> {
+        let Plan { mut route, greeting: bring, limits } = plan;
         let (listen, connect) = (&route.listen, &route.connect);
-        let connector = Connector::new(runtime, &connect.endpoint).map_err(|error| connect.blame(error))?;
-        let listener = Listener::new(runtime, &listen.endpoint).await.map_err(|error| listen.blame(error))?;
-        let most = room::for_connections(max_connections.get(), [&listen.endpoint, &connect.endpoint]);
+        let connector = Connector::new(runtime, &connect.endpoint);
+        let connector = connector.map_err(|error| route.at(connect.blame(error)))?;
+        let listener = Listener::new(runtime, &listen.endpoint).await;
+        let listener = listener.map_err(|error| route.at(listen.blame(error)))?;
         let (abort, aborting) = oneshot::channel::<()>();
         let aborting = aborting.map(drop).boxed().shared();
-        let (peers, tally) = (Arc::new(Peers::new(max_per_peer)), Arc::default());
+        let (peers, tally) = (Arc::new(Peers::new(limits.max_per_peer)), Arc::default());
         if route.name.is_none() {
             route.label = listener.endpoint().transport.to_string();
         }
@@ -60,13 +63,18 @@ impl Relay {
             log::warn!(relay = route.label; "{}: {caution}", route.label);
         }
         let route = Arc::new(route);
+        let patience = Duration::from_secs(limits.patience.into());
         let passages = Arc::new(Passages { runtime, route, connector, greeting: bring, peers, tally, aborting });
         Ok(Self { listener, passages, abort, most, patience })
     }
 
-    /// Where it listens, with the port that was picked.
-    pub(super) fn endpoint(&self) -> &Endpoint {
-        self.listener.endpoint()
+    /// A line that says where it listens, with the port that was picked.
+    pub(super) fn place(&self) -> String {
+        let place = &self.listener.endpoint().transport;
+        match &self.passages.route.name {
+            Some(name) => format!("listening on {place} for {name}"),
+            None => format!("listening on {place}"),
+        }
     }
 
     pub(super) fn shown(&self) -> Shown {
@@ -78,18 +86,20 @@ impl Relay {
     ///
     /// Connections come and go, and how they end is for the log; but where there was only one to accept, its end is that
     /// of the relay.
-    pub(super) async fn run(self, stopping: Stopping, hangups: Hangups) -> Result<(), Failure> {
+    pub(super) async fn run(self, stopping: Stopping, reloads: Reloads) -> Result<(), Failure> {
         let Self { listener, passages, abort, most, patience } = self;
         let (gone, ends) = mpsc::unbounded();
         let (read, reads) = mpsc::unbounded();
         let news = select_all([
             stopping.into_stream().map(|()| News::Stop).boxed(),
-            hangups.map(|()| News::Reload).boxed(),
+            reloads.map(News::Reload).boxed(),
             ends.map(News::Gone).boxed(),
             reads.map(News::Read).boxed(),
         ]);
         let (tally, reading) = (Arc::clone(&passages.tally), [Reading::default(); 2]);
-        let serving = Serving { passages, gone, news, read, reading, most, live: 0, was_full: false, patience, tally };
+        let asked = Default::default();
+        let serving =
+            Serving { passages, gone, news, read, reading, asked, most, live: 0, was_full: false, patience, tally };
         serving.run(listener, abort).await
     }
 }
@@ -102,6 +112,8 @@ struct Serving {
     read: mpsc::UnboundedSender<Side>,
     /// Of each side.
     reading: [Reading; 2],
+    /// Who waits for each of them.
+    asked: [Vec<Reload>; 2],
     most: usize,
     live: usize,
     /// Whether there were ever as many as there may be, which is told once.
@@ -130,7 +142,7 @@ enum Event {
 /// What others have to tell.
 enum News {
     Stop,
-    Reload,
+    Reload(Reload),
     /// The files of this side have been read again.
     Read(Side),
     Gone(End),
@@ -150,8 +162,10 @@ impl Serving {
                     self.live -= 1;
                     self.tally.end(&end);
                 }
-                Event::News(News::Reload) => {
+                Event::News(News::Reload(_)) if !matches!(stage, Stage::Serving(_)) => {}
+                Event::News(News::Reload(reload)) => {
                     for side in [Side::Listen, Side::Connect] {
+                        self.asked[side as usize].push(reload.clone());
                         if self.reading[side as usize].ask(side) {
                             self.reload(side, &stage);
                         }
@@ -160,6 +174,8 @@ impl Serving {
                 Event::News(News::Read(side)) => {
                     if self.reading[side as usize].finish() {
                         self.reload(side, &stage);
+                    } else {
+                        self.asked[side as usize].clear();
                     }
                 }
                 Event::NoMorePeers => {
