@@ -131,6 +131,6 @@ const PROBED: &[Probed] = &[
         server: &MARIADB,
         service: "mysql",
         protocol: "mysql",
-        answers: ["does_not_apply", "does_not_apply", "does_not_apply", "hangs_up"],
+        answers: ["does_not_apply", "does_not_apply", "does_not_apply", "does_not_apply"],
     },
 ];
