@@ -102,9 +102,35 @@ impl Error {
         Self::new(ErrorKind::Malformed, format!("the peer was to send {awaited} and sent {}", quoted(words)))
     }
 
-    /// The peer sent or announced more than this.
+    /// The peer sent or announced a message longer than this.
     pub(super) fn too_long(limit: usize) -> Self {
-        Self::new(ErrorKind::TooLong, format!("the peer sends more than the {limit} bytes that are accepted"))
+        Self::new(
+            ErrorKind::TooLong,
+            format!("the peer sends a message of more than the {limit} bytes that are accepted"),
+        )
+    }
+
+    /// The peer sent a line longer than this.
+    pub(super) fn line_too_long(limit: usize) -> Self {
+        Self::new(ErrorKind::TooLong, format!("the peer sends a line of more than the {limit} bytes that are accepted"))
+    }
+
+    /// The peer sent or announced more than this over the whole negotiation.
+    pub(super) fn too_much(limit: usize) -> Self {
+        let message = format!("the peer sends more than the {limit} bytes that are accepted before TLS, all in all");
+        Self::new(ErrorKind::TooLong, message)
+    }
+
+    /// The client does not hear what it is told.
+    pub(super) fn turned_away() -> Self {
+        Self::new(ErrorKind::TurnedAway, "the client was refused again and again, and goes on without asking for TLS")
+    }
+
+    /// The client of PostgreSQL has come with a CancelRequest, and is done with or served.
+    pub(super) fn cancel(is_served: bool) -> Self {
+        let circumstance = if is_served { Circumstance::InClear } else { Circumstance::None };
+        let message = "the client wants to cancel a query of another connection, and comes without TLS for it";
+        Self { circumstance, ..Self::new(ErrorKind::Cancel, message) }
     }
 
     /// The client does not hear what it is told.

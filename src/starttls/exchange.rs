@@ -11,8 +11,7 @@ use crate::stack::{Ends, Order, Queue};
 pub struct Exchange<'a> {
     input: &'a [u8],
     taken: usize,
-    /// How much may still be taken, over the whole negotiation.
-    allowance: usize,
+    allowance: Allowance,
     opportunistic: bool,
     output: &'a mut Queue<Order>,
     has_sent: bool,
@@ -61,15 +60,22 @@ impl Missing {
     }
 }
 
+/// How much a peer may say over the whole negotiation, and how much of that it has said before.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Allowance {
+    pub(super) limit: usize,
+    pub(super) used: usize,
+}
+
 impl<'a> Exchange<'a> {
-    pub(super) fn new(ends: &'a mut Ends<'_>, allowance: usize, opportunistic: bool) -> Self {
+    pub(super) fn new(ends: &'a mut Ends<'_>, allowance: Allowance, opportunistic: bool) -> Self {
         let (below, _, _, output) = ends.all();
         Self { opportunistic, allowance, ..Self::of(below.front(), output) }
     }
 
     /// With no connection behind it.
     pub(super) fn of(input: &'a [u8], output: &'a mut Queue<Order>) -> Self {
-        let allowance = input.len();
+        let allowance = Allowance { limit: input.len(), used: 0 };
         Self {
             input,
             taken: 0,
@@ -118,7 +124,8 @@ impl<'a> Exchange<'a> {
                 let line = &input[..end];
                 Ok(Some(line.strip_suffix(b"\r").unwrap_or(line)))
             }
-            None if input.len() >= limit => Err(Error::too_long(limit)),
+            None if input.len() >= LONGEST_LINE => Err(Error::line_too_long(LONGEST_LINE)),
+            None if input.len() >= limit => Err(Error::too_much(self.allowance.limit)),
             None => {
                 let line = MissingLine { searched: self.input.len(), most: self.taken.saturating_add(limit) };
                 self.missing.line = Some(line);
@@ -152,7 +159,7 @@ impl<'a> Exchange<'a> {
     /// As [`message`](Self::message).
     pub fn peek(&self, len: usize) -> Result<Option<&'a [u8]>, Error> {
         if len > self.rest() {
-            return Err(Error::too_long(self.allowance));
+            return Err(Error::too_much(self.allowance.limit));
         }
         Ok(self.input().get(..len))
     }
@@ -215,7 +222,8 @@ impl<'a> Exchange<'a> {
 
     /// How much may be taken besides what was taken.
     fn rest(&self) -> usize {
-        self.allowance.saturating_sub(self.taken)
+        let Allowance { limit, used } = self.allowance;
+        limit.saturating_sub(used).saturating_sub(self.taken)
     }
 }
 

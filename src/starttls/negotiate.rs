@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::exchange::Missing;
+use super::exchange::{Allowance, Missing};
 use super::{Error, ErrorKind, Exchange, Greets, Negotiation, Progress, StartTls};
 use crate::stack::{Ends, Failure, Layer, Order, Overdue, Patience, PeerAnswer, Report};
 use crate::tls::{Role, TlsLayer};
@@ -29,7 +29,7 @@ pub struct Negotiate {
     /// What it waits for, as long as it does.
     missing: Missing,
     glued: Vec<u8>,
-    allowance: usize,
+    allowance: Allowance,
     /// How many more refusals there are.
     refusals: usize,
     timeout: Option<Duration>,
@@ -87,7 +87,7 @@ impl Negotiate {
             has_spoken: false,
             missing: Missing::default(),
             glued: Vec::new(),
-            allowance: LIMIT,
+            allowance: Allowance { limit: LIMIT, used: 0 },
             refusals: REFUSALS,
             timeout: Some(TIMEOUT),
         }
@@ -122,7 +122,7 @@ impl Negotiate {
     /// How many bytes the peer may say before TLS, all in all; 64 KiB unless set.
     #[must_use]
     pub fn limit(mut self, bytes: usize) -> Self {
-        self.allowance = bytes;
+        self.allowance.limit = bytes;
         self
     }
 
@@ -153,7 +153,7 @@ impl Negotiate {
             self.has_spoken |= has_sent;
             if progress.as_ref().map_or_else(|error| self.has_spoken && error.is_stripped(), |_| true) {
                 ends.inbound_below().consume(taken);
-                self.allowance = self.allowance.saturating_sub(taken);
+                self.allowance.used += taken;
             }
             let progress = progress?;
             if has_refused {
@@ -185,7 +185,7 @@ impl Negotiate {
         if self.refusals > 0 {
             return Ok(());
         }
-        self.negotiation.turn_away(&mut Exchange::new(ends, 0, self.opportunistic));
+        self.negotiation.turn_away(&mut Exchange::new(ends, self.allowance, self.opportunistic));
         Err(Error::turned_away())
     }
 

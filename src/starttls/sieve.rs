@@ -210,8 +210,7 @@ impl<'a> Message<'a> {
                 return Ok(Some(Self { tokens, whole }));
             };
             if exchange.taken().saturating_add(len) > LONGEST {
-                let message = format!("the peer sends a message of more than {LONGEST} bytes");
-                return Err(Error::new(ErrorKind::TooLong, message));
+                return Err(Error::too_long(LONGEST));
             }
             // Each of them has the message read anew from its front.
             literals += 1;

@@ -1,6 +1,7 @@
 //! One side is as its subject's tables say.
 
 use onionskin::starttls::{ErrorKind, Negotiate};
+use onionskin::testing::Peer;
 
 use crate::common::link::{Link, text};
 use crate::subject::{TOO_LONG, assert_discreet, assert_failed, each_subject};
@@ -94,6 +95,13 @@ fn a_server_that_never_ends_its_message_is_given_up() {
     });
 }
 
+/// The limit that was set is named, not what was left of it.
+#[track_caller]
+fn assert_names_limit(peer: &Peer, limit: usize) {
+    let reason = peer.lost().expect("the connection is lost").to_string();
+    assert!(reason.contains(&format!("more than the {limit} bytes that are accepted")), "{limit}: {reason}");
+}
+
 #[test]
 fn a_peer_that_talks_on_and_on_meets_a_limit() {
     each_subject(|subject, case| {
@@ -105,13 +113,16 @@ fn a_peer_that_talks_on_and_on_meets_a_limit() {
         subject.right_is_asked(&mut link);
         link.run();
         assert_failed(&mut link.left, ErrorKind::TooLong);
+        assert_names_limit(&link.left, limit);
 
         let mut link = Link::new(case);
         subject.left_asks(&mut link);
-        let negotiate = Negotiate::new(&*(subject.peer)(), link.server_layer()).limit(client.len() - 1);
+        let limit = client.len() - 1;
+        let negotiate = Negotiate::new(&*(subject.peer)(), link.server_layer()).limit(limit);
         link.right.splice(negotiate);
         link.run();
         assert_failed(&mut link.right, ErrorKind::TooLong);
+        assert_names_limit(&link.right, limit);
 
         let mut link = Link::new(case);
         let (left, right) = (link.client_layer(), link.server_layer());

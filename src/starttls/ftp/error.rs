@@ -71,7 +71,7 @@ impl fmt::Display for Error {
             ErrorKind::InClear => f.write_str("there is no TLS on the control connection: start it first"),
             ErrorKind::Ended => f.write_str("the server ended the connection or its TLS in place of a reply"),
             ErrorKind::Malformed(message) => Printable::new(message).fmt(f),
-            ErrorKind::TooLong => f.write_str("the server's reply is too long"),
+            ErrorKind::TooLong => f.write_str("the server's reply is longer than 65,536 bytes"),
             ErrorKind::Connection(error) => error.fmt(f),
         }
     }
