@@ -25,6 +25,7 @@ use super::alarm::Alarm;
 use super::wakers::Task;
 use super::{Connection, Error};
 use crate::runtime::{Socket, Timer};
+use crate::stack::with_chain;
 
 impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Connection<IO> {
     /// Passes on between this connection and a local socket, both ways, until both sides have ended: whoever holds the
@@ -107,7 +108,7 @@ pub struct Bridged {
 }
 
 /// Which side of a bridge was lost, and why.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct BridgeError {
     side: Side,
     error: Error,
@@ -137,9 +138,15 @@ impl fmt::Display for BridgeError {
     }
 }
 
+impl fmt::Debug for BridgeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        with_chain(self, f)
+    }
+}
+
 impl StdError for BridgeError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(&self.error)
+        self.error.source()
     }
 }
 

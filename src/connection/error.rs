@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 
-use crate::stack::{CommandError, CommandErrorKind, LayerError, LayerErrorKind, LayerId, Reason};
+use crate::stack::{CommandError, CommandErrorKind, LayerError, LayerErrorKind, LayerId, Reason, with_chain};
 use crate::tls::ConfigError;
 
 /// An error of a [`Connection`](super::Connection).
@@ -27,7 +27,7 @@ use crate::tls::ConfigError;
 ///     }
 /// }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Error(Box<ErrorKind>);
 
 /// The kinds of [`Error`].
@@ -172,12 +172,19 @@ impl fmt::Display for Error {
     }
 }
 
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        with_chain(self, f)
+    }
+}
+
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self.kind() {
             ErrorKind::Lost(reason) => reason.source(),
             ErrorKind::Command(error) => error.source(),
             ErrorKind::Peeled(_, error) => error.source(),
+            ErrorKind::Config(error) => error.source(),
             _ => None,
         }
     }

@@ -133,12 +133,9 @@ impl fmt::Display for ParseError {
 }
 
 impl fmt::Debug for ParseError {
+    /// The sentence, the string and the caret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ParseError")
-            .field("kind", &self.inner.kind)
-            .field("position", &self.inner.position)
-            .field("message", &self.inner.message)
-            .finish_non_exhaustive()
+        write!(f, "{self:#}")
     }
 }
 

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use super::{ParseError, Transport};
 use crate::connection::Error as ConnectionError;
+use crate::stack::with_chain;
 use crate::tls::ConfigError;
 
 /// Why an endpoint could not be opened.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct OpenError(Box<OpenErrorKind>);
 
 /// The kinds of [`OpenError`].
@@ -80,11 +81,18 @@ impl fmt::Display for OpenError {
     }
 }
 
+impl fmt::Debug for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        with_chain(self, f)
+    }
+}
+
 impl StdError for OpenError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self.kind() {
-            OpenErrorKind::Connect(_, error) | OpenErrorKind::Listen(_, error) => Some(error.as_ref()),
+            OpenErrorKind::Connect(_, error) | OpenErrorKind::Listen(_, error) => error.source(),
             OpenErrorKind::Connection(error) => error.source(),
+            OpenErrorKind::Config(error) => error.source(),
             _ => None,
         }
     }

@@ -6,7 +6,7 @@ use std::str::Utf8Error;
 use std::sync::Arc;
 
 use super::{HandleError, ProducerError};
-use crate::stack::{CommandError, LayerError};
+use crate::stack::{CommandError, LayerError, with_chain};
 use crate::tls::ConfigError;
 
 /// What the methods of a [`Protocol`](super::Protocol) return.
@@ -28,14 +28,14 @@ pub type Result<T = (), E = Error> = std::result::Result<T, E>;
 /// ```
 ///
 /// Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Error(Arc<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     kind: ErrorKind,
     message: String,
-    source: Option<Arc<dyn StdError + Send + Sync>>,
+    /// What it was made of, and whose text the message is.
+    cause: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 /// The kinds of [`Error`].
@@ -65,11 +65,11 @@ pub enum ErrorKind {
 impl Error {
     /// An error of `kind`, explained by `message`: one phrase, no full stop.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self(Arc::new(Inner { kind, message: message.into(), source: None }))
+        Self(Arc::new(Inner { kind, message: message.into(), cause: None }))
     }
 
     fn caused(kind: ErrorKind, source: impl StdError + Send + Sync + 'static) -> Self {
-        Self(Arc::new(Inner { kind, message: source.to_string(), source: Some(Arc::new(source)) }))
+        Self(Arc::new(Inner { kind, message: source.to_string(), cause: Some(Arc::new(source)) }))
     }
 
     /// What kind of error this is.
@@ -94,7 +94,7 @@ impl Error {
     /// [`ConfigError`].
     #[must_use]
     pub fn cause<E: StdError + 'static>(&self) -> Option<&E> {
-        self.source()?.downcast_ref()
+        self.0.cause.as_deref()?.downcast_ref()
     }
 }
 
@@ -104,9 +104,16 @@ impl fmt::Display for Error {
     }
 }
 
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        with_chain(self, f)
+    }
+}
+
 impl StdError for Error {
+    /// What stands behind the [`cause`](Self::cause), whose text is that of this error.
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source.as_deref().map(|source| source as _)
+        self.0.cause.as_deref()?.source()
     }
 }
 

@@ -8,6 +8,7 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use super::{Result, Transport};
+use crate::stack::with_chain;
 
 /// A source of bytes that are written to one connection, and that can be told to wait.
 ///
@@ -42,13 +43,19 @@ pub enum Streaming {
 }
 
 /// Another producer is registered already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProducerError;
 
 impl fmt::Display for ProducerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("another producer is registered: unregister that one first")
+    }
+}
+
+impl fmt::Debug for ProducerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        with_chain(self, f)
     }
 }
 

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 use futures::task::AtomicWaker;
 
 use super::{Producer, Result, Transport};
+use crate::stack::with_chain;
 
 /// A way to a connection from other tasks and threads. Cheap to clone; got from [`Transport::handle`].
 ///
@@ -18,7 +19,7 @@ use super::{Producer, Result, Transport};
 pub struct Handle(Arc<Shared>);
 
 /// Why a [`Handle`] did not take what it was given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HandleError {
     /// The connection is over.
@@ -221,6 +222,12 @@ impl fmt::Display for HandleError {
             Self::Full => "too much waits to be sent: wait until there is room",
             Self::TooLong => "more than the write limit at once: write it in pieces",
         })
+    }
+}
+
+impl fmt::Debug for HandleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        with_chain(self, f)
     }
 }
 

@@ -4,10 +4,10 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use super::Error;
-use crate::stack;
+use crate::stack::{self, with_chain};
 
 /// Why a connection is over. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Reason(ReasonKind);
 
 /// The kinds of [`Reason`].
@@ -67,6 +67,12 @@ impl fmt::Display for Reason {
             ReasonKind::Failed(error) => error.fmt(f),
             ReasonKind::Lost(reason) => reason.fmt(f),
         }
+    }
+}
+
+impl fmt::Debug for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        with_chain(self, f)
     }
 }
 

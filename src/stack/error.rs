@@ -1,4 +1,9 @@
 //! What can go wrong: in a layer, with a connection, with a command.
+//!
+//! One rule holds for every error of this crate. Its text is one sentence that says all there is to say, the cause
+//! included; so its [`source`](StdError::source) is only what the sentence does not say already, in its own words, and never
+//! an error whose text is a part of it. Who prints the chain reads nothing twice. `Debug`, which is what `?` in `main`
+//! prints, is the sentence and the chain.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -9,7 +14,7 @@ use super::LayerId;
 use crate::printable::Printable;
 
 /// Why a layer failed.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct LayerError {
     kind: LayerErrorKind,
     message: String,
@@ -48,7 +53,8 @@ impl LayerError {
         Self { kind, message: message.into(), source: None }
     }
 
-    /// Adds the error that caused this one.
+    /// Adds the error that caused this one. Its text is printed behind the message where the chain is, so the message should
+    /// not contain it.
     #[must_use]
     pub fn caused_by(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
         self.source = Some(Arc::new(source));
@@ -99,6 +105,12 @@ impl fmt::Display for LayerError {
     }
 }
 
+impl fmt::Debug for LayerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        with_chain(self, f)
+    }
+}
+
 impl StdError for LayerError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.source.as_deref().map(|source| source as _)
@@ -108,16 +120,15 @@ impl StdError for LayerError {
 /// Why a connection was lost: one first cause, and what it did to each layer.
 ///
 /// Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Reason(Arc<Cause>);
 
-#[derive(Debug)]
 struct Cause {
     first: FirstCause,
     layers: Vec<LayerLoss>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum FirstCause {
     Layer,
     Wire(Arc<io::Error>),
@@ -214,11 +225,19 @@ impl fmt::Display for Reason {
     }
 }
 
+impl fmt::Debug for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        with_chain(self, f)
+    }
+}
+
 impl StdError for Reason {
+    /// What stands behind the first cause, which is in the text: [`layer_error`](Self::layer_error) and
+    /// [`io_error`](Self::io_error) have it.
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &self.0.first {
-            FirstCause::Wire(error) => Some(error.as_ref()),
-            FirstCause::Layer => self.layer_error().map(|error| error as _),
+            FirstCause::Wire(error) => error.source(),
+            FirstCause::Layer => self.layer_error()?.source(),
             FirstCause::Aborted => None,
         }
     }
@@ -231,7 +250,7 @@ impl fmt::Display for LayerLoss {
 }
 
 /// Why the stack did not carry out a command. Nothing was changed.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct CommandError(CommandErrorKind);
 
 /// The kinds of [`CommandError`].
@@ -318,12 +337,29 @@ impl fmt::Display for CommandError {
     }
 }
 
+impl fmt::Debug for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        with_chain(self, f)
+    }
+}
+
 impl StdError for CommandError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &self.0 {
-            CommandErrorKind::Lost(reason) => Some(reason),
-            CommandErrorKind::Refused(_, error) => Some(error),
+            CommandErrorKind::Lost(reason) => reason.source(),
+            CommandErrorKind::Refused(_, error) => error.source(),
             _ => None,
         }
     }
+}
+
+/// What `Debug` is for every error here: the sentence, and on lines of their own what it was caused by.
+pub(crate) fn with_chain(error: &dyn StdError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "{error}")?;
+    let mut next = error.source();
+    while let Some(cause) = next {
+        write!(f, "\n  caused by: {}", Printable::new(&cause.to_string()))?;
+        next = cause.source();
+    }
+    Ok(())
 }

@@ -62,6 +62,7 @@ use self::list::{List, NodeState, WIRE};
 pub use self::boundary::{End, Order, Queue};
 pub(crate) use self::boundary::{SMALL, SMALL_COPY, copy_to_slice};
 pub(crate) use self::drawing::Described;
+pub(crate) use self::error::with_chain;
 pub use self::error::{CommandError, CommandErrorKind, LayerError, LayerErrorKind, LayerLoss, Reason};
 pub use self::event::{Event, Output, Readable};
 pub use self::layer::{Ends, Failure, Framing, Layer, Report};

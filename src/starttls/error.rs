@@ -4,13 +4,13 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use crate::printable::Printable;
-use crate::stack::{LayerError, LayerErrorKind};
+use crate::stack::{LayerError, LayerErrorKind, with_chain};
 
 /// Why a negotiation of STARTTLS did not come to TLS.
 ///
-/// It is the source of the [`LayerError`] with which the layer fails, and [`Error::of`] finds it there and in whatever that
-/// was wrapped into. A handshake that fails afterwards is an error of the TLS layer, not this.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The [`LayerError`] with which the layer fails says what it says, and has it inside: [`Error::of`] finds it there and in
+/// whatever that was wrapped into. A handshake that fails afterwards is an error of the TLS layer, not this.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Error {
     kind: ErrorKind,
     message: String,
@@ -133,18 +133,6 @@ impl Error {
         Self { circumstance, ..Self::new(ErrorKind::Cancel, message) }
     }
 
-    /// The client does not hear what it is told.
-    pub(super) fn turned_away() -> Self {
-        Self::new(ErrorKind::TurnedAway, "the client was refused again and again, and goes on without asking for TLS")
-    }
-
-    /// The client of PostgreSQL has come with a CancelRequest, and is done with or served.
-    pub(super) fn cancel(is_served: bool) -> Self {
-        let circumstance = if is_served { Circumstance::InClear } else { Circumstance::None };
-        let message = "the client wants to cancel a query of another connection, and comes without TLS for it";
-        Self { circumstance, ..Self::new(ErrorKind::Cancel, message) }
-    }
-
     /// The client left without having asked.
     pub(super) fn left() -> Self {
         Self {
@@ -164,6 +152,9 @@ impl Error {
         let mut next = Some(error);
         while let Some(error) = next {
             if let Some(found) = error.downcast_ref() {
+                return Some(found);
+            }
+            if let Some(Inside(found)) = error.downcast_ref() {
                 return Some(found);
             }
             next = error.source();
@@ -219,7 +210,7 @@ impl Error {
             ErrorKind::TimedOut => LayerErrorKind::HandshakeTimeout,
             ErrorKind::TooLong | ErrorKind::TurnedAway => LayerErrorKind::Limit,
         };
-        LayerError::new(kind, format!("{protocol}: {self}")).caused_by(self)
+        LayerError::new(kind, format!("{protocol}: {self}")).caused_by(Inside(self))
     }
 }
 
@@ -229,7 +220,25 @@ impl fmt::Display for Error {
     }
 }
 
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        with_chain(self, f)
+    }
+}
+
 impl StdError for Error {}
+
+/// The error of a negotiation inside that of its layer, which has said it already.
+#[derive(Debug)]
+struct Inside(Error);
+
+impl fmt::Display for Inside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the negotiation did not come to TLS")
+    }
+}
+
+impl StdError for Inside {}
 
 /// A peer's words, short enough for a line.
 fn quoted(words: &[u8]) -> String {

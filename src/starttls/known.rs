@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use super::{Ftp, Imap, Irc, Ldap, Lmtp, Mysql, Nntp, Pop3, Postgres, Sieve, Smtp, StartTls, Tds, Xmpp, own_name};
+use crate::stack::with_chain;
 use crate::tls::Version;
 
 /// A protocol of this module, as it is called in endpoint strings.
@@ -123,13 +124,19 @@ impl FromStr for Known {
 }
 
 /// No protocol of this name is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct UnknownProtocol;
 
 impl fmt::Display for UnknownProtocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = Known::ALL.iter().map(|(name, _)| *name).collect();
         write!(f, "no such protocol: the known ones are {}", names.join(", "))
+    }
+}
+
+impl fmt::Debug for UnknownProtocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        with_chain(self, f)
     }
 }
 

@@ -14,6 +14,7 @@ mod auto_traits;
 mod bridge;
 mod cancel;
 mod deadlines;
+mod errors;
 mod faults;
 mod ftp;
 mod halves;

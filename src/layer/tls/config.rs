@@ -14,6 +14,7 @@ use super::algorithm::KeyKind;
 use super::fault::CertificateFault;
 use super::pem;
 use super::x509::Certificate;
+use crate::stack::with_chain;
 
 /// Whom to trust: a set of trust anchors, made once and cheap to clone.
 ///
@@ -270,7 +271,7 @@ pub fn default_provider() -> Result<Arc<CryptoProvider>, ConfigError> {
 }
 
 /// Why a client or server could not be configured.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ConfigError {
     kind: ConfigErrorKind,
     message: String,
@@ -346,6 +347,12 @@ impl ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
+    }
+}
+
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        with_chain(self, f)
     }
 }
 

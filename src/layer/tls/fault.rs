@@ -11,6 +11,7 @@ use super::algorithm::{SHORTEST_RSA, key_name, signature_name};
 use super::words::spaced;
 use super::x509::date;
 use crate::printable::Printable;
+use crate::stack::with_chain;
 
 /// What is wrong with a certificate that was not accepted.
 ///
@@ -24,7 +25,7 @@ use crate::printable::Printable;
 /// let error = onionskin::rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
 /// assert_eq!(CertificateFault::of(&error), Some(CertificateFault::UnknownIssuer));
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CertificateFault {
     /// Nobody who is trusted has issued it.
@@ -244,6 +245,12 @@ impl fmt::Display for CertificateFault {
             Self::Malformed => f.write_str("it cannot be read as a certificate: have it made anew"),
             Self::Other(words) => f.write_str(words),
         }
+    }
+}
+
+impl fmt::Debug for CertificateFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        with_chain(self, f)
     }
 }
 

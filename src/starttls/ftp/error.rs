@@ -5,9 +5,10 @@ use std::fmt;
 use super::Reply;
 use crate::connection;
 use crate::printable::Printable;
+use crate::stack::with_chain;
 
 /// An error of the functions for clients.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Error(Box<ErrorKind>);
 
 /// The kinds of [`Error`].
@@ -74,6 +75,12 @@ impl fmt::Display for Error {
             ErrorKind::TooLong => f.write_str("the server's reply is longer than 65,536 bytes"),
             ErrorKind::Connection(error) => error.fmt(f),
         }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        with_chain(self, f)
     }
 }
 
