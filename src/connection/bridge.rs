@@ -59,9 +59,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Connection<IO> {
     ///
     /// A loss is never passed on as an end. What came before it is written to the other side, and then that one is broken
     /// off such that it can tell: a local TCP socket is reset, and the peer sees a truncation inside TLS, or a reset where
-    /// there is no TLS and this is a [`Socket`]. Where a reset might overtake the last bytes, it waits up to a second for them
-    /// to be read. Who takes none of them for half a minute has had them. A Unix socket has no reset, and its other end sees
-    /// an end of file.
+    /// there is no TLS and this is a [`Socket`]. A reset does not overtake the last bytes where [`Socket::unsent`] is known;
+    /// elsewhere it waits up to a second for them to be read. Who takes none of them for half a minute has had them. A Unix
+    /// socket has no reset, and its other end sees an end of file.
     ///
     /// # Errors
     ///
@@ -300,8 +300,8 @@ async fn break_off<IO>(timer: &dyn Timer, mut conn: Unfinished<IO>, said: u64)
 where
     IO: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let later = timer.sleep_until(timer.now() + LAST_BYTES);
     if conn.layers().tls().next().is_some() {
+        let later = timer.sleep_until(timer.now() + LAST_BYTES);
         let mut io = conn.finished().into_inner().io;
         let truncate = async {
             let _ = io.close().await;
@@ -309,7 +309,32 @@ where
         };
         select(Box::pin(truncate), later).await;
     } else if said > 0 {
-        select(Box::pin(read_to_end(&mut *conn)), later).await;
+        until_taken(timer, &mut conn).await;
+    }
+}
+
+/// Waits until a reset does not overtake what was said: the other end's system has taken all of it, or takes nothing more.
+/// Where that cannot be known, until the other end closes, or has had time enough.
+async fn until_taken<IO>(timer: &dyn Timer, conn: &mut Connection<IO>)
+where
+    IO: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let (mut least, mut stuck) = (usize::MAX, timer.now());
+    loop {
+        let io: &dyn Any = conn.get_ref();
+        let Some(unsent) = io.downcast_ref().and_then(Socket::unsent) else {
+            let later = timer.sleep_until(timer.now() + LAST_BYTES);
+            select(Box::pin(read_to_end(conn)), later).await;
+            return;
+        };
+        let now = timer.now();
+        if unsent < least {
+            (least, stuck) = (unsent, now + STUCK);
+        }
+        if unsent == 0 || now >= stuck {
+            return;
+        }
+        timer.sleep_until(now + LOOK_AGAIN).await;
     }
 }
 
@@ -367,6 +392,9 @@ const MOST_WRITES: usize = 64;
 
 /// How long somebody may take nothing at all of the last bytes.
 const STUCK: Duration = Duration::from_secs(30);
+
+/// How long until we look again whether last bytes have been taken.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// How long last bytes may be on their way before a reset follows them.
 const LAST_BYTES: Duration = Duration::from_secs(1);

@@ -156,6 +156,41 @@ fn a_lost_peer_is_no_end_to_the_application() {
 }
 
 #[test]
+fn all_that_was_said_before_a_loss_is_heard_by_a_slow_reader() {
+    with_each(|mut stream, bridge, mut peer, depth| async move {
+        // Without TLS it would take a reset to make a loss, and that may overtake what was sent to the bridge itself.
+        if depth == 0 {
+            return;
+        }
+        let (gone, wait) = oneshot::channel();
+        let application = in_a_thread(move || {
+            futures::executor::block_on(wait).unwrap();
+            let (mut heard, mut piece) = (Vec::<u8>::new(), [0; 1000]);
+            loop {
+                match stream.read(&mut piece) {
+                    Ok(0) => panic!("a loss is no end"),
+                    Ok(count) => heard.extend_from_slice(&piece[..count]),
+                    Err(error) => return (heard, error.kind()),
+                }
+            }
+        });
+        // As much as it takes to have some of it wait in each socket.
+        let peer = async move {
+            let sent = pattern(700_000);
+            peer.write_all(&sent).await.unwrap();
+            peer.flush().await.unwrap();
+            drop(peer.into_inner().io);
+            gone.send(()).unwrap();
+            sent
+        };
+        let ((heard, error), bridged, sent) = join3(application, bridge, peer).await;
+        assert!(heard == sent, "depth {depth}: {} of {}", heard.len(), sent.len());
+        assert_eq!(error, ErrorKind::ConnectionReset);
+        assert!(bridged.unwrap_err().error().is_truncated());
+    });
+}
+
+#[test]
 fn a_lost_application_is_no_end_to_the_peer() {
     with_each(|mut stream, bridge, mut peer, depth| async move {
         let (sent, wait) = oneshot::channel();
