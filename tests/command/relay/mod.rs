@@ -1,6 +1,7 @@
 //! `onion relay` between real clients and real servers, in clear and inside TLS.
 
 mod config;
+mod deploy;
 mod ending;
 mod limits;
 mod log;

@@ -125,10 +125,10 @@ has passed for that long is lost, and both are told as for any loss. A side that
 not silent, nor is one whose bytes the other side has no room for. A machine that is gone is noticed by TCP keep-alive within
 two minutes (keepalive= in the endpoint).
 
-Config: the file has a table [relay.NAME] for each relay, with listen and connect. Limits are called as
-the options here (max-connections, max-per-peer, idle, half-open, patience); those above the tables are for every relay that has
-none of its own. status stands above them too. A key that is not known is an error. --check
-reads it all, certificates too. SIGHUP does not read the file again: for other relays and limits, start anew.
+Config: the file has a table [relay.NAME] for each relay, with listen and connect. Limits have the names of the options here
+(max-connections, max-per-peer, idle, half-open, patience); those above the tables are for every relay that has none of its
+own. status stands above them too. A key that is not known is an error. --check reads it all, certificates too. SIGHUP does not
+read the file again: for other relays and limits, start anew.
 
 Peers: with --max-per-peer one address cannot take all the connections there are. A peer is an IPv4 address or the first
 64 bits of an IPv6 address, behind a proxy step of LISTEN the client that the proxy names. One that has as many as it may have is
@@ -143,12 +143,14 @@ Systemd: with NOTIFY_SOCKET in the environment it is told when all relays listen
 and when the process is to end (Type=notify-reload); with WATCHDOG_USEC, twice in that time that the process lives.
 
 Log: a line for each connection when it ends, on standard error, with the layers and bytes of both sides. RUST_LOG=warn
-shows less, RUST_LOG=debug what layers do. With --log-format json each line is an object with what is known as fields: relay, listen,
-connect, connection, peer, outcome, side, class, cause, bytes_there, bytes_back, seconds, listen_layers, connect_layers. SSLKEYLOGFILE=FILE has the secrets of every layer written there.
+shows less, RUST_LOG=debug what layers do. With --log-format json each line is an object, which has what is known as fields:
+relay, listen, connect, connection, peer, outcome, side, class, cause, bytes_there, bytes_back, seconds, listen_layers,
+connect_layers. SSLKEYLOGFILE=FILE has the secrets of every layer written there.
 
-Metrics: --status 9100 serves http://127.0.0.1:9100/metrics for Prometheus: what was accepted, what is live, how connections ended,
-handshakes, failures by class, and bytes, for each relay. It is for the loopback address unless HOST:PORT says otherwise: it asks
-nobody who they are. An endpoint can: tcp:[::]:9100+tls:cert=PEM:key=PEM:client-ca=PEM. Four are answered at a time, in five seconds each.
+Metrics: --status 9100 serves http://127.0.0.1:9100/metrics for Prometheus: what was accepted, what is live, how connections
+ended, handshakes, failures by class, and bytes, for each relay. A port alone is one of the loopback address, since nobody is
+asked who they are. An endpoint can ask: tcp:[::]:9100+tls:cert=PEM:key=PEM:client-ca=PEM. Four are answered at a time, each
+in five seconds.
 
 Open files: each connection needs two or more. The soft limit of the process is raised as far as needed and allowed; if that
 is not enough for --max-connections, there are fewer.
