@@ -75,7 +75,7 @@ impl Service<http::Request<Body>> for Reverse {
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let handler = service_fn(|request: Request<Bytes>| async move {
-            let depth = request.extensions().get::<Layers>().map_or(0, |layers| layers.len());
+            let depth = request.extensions().get::<Layers>().map_or(0, Layers::len);
             let mut message = request.into_inner().to_vec();
             message.reverse();
             let mut answer = Response::new(Bytes::from(message));
