@@ -187,7 +187,7 @@ fn a_loss_shows_which_layers_failed() {
 fn no_line_is_wider_than_a_page_or_broken_by_what_a_peer_says() {
     each(ONE, |case| {
         let mut link = Link::new(case);
-        let alpn = ["\n\u{1b}[2J\u{7f}"];
+        let alpn = ["\n\u{1b}[2J\u{7f}\r\u{9b}\u{202e}é"];
         let long = TlsClient::dangerously_without_verification().alpn(alpn).build().unwrap();
         let server = TlsServer::builder(Authority::new().identity(NAME)).alpn(alpn).build().unwrap();
         let name = format!("{0}.{0}.{0}", "n".repeat(63));
@@ -200,7 +200,7 @@ fn no_line_is_wider_than_a_page_or_broken_by_what_a_peer_says() {
             let drawing = format!("{:#}", peer.stack);
             let is_plain = |line: &str| line.chars().count() <= 100 && !line.contains(char::is_control);
             assert!(drawing.lines().all(is_plain), "{drawing}");
-            assert!(drawing.contains("alpn \\n\\x1b[2J\\x7f"), "{drawing}");
+            assert!(drawing.contains("alpn \\n\\x1b[2J\\x7f\\r\\u{9b}\\u{202e}é"), "{drawing}");
             assert_eq!(drawing.matches("\n[ ").count(), peer.stack.depth(), "{drawing}");
             assert!(!peer.stack.to_string().contains('\n'));
         }

@@ -172,6 +172,19 @@ fn tls_inside_tls_and_what_follows_tls_have_names() {
 }
 
 #[test]
+fn tls_that_begins_anew_below_the_first_is_told_from_tls_inside_it_in_every_protocol() {
+    let bench = Bench::new();
+    for protocol in protocols() {
+        for (inside, state) in [(Inside::Nests, "nests"), (Inside::Replaces, "replaces")] {
+            let outcome =
+                probe(&bench.serve(protocol, Manners { inside, behind: Behind::IsDropped, ..Manners::HONEST }));
+            assert_eq!(answers(&report(&outcome))[2], state, "{protocol}: {outcome:?}");
+            outcome.succeeded();
+        }
+    }
+}
+
+#[test]
 fn everything_that_is_shown_of_tls_is_what_the_server_has() {
     let bench = Bench::new();
     let outcome = probe(&bench.serve("smtp", Manners::HONEST)).succeeded();

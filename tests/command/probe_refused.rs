@@ -509,6 +509,13 @@ fn openssl_of_old_is_refused_for_what_is_old_and_shown_with_its_certificate() {
         let is_shown = report["certificates"][0]["names"] == serde_json::json!([NAME]);
         assert_eq!(is_shown, !options.contains(&"-tls1_3"), "{report:#}");
     }
+    // TLS 1.3 is fine, and TLS 1.2 is there, for others.
+    let options = ["-cipher", "AES128-SHA"];
+    let (_server, address) = Openssl::serve("two versions", &certificate, &key, &options).unwrap();
+    let (_, report) = bench.probe_in_haste(&format!("{address}+tls:sni={NAME}:ca={certificate}"), &[]);
+    assert_eq!(report["verdict"], "sound", "{report:#}");
+    assert_eq!(report["tls"]["tls1_2"]["state"], "offered", "{report:#}");
+    assert!(report["tls"]["tls1_2"]["detail"].as_str().unwrap().contains("no forward secrecy"), "{report:#}");
     // The control: nothing is wrong with the certificate.
     let (_server, address) = Openssl::serve("TLS of today", &certificate, &key, &[]).unwrap();
     let (_, report) = bench.probe_in_haste(&format!("{address}+tls:sni={NAME}:ca={certificate}"), &[]);

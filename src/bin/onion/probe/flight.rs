@@ -61,7 +61,7 @@ impl Flight {
                 break;
             }
         }
-        if self.reading == Reading::Nothing && self.records.first().is_some_and(|first| !RECORDS.contains(first)) {
+        if self.reading == Reading::Nothing && !may_be_record(&self.records) {
             self.reading = Reading::Other;
         }
         if self.heard > MOST {
@@ -70,6 +70,11 @@ impl Flight {
         if self.is_over() {
             (self.records, self.messages) = (Vec::new(), Vec::new());
         }
+    }
+
+    /// How many bytes it has taken.
+    pub(super) fn heard(&self) -> usize {
+        self.heard
     }
 
     /// Whether the server speaks TLS, whatever it says in it.
@@ -150,6 +155,11 @@ fn record(bytes: &[u8]) -> Option<(u8, &[u8], usize)> {
     Some((*kind, rest.get(..len)?, HEADER + len)).filter(|_| RECORDS.contains(kind))
 }
 
+/// Whether a record can begin like this.
+fn may_be_record(bytes: &[u8]) -> bool {
+    bytes.first().is_none_or(|first| RECORDS.contains(first)) && bytes.get(1).is_none_or(|major| *major == MAJOR)
+}
+
 /// The handshake message at the front (RFC 8446 section 4).
 fn message(bytes: &[u8]) -> Option<(u8, &[u8], usize)> {
     let [kind, high, middle, low, rest @ ..] = bytes else { return None };
@@ -219,7 +229,7 @@ impl<'a> Reader<'a> {
 }
 
 /// More than a server has to say before the client's next words, with the longest chains there are.
-pub(super) const MOST: usize = 256 * 1024;
+const MOST: usize = 256 * 1024;
 
 /// The types of records.
 const RECORDS: std::ops::RangeInclusive<u8> = CHANGE_CIPHER_SPEC..=24;
@@ -312,6 +322,9 @@ mod tests {
         flight.push(b"220 hello\r\n");
         assert!(!flight.is_tls() && flight.is_over());
         assert!(!Flight::default().is_tls());
+        let mut flight = Flight::default();
+        flight.push(&[22, b'x']);
+        assert!(!flight.is_tls() && flight.is_over());
 
         // Every front of it, and every byte of it changed: nothing panics, nothing is kept for ever.
         let sound = old(0x0303);

@@ -8,6 +8,8 @@
 //!                                           └─ no: say hello with everything there is, and look at the answer
 //! ```
 
+use std::cell::RefCell;
+
 use onionskin::Connection;
 use onionskin::connection::Error;
 use onionskin::runtime::Socket;
@@ -19,7 +21,7 @@ use onionskin::tls::{TlsFacts, Version};
 use super::certificate::Certificate;
 use super::everything::client_hello;
 use super::finding::{Finding, State};
-use super::flight::{Flight, MOST};
+use super::flight::Flight;
 use super::questions::cause;
 use super::refusal::{Refusal, Wants, version_name};
 use super::seen::{Seen, Sight};
@@ -229,17 +231,17 @@ async fn say_everything(server: &Server, only: Option<Version>) -> Result<Option
             return Ok(None);
         }
     }
+    let flight = RefCell::new(Flight::default());
     let mut heard = Vec::new();
     let read = |heard: &[u8]| {
-        let mut flight = Flight::default();
-        flight.push(heard);
+        let mut flight = flight.borrow_mut();
+        let new = heard.get(flight.heard()..).unwrap_or_default();
+        flight.push(new);
         flight.is_the_clients_turn().then_some(())
     };
     // However it ends: what was heard counts.
     let _ = server.ask(&mut conn, &hello, &mut heard, read).await;
-    let mut flight = Flight::default();
-    flight.push(&heard[..heard.len().min(MOST)]);
-    Ok(Some(flight))
+    Ok(Some(flight.into_inner()))
 }
 
 /// Whether the server has TLS 1.2 and 1.3: one of them was seen, the other one has to be asked for.
