@@ -129,7 +129,7 @@ impl Stack {
         let before = (below.above.changes(), node.above.changes());
         let waiting = self.waiting;
         let mut ends =
-            Ends::new(id, now, node.unit, neighbours, waiting, &mut below.above, &mut node.above, &mut reports);
+            Ends::new(id, now, node.unit, (neighbours, waiting), &mut below.above, &mut node.above, &mut reports);
         let result = step(&mut *node.layer, &mut ends);
         let (inbound_below, outbound_below) = below.above.changes();
         let (inbound_above, outbound_above) = node.above.changes();

@@ -16,4 +16,5 @@ mod probe_refused;
 #[cfg(unix)]
 mod relay;
 mod server;
+mod waiting;
 mod wrong_input;

@@ -48,7 +48,7 @@ fn a_client_that_says_nothing_is_given_up() {
     let outcome = run(["connect", &server.endpoint, "--ca", &ca, "--lockstep"], script).succeeded();
     let expected = ["DEPTH 0 -", "OK STARTTLS 1", "DEPTH 1 TLSv1.3", "OK STOPTLS 0", "DEPTH 0 -"];
     assert_eq!(outcome.lines(), expected);
-    let mut silent = TcpStream::connect(server.endpoint.strip_prefix("tcp:").unwrap()).unwrap();
+    let mut silent = TcpStream::connect(address(&server)).unwrap();
     assert_eq!(silent.read(&mut [0]).unwrap(), 0);
 }
 

@@ -3,18 +3,21 @@
 use clap::Args;
 use onionskin::endpoint::{Endpoint, Step};
 use onionskin::runtime::Runtime;
+use onionskin::starttls::Known;
 use onionskin::tls::TlsServer;
 
 use crate::credentials::{IdentityFiles, Trust, read_roots};
-use crate::dialogue::{Dialogue, Pace, Partner};
+use crate::dialogue::{Dialogue, Leaving, Pace, Partner};
 use crate::failure::Failure;
-use crate::input::{self, LineEnds, Source, Splitter};
+use crate::input::{self, LineEnds, Requests, Source, Splitter};
 use crate::open::{self, ClientDefaults};
 use crate::part::part;
+use crate::waiting::{AtEnd, EndOfInput, Limit};
 
 /// Talk to a peer from standard input
 ///
-/// Standard input goes to the peer and the peer's bytes to standard output, until both have ended. The peer can be
+/// Standard input goes to the peer and the peer's bytes to standard output, until both have ended; the end of standard input
+/// is not told before the peer has answered (see below). The peer can be
 /// `onion serve`, which says in its own help what it answers.
 ///
 /// With a step `starttls`, as in tcp:mail.example:25+starttls:smtp, the peer speaks that protocol. It is asked for TLS, and
@@ -30,9 +33,13 @@ pub(crate) struct Options {
     /// Accept every certificate: for tests and diagnosis only
     #[arg(long, conflicts_with = "ca")]
     insecure: bool,
-    /// After each line, wait for the line that answers it
-    #[arg(long, conflicts_with = "raw")]
+    /// After each line, wait for its answer: the line that answers it in the onion line protocol; with --raw a line, or several
+    /// of which all but the last are marked by a hyphen as in SMTP; behind starttls:imap the line with its tag
+    #[arg(long)]
     lockstep: bool,
+    /// With --lockstep: the peer speaks first, so wait for what it says before the first line
+    #[arg(long, requires = "lockstep")]
+    greeting: bool,
     /// Send standard input as it is, without local commands, as a step `starttls` does too
     #[arg(long)]
     raw: bool,
@@ -40,19 +47,30 @@ pub(crate) struct Options {
     #[arg(long)]
     crlf: bool,
     #[command(flatten)]
+    end_of_input: EndOfInput,
+    /// When our direction has ended: how long the peer may be silent before it is given up, or none for as long as it likes; 30
+    /// unless given, and none with --half-close or a terminal
+    #[arg(long, value_name = "SECONDS")]
+    patience: Option<Limit>,
+    #[command(flatten)]
     identity: IdentityFiles,
 }
 
 impl Options {
     /// What standard input is taken for.
     fn source(&self, endpoint: &Endpoint) -> Result<Source, Failure> {
-        let foreign = endpoint.steps.iter().any(|step| matches!(step, Step::StartTls(_)));
-        match (foreign || self.raw, self.crlf) {
-            (true, _) if self.lockstep => {
-                Err(Failure::usage("--lockstep is for the onion line protocol: not behind a step `starttls`"))
-            }
-            (true, true) => Ok(Source::Verbatim(LineEnds::Network { after_return: false })),
-            (true, false) => Ok(Source::Verbatim(LineEnds::AsTheyAre)),
+        let protocol = endpoint.steps.iter().find_map(|step| match step {
+            Step::StartTls(step) => Some(step.protocol),
+            _ => None,
+        });
+        let requests = match protocol {
+            _ if !self.lockstep => Requests::Unknown,
+            Some(Known::Imap) => Requests::TaggedLines(Vec::new()),
+            _ => Requests::Lines,
+        };
+        match (protocol.is_some() || self.raw, self.crlf) {
+            (true, true) => Ok(Source::Verbatim(LineEnds::Network { after_return: false }, requests)),
+            (true, false) => Ok(Source::Verbatim(LineEnds::AsTheyAre, requests)),
             (false, true) => Err(Failure::usage("--crlf needs --raw, or a step `starttls`")),
             (false, false) => Ok(Source::Commands(Splitter::default())),
         }
@@ -71,16 +89,32 @@ pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Res
     let defaults =
         ClientDefaults { trust_anchors: options.ca.as_ref(), insecure: options.insecure, identity: &options.identity };
     let source = options.source(&endpoint)?;
+    let at_end = options.end_of_input.choice();
+    let patience = options.patience.unwrap_or(match at_end {
+        AtEnd::HalfClose => Limit(None),
+        AtEnd::Wait(_) => PATIENCE,
+    });
+    let counts_answers = matches!(source, Source::Commands(_));
     let conn = open::connect(runtime, &endpoint, &defaults).await?;
 
     let input = input::read(runtime, source).map_err(|error| Failure::new(error).at("cannot start a thread"))?;
     let partner = Partner { host: open::host(&endpoint).to_owned(), trust, identity, server };
     let pace = if options.lockstep { Pace::Lockstep } else { Pace::Free };
-    let mut dialogue = Dialogue::new(conn, input, partner, pace);
-    let result = dialogue.run().await;
+    let leaving = Leaving::new(runtime, at_end, patience, counts_answers);
+    let mut dialogue = Dialogue::new(conn, input, partner, pace, leaving);
+    let result = async {
+        if options.greeting {
+            dialogue.await_greeting().await?;
+        }
+        dialogue.run().await
+    };
+    let result = result.await;
     part(runtime, dialogue.into_connection()).await;
     result
 }
+
+/// How long a peer may be silent when our direction has ended, and it had its time before that.
+const PATIENCE: Limit = Limit::seconds(30);
 
 const LOCAL_COMMANDS: &str = r"Lines that begin with a backslash are local commands. All but \layers ask the peer with the
 command of the onion line protocol that has their name, wait for its OK, and then do it:
@@ -95,4 +129,13 @@ Two backslashes at the beginning of a line send one. The bytes behind a line `SI
 
 Environment: SSLKEYLOGFILE=FILE has the secrets of every layer written there, RUST_LOG=debug shows what layers do.
 
-Exit status: 0 after a clean end, 1 after a failure, 2 if a command or an option makes no sense.";
+The end of standard input: many servers take our end for the end of the conversation, and what they had still to say is
+lost. So unless standard input is a terminal, our direction stays open until the peer ends, or until everything asked in the
+onion line protocol is answered, or until the peer has been silent for --wait. --half-close ends it at once.
+
+Exit status:
+  0  a clean end: both sides have ended, and nothing unanswered was cut off by us. That is, whenever our direction ended before
+     the peer's, what was sent last had been answered by something, or --half-close (or a terminal) had asked for it
+  1  a failure: of the network, of a layer, a refusal, an answer that was missing when the peer ended after us, or a peer that
+     had not ended when --patience was over
+  2  a command or an option that makes no sense";

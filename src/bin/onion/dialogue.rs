@@ -15,27 +15,95 @@ use std::task::{Context, Poll, ready};
 
 use futures::StreamExt;
 use futures::channel::mpsc;
-use futures::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncWrite};
+use futures::io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite};
 use onionskin::Connection;
 use onionskin::connection::{Error, Stopped};
 use onionskin::printable::Printable;
+use onionskin::runtime::{Socket, Timer};
 use onionskin::stack::{End, Reason, Stop};
 use onionskin::tls::{Identity, TlsClient, TlsServer};
 
+use crate::answers::Answers;
 use crate::credentials::Trust;
 use crate::failure::Failure;
 use crate::input::{Expected, Input, Local};
 use crate::protocol::{Command, LINE_LIMIT, depth};
+use crate::waiting::{AtEnd, Limit, Quiet};
 
 /// A conversation over one connection.
-pub(crate) struct Dialogue<IO> {
-    conn: Connection<IO>,
+pub(crate) struct Dialogue {
+    conn: Connection<Socket>,
     input: mpsc::Receiver<Vec<Input>>,
     /// What came from the channel and is still to be done.
     pieces: VecDeque<Input>,
     sending: Sending,
     partner: Partner,
     pace: Pace,
+    leaving: Leaving,
+}
+
+/// What becomes of the end of the input.
+pub(crate) struct Leaving {
+    at_end: AtEnd,
+    /// Runs while our direction is kept open, and then while the peer is waited for.
+    wait: Quiet,
+    patience: Quiet,
+    /// What is asked and not answered, where that can be known.
+    answers: Option<Answers>,
+    /// Whether nothing has come since something was sent.
+    unanswered: bool,
+    /// Whether our direction was ended because the peer was silent.
+    was_silent: bool,
+}
+
+impl Leaving {
+    /// `counts_answers` in the onion line protocol only.
+    pub(crate) fn new(timer: &'static dyn Timer, at_end: AtEnd, patience: Limit, counts_answers: bool) -> Self {
+        let wait = match at_end {
+            AtEnd::Wait(limit) => limit,
+            AtEnd::HalfClose => Limit(None),
+        };
+        Self {
+            at_end,
+            wait: Quiet::new(timer, wait),
+            patience: Quiet::new(timer, patience),
+            answers: counts_answers.then(Answers::default),
+            unanswered: false,
+            was_silent: false,
+        }
+    }
+
+    fn hear(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.wait.restart();
+        self.patience.restart();
+        self.unanswered = false;
+        if let Some(answers) = &mut self.answers {
+            answers.hear(bytes);
+        }
+    }
+
+    /// Whether everything that was asked is known to be answered.
+    fn is_answered(&self) -> bool {
+        self.answers.as_ref().is_some_and(|answers| answers.missing() == 0)
+    }
+
+    /// Whether something was cut off, when the peer has ended after us.
+    fn verdict(&self) -> Result<(), Failure> {
+        match &self.answers {
+            Some(answers) if answers.missing() > 0 => {
+                Err(Failure::new(format_args!("the peer ended without {} of the answers", answers.missing())))
+            }
+            None if self.was_silent && self.unanswered => Err(Failure::new(format_args!(
+                "nothing came for what was sent last within {:?}, and the peer ended when we did (--wait SECONDS waits longer; \
+                 --half-close is for peers that answer nothing)",
+                self.wait.limit()
+            ))),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// What is needed to start layers with the peer.
@@ -60,6 +128,8 @@ pub(crate) enum Pace {
 enum Sending {
     /// These bytes, from this one on, are still to be sent; then there may be more.
     Open(Vec<u8>, usize),
+    /// The input has ended, and the peer may still have something to say before it is told.
+    Waiting,
     /// The input has ended: layer by layer is stopped, each when the one inside it has ended, then the wire is closed.
     /// What the peer still says is shown, however much it is and however long it takes.
     Closing,
@@ -84,12 +154,25 @@ enum Step {
     Readable,
     /// The innermost layer, or the connection, has ended.
     Ended,
+    /// The peer has been silent for as long as it may be.
+    Silence,
 }
 
-impl<IO: AsyncRead + AsyncWrite + Unpin> Dialogue<IO> {
-    pub(crate) fn new(conn: Connection<IO>, input: mpsc::Receiver<Vec<Input>>, partner: Partner, pace: Pace) -> Self {
+impl Dialogue {
+    pub(crate) fn new(
+        conn: Connection<Socket>,
+        input: mpsc::Receiver<Vec<Input>>,
+        partner: Partner,
+        pace: Pace,
+        leaving: Leaving,
+    ) -> Self {
         let sending = Sending::Open(Vec::new(), 0);
-        Self { conn, input, pieces: VecDeque::new(), sending, partner, pace }
+        Self { conn, input, pieces: VecDeque::new(), sending, partner, pace, leaving }
+    }
+
+    /// Waits for what the peer says before it is asked anything.
+    pub(crate) async fn await_greeting(&mut self) -> Result<(), Failure> {
+        self.await_answer(Expected::Reply).await
     }
 
     /// Talks until both sides have ended.
@@ -101,17 +184,36 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Dialogue<IO> {
             };
             match step {
                 Ok(Step::Input(Some(input))) => self.take(input).await?,
-                Ok(Step::Input(None)) => self.sending = Sending::Closing,
+                Ok(Step::Input(None)) => self.end_input(),
                 Ok(Step::Readable) => self.relay().await?,
                 Ok(Step::Ended) if self.is_layer_ahead() => self.follow_peer().await?,
+                Ok(Step::Ended) if matches!(self.sending, Sending::Closing | Sending::Closed) => {
+                    return self.leaving.verdict();
+                }
                 Ok(Step::Ended) => return Ok(()),
+                Ok(Step::Silence) if matches!(self.sending, Sending::Waiting) => {
+                    self.leaving.was_silent = true;
+                    self.sending = Sending::Closing;
+                }
+                Ok(Step::Silence) => {
+                    return Err(Failure::new(format_args!(
+                        "the peer has not ended within {:?} of silence after our end (--patience SECONDS waits longer)",
+                        self.leaving.patience.limit()
+                    )));
+                }
                 Err(error) if self.is_left_behind(&error) => return Ok(()),
                 Err(error) => return Err(error.into()),
             }
         }
     }
 
-    pub(crate) fn into_connection(self) -> Connection<IO> {
+    /// Nothing more is to be sent, and the peer is told so now or later.
+    fn end_input(&mut self) {
+        let is_to_wait = self.leaving.at_end != AtEnd::HalfClose && !self.leaving.is_answered();
+        self.sending = if is_to_wait { Sending::Waiting } else { Sending::Closing };
+    }
+
+    pub(crate) fn into_connection(self) -> Connection<Socket> {
         self.conn
     }
 
@@ -125,7 +227,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Dialogue<IO> {
                 Ok(())
             }
             Input::EndOfRequest(expected) if self.pace == Pace::Lockstep => self.await_answer(expected).await,
-            Input::EndOfRequest(_) => Ok(()),
+            Input::EndOfRequest(expected) => {
+                if let Some(answers) = &mut self.leaving.answers {
+                    answers.expect(expected);
+                }
+                Ok(())
+            }
             Input::Local(Local::Layers) => {
                 eprintln!("{:#}", self.conn);
                 Ok(())
@@ -174,7 +281,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Dialogue<IO> {
                 Some(reason) => {
                     return Err(Failure::new(format_args!("the peer refused {asked}: {}", Printable::new(reason))));
                 }
-                None if line == agreed => return Ok(()),
+                None if line == agreed => {
+                    // Answers come in order.
+                    if let Some(answers) = &mut self.leaving.answers {
+                        answers.clear();
+                    }
+                    return Ok(());
+                }
                 // Earlier requests may have answers on the way.
                 None if self.pace == Pace::Free && !line.starts_with(b"OK ") => {}
                 None => {
@@ -204,7 +317,30 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Dialogue<IO> {
                 self.await_line().await.map(|_| ())
             }
             Expected::Line | Expected::Glue => Ok(()),
+            Expected::Reply => self.await_last_line(&line).await,
+            Expected::Tagged(tag) => self.await_tag(&tag, line).await,
         }
+    }
+
+    /// Waits for the last line of a reply that begins with this one: the first that has a space behind the same three digits.
+    async fn await_last_line(&mut self, first: &[u8]) -> Result<(), Failure> {
+        let Some((code @ [b'0'..=b'9', b'0'..=b'9', b'0'..=b'9'], b"-")) = first.get(..4).map(|code| code.split_at(3))
+        else {
+            return Ok(());
+        };
+        loop {
+            let line = self.await_line().await?;
+            if line.starts_with(code) && line.get(3).is_none_or(|&mark| mark == b' ') {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn await_tag(&mut self, tag: &[u8], mut line: Vec<u8>) -> Result<(), Failure> {
+        while line.split(|&byte| byte == b' ').next() != Some(tag) && !line.starts_with(b"+") {
+            line = self.await_line().await?;
+        }
+        Ok(())
     }
 
     /// Shows what the peer says up to the end of a line, and returns that line, or as much of it as a line may have.
@@ -213,6 +349,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Dialogue<IO> {
         loop {
             self.await_peer().await?;
             let bytes = self.conn.fill_buf().await?;
+            self.leaving.unanswered = false;
             let end = bytes.iter().position(|&byte| byte == b'\n');
             let taken = end.map_or(bytes.len(), |end| end + 1);
             show(&bytes[..taken])?;
@@ -256,9 +393,17 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Dialogue<IO> {
     async fn relay(&mut self) -> Result<(), Failure> {
         let bytes = self.conn.fill_buf().await?;
         show(bytes)?;
+        self.leaving.hear(bytes);
         let count = bytes.len();
         self.conn.consume_unpin(count);
+        self.close_if_answered();
         Ok(())
+    }
+
+    fn close_if_answered(&mut self) {
+        if matches!(self.sending, Sending::Waiting) && self.leaving.is_answered() {
+            self.sending = Sending::Closing;
+        }
     }
 
     /// The peer has closed the innermost layer, so we do too, and go on below it.
@@ -272,8 +417,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Dialogue<IO> {
         self.show_late(&stopped)
     }
 
-    fn show_late(&self, stopped: &Stopped) -> Result<(), Failure> {
-        show(&stopped.late)
+    fn show_late(&mut self, stopped: &Stopped) -> Result<(), Failure> {
+        show(&stopped.late)?;
+        self.leaving.hear(&stopped.late);
+        self.close_if_answered();
+        Ok(())
     }
 
     /// Whether the end of a layer comes before that of the connection. It may do so when no layer is left: one that has
@@ -304,8 +452,21 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Dialogue<IO> {
         {
             return Poll::Ready(Ok(Step::Input(input)));
         }
-        let bytes = ready!(Pin::new(&mut self.conn).poll_fill_buf(cx))?;
-        Poll::Ready(Ok(if bytes.is_empty() { Step::Ended } else { Step::Readable }))
+        match Pin::new(&mut self.conn).poll_fill_buf(cx) {
+            Poll::Ready(bytes) => Poll::Ready(Ok(if bytes?.is_empty() { Step::Ended } else { Step::Readable })),
+            Poll::Pending => self.poll_silence(cx).map(|()| Ok(Step::Silence)),
+        }
+    }
+
+    /// Whether nothing passes while the peer is waited for.
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let quiet = match self.sending {
+            Sending::Waiting => &mut self.leaving.wait,
+            Sending::Closing | Sending::Closed | Sending::Quit => &mut self.leaving.patience,
+            Sending::Open(..) | Sending::Broken => return Poll::Pending,
+        };
+        let conn = &self.conn;
+        quiet.poll_over(|| conn.stack().outbound_len() + conn.get_ref().unsent().unwrap_or(0), cx)
     }
 
     /// Sends what is waiting; ready when nothing is.
@@ -316,7 +477,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Dialogue<IO> {
             match &mut self.sending {
                 Sending::Open(bytes, sent) if *sent < bytes.len() => match ready!(conn.poll_write(cx, &bytes[*sent..]))
                 {
-                    Ok(count) => *sent += count,
+                    Ok(count) => {
+                        *sent += count;
+                        self.leaving.unanswered = true;
+                    }
                     Err(_) => self.sending = Sending::Broken,
                 },
                 // What goes wrong shows in reading.

@@ -31,9 +31,13 @@ pub(crate) enum Input {
 }
 
 /// What answers a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Expected {
     Line,
+    /// A line, or several of which all but the last have a hyphen behind their three digits (RFC 5321 section 4.2.1).
+    Reply,
+    /// A line that begins with this tag, or with a `+` to ask for more (RFC 9051 section 2.2).
+    Tagged(Vec<u8>),
     /// A line `BULK n`, and n bytes.
     Bulk,
     /// A line, the end of the layer, and a line one layer further out.
@@ -81,7 +85,18 @@ pub(crate) enum Source {
     /// Lines, and local commands among them.
     Commands(Splitter),
     /// Nothing but bytes for the peer.
-    Verbatim(LineEnds),
+    Verbatim(LineEnds, Requests),
+}
+
+/// Where the requests in bytes for the peer end.
+#[derive(Debug)]
+pub(crate) enum Requests {
+    /// Nobody wants to know.
+    Unknown,
+    /// With each line, which a reply answers.
+    Lines,
+    /// With each line, which begins with its tag; as much of the present one as matters.
+    TaggedLines(Vec<u8>),
 }
 
 /// What becomes of the ends of lines.
@@ -98,14 +113,41 @@ impl Source {
     fn split(&mut self, bytes: &[u8]) -> Vec<Input> {
         match self {
             Self::Commands(splitter) => splitter.split(bytes),
-            Self::Verbatim(line_ends) => vec![Input::Bytes(line_ends.end(bytes))],
+            Self::Verbatim(line_ends, Requests::Unknown) => vec![Input::Bytes(line_ends.end(bytes))],
+            Self::Verbatim(line_ends, requests) => {
+                let lines = bytes.split_inclusive(|&byte| byte == b'\n');
+                lines.flat_map(|line| requests.split(line, line_ends.end(line))).collect()
+            }
         }
     }
 
     fn finish(&mut self) -> Vec<Input> {
         match self {
             Self::Commands(splitter) => splitter.finish(),
-            Self::Verbatim(_) => Vec::new(),
+            Self::Verbatim(..) => Vec::new(),
+        }
+    }
+}
+
+impl Requests {
+    /// A line, or a part of one, as it was read and as it is to be sent.
+    fn split(&mut self, read: &[u8], sent: Vec<u8>) -> impl Iterator<Item = Input> + use<> {
+        if let Self::TaggedLines(line) = self {
+            let room = LONGEST_TAG.saturating_sub(line.len());
+            line.extend_from_slice(&read[..read.len().min(room)]);
+        }
+        let end = read.ends_with(b"\n").then(|| Input::EndOfRequest(self.end_line()));
+        [Input::Bytes(sent)].into_iter().chain(end)
+    }
+
+    fn end_line(&mut self) -> Expected {
+        match self {
+            Self::Unknown | Self::Lines => Expected::Reply,
+            Self::TaggedLines(line) => {
+                let tag = line.split(u8::is_ascii_whitespace).next().unwrap_or_default().to_vec();
+                line.clear();
+                Expected::Tagged(tag)
+            }
         }
     }
 }
@@ -225,6 +267,9 @@ impl Local {
     }
 }
 
+/// A tag is a few characters, and what is longer is none.
+const LONGEST_TAG: usize = 256;
+
 /// How many reads may wait in the channel.
 const CHANNEL: usize = 4;
 
@@ -283,7 +328,7 @@ mod tests {
         let text = b"\\layers\r\n\n\rSINK 9\n\r\nx\n";
         for cut in 1..text.len() {
             let sent = |line_ends| {
-                let mut source = Source::Verbatim(line_ends);
+                let mut source = Source::Verbatim(line_ends, Requests::Unknown);
                 let mut pieces: Vec<_> = text.chunks(cut).flat_map(|chunk| source.split(chunk)).collect();
                 pieces.extend(source.finish());
                 let bytes = pieces.into_iter().flat_map(|piece| match piece {
@@ -294,6 +339,33 @@ mod tests {
             };
             assert_eq!(sent(LineEnds::AsTheyAre), text);
             assert_eq!(sent(LineEnds::Network { after_return: false }), b"\\layers\r\n\r\n\rSINK 9\r\n\r\nx\r\n");
+        }
+    }
+
+    #[test]
+    fn with_lockstep_each_line_for_another_protocol_is_a_request() {
+        let text = b"a1 NOOP\r\n\n* x\nlast";
+        for cut in 1..text.len() {
+            for tagged in [false, true] {
+                let requests = if tagged { Requests::TaggedLines(Vec::new()) } else { Requests::Lines };
+                let mut source = Source::Verbatim(LineEnds::Network { after_return: false }, requests);
+                let (mut sent, mut expected) = (Vec::new(), Vec::new());
+                for piece in text.chunks(cut).flat_map(|chunk| source.split(chunk)) {
+                    match piece {
+                        Input::Bytes(bytes) => sent.extend(bytes),
+                        Input::EndOfRequest(answer) => {
+                            assert!(sent.ends_with(b"\r\n"));
+                            expected.push(answer);
+                        }
+                        other => panic!("{other:?}"),
+                    }
+                }
+                assert_eq!(sent, b"a1 NOOP\r\n\r\n* x\r\nlast");
+                match tagged {
+                    false => assert_eq!(expected, vec![Expected::Reply; 3]),
+                    true => assert_eq!(expected, ["a1", "", "*"].map(|tag| Expected::Tagged(tag.into()))),
+                }
+            }
         }
     }
 

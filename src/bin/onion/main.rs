@@ -4,14 +4,14 @@
 //! |---|---|
 //! | `demo.rs`, `drawing.rs`, `meter.rs` | `onion demo`: a client and a server in one process, and the picture of them |
 //! | `serve.rs`, `session.rs` | `onion serve`: accepting connections, and answering the commands on one |
-//! | `connect.rs`, `dialogue.rs`, `input.rs` | `onion connect`: standard input to the peer, and local commands |
+//! | `connect.rs`, `dialogue.rs`, `input.rs`, `answers.rs` | `onion connect`: standard input to the peer, and local commands |
 //! | `probe.rs`, `probe/` | `onion probe`: what an operator wants to know of a server, and four questions about its STARTTLS |
 //! | `relay.rs`, `relay/` | `onion relay`: joining the connections to one endpoint with new ones to another |
 //! | `protocol.rs` | the onion line protocol, as both sides see it |
 //! | `open.rs`, `part.rs` | from an endpoint to a connection, and how to leave one |
 //! | `credentials.rs`, `authority.rs` | certificates: from files, and made on the spot |
 //! | `completions.rs`, `manual.rs` | what shells and `man` want to know of the command |
-//! | `silence.rs` | options that limit silence |
+//! | `silence.rs`, `waiting.rs` | how long connections may be silent, and what the end of standard input ends |
 //! | `failure.rs`, `signals.rs`, `logging.rs` | what ends the process, and what it says |
 //!
 //! Exit status: 0 for a clean end, 1 for a failure, 2 for a command line that makes no sense, 3 for a hole that was
@@ -22,6 +22,7 @@ compile_error!("the command `onion` needs a runtime: enable the feature `async-s
 #[cfg(not(any(feature = "aws-lc-rs", feature = "ring")))]
 compile_error!("the command `onion` needs a provider of cryptography: enable the feature `aws-lc-rs` or `ring`");
 
+mod answers;
 mod authority;
 mod completions;
 mod connect;
@@ -43,6 +44,7 @@ mod serve;
 mod session;
 mod signals;
 mod silence;
+mod waiting;
 
 use std::process::ExitCode;
 

@@ -99,7 +99,7 @@ fn standard_input_and_output_are_joined_as_well() {
         });
     });
     let said = "said and heard\n".repeat(10_000);
-    let outcome = run(["relay", "stdio", &connect], &said).succeeded();
+    let outcome = run(["relay", "stdio", &connect, "--half-close"], &said).succeeded();
     assert_eq!(outcome.stdout, said);
     assert!(outcome.stderr.contains("#1 from stdio: ended; 150000 bytes there, 150000 back"), "{}", outcome.stderr);
     server.join().unwrap();

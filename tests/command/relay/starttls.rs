@@ -118,11 +118,10 @@ fn connect_passes_what_is_typed_through_tls_as_it_is() {
     let relay = Relay::start(&format!("tcp:127.0.0.1:0{near}"), &address, &[]);
     let endpoint = format!("{}+starttls:smtp:sni=localhost", relay.endpoint);
     let ca = files.directory.file("ca.pem");
-    let outcome = run(["connect", "--crlf", "--ca", &ca, &endpoint], "\\starttls is text\n").succeeded();
+    let outcome =
+        run(["connect", "--half-close", "--crlf", "--ca", &ca, &endpoint], "\\starttls is text\n").succeeded();
     assert_eq!(outcome.stdout, "250 server heard it\r\n");
     assert_eq!(hears.join().unwrap(), "\\starttls is text\r\n", "as it is, but for the end of the line");
-    let outcome = run(["connect", "--lockstep", &endpoint], "");
-    assert!(outcome.failed(2).contains("--lockstep is for the onion line protocol"));
 }
 
 /// What psql sends to have a query cancelled, and a longer one, as of version 3.2 of the protocol.

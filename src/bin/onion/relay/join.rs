@@ -20,6 +20,7 @@
 //!   then that one is [broken off](break_off).
 //! - A side that can no longer be written to may have said something before: that is still read and passed on.
 
+mod hold;
 #[cfg(test)]
 mod tests;
 
@@ -36,10 +37,12 @@ use onionskin::Connection;
 use onionskin::runtime::{Socket, Timer};
 use onionskin::stack::LayerErrorKind;
 
+use self::hold::Hold;
 use super::class::{Cause, Own};
 use super::tally::{Class, Tally};
 use crate::failure::Failure;
 use crate::part::part;
+use crate::waiting::Limit;
 
 /// A connection to each side, and how far both ways between them are.
 pub(super) struct Joint {
@@ -49,6 +52,8 @@ pub(super) struct Joint {
     there: Way,
     back: Way,
     tally: Arc<Tally>,
+    /// Where the end of what comes from the LISTEN side is kept back.
+    hold: Option<Hold>,
     lost: Option<Loss>,
     /// While nothing is left but to send the last bytes.
     last: Option<Progress>,
@@ -73,7 +78,13 @@ impl Joint {
     /// What passes is counted in `tally`.
     pub(super) fn new(timer: &'static dyn Timer, near: Unfinished, far: Unfinished, tally: Arc<Tally>) -> Self {
         let (there, back) = (Way::from(Side::Listen), Way::from(Side::Connect));
-        Self { timer, near, far, there, back, tally, lost: None, last: None }
+        Self { timer, near, far, there, back, tally, hold: None, lost: None, last: None }
+    }
+
+    /// Keeps the end of the LISTEN side back until the CONNECT side has ended, or has been silent for so long.
+    pub(super) fn holding_back(mut self, limit: Option<Limit>) -> Self {
+        self.hold = limit.map(|limit| Hold::new(self.timer, limit));
+        self
     }
 
     /// How many bytes were taken from the LISTEN side for the CONNECT side, and the other way round.
@@ -106,8 +117,10 @@ impl Joint {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Loss>> {
         if self.lost.is_none() {
-            match (self.poll_way(Side::Listen, cx), self.poll_way(Side::Connect, cx)) {
-                (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(Ok(())),
+            let ways = (self.poll_way(Side::Listen, cx), self.poll_way(Side::Connect, cx));
+            self.poll_held(cx);
+            match ways {
+                (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(self.verdict()),
                 (Poll::Ready(Err(loss)), _) | (_, Poll::Ready(Err(loss))) => self.lost = Some(loss),
                 _ => {}
             }
@@ -123,8 +136,40 @@ impl Joint {
     /// Passes on what comes from `side`.
     fn poll_way(&mut self, side: Side, cx: &mut Context<'_>) -> Poll<Result<(), Loss>> {
         match side {
-            Side::Listen => self.there.poll(&mut self.near, &mut self.far, &self.tally, cx),
+            Side::Listen => {
+                self.there.holds = self.hold.is_some();
+                self.there.poll(&mut self.near, &mut self.far, &self.tally, cx)
+            }
             Side::Connect => self.back.poll(&mut self.far, &mut self.near, &self.tally, cx),
+        }
+    }
+
+    /// Passes the end of the LISTEN side on when it is to be kept back no longer.
+    fn poll_held(&mut self, cx: &mut Context<'_>) {
+        let Some(hold) = &mut self.hold else { return };
+        hold.look(self.there.bytes, self.back.bytes);
+        if self.there.stage != Stage::Held {
+            return;
+        }
+        let far = &self.far;
+        let unsent = || far.stack().outbound_len() + far.get_ref().unsent().unwrap_or(0);
+        if self.back.is_at_end() || hold.poll_over(unsent, cx).is_ready() {
+            self.there.stage = Stage::Ending;
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    /// Whether what was sent last has been answered, when both sides have ended.
+    fn verdict(&self) -> Result<(), Loss> {
+        match self.hold.as_ref().and_then(Hold::unanswered) {
+            None => Ok(()),
+            Some(limit) => {
+                let cause = format!(
+                    "nothing came for what was sent last within {limit:?}, and the peer ended when we did (--wait SECONDS \
+                     waits longer; --half-close is for peers that answer nothing)"
+                );
+                Err(Loss::new(Side::Connect, Own(Class::Timeout, cause)))
+            }
         }
     }
 
@@ -159,6 +204,8 @@ struct Way {
     from: Side,
     stage: Stage,
     bytes: u64,
+    /// Whether its end is kept back.
+    holds: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,6 +214,8 @@ enum Stage {
     Open,
     /// Something has been written that may not have left.
     Unsent,
+    /// The sender has ended, and the receiver is not to know that yet.
+    Held,
     /// The sender has ended, and its end is on its way to the receiver.
     Ending,
     Over,
@@ -174,21 +223,21 @@ enum Stage {
 
 impl Way {
     fn from(from: Side) -> Self {
-        Self { from, stage: Stage::Open, bytes: 0 }
+        Self { from, stage: Stage::Open, bytes: 0, holds: false }
     }
 
     /// Whether the receiver was told of an end, or else how much it may still be waiting for.
     fn said(&self) -> Said {
         match self.stage {
             Stage::Ending | Stage::Over => Said::End,
-            Stage::Open | Stage::Unsent if self.bytes > 0 => Said::Something,
-            Stage::Open | Stage::Unsent => Said::Nothing,
+            Stage::Open | Stage::Unsent | Stage::Held if self.bytes > 0 => Said::Something,
+            Stage::Open | Stage::Unsent | Stage::Held => Said::Nothing,
         }
     }
 
     /// Whether the sender has nothing more to say.
     fn is_at_end(&self) -> bool {
-        matches!(self.stage, Stage::Ending | Stage::Over)
+        matches!(self.stage, Stage::Held | Stage::Ending | Stage::Over)
     }
 
     fn poll(
@@ -202,6 +251,7 @@ impl Way {
         for _ in 0..MOST_WRITES {
             match self.stage {
                 Stage::Open | Stage::Unsent => match Pin::new(&mut *from).poll_fill_buf(cx) {
+                    Poll::Ready(Ok([])) if self.holds => self.stage = Stage::Held,
                     Poll::Ready(Ok([])) => self.stage = Stage::Ending,
                     Poll::Ready(Ok(bytes)) => {
                         let written = ready!(Pin::new(&mut *to).poll_write(cx, bytes));
@@ -220,6 +270,11 @@ impl Way {
                         return Poll::Pending;
                     }
                 },
+                Stage::Held => {
+                    // What was sent last is to arrive all the same.
+                    ready!(Pin::new(&mut *to).poll_flush(cx)).map_err(|error| Loss::new(receiver, error))?;
+                    return Poll::Pending;
+                }
                 Stage::Ending => {
                     ready!(Pin::new(&mut *to).poll_close(cx)).map_err(|error| Loss::new(receiver, error))?;
                     self.stage = Stage::Over;

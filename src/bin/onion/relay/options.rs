@@ -7,6 +7,7 @@ use clap::Args;
 
 use crate::logging::Format;
 use crate::silence::SilenceOptions;
+use crate::waiting::EndOfInput;
 
 /// Join every connection to LISTEN with a new one to CONNECT
 ///
@@ -29,6 +30,8 @@ pub(crate) struct Options {
     pub(super) check: bool,
     #[command(flatten)]
     pub(super) limits: Limits,
+    #[command(flatten)]
+    pub(super) end_of_input: EndOfInput,
     /// Where Prometheus can fetch metrics, at /metrics: a port of 127.0.0.1, HOST:PORT or an endpoint
     #[arg(long, value_name = "ADDRESS")]
     pub(super) status: Option<String>,
@@ -155,4 +158,13 @@ in five seconds.
 Open files: each connection needs two or more. The soft limit of the process is raised as far as needed and allowed; if that
 is not enough for --max-connections, there are fewer.
 
-Exit status: 0 when it has ended as asked, 1 after a failure, 2 for a command line that makes no sense.";
+Standard input: many servers take the end of our direction for the end of the conversation, and what they had still to say
+is lost. So where LISTEN is stdio and standard input is no terminal, its end is passed on only when the server has ended, or
+has been silent for --wait; --half-close passes it on at once. In other transports an end is always passed on at once.
+
+Exit status:
+  0  it has ended as asked. Where LISTEN has only one connection (stdio, fd), that one has ended in order, and nothing
+     unanswered was cut off by us: whenever our direction ended before the server's, something had come for what was sent
+     last, or --half-close (or a terminal) had asked for it
+  1  after a failure; where LISTEN has only one connection, also if that one was not joined, was lost, or ended unanswered
+  2  for a command line that makes no sense";

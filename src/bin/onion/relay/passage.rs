@@ -20,6 +20,7 @@ use super::peers::{Peers, Seat};
 use super::plan::Route;
 use super::tally::{Class, Outcome, Tally};
 use crate::signals::Stopping;
+use crate::waiting::Limit;
 
 /// What all passages share.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub(super) struct Passages {
     pub(super) greeting: Greeting,
     pub(super) peers: Arc<Peers>,
     pub(super) tally: Arc<Tally>,
+    /// How long the end of the LISTEN side is kept back, if it is.
+    pub(super) hold: Option<Limit>,
     /// Is done when nothing is waited for any more.
     pub(super) aborting: Stopping,
 }
@@ -92,7 +95,7 @@ impl Passages {
         line.far = Layers::of(&far);
         self.tally.add_handshakes(Side::Connect, far.layers().tls().count());
         line.tells(format_args!("joined to {}", line.far));
-        let mut joint = Joint::new(self.runtime, near, far, Arc::clone(&self.tally));
+        let mut joint = Joint::new(self.runtime, near, far, Arc::clone(&self.tally)).holding_back(self.hold);
         let joined = match select(pin!(joint.run()), self.aborting.clone()).await {
             Either::Left((Ok(()), _)) => Outcome::InOrder.into(),
             Either::Left((Err(loss), _)) => End::of(Outcome::Lost, loss),

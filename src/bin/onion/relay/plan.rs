@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use onionskin::endpoint::{Connector, Endpoint, Listener};
+use onionskin::endpoint::{Connector, Endpoint, Listener, Transport};
 use onionskin::runtime::Runtime;
 
 use super::config;
@@ -12,6 +12,7 @@ use super::status;
 use crate::failure::Failure;
 use crate::open;
 use crate::silence::SilenceOptions;
+use crate::waiting::{AtEnd, Limit};
 
 /// All that a process is to do.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub(super) struct Plan {
     pub(super) route: Route,
     pub(super) greeting: Greeting,
     pub(super) limits: Limits,
+    /// How long the end of the LISTEN side is kept back, if it is.
+    pub(super) hold: Option<Limit>,
 }
 
 /// From where to where, as the log and the metrics call it.
@@ -63,6 +66,10 @@ impl Plans {
             }
             (None, ..) => return Err(Failure::usage("LISTEN and CONNECT are missing")),
         };
+        if let AtEnd::Wait(limit) = options.end_of_input.choice() {
+            let from_input = |plan: &&mut Plan| plan.route.listen.endpoint.transport == Transport::Stdio;
+            plans.relays.iter_mut().filter(from_input).for_each(|plan| plan.hold = Some(limit));
+        }
         if let Some(status) = &options.status {
             plans.status = Some(status::endpoint(status)?);
         }
@@ -92,7 +99,7 @@ impl Plan {
     ) -> Result<Self, Failure> {
         let greeting = Greeting::between(&listen.endpoint, &connect.endpoint)?;
         let label = name.clone().unwrap_or_else(|| listen.text.clone());
-        Ok(Self { route: Route { name, label, listen, connect }, greeting, limits })
+        Ok(Self { route: Route { name, label, listen, connect }, greeting, limits, hold: None })
     }
 }
 

@@ -47,7 +47,7 @@ impl Relay {
     ///
     /// There is room for `most` connections.
     pub(super) async fn open(runtime: &'static dyn Runtime, plan: Plan, most: usize) -> Result<Self, Failure> {
-        let Plan { mut route, greeting: bring, limits } = plan;
+        let Plan { mut route, greeting: bring, limits, hold } = plan;
         let (listen, connect) = (&route.listen, &route.connect);
         let connector = Connector::new(runtime, &connect.endpoint);
         let connector = connector.map_err(|error| route.at(connect.blame(error)))?;
@@ -64,7 +64,7 @@ impl Relay {
         }
         let route = Arc::new(route);
         let patience = Duration::from_secs(limits.patience.into());
-        let passages = Arc::new(Passages { runtime, route, connector, greeting: bring, peers, tally, aborting });
+        let passages = Arc::new(Passages { runtime, route, connector, greeting: bring, peers, tally, hold, aborting });
         Ok(Self { listener, passages, abort, most, patience })
     }
 
