@@ -81,3 +81,8 @@ struct StartTls;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/from-twisted.md")]
 struct FromTwisted;
+
+/// The programs on the page of certificates, run.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/certificates.md")]
+struct Certificates;

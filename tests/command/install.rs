@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use crate::onion::{Directory, run};
 
-const COMMANDS: [&str; 7] = ["demo", "serve", "connect", "probe", "relay", "completions", "man"];
+const COMMANDS: [&str; 8] = ["demo", "serve", "connect", "probe", "relay", "cert", "completions", "man"];
 
 /// What `program` says when it gets `input`; `None` if there is no such program.
 fn piped(program: &str, arguments: &[&str], input: &str) -> Option<String> {

@@ -10,6 +10,7 @@
 //! | `protocol.rs` | the onion line protocol, as both sides see it |
 //! | `open.rs`, `part.rs` | from an endpoint to a connection, and how to leave one |
 //! | `credentials.rs`, `authority.rs` | certificates: from files, and made on the spot |
+//! | `cert.rs` | `onion cert`: an authority and a certificate, as files |
 //! | `completions.rs`, `manual.rs` | what shells and `man` want to know of the command |
 //! | `silence.rs`, `waiting.rs` | how long connections may be silent, and what the end of standard input ends |
 //! | `failure.rs`, `signals.rs`, `logging.rs` | what ends the process, and what it says |
@@ -24,6 +25,7 @@ compile_error!("the command `onion` needs a provider of cryptography: enable the
 
 mod answers;
 mod authority;
+mod cert;
 mod completions;
 mod connect;
 mod credentials;
@@ -69,6 +71,7 @@ enum Command {
     Connect(connect::Options),
     Probe(probe::Options),
     Relay(relay::Options),
+    Cert(cert::Options),
     Completions(completions::Options),
     Man(manual::Options),
 }
@@ -96,6 +99,7 @@ fn run(command: Command) -> Result<(), Failure> {
             Command::Connect(options) => connect::run(runtime, &options).await,
             Command::Probe(options) => probe::run(runtime, &options).await,
             Command::Relay(options) => relay::run(runtime, &options).await,
+            Command::Cert(options) => cert::run(&options),
             Command::Completions(options) => completions::run(Arguments::command().name("onion"), &options),
             Command::Man(options) => manual::run(Arguments::command().name("onion"), &options),
         }
