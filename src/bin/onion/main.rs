@@ -15,7 +15,7 @@
 //! | `silence.rs`, `waiting.rs` | how long connections may be silent, and what the end of standard input ends |
 //! | `failure.rs`, `signals.rs`, `logging.rs` | what ends the process, and what it says |
 //!
-//! Exit status: 0 for a clean end, 1 for a failure, 2 for a command line that makes no sense, 3 for a hole that was
+//! Exit status: 0 for a clean end, 1 for a failure, 2 for a command line that makes no sense, from 3 on what `onion probe` has
 //! found. Standard output is for what was asked for; everything said to people goes to standard error, a failure as one line.
 
 #[cfg(not(any(feature = "async-std", feature = "smol", feature = "tokio")))]
