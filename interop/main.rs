@@ -55,6 +55,13 @@ impl Case {
         self
     }
 
+    /// Tells it from another case that would have the same name.
+    fn named(mut self, what: &str) -> Self {
+        self.name += ", ";
+        self.name += what;
+        self
+    }
+
     fn uses(mut self, tool: &'static str) -> Self {
         self.tools.push(tool);
         self

@@ -4,13 +4,14 @@ use std::process::Command;
 
 use crate::Case;
 use crate::bench::{Bench, Peer};
-use crate::clients::{curl, ldapsearch, psql, python, swaks};
+use crate::clients::{curl, ldapsearch, lftp, psql, python, swaks};
 use crate::servers::dovecot::DOVECOT;
 use crate::servers::inn::INN;
 use crate::servers::postfix::{self, POSTFIX};
 use crate::servers::postgresql::POSTGRESQL;
+use crate::servers::pure_ftpd::PURE_FTPD;
 use crate::servers::slapd::SLAPD;
-use crate::servers::{NAME, Server};
+use crate::servers::{FTP_FILES, NAME, Server, ftp_file};
 
 pub(crate) fn cases() -> Vec<Case> {
     let letter = "Subject: from curl\r\n\r\nonion\r\n";
@@ -52,10 +53,26 @@ pub(crate) fn cases() -> Vec<Case> {
         relayed("ldapsearch", &SLAPD, "ldap", ("ldap", true, true), |bench, address| {
             ldapsearch(bench, address, "(objectClass=*)").with("dn: ");
         }),
+        relayed("curl", &PURE_FTPD, "ftp", ("ftp", true, false), move |bench, address| {
+            curl(bench, "ftp", address, "large", &login, "").with(&large_file());
+        }),
+        relayed("curl", &PURE_FTPD, "ftp", ("ftp", true, false), move |bench, address| {
+            let upload = [&login[..], &["--disable-epsv", "--upload-file", "-"]].concat();
+            curl(bench, "ftp", address, "relayed", &upload, &large_file()).with("226");
+            curl(bench, "ftp", address, "relayed", &login, "").with(&large_file());
+        })
+        .named("an upload with PASV"),
+        relayed("lftp", &PURE_FTPD, "ftp", ("ftp", true, false), |bench, address| {
+            lftp(bench, address, &[], "ls\ncat large").with(&large_file());
+        }),
         relayed("psql", &POSTGRESQL, "postgresql", ("postgres", true, true), |bench, address| {
             psql(bench, address, "SELECT 6 * 7").with("42");
         }),
     ]
+}
+
+fn large_file() -> String {
+    String::from_utf8(ftp_file(FTP_FILES[2].1)).expect("it is text")
 }
 
 /// A case in which the relay starts TLS on the side of the client, of the server, or of both.

@@ -74,6 +74,13 @@ impl ServerLayer {
         matches!(self, Self::Proxy(_))
     }
 
+    pub(super) fn tls_server(&self) -> Option<&TlsServer> {
+        match self {
+            Self::Tls(server) | Self::StartTls(_, server) => Some(server),
+            Self::Proxy(_) => None,
+        }
+    }
+
     /// As [`open`](Self::open), and whether the peer has come only to cancel something, which needs no layer.
     pub(super) async fn open_unless_cancel(&self, connection: &mut Connection<Socket>) -> Result<bool, OpenError> {
         match self {

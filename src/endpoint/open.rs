@@ -10,6 +10,7 @@ use super::{ConnectTimeout, Endpoint, Silence, Transport, wire};
 use crate::connection::Connection;
 use crate::protocol::Addresses;
 use crate::runtime::{Address, KeepAlive, Listener as SocketListener, Runtime, Socket, Timer};
+use crate::tls::TlsServer;
 
 /// An endpoint made ready for connecting to it, any number of times: files are read, and sessions can be resumed.
 ///
@@ -280,6 +281,12 @@ impl Incoming {
     /// Behind a `proxy` step the other end is the proxy, until [`identify`](Self::identify) has heard for whom it speaks.
     pub fn addresses(&self) -> &Addresses {
         &self.addresses
+    }
+
+    /// The server of TLS that the innermost step with TLS has, with the certificates that it has now: for further connections of
+    /// the same peer, as FTP has them for data.
+    pub fn tls_server(&self) -> Option<&TlsServer> {
+        self.layers.iter().rev().find_map(ServerLayer::tls_server)
     }
 
     /// Does the handshakes as far as one of them tells who the peer is: up to the innermost `proxy` step, after which

@@ -7,6 +7,7 @@
 //! | `service.rs` | one listener: who is accepted, and what happens when the process is to end |
 //! | `passage.rs` | one connection, from its handshakes to its line in the log |
 //! | `join.rs`, `greeting.rs` | two connections joined, and the greeting that one of them needs or has too many |
+//! | `ftp.rs` | FTP with data connections that go through the relay too |
 //! | `cancel.rs` | a connection that only cancels a query of PostgreSQL's |
 //! | `reload.rs` | the files of both sides, read again while it serves |
 //! | `tally.rs`, `class.rs` | how many there were, and how they ended |
@@ -17,6 +18,7 @@ mod attend;
 mod cancel;
 mod class;
 mod config;
+mod ftp;
 mod greeting;
 mod join;
 mod metrics;

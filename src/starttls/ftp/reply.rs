@@ -10,6 +10,13 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// A reply of one line, which is without its end. `None` if it is none, or the first of several lines.
+    #[must_use]
+    pub fn of_line(line: &[u8]) -> Option<Self> {
+        let parsed = Line::parse(line).filter(|line| !line.more)?;
+        Some(Self { code: parsed.code, lines: vec![line.to_vec()] })
+    }
+
     /// The three digits.
     #[must_use]
     pub fn code(&self) -> u16 {

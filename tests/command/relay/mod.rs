@@ -3,6 +3,7 @@
 mod config;
 mod deploy;
 mod ending;
+mod ftp;
 mod limits;
 mod log;
 mod losses;

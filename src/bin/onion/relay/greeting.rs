@@ -10,6 +10,7 @@ use onionskin::connection::Error;
 use onionskin::endpoint::{Endpoint, StartTlsStep, Step};
 use onionskin::starttls::{Greets, Known, Negotiate, greeting};
 
+use super::ftp;
 use super::join::Side;
 use crate::failure::Failure;
 
@@ -69,14 +70,11 @@ impl Greeting {
 /// What whoever sets such a relay up should know, if there is something.
 pub(super) fn caution(listen: &Endpoint, connect: &Endpoint) -> Option<&'static str> {
     let speaks_ftp = |endpoint| innermost(endpoint).is_some_and(|step| step.protocol == Known::Ftp);
-    match (speaks_ftp(listen), speaks_ftp(connect)) {
-        (true, false) => Some(
-            "ftp: only the control connection has TLS and goes through here; a server that has none refuses to protect data \
-             connections, and clients that merely prefer TLS send their files in clear",
-        ),
-        (_, true) => Some("ftp: data connections do not go through here, only the control connection does"),
-        (false, false) => None,
-    }
+    let is_half = (speaks_ftp(listen) || speaks_ftp(connect)) && !ftp::is_whole(listen, connect);
+    is_half.then_some(
+        "ftp: data connections do not go through here, only the control connection does: they would if LISTEN ended with the step \
+         and CONNECT were TCP without TLS",
+    )
 }
 
 /// Some protocols bind what is said inside TLS to what was said before.

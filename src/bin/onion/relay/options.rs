@@ -107,9 +107,10 @@ A step `starttls` says or takes the greeting of its protocol before TLS. If only
 behind CONNECT is taken too; if only CONNECT has one, the client gets a greeting from the relay. What is said inside TLS
 passes as it is, an offer of STARTTLS by the server too. tds needs the step on both sides, and mysql cannot be relayed by it.
 
-FTP: a step `starttls:ftp` is for the control connection. Data connections do not go through the relay: clients open them to
-the address that the server names, and with EPSV to the relay's, where nobody listens. A server without TLS refuses PBSZ and
-PROT, so clients that require TLS give up (curl --ssl-reqd), and those that only prefer it send their files in clear.
+FTP: where LISTEN ends with a step `starttls:ftp` and CONNECT is TCP without TLS, data connections go through the relay too, and have
+TLS if the client asks for it (PROT P): the relay answers PBSZ and PROT, and names ports of its own, any that are free, in answers
+to PASV and EPSV. Active mode (PORT, EPRT) and CCC are refused. In all other relays of FTP only the control connection passes:
+clients open data connections to the address that the server names, and with EPSV to the relay's, where nobody listens.
 
 PostgreSQL: on a LISTEN with `starttls:postgres` clients may also begin with TLS (sslnegotiation=direct), if they offer the ALPN
 `postgresql`. A CancelRequest, which psql sends in clear over a connection of its own, is handed on behind the steps of CONNECT.

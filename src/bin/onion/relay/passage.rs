@@ -11,9 +11,11 @@ use onionskin::Connection;
 use onionskin::endpoint::{Admitted, Connector, Incoming, OpenError};
 use onionskin::protocol::Addresses;
 use onionskin::runtime::{Runtime, Socket};
+use onionskin::tls::TlsServer;
 
 use super::cancel;
 use super::class::Own;
+use super::ftp;
 use super::greeting::Greeting;
 use super::join::{Joint, Loss, Said, Side, Unfinished, break_off};
 use super::peers::{Peers, Seat};
@@ -29,6 +31,8 @@ pub(super) struct Passages {
     pub(super) route: Arc<Route>,
     pub(super) connector: Connector,
     pub(super) greeting: Greeting,
+    /// Whether data connections of FTP go through here too.
+    pub(super) relays_ftp: bool,
     pub(super) peers: Arc<Peers>,
     pub(super) tally: Arc<Tally>,
     /// How long the end of the LISTEN side is kept back, if it is.
@@ -62,7 +66,7 @@ impl Passages {
     pub(super) async fn pass(&self, number: u64, incoming: Incoming) -> End {
         let mut line = Line::new(Arc::clone(&self.route), number, incoming.addresses(), self.runtime.now());
         line.tells("accepted");
-        let (admitted, addresses, _seat) = match self.unless_aborted(self.accept(incoming)).await {
+        let (admitted, addresses, tls, _seat) = match self.unless_aborted(self.accept(incoming)).await {
             Ok(accepted) => accepted,
             Err(end) => return line.ends(self.runtime.now(), end),
         };
@@ -95,6 +99,9 @@ impl Passages {
         line.far = Layers::of(&far);
         self.tally.add_handshakes(Side::Connect, far.layers().tls().count());
         line.tells(format_args!("joined to {}", line.far));
+        if let Some(tls) = tls {
+            return self.pass_ftp(line, (near, far), tls).await;
+        }
         let mut joint = Joint::new(self.runtime, near, far, Arc::clone(&self.tally)).holding_back(self.hold);
         let joined = match select(pin!(joint.run()), self.aborting.clone()).await {
             Either::Left((Ok(()), _)) => Outcome::InOrder.into(),
@@ -110,8 +117,25 @@ impl Passages {
         end
     }
 
-    /// Finds out who the peer is, whether there is a seat for it, and does its handshakes.
-    async fn accept(&self, incoming: Incoming) -> Result<(Admitted, Addresses, Seat), End> {
+    /// The same for FTP, whose data connections have to be looked after.
+    async fn pass_ftp(&self, mut line: Line, sides: (Unfinished, Unfinished), tls: TlsServer) -> End {
+        let mut session = ftp::Session::new(self.runtime, sides, tls, Arc::clone(&self.tally), self.aborting.clone());
+        let ended = match select(pin!(session.run()), self.aborting.clone()).await {
+            Either::Left((Ok(()), _)) => Outcome::InOrder.into(),
+            Either::Left((Err(loss), _)) => End::of(Outcome::Lost, loss),
+            Either::Right(_) => Outcome::Aborted.into(),
+        };
+        (line.there, line.back) = session.bytes();
+        let end = line.ends(self.runtime.now(), ended);
+        if end.outcome != Outcome::Aborted {
+            select(pin!(session.leave(end.loss.as_ref().map(|loss| loss.side))), self.aborting.clone()).await;
+        }
+        end
+    }
+
+    /// Finds out who the peer is, whether there is a seat for it, and does its handshakes. With the TLS of its data connections,
+    /// if it may have any.
+    async fn accept(&self, incoming: Incoming) -> Result<(Admitted, Addresses, Option<TlsServer>, Seat), End> {
         let failed = |error: OpenError| End::of(Outcome::Failed, Loss::new(Side::Listen, error));
         let incoming = incoming.identify().await.map_err(failed)?;
         let addresses = incoming.addresses().clone();
@@ -122,8 +146,9 @@ impl Passages {
                 return Err(End::of(Outcome::TurnedAway, Loss::new(Side::Listen, Own(Class::Limit, full))));
             }
         };
+        let tls = incoming.tls_server().filter(|_| self.relays_ftp).cloned();
         let admitted = incoming.admit().await.map_err(failed)?;
-        Ok((admitted, addresses, seat))
+        Ok((admitted, addresses, tls, seat))
     }
 
     /// Hands a CancelRequest on to a server of its own connection.

@@ -21,6 +21,7 @@ use onionskin::endpoint::{Connector, Incoming, Listener};
 use onionskin::runtime::Runtime;
 
 use super::attend::{Reload, Reloads};
+use super::ftp;
 use super::greeting;
 use super::join::Side;
 use super::metrics::Shown;
@@ -62,9 +63,11 @@ impl Relay {
         if let Some(caution) = greeting::caution(&route.listen.endpoint, &route.connect.endpoint) {
             log::warn!(relay = route.label; "{}: {caution}", route.label);
         }
+        let relays_ftp = ftp::is_whole(&route.listen.endpoint, &route.connect.endpoint);
         let route = Arc::new(route);
         let patience = Duration::from_secs(limits.patience.into());
-        let passages = Arc::new(Passages { runtime, route, connector, greeting: bring, peers, tally, hold, aborting });
+        let passages =
+            Arc::new(Passages { runtime, route, connector, greeting: bring, relays_ftp, peers, tally, hold, aborting });
         Ok(Self { listener, passages, abort, most, patience })
     }
 

@@ -1,0 +1,272 @@
+//! FTP whose TLS ends here: the control connection line by line, and the data connections that are agreed on there.
+//!
+//! ```text
+//!                 ┌ PBSZ, PROT, CCC, PORT, EPRT: answered here
+//!   client ─TLS─▶ │ PASV, EPSV: the server's answer names a port of ours instead
+//!                 └ all else ───────────────────────────────────────────────────▶ server
+//!   client ─TLS─▶ that port ────────────────────────────────────────────────────▶ the server's port
+//! ```
+//!
+//! The server behind has no TLS and knows nothing of it. Commands may come faster than replies, and a reply belongs to the
+//! oldest command that has none: so we remember what the server owes, and answer by ourselves only when it owes nothing.
+//!
+//! Data connections go where the server is, whatever address it names, and come from where the client is (RFC 2577). In active
+//! mode the server would connect to the client: that is refused, and clients use the other mode then.
+
+mod data;
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures::future::{Either, join, pending, select};
+use onionskin::connection::Error;
+use onionskin::endpoint::{Endpoint, Listener, Step, Transport};
+use onionskin::runtime::Runtime;
+use onionskin::starttls::Known;
+use onionskin::starttls::ftp::{Level, Passive, Protection, Reply};
+use onionskin::tls::TlsServer;
+
+use self::data::{Channels, Wanted};
+use super::join::{Loss, Said, Side, Unfinished, break_off};
+use super::tally::Tally;
+use crate::part::part;
+use crate::signals::Stopping;
+
+/// Whether a relay between these two is made whole like this: clients bring TLS, and the server has none.
+pub(super) fn is_whole(listen: &Endpoint, connect: &Endpoint) -> bool {
+    let ends = matches!(listen.steps.last(), Some(Step::StartTls(step)) if step.protocol == Known::Ftp);
+    let is_clear = connect.steps.iter().all(|step| matches!(step, Step::Proxy(_)));
+    ends && is_clear && matches!(connect.transport, Transport::Tcp { .. })
+}
+
+/// The control connection, joined, and its data connections.
+pub(super) struct Session {
+    runtime: &'static dyn Runtime,
+    tally: Arc<Tally>,
+    near: Unfinished,
+    far: Unfinished,
+    protection: Protection,
+    /// What the server owes replies to, the oldest first.
+    owed: VecDeque<Asked>,
+    /// The code of a reply of which more lines are to come.
+    open: Option<[u8; 3]>,
+    /// A command that is answered here, once the server owes nothing.
+    held: Option<Vec<u8>>,
+    channels: Channels,
+    there: u64,
+    back: u64,
+}
+
+/// What a reply is awaited to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Passive,
+    Features,
+    Other,
+}
+
+/// What came from either side.
+enum Heard {
+    Command(Result<Option<Vec<u8>>, Error>),
+    Reply(Result<Option<Vec<u8>>, Error>),
+}
+
+impl Session {
+    /// `tls` is for data connections.
+    pub(super) fn new(
+        runtime: &'static dyn Runtime,
+        (near, far): (Unfinished, Unfinished),
+        tls: TlsServer,
+        tally: Arc<Tally>,
+        aborting: Stopping,
+    ) -> Self {
+        Self {
+            runtime,
+            near,
+            far,
+            protection: Protection::in_tls().refuse_clear_control(),
+            owed: VecDeque::new(),
+            open: None,
+            held: None,
+            channels: Channels::new(runtime, tls, Arc::clone(&tally), aborting),
+            tally,
+            there: 0,
+            back: 0,
+        }
+    }
+
+    /// How many bytes were taken from each side, on the control connection.
+    pub(super) fn bytes(&self) -> (u64, u64) {
+        (self.there, self.back)
+    }
+
+    /// Until either side has ended.
+    pub(super) async fn run(&mut self) -> Result<(), Loss> {
+        loop {
+            if self.owed.is_empty()
+                && let Some(line) = self.held.take()
+            {
+                self.answer(&line).await?;
+                continue;
+            }
+            match self.hear().await {
+                Heard::Command(line) => match line.map_err(|error| Loss::new(Side::Listen, error))? {
+                    Some(line) => self.command(line).await?,
+                    None => return Ok(()),
+                },
+                Heard::Reply(line) => match line.map_err(|error| Loss::new(Side::Connect, error))? {
+                    Some(line) => self.reply(line).await?,
+                    None => return Ok(()),
+                },
+            }
+        }
+    }
+
+    /// Takes leave of both sides, of the one that is not lost such that it can tell, and waits for the data connections that
+    /// there are.
+    pub(super) async fn leave(self, lost: Option<Side>) {
+        let Self { runtime, near, far, channels, .. } = self;
+        match lost {
+            None => join(part(runtime, near.finished()), part(runtime, far.finished())).await,
+            Some(Side::Listen) => join(part(runtime, near.finished()), break_off(runtime, far, Said::Something)).await,
+            Some(Side::Connect) => join(break_off(runtime, near, Said::Something), part(runtime, far.finished())).await,
+        };
+        channels.finish().await;
+    }
+
+    /// A line from either side. Neither is lost if the other comes first.
+    async fn hear(&mut self) -> Heard {
+        let listens = self.held.is_none() && self.owed.len() < MOST_OWED;
+        let (near, far) = (&mut self.near, &mut self.far);
+        let command = async {
+            match listens {
+                true => near.read_line().await,
+                false => pending().await,
+            }
+        };
+        match select(pin!(command), pin!(far.read_line())).await {
+            Either::Left((line, _)) => Heard::Command(line),
+            Either::Right((line, _)) => Heard::Reply(line),
+        }
+    }
+
+    async fn command(&mut self, line: Vec<u8>) -> Result<(), Loss> {
+        self.there += line.len() as u64 + LINE_END;
+        self.tally.add_bytes(Side::Listen, line.len() + LINE_END as usize);
+        let asked = match &*verb(&line) {
+            b"PBSZ" | b"PROT" | b"CCC" | b"AUTH" | b"PORT" | b"EPRT" | b"REIN" => {
+                self.held = Some(line);
+                return Ok(());
+            }
+            b"PASV" | b"EPSV" => Asked::Passive,
+            b"FEAT" => Asked::Features,
+            _ => Asked::Other,
+        };
+        self.owed.push_back(asked);
+        self.far.write_line(&line).await.map_err(|error| Loss::new(Side::Connect, error))
+    }
+
+    /// Answers in place of the server.
+    async fn answer(&mut self, line: &[u8]) -> Result<(), Loss> {
+        let reply = match self.protection.command(line) {
+            Some(answer) => answer.reply(),
+            None if &*verb(line) == b"REIN" => "502 end the connection and begin anew",
+            None => "502 use PASV or EPSV: no server connects to a client through here",
+        };
+        self.channels.protect(self.protection.data() == Level::Private);
+        self.say(reply.as_bytes()).await
+    }
+
+    async fn reply(&mut self, line: Vec<u8>) -> Result<(), Loss> {
+        self.back += line.len() as u64 + LINE_END;
+        self.tally.add_bytes(Side::Connect, line.len() + LINE_END as usize);
+        let is_inside = self.open.is_some();
+        let Some(code) = self.ends_reply(&line) else { return self.say(&line).await };
+        match (self.owed.front(), &code) {
+            (Some(Asked::Passive), b"227" | b"229") => {
+                let ours = self.open_channel(&line).await;
+                self.say(ours.as_bytes()).await?;
+            }
+            (Some(Asked::Features), b"211") if is_inside => {
+                self.say(b" PBSZ").await?;
+                self.say(b" PROT").await?;
+                self.say(&line).await?;
+            }
+            _ => self.say(&line).await?,
+        }
+        // A preliminary reply has another behind it.
+        if code[0] != b'1' {
+            self.owed.pop_front();
+        }
+        Ok(())
+    }
+
+    /// The code of the reply that this line is the end of, if it is one (RFC 959 section 4.2).
+    fn ends_reply(&mut self, line: &[u8]) -> Option<[u8; 3]> {
+        let code: [u8; 3] = *line.first_chunk()?;
+        if !code.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        match (self.open, line.get(3)) {
+            (None, Some(b'-')) => {
+                self.open = Some(code);
+                None
+            }
+            (Some(open), Some(b' ') | None) if open == code => {
+                self.open = None;
+                Some(code)
+            }
+            (None, Some(b' ') | None) => Some(code),
+            _ => None,
+        }
+    }
+
+    /// A port of ours in the place of the server's, and the reply that names it.
+    async fn open_channel(&mut self, line: &[u8]) -> String {
+        let passive = Reply::of_line(line).and_then(|reply| Passive::of(&reply).ok());
+        let (near, far) = (self.near.get_ref(), self.far.get_ref());
+        let addresses = (near.local_address().as_tcp(), near.peer_address().as_tcp());
+        let server = far.peer_address().as_tcp();
+        let (Some(passive), (Some(local), Some(client)), Some(server)) = (passive, addresses, server) else {
+            return "425 there is no way to open a data connection".to_owned();
+        };
+        if self.channels.is_full() {
+            return "425 there are too many data connections already".to_owned();
+        }
+        let at = SocketAddr::new(local.ip(), 0);
+        let opened = match format!("tcp:{at}").parse::<Endpoint>() {
+            Ok(endpoint) => Listener::new(self.runtime, &endpoint).await.ok(),
+            Err(_) => None,
+        };
+        let ours = opened.and_then(|listener| Some((listener.local_address().as_tcp()?.port(), listener)));
+        let Some((port, listener)) = ours else { return "425 no port can be had for a data connection".to_owned() };
+        let reply = match (line.starts_with(b"227"), local.ip().to_canonical()) {
+            (false, _) => format!("229 Entering Extended Passive Mode (|||{port}|)"),
+            (true, IpAddr::V4(host)) => {
+                let [a, b, c, d] = host.octets();
+                format!("227 Entering Passive Mode ({a},{b},{c},{d},{},{})", port >> 8, port & 0xff)
+            }
+            (true, IpAddr::V6(_)) => return "425 use EPSV: PASV has no room for the address".to_owned(),
+        };
+        self.channels.await_client(Wanted { listener, client: client.ip(), server: passive.beside(server) });
+        reply
+    }
+
+    async fn say(&mut self, line: &[u8]) -> Result<(), Loss> {
+        self.near.write_line(line).await.map_err(|error| Loss::new(Side::Listen, error))
+    }
+}
+
+/// The first word, in capitals. Some clients put Telnet's signals before an ABOR.
+fn verb(line: &[u8]) -> Vec<u8> {
+    let start = line.iter().position(u8::is_ascii_alphabetic).unwrap_or(line.len());
+    let word = line[start..].split(|byte| !byte.is_ascii_alphabetic()).next().unwrap_or_default();
+    word.to_ascii_uppercase()
+}
+
+/// More than any client says without waiting for replies.
+const MOST_OWED: usize = 32;
+
+const LINE_END: u64 = 2;
