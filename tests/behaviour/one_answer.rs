@@ -80,7 +80,7 @@ fn one_record_has_one_answer_however_it_arrives() {
     let configs = Configs::new(&open.provider);
     for role in ROLES {
         for &(name, sent, alert, _) in TABLE {
-            let answers = ARRIVALS.map(|arrival| answer(role, &configs, &configs, sent, arrival));
+            let answers = ARRIVALS.map(|arrival| answer(role, &configs, &configs, sent, b"", arrival));
             for (answer, arrival) in answers.iter().zip(ARRIVALS) {
                 assert_eq!(answer.alert, alert, "{name}, {arrival:?}, the stack as {role}: {answer:?}");
                 assert_eq!(answer, &answers[0], "{name}, {arrival:?}, the stack as {role}");
@@ -99,7 +99,7 @@ fn one_record_has_one_answer_where_rustls_reads_it() {
     let mut wrong = Vec::new();
     for role in ROLES {
         for &(name, sent, alert, other) in TABLE {
-            let answers = ARRIVALS.map(|arrival| answer(role, &ours, &theirs, sent, arrival));
+            let answers = ARRIVALS.map(|arrival| answer(role, &ours, &theirs, sent, b"", arrival));
             for (answer, arrival) in answers.iter().zip(ARRIVALS) {
                 if *answer != answers[0] || answer.alert != other.unwrap_or(alert) {
                     wrong.push(format!("{name}, {arrival:?}, the stack as {role}: {answer:?}"));
@@ -108,6 +108,35 @@ fn one_record_has_one_answer_where_rustls_reads_it() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What is not encrypted, and what is no record at all.
+#[test]
+fn what_is_in_clear_has_one_answer_however_it_arrives() {
+    let open = Audit::new(&providers()[0].1, SUITE, None, false);
+    let configs = Configs::new(&open.provider);
+    for role in ROLES {
+        for (clear, alert) in [
+            (&[20, 3, 3, 0, 1, 1][..], UNEXPECTED),
+            (&[21, 3, 3, 0, 2, 1, 0], UNEXPECTED),
+            (&[22, 3, 3, 0, 5, 24, 0, 0, 1, 0], UNEXPECTED),
+            (&[24, 3, 3, 0, 1, 1], UNEXPECTED),
+            (&[23, 3, 3, 0, 0], Some(AlertDescription::BadRecordMac)),
+            (&[23, 3, 3, 0xff, 0xff], Some(AlertDescription::RecordOverflow)),
+            (&[23, 9, 9, 0, 1, 1], DECODE),
+            (b"250 in clear\r\n", DECODE),
+        ] {
+            const BEFORE: [Sent; 2] = [&[], &[(DATA, b"data")]];
+            for sent in BEFORE {
+                let answers = ARRIVALS.map(|arrival| answer(role, &configs, &configs, sent, clear, arrival));
+                for (answer, arrival) in answers.iter().zip(ARRIVALS) {
+                    assert_eq!(answer.alert, alert, "{clear:?}, {arrival:?}, the stack as {role}: {answer:?}");
+                    assert!(answer.lost.is_some());
+                    assert_eq!(answer.read, answers[0].read, "{clear:?}, {arrival:?}, the stack as {role}");
+                }
+            }
+        }
+    }
 }
 
 #[test]
@@ -125,7 +154,8 @@ fn in_clear_too_nothing_is_refused_without_an_alert() {
     }
 }
 
-fn answer(role: Role, ours: &Configs, theirs: &Configs, sent: Sent, arrival: Arrival) -> Answer {
+/// What comes of these records, with something in clear behind them.
+fn answer(role: Role, ours: &Configs, theirs: &Configs, sent: Sent, clear: &[u8], arrival: Arrival) -> Answer {
     let secrets = Arc::new(Secrets::default());
     let (mut ours, mut theirs) = (ours.clone(), theirs.clone());
     (ours.server.send_tls13_tickets, theirs.server.send_tls13_tickets) = (0, 0);
@@ -146,11 +176,12 @@ fn answer(role: Role, ours: &Configs, theirs: &Configs, sent: Sent, arrival: Arr
         oracle.rustls.write_tls(&mut flight).unwrap();
     }
     let mut sealer = secrets.sealer(label, tls13(theirs.client.crypto_provider(), SUITE));
-    let forged: Vec<u8> = sent
+    let mut forged: Vec<u8> = sent
         .iter()
         .enumerate()
         .flat_map(|(number, &(content_type, content))| seal(sealer.as_mut(), number as u64, content_type, content))
         .collect();
+    forged.extend(clear);
     let singly = |bytes: &[u8]| bytes.iter().map(|&byte| vec![byte]).collect::<Vec<_>>();
     let pieces = match arrival {
         Arrival::WithTheFinished => vec![[flight, forged].concat()],

@@ -308,4 +308,26 @@ mod tests {
         assert_eq!(CertificateFault::of(&error), Some(CertificateFault::IsAuthority));
         verify(Roots::from_certificates([certificate.clone()]).unwrap()).unwrap();
     }
+
+    /// Whatever rustls has looked at before it found no path.
+    #[test]
+    fn the_days_of_a_certificate_that_was_named_are_looked_at_here_too() {
+        let mut params = CertificateParams::new(vec!["server.example".to_owned()]).unwrap();
+        (params.not_before, params.not_after) = (rcgen::date_time_ymd(2020, 1, 1), rcgen::date_time_ymd(2030, 1, 1));
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let roots = Roots::from_certificates([issuer.der().clone()]).unwrap();
+        let at = |seconds| UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
+        for error in [CertificateFault::IsAuthority.into_error(), CertificateError::UnknownIssuer.into()] {
+            let accept = |seconds| roots.accept(issuer.der(), Purpose::Server, at(seconds), &error);
+            let fault = |seconds| CertificateFault::of(&accept(seconds).unwrap_err()).unwrap();
+            assert!(matches!(fault(1_577_836_799), CertificateFault::NotYetValid { .. }));
+            assert_eq!(accept(1_577_836_800), Ok(true), "its first second");
+            assert_eq!(accept(1_893_456_000), Ok(true), "its last second");
+            assert!(matches!(fault(1_893_456_001), CertificateFault::Expired { .. }));
+        }
+        // No other error is made good.
+        for error in [CertificateError::BadSignature, CertificateError::Revoked, CertificateError::BadEncoding] {
+            assert_eq!(roots.accept(issuer.der(), Purpose::Server, at(1_700_000_000), &error.into()), Ok(false));
+        }
+    }
 }
