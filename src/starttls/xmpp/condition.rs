@@ -11,13 +11,17 @@ use quick_xml::escape::resolve_xml_entity;
 use quick_xml::events::Event;
 use quick_xml::reader::Reader;
 
+use crate::printable::Printable;
 use crate::starttls::Error;
 
 /// The error for a whole child that says no: the condition it names and its text, or all of it if it has no condition.
 pub(super) fn refusal(whole: &[u8]) -> Error {
     let (condition, text) = read(whole);
     match condition {
-        Some(condition) => Error::refused_with(&condition, text.trim().as_bytes()),
+        Some(condition) => {
+            let condition = Printable::new(&condition).limit(LONGEST_CONDITION).to_string();
+            Error::refused_with(&condition, text.trim().as_bytes())
+        }
         None => Error::refused(whole),
     }
 }
@@ -60,6 +64,9 @@ fn read(whole: &[u8]) -> (Option<String>, String) {
     (condition, text)
 }
 
+/// Those of RFC 6120 have 24 characters at most; an application may have its own.
+const LONGEST_CONDITION: usize = 64;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,6 +82,8 @@ mod tests {
         assert_eq!(shown(error), "the server refused: host-unknown, \"no <such> &c\"");
         let before = "<e><text>  why  </text><see-other-host xmlns='a'>b.example</see-other-host><more/></e>";
         assert_eq!(shown(before), "the server refused: see-other-host, \"why\"");
+        let long = format!("<e><{} xmlns='a'/></e>", "x".repeat(8000));
+        assert!(shown(&long).ends_with("xxx...") && shown(&long).len() < 100);
         assert_eq!(shown("<e><reset xmlns='a'/></e>"), "the server refused: reset");
         assert_eq!(shown("<failure xmlns='a'/>"), "the server refused: \"<failure xmlns='a'/>\"");
         assert_eq!(shown("<e><text>only that</text></e>"), "the server refused: \"<e><text>only that</text></e>\"");

@@ -42,6 +42,7 @@ fn serve(mut control: TcpStream, stored: &mpsc::Sender<Vec<u8>>) {
     for line in BufReader::new(&mut control).lines().map_while(Result::ok) {
         let accept = |passive: &mut Option<TcpListener>| passive.take().unwrap().accept().unwrap().0;
         match line.split(' ').next().unwrap() {
+            "EPSV" if line == "EPSV 9" => say("229 Entering nothing (||||)"),
             "PASV" | "EPSV" => {
                 let listener = TcpListener::bind("127.0.0.1:0").unwrap();
                 let port = listener.local_addr().unwrap().port();
@@ -182,6 +183,12 @@ fn what_is_about_tls_is_answered_in_its_turn_and_the_rest_passes() {
             assert!(said[0].contains("use PASV or EPSV"), "{said:?}");
         }
         client.asks("SITE x", 500).await;
+        client.asks("EPSV 9", 425).await;
+        // More at once than the server may owe.
+        client.control.send_all(&b"NOOP\r\n".repeat(500)).await.unwrap();
+        for _ in 0..500 {
+            assert_eq!(ftp::read_reply(&mut client.control).await.unwrap().code(), 200);
+        }
         // All at once: each reply comes when it is its turn.
         let all = b"NOOP\r\nPBSZ 0\r\nPROT P\r\nNOOP\r\nHELP\r\nPROT S\r\nNOOP\r\n";
         client.control.send_all(all).await.unwrap();
