@@ -6,16 +6,19 @@ use std::future::Future;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpStream};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::channel::oneshot;
 use futures::future::{join, join3};
 use futures::io::{AsyncReadExt, AsyncWriteExt};
 use onionskin::Connection;
 use onionskin::connection::{BridgeError, Bridged, Error};
-use onionskin::runtime::{self, Runtime, Socket, block_on, tcp_pair};
+use onionskin::runtime::{self, Address, Runtime, Socket, block_on, tcp_pair};
+use onionskin::testing::{Clock, Cut, WireEnd, wire};
 use onionskin::tls::Version;
 
-use crate::peers::{client, pattern, server};
+use crate::executor::{Task, alone, run};
+use crate::peers::{client, pair, pattern, server, start};
 
 type Crossing = futures::future::BoxFuture<'static, Result<Bridged, BridgeError>>;
 
@@ -241,4 +244,58 @@ fn two_ends_are_of_one_connection() {
         assert_eq!(socket.peer_address().as_tcp(), stream.local_addr().ok());
         assert!(stream.peer_addr().unwrap().ip().is_loopback());
     }
+}
+
+/// A lost peer whose last words are more than the application's socket takes: that, the bridge, and what was said.
+fn last_words() -> (WireEnd, Task<'static, Result<Bridged, BridgeError>>, Vec<u8>, Clock) {
+    let (mut conn, mut peer, clock) = pair(Cut::Whole, 1_000_000);
+    start(&mut conn, &mut peer, Version::Tls13);
+    let (application, local) = wire(Cut::Whole, 1000);
+    let local = Socket::new(local, Address::Unix(None), Address::Unix(None));
+    let mut bridge = Task::new(conn.bridge(local));
+    let said = pattern(20_000);
+    alone(peer.send_all(&said)).unwrap();
+    drop(peer);
+    assert!(bridge.run().is_none(), "the last bytes wait");
+    (application, bridge, said, clock)
+}
+
+#[test]
+fn last_bytes_that_nobody_takes_are_given_up() {
+    let (_application, mut bridge, _, clock) = last_words();
+    clock.advance(Duration::from_secs(29));
+    assert!(bridge.run().is_none());
+    clock.advance(Duration::from_secs(1));
+    assert!(bridge.run().is_none(), "there is no reset, so there is a second to read what was sent");
+    clock.advance(Duration::from_secs(1));
+    let error = bridge.run().expect("it has ended").unwrap_err();
+    assert!(!error.is_local() && error.error().is_truncated(), "{error}");
+}
+
+#[test]
+fn who_takes_some_of_the_last_bytes_may_take_his_time() {
+    let (mut application, mut bridge, said, clock) = last_words();
+    let mut heard = Vec::new();
+    for _ in 0..10 {
+        clock.advance(Duration::from_secs(29));
+        assert!(bridge.run().is_none(), "{} bytes were taken in time", heard.len());
+        let mut piece = [0; 700];
+        alone(application.read_exact(&mut piece)).unwrap();
+        heard.extend(piece);
+        assert!(bridge.run().is_none());
+    }
+    let mut rest = Task::new(async {
+        let mut rest = Vec::new();
+        application.read_to_end(&mut rest).await.unwrap();
+        rest
+    });
+    run(&mut [&mut rest, &mut bridge]);
+    assert!(bridge.output().is_none(), "a second to read what was sent");
+    clock.advance(Duration::from_secs(1));
+    run(&mut [&mut bridge, &mut rest]);
+    let error = bridge.output().expect("it has ended").unwrap_err();
+    assert!(!error.is_local() && error.error().is_truncated(), "{error}");
+    drop(bridge);
+    heard.extend(rest.run().expect("its socket has ended"));
+    assert!(heard == said);
 }
