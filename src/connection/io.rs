@@ -84,6 +84,15 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         }
     }
 
+    /// Waits until the close that was ordered has left.
+    pub(super) fn poll_closed(&mut self, cx: &Context<'_>) -> Poll<Result<(), Error>> {
+        // Also what has come: who closes a socket that was not read to the end resets it, and loses what is on its way.
+        self.drive(Task::Writer, cx);
+        ready!(self.poll_flushed(Task::Writer, cx))?;
+        // What becomes of the peer's direction is no failure of a close that has left whole.
+        Poll::Ready(if self.stack.is_lost_after_close() { Ok(()) } else { self.check_lost() })
+    }
+
     pub(super) fn check_lost(&self) -> Result<(), Error> {
         self.stack.lost().cloned().map_or(Ok(()), |reason: Reason| Err(ErrorKind::Lost(reason).into()))
     }
@@ -136,11 +145,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<IO> {
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.stack.close(this.wire.now());
-        // Also what has come: who closes a socket that was not read to the end resets it, and loses what is on its way.
-        this.drive(Task::Writer, cx);
-        ready!(this.poll_flushed(Task::Writer, cx))?;
-        // What becomes of the peer's direction is no failure of a close that has left whole.
-        let closed = if this.stack.is_lost_after_close() { Ok(()) } else { this.check_lost() };
-        Poll::Ready(closed.map_err(io::Error::from))
+        this.poll_closed(cx).map_err(io::Error::from)
     }
 }

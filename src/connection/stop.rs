@@ -88,6 +88,22 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         poll_fn(|cx| self.poll_flushed(Task::Reader, cx)).await
     }
 
+    /// Closes the write side of the socket behind all that was written, and takes leave on no layer, so that to the peer every
+    /// TLS layer is cut off. For whoever passes on what was cut off itself ([`End::Truncated`]) and must not make an end of it.
+    /// Reading goes on.
+    ///
+    /// # Errors
+    ///
+    /// When what was written could not leave.
+    ///
+    /// # Cancellation
+    ///
+    /// The socket is closed all the same, when anything is polled. This may be called again, and changes nothing then.
+    pub async fn close_socket(&mut self) -> Result<(), Error> {
+        self.stack.close_wire(self.wire.now());
+        poll_fn(|cx| self.poll_closed(cx)).await
+    }
+
     fn innermost(&self) -> Result<LayerId, Error> {
         let nothing = || ErrorKind::Command(CommandErrorKind::NothingToStop.into()).into();
         self.stack.innermost_stoppable().ok_or_else(nothing)

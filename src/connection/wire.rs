@@ -101,7 +101,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
                     stack.handle_sent(now, count);
                     self.flushing = Flushing::Pending;
                 }
-                Poll::Ready(Err(error)) => stack.handle_error(now, error),
+                Poll::Ready(Err(error)) => {
+                    self.take_arrived(stack, cx);
+                    stack.handle_error(now, error);
+                }
             }
             moved = true;
         }
@@ -124,6 +127,24 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
         if stack.input_room() == 0 {
             return false;
         }
+        match self.read(stack, cx) {
+            Poll::Ready(Err(error)) => stack.handle_error(self.now(), error),
+            Poll::Ready(Ok(_)) => {}
+            Poll::Pending => return false,
+        }
+        true
+    }
+
+    /// A socket that can no longer be written to may have been told something before, which its reader is still to have.
+    fn take_arrived(&mut self, stack: &mut Stack, cx: &mut Context<'_>) {
+        for _ in 0..MOST_READS {
+            if stack.input_room() == 0 || !matches!(self.read(stack, cx), Poll::Ready(Ok(1..))) {
+                return;
+            }
+        }
+    }
+
+    fn read(&mut self, stack: &mut Stack, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let now = self.now();
         let mut buffer = READ_BUFFERS.try_with(|kept| kept.borrow_mut().pop()).ok().flatten().unwrap_or_default();
         buffer.resize(READ_SIZE, 0);
@@ -140,12 +161,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
         }
         // Where the thread is about to end, there is nobody to keep it for.
         let _ = READ_BUFFERS.try_with(|kept| kept.borrow_mut().push(buffer));
-        match read {
-            Poll::Ready(Err(error)) => stack.handle_error(now, error),
-            Poll::Ready(Ok(_)) => {}
-            Poll::Pending => return false,
-        }
-        true
+        read
     }
 
     /// Fires what is due, and sets the alarm for what is next.
@@ -174,6 +190,9 @@ thread_local! {
     /// only waits has no buffer. There are as many as connections were read inside each other.
     static READ_BUFFERS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
+
+/// So many reads take all that the system can have kept; a socket that has more is none.
+const MOST_READS: usize = 256;
 
 /// The most that one read takes: four full TLS records.
 const READ_SIZE: usize = 64 * 1024;

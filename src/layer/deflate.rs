@@ -297,8 +297,8 @@ impl Deflate {
         // The write half was closed by `finish`, or by the close of the whole connection.
         match ends.outbound_above().take_mark() {
             Some(Order::Stop(id)) if id == ends.id() => self.meet_stop(ends),
-            Some(Order::Close) => {
-                ends.outbound_below().push_mark(Order::Close);
+            Some(order @ (Order::Close | Order::CloseWire)) => {
+                ends.outbound_below().push_mark(order);
                 Ok(())
             }
             _ => Ok(()),

@@ -271,7 +271,7 @@ impl From<&Order> for Direction {
     fn from(order: &Order) -> Self {
         match order {
             Order::Finish(_) | Order::Stop(_) => Self::Ended,
-            Order::Close => Self::Over,
+            Order::Close | Order::CloseWire => Self::Over,
         }
     }
 }

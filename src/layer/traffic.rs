@@ -234,6 +234,7 @@ impl Shown for Order {
             Self::Finish(id) => ("finish layer", Some(id)),
             Self::Stop(id) => ("stop layer", Some(id)),
             Self::Close => ("close", None),
+            Self::CloseWire => ("close of the wire", None),
         }
     }
 }

@@ -84,6 +84,8 @@ pub enum Order {
     Stop(LayerId),
     /// Close every layer from here to the wire, then the write side of the wire.
     Close,
+    /// Close the write side of the wire, without a word of any layer.
+    CloseWire,
 }
 
 /// One direction of a boundary: a bounded queue of bytes with marks between them.

@@ -153,6 +153,7 @@ impl Page {
             Order::Finish(id) => format!("finish of {id}"),
             Order::Stop(id) => format!("stop of {id}"),
             Order::Close => "close".to_owned(),
+            Order::CloseWire => "close of the wire".to_owned(),
         });
         let lines = self.lines(&[up, down].into_iter().flatten().collect::<Vec<_>>());
         if lines.is_empty() {

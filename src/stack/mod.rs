@@ -567,7 +567,7 @@ impl Stack {
             }
             // After a loss it will never be stopped, and the loss is behind it. What was written through it must not
             // leave without it.
-            self.clear_outbound(index, |&order| order == Order::Close);
+            self.clear_outbound(index, |order| matches!(order, Order::Close | Order::CloseWire));
             self.peel(index);
         }
         self.app().inbound.take_mark();
@@ -613,12 +613,13 @@ impl Stack {
     /// Closes every layer from the inside out, then the write side of the wire, behind the bytes already
     /// written. Reading goes on.
     pub fn close(&mut self, now: Instant) {
-        if self.application == Side::Open && self.fate.lost().is_none() {
-            self.application = Side::Closed;
-            self.app().outbound.push_mark(Order::Close);
-            self.wake(self.list.innermost());
-            self.settle(now);
-        }
+        self.end_output(now, Order::Close);
+    }
+
+    /// Closes the write side of the wire behind the bytes already written, and takes leave on no layer: to the peer, all
+    /// of them are truncated. For whoever passes a truncation on and must not make an end of it. Reading goes on.
+    pub fn close_wire(&mut self, now: Instant) {
+        self.end_output(now, Order::CloseWire);
     }
 
     /// Ends the connection at once. Nothing more is sent.
@@ -645,6 +646,15 @@ impl Stack {
         self.wake(index);
         self.settle(now);
         Ok(result)
+    }
+
+    fn end_output(&mut self, now: Instant, order: Order) {
+        if self.application == Side::Open && self.fate.lost().is_none() {
+            self.application = Side::Closed;
+            self.app().outbound.push_mark(order);
+            self.wake(self.list.innermost());
+            self.settle(now);
+        }
     }
 
     fn check_depth(&self) -> Result<(), CommandError> {
@@ -726,7 +736,7 @@ impl Stack {
             let mut closing = false;
             while let Some(order) = outbound.take_mark() {
                 // Orders to layers that are gone end here.
-                closing |= order == Order::Close;
+                closing |= matches!(order, Order::Close | Order::CloseWire);
             }
             closing
         };

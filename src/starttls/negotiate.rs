@@ -273,7 +273,8 @@ impl Layer for Negotiate {
             return Ok(());
         }
         let held = ends.outbound_above();
-        let (written, is_closed) = (held.len(), held.marks().any(|order| *order == Order::Close));
+        let (written, is_closed) =
+            (held.len(), held.marks().any(|order| matches!(order, Order::Close | Order::CloseWire)));
         if is_closed && written == 0 {
             self.then = Then::Closed;
             ends.report(Report::Waits);

@@ -527,7 +527,7 @@ impl Mark for Order {
 
     /// The other orders are for one layer, which waits for its own.
     fn is_end(&self) -> bool {
-        *self == Self::Close
+        matches!(self, Self::Close | Self::CloseWire)
     }
 }
 

@@ -372,3 +372,36 @@ fn deadlines_of_layers_go_on_and_a_later_failure_is_added() {
     let kinds: Vec<_> = pair.left.stack.lost().unwrap().layers().iter().map(|loss| loss.error.kind()).collect();
     assert_eq!(kinds, [LayerErrorKind::Truncated, LayerErrorKind::Idle]);
 }
+
+#[test]
+fn a_close_of_the_wire_truncates_every_layer_behind_what_was_written() {
+    each(1..=3, |case| {
+        for finished in [false, true] {
+            let mut link = Link::connected(case);
+            let now = link.now();
+            link.left.write(REQUEST);
+            if finished {
+                let innermost = link.left.stack.innermost_stoppable().unwrap();
+                link.left.stack.finish(now, innermost).unwrap();
+            }
+            link.left.stack.close_wire(now);
+            link.left.stack.close(now);
+            assert!(link.left.stack.write(now, b"more").is_err());
+            link.run();
+            assert!(link.left.stack.is_flushed());
+            assert_eq!(text(&link.right.read()), text(REQUEST));
+            match link.right.ended() {
+                Some(_) => assert!(finished),
+                None => assert_eq!(truncated_layers(&link.right), tls_layers(&link.right)),
+            }
+            right_answers(&mut link);
+        }
+    });
+}
+
+/// The left has closed for writing, and still reads.
+fn right_answers(link: &mut Link) {
+    link.right.write(ANSWER);
+    link.run();
+    assert_eq!(text(&link.left.read()), text(ANSWER));
+}

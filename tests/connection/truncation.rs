@@ -201,3 +201,26 @@ fn clients_that_end_with_a_fin_are_answered_over_tcp_and_are_no_errors_of_the_se
         }
     }
 }
+
+/// The peer has said something, ended, and reads no more: what it had said is not lost with the write that fails.
+#[test]
+fn what_had_arrived_before_a_write_failed_is_read() {
+    for version in VERSIONS {
+        for ends in [true, false] {
+            let (mut left, mut right, _clock) = layered(Cut::Whole, 100_000, &[version]);
+            let said = pattern(50_000);
+            alone(right.send_all(&said)).unwrap();
+            if ends {
+                alone(right.close()).unwrap();
+            }
+            // What has come in on the way is no matter: nobody has read.
+            drop(right);
+            let error = alone(left.send_all(b"more")).unwrap_err();
+            assert_eq!(io::Error::from(error).kind(), io::ErrorKind::BrokenPipe);
+            let mut read = Vec::new();
+            let result = alone(left.read_to_end(&mut read));
+            assert!(read == said, "{} bytes", read.len());
+            assert_eq!(result.is_ok(), ends, "{result:?}");
+        }
+    }
+}

@@ -582,8 +582,8 @@ impl TlsLayer {
         // The write half was closed by `finish`, or by the close of the whole connection.
         match ends.outbound_above().take_mark() {
             Some(Order::Stop(id)) if id == ends.id() => self.meet_stop(ends),
-            Some(Order::Close) => {
-                ends.outbound_below().push_mark(Order::Close);
+            Some(order @ (Order::Close | Order::CloseWire)) => {
+                ends.outbound_below().push_mark(order);
                 Ok(())
             }
             _ => Ok(()),
@@ -638,7 +638,7 @@ impl TlsLayer {
     /// A connection that is closed before anything was to go through the handshake does not wait for it.
     fn check_closed_early(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
         match ends.outbound_above().mark() {
-            Some(Order::Close) => {
+            Some(Order::Close | Order::CloseWire) => {
                 let message = "the connection was closed during the handshake";
                 Err(self.fail(LayerError::new(LayerErrorKind::Unsupported, message)))
             }

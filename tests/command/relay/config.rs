@@ -21,6 +21,7 @@ fn two_relays_in_one_process_serve_reload_and_end_together() {
         status = "0"
         max-connections = 40
         patience = 60
+        truncated = "reset"
 
         [relay.mail]
         listen = "tcp:127.0.0.1:0{}"
@@ -101,12 +102,14 @@ fn what_is_wrong_is_told_with_its_line() {
         (file("lisen = 3"), "FILE:4: unknown key `lisen`: is it `listen`?"),
         (
             file("colour = 'red'"),
-            "FILE:4: unknown key `colour`: the known ones are listen, connect, max-connections, max-per-peer, idle, half-open, patience",
+            "FILE:4: unknown key `colour`: the known ones are listen, connect, max-connections, max-per-peer, idle, half-open, truncated, patience",
         ),
         (format!("staus = '1'\n{}", file("")), "FILE:1: unknown key `staus`: is it `status`?"),
         ("\n\n[relays.a]\n".to_owned(), "FILE:3: unknown key `relays`: is it `relay`?"),
         (file("max-connections = 0"), "FILE:4: `max-connections` has to be a whole number, 1 or more"),
         (file("max-per-peer = -1"), "FILE:4: `max-per-peer` has to be a whole number, 1 or more"),
+        (file("truncated = \"politely\""), "FILE:4: `truncated` has to be \"fin\" or \"reset\""),
+        (file("truncated = true"), "FILE:4: `truncated` has to be \"fin\" or \"reset\""),
         (file("max-per-peer = 1.5"), "FILE:4: `max-per-peer` has to be a whole number, 1 or more"),
         (file("idle = 0"), "FILE:4: `idle` has to be a whole number of seconds, 1 or more"),
         (file("half-opn = 3"), "FILE:4: unknown key `half-opn`: is it `half-open`?"),
@@ -177,9 +180,13 @@ fn a_file_stands_alone() {
     let missing = directory.file("missing.toml");
     assert!(run(["relay", "--config", &missing], "").failed(1).contains("missing.toml: "));
     let file = directory.write("a.toml", "[relay.a]\nlisten = 'tcp:127.0.0.1:0'\nconnect = 'tcp:127.0.0.1:1'\n");
-    for more in
-        [&["tcp:127.0.0.1:0", NOBODY][..], &["--max-connections", "3"], &["--max-per-peer", "3"], &["--patience", "3"]]
-    {
+    for more in [
+        &["tcp:127.0.0.1:0", NOBODY][..],
+        &["--max-connections", "3"],
+        &["--max-per-peer", "3"],
+        &["--patience", "3"],
+        &["--truncated", "fin"],
+    ] {
         let outcome = run(["relay", "--config", &file].into_iter().chain(more.iter().copied()), "");
         assert_eq!(outcome.status, Some(2), "{outcome:?}");
         assert!(outcome.stderr.contains("cannot be used with"), "{outcome:?}");

@@ -38,7 +38,7 @@ fn a_loss_is_no_end_and_comes_behind_the_last_bytes() {
     let files = Files::new();
     for near in [Layers::None, Layers::Tls, Layers::TlsInTls] {
         for far in [Layers::None, Layers::Tls] {
-            let mut path = Path::new(&files, near, far, &[]);
+            let mut path = Path::new(&files, near, far, &["--truncated", "reset"]);
             for (number, by_client) in [(1, true), (2, false)] {
                 block_on(async {
                     let (client, server) = path.join().await;
@@ -65,9 +65,11 @@ fn a_loss_is_no_end_and_comes_behind_the_last_bytes() {
                     }
                 });
                 let side = if by_client { "LISTEN side: " } else { "CONNECT side: " };
-                let line = path.relay.hears(&[&format!("#{number} "), "lost, ", side]);
-                let lost = if by_client { near } else { far };
-                let cause = if lost == Layers::None { "the socket failed" } else { "without a close_notify" };
+                let (outcome, cause) = match if by_client { near } else { far } {
+                    Layers::None => ("lost, ", "the socket failed"),
+                    _ => ("truncated, ", "without a close_notify"),
+                };
+                let line = path.relay.hears(&[&format!("#{number} "), outcome, side]);
                 assert!(line.contains(cause), "{line}");
             }
             // And an end in order is one.

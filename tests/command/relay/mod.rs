@@ -15,6 +15,7 @@ mod peers;
 mod reload;
 mod starttls;
 mod status;
+mod truncation;
 
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::net::TcpStream;

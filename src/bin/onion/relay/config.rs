@@ -18,6 +18,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::ops::Range;
 use std::path::Path;
 
+use clap::ValueEnum;
 use onionskin::endpoint::Transport;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -103,6 +104,7 @@ impl File<'_> {
             "max-per-peer" => limits.max_per_peer = Some(self.number::<NonZeroUsize>(value, key)?),
             "idle" => limits.silence.idle = Some(self.number::<NonZeroU32>(value, key)?),
             "half-open" => limits.silence.half_open = Some(self.number::<NonZeroU32>(value, key)?),
+            "truncated" => limits.truncated = self.choice(value, key)?,
             "patience" => limits.patience = self.number::<u32>(value, key)?,
             _ => return Ok(false),
         }
@@ -141,6 +143,16 @@ impl File<'_> {
             _ => None,
         };
         number.ok_or_else(|| self.wrong(&value.span(), format_args!("`{key}` has to be {}", T::RANGE)))
+    }
+
+    /// One of the words that the option of this name takes.
+    fn choice<T: ValueEnum>(&self, value: &Value<'_>, key: &str) -> Result<T, Failure> {
+        let chosen = value.get_ref().as_str().and_then(|word| T::from_str(word, false).ok());
+        chosen.ok_or_else(|| {
+            let words = T::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+            let words: Vec<_> = words.map(|word| format!("\"{}\"", word.get_name())).collect();
+            self.wrong(&value.span(), format_args!("`{key}` has to be {}", words.join(" or ")))
+        })
     }
 
     /// Says of a failure where in the file its cause is.
@@ -203,7 +215,7 @@ impl Limited for u32 {
 }
 
 /// The keys that stand above the tables or in them.
-const LIMITS: &[&str] = &["max-connections", "max-per-peer", "idle", "half-open", "patience"];
+const LIMITS: &[&str] = &["max-connections", "max-per-peer", "idle", "half-open", "truncated", "patience"];
 
 /// From here on, of 1000, one is taken for the other with letters wrong.
 const SIMILAR: u32 = 700;

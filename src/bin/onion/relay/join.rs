@@ -16,8 +16,11 @@
 //!
 //! - The end of one direction (a close_notify, or an end of file where there is no TLS) is passed on behind the last
 //!   byte, as the same. The other direction goes on for as long as it likes.
+//! - So is the end of a side that leaves out its close_notify, as most TLS clients do behind their request: it is the end
+//!   of its direction, and the answer is on its way in the other. But it is never passed on as a close_notify, because
+//!   nothing proves that it was all ([`PassOn`]).
 //! - A loss is never passed on as an end. What was received before it still leaves on the other side, and
-//!   then that one is [broken off](break_off).
+//!   then that one is [broken off](break_off). An end in the middle of a record is a loss: something is missing.
 //! - A side that can no longer be written to may have said something before: that is still read and passed on.
 
 mod hold;
@@ -25,21 +28,24 @@ mod hold;
 mod tests;
 
 use std::fmt;
+use std::io;
 use std::ops::{Deref, DerefMut};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use clap::ValueEnum;
 use futures::future::{BoxFuture, join, poll_fn, select};
 use futures::io::{AsyncBufRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use onionskin::Connection;
 use onionskin::runtime::{Socket, Timer};
-use onionskin::stack::LayerErrorKind;
+use onionskin::stack::{self, LayerErrorKind, Reason};
 
 use self::hold::Hold;
 use super::class::{Cause, Own};
-use super::tally::{Class, Tally};
+use super::passage::End;
+use super::tally::{Class, Outcome, Tally};
 use crate::failure::Failure;
 use crate::part::part;
 use crate::waiting::Limit;
@@ -54,7 +60,8 @@ pub(super) struct Joint {
     tally: Arc<Tally>,
     /// Where the end of what comes from the LISTEN side is kept back.
     hold: Option<Hold>,
-    lost: Option<Loss>,
+    /// Why both ways are over, if they are not merely at their ends.
+    broken: Option<(Outcome, Loss)>,
     /// While nothing is left but to send the last bytes.
     last: Option<Progress>,
 }
@@ -64,6 +71,16 @@ pub(super) struct Joint {
 pub(super) enum Side {
     Listen,
     Connect,
+}
+
+/// How the end of a side that has left out its close_notify is passed on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum PassOn {
+    /// As an end of file of the socket, without a close_notify: what it was. The other direction goes on.
+    #[default]
+    Fin,
+    /// By breaking off the other side too, which ends both directions.
+    Reset,
 }
 
 /// A side that is lost, and why.
@@ -76,9 +93,15 @@ pub(super) struct Loss {
 
 impl Joint {
     /// What passes is counted in `tally`.
-    pub(super) fn new(timer: &'static dyn Timer, near: Unfinished, far: Unfinished, tally: Arc<Tally>) -> Self {
-        let (there, back) = (Way::from(Side::Listen), Way::from(Side::Connect));
-        Self { timer, near, far, there, back, tally, hold: None, lost: None, last: None }
+    pub(super) fn new(
+        timer: &'static dyn Timer,
+        near: Unfinished,
+        far: Unfinished,
+        truncated: PassOn,
+        tally: Arc<Tally>,
+    ) -> Self {
+        let (there, back) = (Way::from(Side::Listen, truncated), Way::from(Side::Connect, truncated));
+        Self { timer, near, far, there, back, tally, hold: None, broken: None, last: None }
     }
 
     /// Keeps the end of the LISTEN side back until the CONNECT side has ended, or has been silent for so long.
@@ -95,14 +118,14 @@ impl Joint {
     /// Passes on until both sides have ended, or one is lost and what it had said before is sent.
     ///
     /// May be dropped and called again.
-    pub(super) async fn run(&mut self) -> Result<(), Loss> {
+    pub(super) async fn run(&mut self) -> End {
         poll_fn(|cx| self.poll(cx)).await
     }
 
     /// Takes leave of both sides, so that what was sent last arrives; of the one that is not lost such that it can tell.
-    pub(super) async fn leave(self, lost: Option<Side>) {
-        let Self { timer, near, far, there, back, .. } = self;
-        match lost {
+    pub(super) async fn leave(self) {
+        let Self { timer, near, far, there, back, broken, .. } = self;
+        match broken.map(|(_, loss)| loss.side) {
             None => {
                 join(part(timer, near.finished()), part(timer, far.finished())).await;
             }
@@ -115,26 +138,26 @@ impl Joint {
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Loss>> {
-        if self.lost.is_none() {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        if self.broken.is_none() {
             let ways = (self.poll_way(Side::Listen, cx), self.poll_way(Side::Connect, cx));
             self.poll_held(cx);
             match ways {
                 (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(self.verdict()),
-                (Poll::Ready(Err(loss)), _) | (_, Poll::Ready(Err(loss))) => self.lost = Some(loss),
+                (Poll::Ready(Err(broken)), _) | (_, Poll::Ready(Err(broken))) => self.broken = Some(broken),
                 _ => {}
             }
         }
-        if let Some(loss) = self.lost.clone()
+        if let Some((outcome, loss)) = self.broken.clone()
             && self.poll_last_words(loss.side, cx).is_ready()
         {
-            return Poll::Ready(Err(loss));
+            return Poll::Ready(End::of(outcome, loss));
         }
-        self.poll_stuck(cx).map(Err)
+        self.poll_stuck(cx)
     }
 
     /// Passes on what comes from `side`.
-    fn poll_way(&mut self, side: Side, cx: &mut Context<'_>) -> Poll<Result<(), Loss>> {
+    fn poll_way(&mut self, side: Side, cx: &mut Context<'_>) -> Poll<Result<(), (Outcome, Loss)>> {
         match side {
             Side::Listen => {
                 self.there.holds = self.hold.is_some();
@@ -154,23 +177,24 @@ impl Joint {
         let far = &self.far;
         let unsent = || far.stack().outbound_len() + far.get_ref().unsent().unwrap_or(0);
         if self.back.is_at_end() || hold.poll_over(unsent, cx).is_ready() {
-            self.there.stage = Stage::Ending;
+            self.there.stage = self.there.ending();
             cx.waker().wake_by_ref();
         }
     }
 
-    /// Whether what was sent last has been answered, when both sides have ended.
-    fn verdict(&self) -> Result<(), Loss> {
-        match self.hold.as_ref().and_then(Hold::unanswered) {
-            None => Ok(()),
-            Some(limit) => {
-                let cause = format!(
-                    "nothing came for what was sent last within {limit:?}, and the peer ended when we did (--wait SECONDS \
-                     waits longer; --half-close is for peers that answer nothing)"
-                );
-                Err(Loss::new(Side::Connect, Own(Class::Timeout, cause)))
-            }
+    /// How it was, when both sides have ended: whether one has left something out, or what was sent last was not answered.
+    fn verdict(&mut self) -> End {
+        if let Some(limit) = self.hold.as_ref().and_then(Hold::unanswered) {
+            let cause = format!(
+                "nothing came for what was sent last within {limit:?}, and the peer ended when we did (--wait SECONDS \
+                 waits longer; --half-close is for peers that answer nothing)"
+            );
+            let loss = Loss::new(Side::Connect, Own(Class::Timeout, cause));
+            self.broken = Some((Outcome::Lost, loss.clone()));
+            return End::of(Outcome::Lost, loss);
         }
+        let truncated = self.there.truncated.take().or(self.back.truncated.take());
+        truncated.map_or(Outcome::InOrder.into(), |loss| End::of(Outcome::Truncated, loss))
     }
 
     /// Passes on what the lost side had said before.
@@ -185,8 +209,8 @@ impl Joint {
     }
 
     /// Whether nothing is left but last bytes, and their receiver has taken none of them for too long.
-    fn poll_stuck(&mut self, cx: &mut Context<'_>) -> Poll<Loss> {
-        if self.lost.is_none() && !(self.there.is_at_end() && self.back.is_at_end()) {
+    fn poll_stuck(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        if self.broken.is_none() && !(self.there.is_at_end() && self.back.is_at_end()) {
             return Poll::Pending;
         }
         let stacks = [self.near.stack(), self.far.stack()];
@@ -195,7 +219,8 @@ impl Joint {
         ready!(last.poll_stuck(self.timer, waiting, cx));
         let deaf = if self.there.stage == Stage::Over { Side::Listen } else { Side::Connect };
         let unread = || Loss::new(deaf, Own(Class::Timeout, "the peer did not read what was sent last"));
-        Poll::Ready(self.lost.clone().unwrap_or_else(unread))
+        let (outcome, loss) = self.broken.get_or_insert_with(|| (Outcome::Lost, unread())).clone();
+        Poll::Ready(End::of(outcome, loss))
     }
 }
 
@@ -204,6 +229,9 @@ struct Way {
     from: Side,
     stage: Stage,
     bytes: u64,
+    pass_on: PassOn,
+    /// What the sender left out when it ended.
+    truncated: Option<Loss>,
     /// Whether its end is kept back.
     holds: bool,
 }
@@ -218,26 +246,37 @@ enum Stage {
     Held,
     /// The sender has ended, and its end is on its way to the receiver.
     Ending,
+    /// As well, without a close_notify.
+    EndingTruncated,
     Over,
 }
 
 impl Way {
-    fn from(from: Side) -> Self {
-        Self { from, stage: Stage::Open, bytes: 0, holds: false }
+    fn from(from: Side, pass_on: PassOn) -> Self {
+        Self { from, stage: Stage::Open, bytes: 0, pass_on, truncated: None, holds: false }
     }
 
     /// Whether the receiver was told of an end, or else how much it may still be waiting for.
     fn said(&self) -> Said {
         match self.stage {
-            Stage::Ending | Stage::Over => Said::End,
+            Stage::Ending | Stage::EndingTruncated | Stage::Over => Said::End,
             Stage::Open | Stage::Unsent | Stage::Held if self.bytes > 0 => Said::Something,
             Stage::Open | Stage::Unsent | Stage::Held => Said::Nothing,
         }
     }
 
+    /// What becomes of the end of the sender.
+    fn end(&self) -> Stage {
+        if self.holds { Stage::Held } else { self.ending() }
+    }
+
+    fn ending(&self) -> Stage {
+        if self.truncated.is_some() { Stage::EndingTruncated } else { Stage::Ending }
+    }
+
     /// Whether the sender has nothing more to say.
     fn is_at_end(&self) -> bool {
-        matches!(self.stage, Stage::Held | Stage::Ending | Stage::Over)
+        matches!(self.stage, Stage::Held | Stage::Ending | Stage::EndingTruncated | Stage::Over)
     }
 
     fn poll(
@@ -246,37 +285,52 @@ impl Way {
         to: &mut Connection<Socket>,
         tally: &Tally,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Loss>> {
+    ) -> Poll<Result<(), (Outcome, Loss)>> {
         let (sender, receiver) = (self.from, self.from.other());
+        let lost = |error: io::Error| (Outcome::Lost, Loss::new(receiver, error));
         for _ in 0..MOST_WRITES {
             match self.stage {
                 Stage::Open | Stage::Unsent => match Pin::new(&mut *from).poll_fill_buf(cx) {
-                    Poll::Ready(Ok([])) if self.holds => self.stage = Stage::Held,
-                    Poll::Ready(Ok([])) => self.stage = Stage::Ending,
+                    Poll::Ready(Ok([])) => self.stage = self.end(),
                     Poll::Ready(Ok(bytes)) => {
                         let written = ready!(Pin::new(&mut *to).poll_write(cx, bytes));
-                        let count = written.map_err(|error| Loss::new(receiver, error))?;
+                        let count = written.map_err(lost)?;
                         Pin::new(&mut *from).consume(count);
                         self.bytes += count as u64;
                         tally.add_bytes(sender, count);
                         self.stage = Stage::Unsent;
                     }
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(Loss::new(sender, error))),
+                    Poll::Ready(Err(error)) => {
+                        let loss = Loss::new(sender, error);
+                        if !is_end_without_close_notify(from) {
+                            return Poll::Ready(Err((Outcome::Lost, loss)));
+                        }
+                        if self.pass_on == PassOn::Reset {
+                            return Poll::Ready(Err((Outcome::Truncated, loss)));
+                        }
+                        self.truncated = Some(loss);
+                        self.stage = self.end();
+                    }
                     Poll::Pending if self.stage == Stage::Open => return Poll::Pending,
                     Poll::Pending => {
                         // Somebody must send what waits, and the sender's socket does not wake us for that.
-                        ready!(Pin::new(&mut *to).poll_flush(cx)).map_err(|error| Loss::new(receiver, error))?;
+                        ready!(Pin::new(&mut *to).poll_flush(cx)).map_err(lost)?;
                         self.stage = Stage::Open;
                         return Poll::Pending;
                     }
                 },
                 Stage::Held => {
                     // What was sent last is to arrive all the same.
-                    ready!(Pin::new(&mut *to).poll_flush(cx)).map_err(|error| Loss::new(receiver, error))?;
+                    ready!(Pin::new(&mut *to).poll_flush(cx)).map_err(lost)?;
                     return Poll::Pending;
                 }
                 Stage::Ending => {
-                    ready!(Pin::new(&mut *to).poll_close(cx)).map_err(|error| Loss::new(receiver, error))?;
+                    ready!(Pin::new(&mut *to).poll_close(cx)).map_err(lost)?;
+                    self.stage = Stage::Over;
+                }
+                Stage::EndingTruncated => {
+                    let closed = ready!(pin!(to.close_socket()).poll(cx));
+                    closed.map_err(|error| lost(error.into()))?;
                     self.stage = Stage::Over;
                 }
                 Stage::Over => return Poll::Ready(Ok(())),
@@ -286,6 +340,13 @@ impl Way {
         cx.waker().wake_by_ref();
         Poll::Pending
     }
+}
+
+/// Whether what was read came to an end that is none for its layers, at a place where it can be one: nothing that came with it
+/// is left over, such as a part of a record.
+fn is_end_without_close_notify(from: &Connection<Socket>) -> bool {
+    let stack = from.stack();
+    from.end() == Some(stack::End::Truncated) && stack.lost().is_none() && stack.inbound_len() == 0
 }
 
 /// A connection that is reset when it is dropped: whoever aborts does not pretend that everything was said.
@@ -337,8 +398,8 @@ pub(super) enum Said {
 /// Ends a connection such that its peer can tell that this is no end of what there was to say.
 ///
 /// Inside TLS, the socket is closed without a close_notify, behind the last bytes. Where there is no TLS, only a reset can
-/// tell; but it may overtake bytes that are still on their way, so it waits a little if there are any. A Unix socket
-/// has no reset: without TLS, its peer sees an end of file.
+/// tell; but it may overtake bytes that are still on their way, so it waits until the peer's system has taken them. A Unix
+/// socket has no reset: without TLS, its peer sees an end of file.
 pub(super) async fn break_off(timer: &dyn Timer, mut conn: Unfinished, said: Said) {
     let is_inside_tls = conn.layers().tls().next().is_some();
     match said {
@@ -352,17 +413,35 @@ pub(super) async fn break_off(timer: &dyn Timer, mut conn: Unfinished, said: Sai
         }
         Said::Nothing => {}
         Said::Something | Said::End => {
-            let arrive = Box::pin(read_to_end(&mut *conn));
-            select(arrive, timer.sleep_until(timer.now() + LAST_BYTES)).await;
+            let until = timer.now() + LAST_BYTES;
+            // Who has been told of an end may be at its answer, and must have read all before a write of its fails.
+            if said == Said::End || !have_arrived(timer, &conn, until).await {
+                // Or the system tells nothing: the peer may have closed when it had all.
+                select(Box::pin(read_to_end(&mut *conn)), timer.sleep_until(until)).await;
+            }
         }
     }
 }
 
-/// Takes leave of a side that is lost. One that was given up because it was silent may be there all the same, and must not take
-/// that for an end either.
+/// Waits until the peer's system has taken all that was sent; whether it has, and that is known.
+async fn have_arrived(timer: &dyn Timer, conn: &Connection<Socket>, until: Instant) -> bool {
+    let mut pause = Duration::from_millis(1);
+    loop {
+        match conn.get_ref().unsent() {
+            Some(0) => return true,
+            Some(_) if timer.now() < until => timer.sleep_until(until.min(timer.now() + pause)).await,
+            _ => return false,
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Takes leave of a side that is lost. One that was given up because it was silent, or because of what it left out, may be there
+/// all the same, and must not take that for an end either.
 async fn leave_lost(timer: &dyn Timer, conn: Unfinished, said: Said) {
-    let error = conn.stack().lost().and_then(|reason| reason.layer_error());
-    match error.is_some_and(|error| error.kind() == LayerErrorKind::Idle) {
+    let (lost, is_truncated) = (conn.stack().lost(), conn.stack().truncated().is_some());
+    let is_silent = || lost.and_then(Reason::layer_error).is_some_and(|error| error.kind() == LayerErrorKind::Idle);
+    match lost.map_or(is_truncated, |_| is_silent()) {
         true => break_off(timer, conn, said).await,
         false => part(timer, conn.finished()).await,
     }
@@ -443,3 +522,6 @@ const STUCK: Duration = Duration::from_secs(30);
 
 /// How long last bytes may be on their way before a reset follows them.
 const LAST_BYTES: Duration = Duration::from_secs(1);
+
+/// Between two looks at what is on its way.
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);

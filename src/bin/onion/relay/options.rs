@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::join::PassOn;
 use crate::logging::Format;
 use crate::silence::SilenceOptions;
 use crate::waiting::EndOfInput;
@@ -51,6 +52,9 @@ pub(super) struct Limits {
     pub(super) max_per_peer: Option<NonZeroUsize>,
     #[command(flatten)]
     pub(super) silence: SilenceOptions,
+    /// How the end of a side is passed on that ends TCP without a close_notify
+    #[arg(long, value_name = "HOW", value_enum, default_value_t, conflicts_with = "config")]
+    pub(super) truncated: PassOn,
     /// How long connections may go on when the process is to end; those that are left are aborted
     #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_PATIENCE, conflicts_with = "config")]
     pub(super) patience: u32,
@@ -62,6 +66,7 @@ impl Default for Limits {
             max_connections: DEFAULT_CONNECTIONS,
             max_per_peer: None,
             silence: SilenceOptions::default(),
+            truncated: PassOn::default(),
             patience: DEFAULT_PATIENCE,
         }
     }
@@ -100,7 +105,17 @@ const DETAILS: &str = r"Connections: for each client the handshakes of LISTEN ar
 ways. The end of one direction (a close_notify, or an end of file where there is no TLS) is passed on, and the other
 direction goes on. A loss is never passed on as an end: what was received before it is sent, then the other side is closed
 without a close_notify if it is inside TLS, and reset if it is TCP in clear; a Unix socket in clear sees an end of file. If
-CONNECT cannot be opened, the client is treated in the same way. A side that does not read makes the other one wait, and no
+CONNECT cannot be opened, the client is treated in the same way.
+
+Truncated: most TLS clients end TCP without a close_notify, behind their request, and read the answer. By default (--truncated
+fin) that is passed on as what it was, an end of file behind the last byte and never a close_notify, and the other direction
+goes on: behind the relay a server gets the same as if it spoke TLS itself, and the answer arrives. But nothing proves that
+the client had said all, and a server in clear cannot see that. Where an end of file alone says that something is whole (an
+upload, a file in the middle of which nothing tells its length), take --truncated reset: then the other side is broken off
+as for a loss, which ends both directions, and the answer with them. Either way the log and the metrics call such a
+connection truncated, and not ended. An end in the middle of a TLS record is a loss.
+
+A side that does not read makes the other one wait, and no
 more than the buffers of the layers are held in memory.
 
 A step `starttls` says or takes the greeting of its protocol before TLS. If only LISTEN has one, the greeting of the server
@@ -130,9 +145,9 @@ not silent, nor is one whose bytes the other side has no room for. A machine tha
 two minutes (keepalive= in the endpoint).
 
 Config: the file has a table [relay.NAME] for each relay, with listen and connect. Limits have the names of the options here
-(max-connections, max-per-peer, idle, half-open, patience); those above the tables are for every relay that has none of its
-own. status stands above them too. A key that is not known is an error. --check reads it all, certificates too. SIGHUP does not
-read the file again: for other relays and limits, start anew.
+(max-connections, max-per-peer, idle, half-open, truncated, patience); those above the tables are for every relay that has none
+of its own. status stands above them too. A key that is not known is an error. --check reads it all, certificates too. SIGHUP
+does not read the file again: for other relays and limits, start anew.
 
 Peers: with --max-per-peer one address cannot take all the connections there are. A peer is an IPv4 address or the first
 64 bits of an IPv6 address, behind a proxy step of LISTEN the client that the proxy names. One that has as many as it may have is

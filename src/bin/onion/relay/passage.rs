@@ -17,7 +17,7 @@ use super::cancel;
 use super::class::Own;
 use super::ftp;
 use super::greeting::Greeting;
-use super::join::{Joint, Loss, Said, Side, Unfinished, break_off};
+use super::join::{Joint, Loss, PassOn, Said, Side, Unfinished, break_off};
 use super::peers::{Peers, Seat};
 use super::plan::Route;
 use super::tally::{Class, Outcome, Tally};
@@ -34,6 +34,7 @@ pub(super) struct Passages {
     /// Whether data connections of FTP go through here too.
     pub(super) relays_ftp: bool,
     pub(super) peers: Arc<Peers>,
+    pub(super) truncated: PassOn,
     pub(super) tally: Arc<Tally>,
     /// How long the end of the LISTEN side is kept back, if it is.
     pub(super) hold: Option<Limit>,
@@ -49,7 +50,7 @@ pub(super) struct End {
 }
 
 impl End {
-    fn of(outcome: Outcome, loss: Loss) -> Self {
+    pub(super) fn of(outcome: Outcome, loss: Loss) -> Self {
         Self { outcome, loss: Some(loss) }
     }
 }
@@ -102,17 +103,17 @@ impl Passages {
         if let Some(tls) = tls {
             return self.pass_ftp(line, (near, far), tls).await;
         }
-        let mut joint = Joint::new(self.runtime, near, far, Arc::clone(&self.tally)).holding_back(self.hold);
+        let joint = Joint::new(self.runtime, near, far, self.truncated, Arc::clone(&self.tally));
+        let mut joint = joint.holding_back(self.hold);
         let joined = match select(pin!(joint.run()), self.aborting.clone()).await {
-            Either::Left((Ok(()), _)) => Outcome::InOrder.into(),
-            Either::Left((Err(loss), _)) => End::of(Outcome::Lost, loss),
+            Either::Left((end, _)) => end,
             Either::Right(_) => Outcome::Aborted.into(),
         };
         (line.there, line.back) = joint.bytes();
         let end = line.ends(self.runtime.now(), joined);
         match end.outcome {
             Outcome::Aborted => {}
-            _ => self.leave(joint, end.loss.as_ref().map(|loss| loss.side)).await,
+            _ => self.leave(joint).await,
         }
         end
     }
@@ -175,8 +176,8 @@ impl Passages {
         }
     }
 
-    async fn leave(&self, joint: Joint, lost: Option<Side>) {
-        select(pin!(joint.leave(lost)), self.aborting.clone()).await;
+    async fn leave(&self, joint: Joint) {
+        select(pin!(joint.leave()), self.aborting.clone()).await;
     }
 
     async fn connect(&self, addresses: &Addresses, near: &mut Unfinished) -> Result<Unfinished, Loss> {

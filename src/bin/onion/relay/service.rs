@@ -66,8 +66,20 @@ impl Relay {
         let relays_ftp = ftp::is_whole(&route.listen.endpoint, &route.connect.endpoint);
         let route = Arc::new(route);
         let patience = Duration::from_secs(limits.patience.into());
-        let passages =
-            Arc::new(Passages { runtime, route, connector, greeting: bring, relays_ftp, peers, tally, hold, aborting });
+        let truncated = limits.truncated;
+        let passages = Passages {
+            runtime,
+            route,
+            connector,
+            greeting: bring,
+            relays_ftp,
+            peers,
+            truncated,
+            tally,
+            hold,
+            aborting,
+        };
+        let passages = Arc::new(passages);
         Ok(Self { listener, passages, abort, most, patience })
     }
 

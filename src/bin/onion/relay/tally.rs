@@ -52,6 +52,8 @@ words! {
         TurnedAway = "turned away",
         /// A client of PostgreSQL wanted a query cancelled, the server was told so, and both have ended.
         Cancel = "cancel request passed on",
+        /// Both sides have ended, but one without a close_notify: nothing proves that it had said all.
+        Truncated = "truncated",
     }
 }
 

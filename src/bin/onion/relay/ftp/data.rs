@@ -16,7 +16,7 @@ use onionskin::runtime::{Runtime, Socket};
 use onionskin::tls::TlsServer;
 
 use super::super::class::Own;
-use super::super::join::{Joint, Loss, Side, Unfinished};
+use super::super::join::{Joint, Loss, PassOn, Side, Unfinished};
 use super::super::tally::{Class, Tally};
 use crate::signals::Stopping;
 
@@ -109,10 +109,11 @@ impl Shared {
             ready.map_err(|error| Loss::new(Side::Listen, error))?;
             self.tally.add_handshakes(Side::Listen, 1);
         }
-        let mut joint = Joint::new(self.runtime, near, far, Arc::clone(&self.tally));
-        let joined = joint.run().await;
-        joint.leave(joined.as_ref().err().map(|loss| loss.side)).await;
-        joined
+        // An end of file is all that says that a file is whole, so one that proves nothing is never passed on as one.
+        let mut joint = Joint::new(self.runtime, near, far, PassOn::Reset, Arc::clone(&self.tally));
+        let end = joint.run().await;
+        joint.leave().await;
+        end.loss.map_or(Ok(()), Err)
     }
 
     async fn connect(&self, server: SocketAddr) -> Result<Connection<Socket>, OpenError> {

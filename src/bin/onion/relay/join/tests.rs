@@ -4,11 +4,14 @@ use std::io;
 use std::sync::Arc;
 
 use futures::FutureExt;
+use futures::executor::block_on;
 use futures::io::{AsyncReadExt, AsyncWriteExt};
 use onionskin::runtime::Address;
 use onionskin::testing::{Clock, Cut, WireEnd, wire};
+use onionskin::tls::{TlsClient, TlsServer};
 
 use super::*;
+use crate::authority::Authority;
 
 /// A joint between a client and a server, each at the other end of a wire.
 struct World {
@@ -28,25 +31,26 @@ impl World {
             (peer, Unfinished::new(Connection::with_timer(socket, Arc::new(clock.clone()))))
         };
         let ((client, near), (server, far)) = (side(), side());
-        Self { clock, client, joint: Joint::new(clock, near, far, Arc::default()), server }
+        Self { clock, client, joint: Joint::new(clock, near, far, PassOn::default(), Arc::default()), server }
     }
 
     /// Does what can be done without waiting.
-    fn run(&mut self) -> Option<Result<(), Loss>> {
+    fn run(&mut self) -> Option<End> {
         self.joint.run().now_or_never()
     }
 
     #[track_caller]
     fn goes_on(&mut self) {
         if let Some(end) = self.run() {
-            panic!("it is over: {:?}", end.map_err(|loss| loss.to_string()));
+            panic!("it is over: {end}");
         }
     }
 
     #[track_caller]
     fn is_lost(&mut self, because: &str) {
-        let loss = self.run().expect("it is over").expect_err("it is lost");
-        assert!(loss.to_string().contains(because), "{loss}");
+        let end = self.run().expect("it is over");
+        assert_eq!(end.outcome, Outcome::Lost, "{end}");
+        assert!(end.to_string().contains(because), "{end}");
     }
 
     /// Has the client send all of it.
@@ -105,7 +109,7 @@ fn a_peer_that_still_speaks_may_read_when_it_likes() {
         world.goes_on();
     }
     World::close(&mut world.server);
-    assert!(matches!(world.run(), Some(Ok(()))));
+    assert!(world.run().is_some_and(|end| end.outcome == Outcome::InOrder));
     assert_eq!(world.joint.bytes(), (5000, 0));
 }
 
@@ -155,4 +159,78 @@ fn a_sender_waits_for_a_receiver_that_does_not_read() {
         world.goes_on();
     }
     assert_eq!(read, taken);
+}
+
+/// A client inside TLS, joined to a server in clear.
+fn inside_tls(pass_on: PassOn) -> (Connection<WireEnd>, Joint, WireEnd) {
+    let clock: &'static Clock = Box::leak(Box::new(Clock::new()));
+    let timer = Arc::new(clock.clone());
+    let ((client, near), (server, far)) = (wire(Cut::Whole, 100_000), wire(Cut::Whole, 100_000));
+    let socket = |end| Connection::with_timer(Socket::new(end, Address::Stdio, Address::Stdio), timer.clone());
+    let (mut client, mut near, far) = (Connection::with_timer(client, timer.clone()), socket(near), socket(far));
+    let authority = Authority::new().unwrap();
+    let asks = TlsClient::new(authority.roots().unwrap()).unwrap().to("localhost").unwrap();
+    let answers = TlsServer::new(authority.identity(&["localhost"]).unwrap()).unwrap().accept().unwrap();
+    let (asked, answered) = block_on(join(client.start_tls(asks), near.start_tls(answers)));
+    asked.and(answered).unwrap();
+    let (near, far) = (Unfinished::new(near), Unfinished::new(far));
+    (client, Joint::new(clock, near, far, pass_on, Arc::default()), server)
+}
+
+fn read_now(from: &mut WireEnd) -> Vec<u8> {
+    let mut read = Vec::new();
+    from.read_to_end(&mut read).now_or_never().expect("the end is there").unwrap();
+    read
+}
+
+/// The clock stands still, so whatever waits for time to pass is stuck here.
+#[test]
+fn an_end_without_a_close_notify_and_the_answer_are_passed_on_at_once() {
+    let (mut client, mut joint, mut server) = inside_tls(PassOn::Fin);
+    block_on(client.send_all(b"request")).unwrap();
+    client.get_ref().end();
+    assert!(joint.run().now_or_never().is_none(), "the server has not answered");
+    assert_eq!(read_now(&mut server), b"request");
+    server.write_all(b"answer").now_or_never().expect("there is room").unwrap();
+    World::close(&mut server);
+    let end = joint.run().now_or_never().expect("both have ended");
+    assert_eq!(end.outcome, Outcome::Truncated, "{end}");
+    assert!(end.to_string().contains("LISTEN side: layer #1 "), "{end}");
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).now_or_never().expect("the end is there").unwrap();
+    assert_eq!(answer, b"answer");
+    // A client reads to the end and is gone: then there is nobody to wait for.
+    drop((client, server));
+    joint.leave().now_or_never().expect("the place is free");
+}
+
+#[test]
+fn passed_on_as_a_reset_it_is_the_end_of_both_ways() {
+    let (mut client, mut joint, server) = inside_tls(PassOn::Reset);
+    block_on(client.send_all(b"request")).unwrap();
+    client.get_ref().end();
+    let end = joint.run().now_or_never().expect("nothing is waited for");
+    assert_eq!(end.outcome, Outcome::Truncated, "{end}");
+    assert_eq!(server.arriving(), 7, "what it had said before is there");
+    let mut leave = Box::pin(joint.leave());
+    assert!(
+        leave.as_mut().now_or_never().is_none(),
+        "a reset must not overtake what was said, and this wire tells nothing"
+    );
+    let mut answer = Vec::new();
+    let read = client.read_to_end(&mut answer).now_or_never().expect("the end is there");
+    assert!(read.is_err(), "no close_notify for a client that gets no answer");
+}
+
+#[test]
+fn an_end_in_the_middle_of_a_record_is_a_loss() {
+    let (mut client, mut joint, server) = inside_tls(PassOn::Fin);
+    block_on(client.send_all(b"request")).unwrap();
+    let mut below = client.into_inner().io;
+    below.write_all(&[23, 3, 3, 0, 64, 1, 2, 3]).now_or_never().expect("there is room").unwrap();
+    below.end();
+    let end = joint.run().now_or_never().expect("it is over");
+    assert_eq!(end.outcome, Outcome::Lost, "{end}");
+    assert!(end.to_string().contains("in the middle of a record"), "{end}");
+    assert_eq!(server.arriving(), 7);
 }
