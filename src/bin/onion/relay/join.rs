@@ -36,7 +36,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
-use futures::future::{BoxFuture, join, poll_fn, select};
+use futures::future::{join, poll_fn, select};
 use futures::io::{AsyncBufRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use onionskin::Connection;
 use onionskin::runtime::{Socket, Timer};
@@ -48,7 +48,7 @@ use super::passage::End;
 use super::tally::{Class, Outcome, Tally};
 use crate::failure::Failure;
 use crate::part::part;
-use crate::waiting::Limit;
+use crate::waiting::{Limit, Quiet};
 
 /// A connection to each side, and how far both ways between them are.
 pub(super) struct Joint {
@@ -216,7 +216,8 @@ impl Joint {
         let stacks = [self.near.stack(), self.far.stack()];
         let waiting = stacks.map(|stack| stack.inbound_len() + stack.outbound_len()).iter().sum();
         let last = self.last.get_or_insert_with(|| Progress::new(self.timer, waiting));
-        ready!(last.poll_stuck(self.timer, waiting, cx));
+        let system = || [&self.near, &self.far].map(|conn| conn.get_ref().unsent().unwrap_or(0)).iter().sum();
+        ready!(last.poll_stuck(waiting, system, cx));
         let deaf = if self.there.stage == Stage::Over { Side::Listen } else { Side::Connect };
         let unread = || Loss::new(deaf, Own(Class::Timeout, "the peer did not read what was sent last"));
         let (outcome, loss) = self.broken.get_or_insert_with(|| (Outcome::Lost, unread())).clone();
@@ -455,19 +456,21 @@ async fn read_to_end(from: &mut (impl futures::io::AsyncRead + Unpin)) {
 /// How many of the last bytes still wait, and until when they have to become fewer.
 struct Progress {
     waiting: usize,
-    stuck: BoxFuture<'static, ()>,
+    quiet: Quiet,
 }
 
 impl Progress {
-    fn new(timer: &dyn Timer, waiting: usize) -> Self {
-        Self { waiting, stuck: timer.sleep_until(timer.now() + STUCK) }
+    fn new(timer: &'static dyn Timer, waiting: usize) -> Self {
+        Self { waiting, quiet: Quiet::new(timer, Limit(Some(STUCK))) }
     }
 
-    fn poll_stuck(&mut self, timer: &dyn Timer, waiting: usize, cx: &mut Context<'_>) -> Poll<()> {
+    /// The system takes much at once from us, and a slow peer little by little from the system: `system` is what it holds.
+    fn poll_stuck(&mut self, waiting: usize, system: impl FnOnce() -> usize, cx: &mut Context<'_>) -> Poll<()> {
         if waiting < self.waiting {
-            *self = Self::new(timer, waiting);
+            self.waiting = waiting;
+            self.quiet.restart();
         }
-        self.stuck.as_mut().poll(cx)
+        self.quiet.poll_over(system, cx)
     }
 }
 
