@@ -17,7 +17,9 @@
 //!       Overdue::Answer                                  Overdue::Reading
 //! ```
 //!
-//! What has left the stack is the peer's affair, wherever it is by then. A peer that takes nothing at all of what the wire
+//! What has left the stack is the peer's affair, but for what the system still holds, as far as the driver can tell
+//! ([`Stack::set_backlog`]): while that becomes less, a peer that reads slowly has not yet got what it is to answer, and its
+//! time begins anew. A peer that takes nothing at all of what the wire
 //! has for it is not waited for without end: it has half a minute for some of it, or the limit if that is longer. What our
 //! own layers hold back, such as a throttle, is never held against it.
 
@@ -81,6 +83,8 @@ pub(crate) struct Clock {
     patience: Patience,
     passed: Duration,
     turn: Turn,
+    /// When it last began anew because of what the system still held, and how much that was.
+    spared: Option<(Instant, usize)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +96,7 @@ enum Turn {
 
 impl Clock {
     fn new(patience: Patience) -> Self {
-        Self { patience, passed: Duration::ZERO, turn: Turn::Ours }
+        Self { patience, passed: Duration::ZERO, turn: Turn::Ours, spared: None }
     }
 
     fn give_turn(&mut self, is_ours: bool, now: Instant) {
@@ -168,9 +172,34 @@ impl Stack {
         }
     }
 
+    /// Begins a clock that has run out anew, if the system still holds some of what was sent, and holds less than the last
+    /// time; nobody knows how that was before the first time.
+    fn spare_slow_peer(&mut self, index: usize, now: Instant) -> bool {
+        let (backlog, untaken_since) = (self.backlog, self.untaken_since);
+        let Some(clock) = &mut self.list.node_mut(index).clock else { return false };
+        let began = match clock.turn {
+            Turn::Peers(since) => Some(since),
+            Turn::Ours => untaken_since,
+        };
+        // What was seen before anything else has passed says nothing of now.
+        let before = clock.spared.filter(|&(when, _)| Some(when) == began);
+        if backlog == 0 || before.is_some_and(|(_, before)| backlog >= before) {
+            return false;
+        }
+        clock.spared = Some((now, backlog));
+        match clock.turn {
+            Turn::Peers(_) => clock.turn = Turn::Peers(now),
+            Turn::Ours => self.untaken_since = Some(now),
+        }
+        true
+    }
+
     /// Tells a layer that what it waits for is overdue, if it is.
     pub(super) fn run_out(&mut self, index: usize, now: Instant) {
         if self.overdue_at(index).is_none_or(|overdue| overdue > now) {
+            return;
+        }
+        if self.spare_slow_peer(index, now) {
             return;
         }
         let Some(Clock { patience, turn, .. }) = self.list.node_mut(index).clock.take() else { return };

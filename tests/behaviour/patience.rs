@@ -416,3 +416,59 @@ fn a_layer_that_waits_on_when_its_time_is_over_fails() {
         assert!(reason.to_string().contains("nothing in particular"), "{reason}");
     });
 }
+
+/// Linux takes megabytes at once, so what has left the stack may be minutes away from a peer that reads slowly.
+#[test]
+fn what_the_system_still_holds_is_not_the_peers_time() {
+    each_version(1, |case| {
+        for holds in [true, false] {
+            let mut link = Link::connected(case);
+            link.left.stop(Stop::new()).unwrap();
+            link.run();
+            if holds {
+                for left in [4000, 3000, 2000, 1000] {
+                    link.left.stack.set_backlog(left);
+                    link.advance(seconds(5));
+                    assert!(link.left.stack.lost().is_none(), "{left}: {:?}", link.left.stack.lost());
+                }
+                // When nothing more is taken of it, the peer is as good as gone, and so it is when it has taken all.
+                let last = if case.version == onionskin::tls::Version::Tls13 { 1000 } else { 0 };
+                link.left.stack.set_backlog(last);
+            }
+            link.advance(seconds(5) - MOMENT);
+            assert!(link.left.stack.lost().is_none());
+            link.advance(MOMENT);
+            assert_lost(&link.left, LayerErrorKind::StopTimeout);
+        }
+    });
+}
+
+#[test]
+fn a_peer_that_takes_from_the_system_is_not_deaf() {
+    each_version(1, |case| {
+        for holds in [true, false] {
+            let mut link = Link::connected(case);
+            link.right.hold(true);
+            // The wire takes nothing, as the system is full.
+            let now = link.now();
+            assert!(link.left.stack.write(now, b"hello").unwrap() > 0);
+            let id = link.left.stack.innermost_stoppable().unwrap();
+            link.left.stack.stop(now, id, Stop::new()).unwrap();
+            let mut passed = Duration::ZERO;
+            let mut wait = |link: &mut Link| {
+                passed += seconds(30);
+                link.left.stack.handle_timeout(now + passed);
+                link.left.stack.lost().is_some()
+            };
+            if holds {
+                for left in [3000, 2000, 1000] {
+                    link.left.stack.set_backlog(left);
+                    assert!(!wait(&mut link), "{left}");
+                }
+            }
+            assert!(wait(&mut link));
+            let reason = assert_lost(&link.left, LayerErrorKind::StopTimeout).to_string();
+            assert!(reason.contains("takes nothing"), "{reason}");
+        }
+    });
+}
