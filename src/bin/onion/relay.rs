@@ -10,7 +10,7 @@
 //! | `ftp.rs` | FTP with data connections that go through the relay too |
 //! | `cancel.rs` | a connection that only cancels a query of PostgreSQL's |
 //! | `reload.rs` | the files of both sides, read again while it serves |
-//! | `tally.rs`, `class.rs` | how many there were, and how they ended |
+//! | `tally.rs`, `class.rs`, `custom.rs` | how many there were, and how they ended |
 //! | `metrics.rs`, `status.rs` | the numbers for Prometheus, and the server that shows them |
 //! | `room.rs`, `peers.rs` | how many there may be, of all and of one peer |
 
@@ -18,6 +18,7 @@ mod attend;
 mod cancel;
 mod class;
 mod config;
+mod custom;
 mod ftp;
 mod greeting;
 mod join;

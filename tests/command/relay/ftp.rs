@@ -277,3 +277,16 @@ fn a_file_that_breaks_off_does_not_look_whole() {
     });
     relay.hears(&["data connection of 127.0.0.1: CONNECT side"]);
 }
+
+#[test]
+fn a_client_that_leaves_without_a_close_notify_is_not_a_loss() {
+    let files = Files::new();
+    let (_server, mut relay) = start(&files);
+    block_on(async {
+        let mut client = Client::dial(&relay, &files).await;
+        client.asks("NOOP", 200).await;
+        client.control.close_socket().await.unwrap();
+        let (_, _) = read_all(&mut client.control).await;
+    });
+    relay.hears(&["#1 ", "truncated, LISTEN side", "6 bytes there"]);
+}

@@ -174,3 +174,38 @@ fn what_it_is_to_be_passed_on_as_is_one_of_two() {
     assert_eq!(outcome.status, Some(2));
     assert!(outcome.stderr.contains("fin") && outcome.stderr.contains("reset"), "{}", outcome.stderr);
 }
+
+#[test]
+fn where_nobody_sends_a_close_notify_that_is_counted_apart() {
+    let files = Files::new();
+    let [near, far] = [files.server(Layers::Tls), files.client(Layers::Tls)];
+    // TDS up to 7, TDS 8.0, and something else.
+    for (step, outcome) in [
+        ("+starttls:tds:", "truncated by custom"),
+        ("+tls:alpn=tds/8.0:", "truncated by custom"),
+        ("+tls:", "truncated"),
+    ] {
+        let [near, far] = [&near, &far].map(|steps| steps.replace("+tls:", step));
+        let server = super::listen(&format!("tcp:127.0.0.1:0{near}"));
+        let behind = format!("{}{far}", server.endpoint().transport);
+        let mut relay = super::Relay::start(&format!("tcp:127.0.0.1:0{near}"), &behind, &[]);
+        block_on(async {
+            let accepting = async { server.accept().await.unwrap().ready().await.unwrap() };
+            let address = format!("{}{far}", relay.endpoint);
+            let (client, mut server) = join(super::dial(&address), accepting).await;
+            let mut client = client.unwrap();
+            client.send_all(b"a query").await.unwrap();
+            client.close_socket().await.unwrap();
+            let (query, result) = read_all(&mut server).await;
+            assert_eq!(query, b"a query");
+            assert!(is_truncated(&result), "nothing proves that it was all: {result:?}");
+            server.close_socket().await.unwrap();
+        });
+        let line = relay.hears(&["#1 ", &format!("{outcome}, LISTEN side: layer #")]);
+        assert!(line.contains("without a close_notify"), "{line}");
+        relay.signal("TERM");
+        let (_, log) = relay.finish();
+        let last = log.last().unwrap();
+        assert!(last.contains(&format!("1 {outcome}")) && last.contains("0 lost"), "{last}");
+    }
+}

@@ -29,8 +29,9 @@ use onionskin::starttls::ftp::{Level, Passive, Protection, Reply};
 use onionskin::tls::TlsServer;
 
 use self::data::{Channels, Wanted};
-use super::join::{Loss, Said, Side, Unfinished, break_off};
-use super::tally::Tally;
+use super::join::{Loss, Said, Side, Unfinished, break_off, is_end_without_close_notify};
+use super::passage::End;
+use super::tally::{Outcome, Tally};
 use crate::part::part;
 use crate::signals::Stopping;
 
@@ -103,23 +104,23 @@ impl Session {
     }
 
     /// Until either side has ended.
-    pub(super) async fn run(&mut self) -> Result<(), Loss> {
+    pub(super) async fn run(&mut self) -> Result<(), End> {
         loop {
             if self.owed.is_empty()
                 && let Some(line) = self.held.take()
             {
-                self.answer(&line).await?;
+                self.answer(&line).await.map_err(lost)?;
                 continue;
             }
             match self.hear().await {
-                Heard::Command(line) => match line.map_err(|error| Loss::new(Side::Listen, error))? {
-                    Some(line) => self.command(line).await?,
-                    None => return Ok(()),
-                },
-                Heard::Reply(line) => match line.map_err(|error| Loss::new(Side::Connect, error))? {
-                    Some(line) => self.reply(line).await?,
-                    None => return Ok(()),
-                },
+                Heard::Command(Ok(Some(line))) => self.command(line).await.map_err(lost)?,
+                Heard::Reply(Ok(Some(line))) => self.reply(line).await.map_err(lost)?,
+                Heard::Command(Ok(None)) | Heard::Reply(Ok(None)) => return Ok(()),
+                Heard::Command(Err(error)) if is_end_without_close_notify(&self.near) => {
+                    return Err(End::of(Outcome::Truncated, Loss::new(Side::Listen, error)));
+                }
+                Heard::Command(Err(error)) => return Err(lost(Loss::new(Side::Listen, error))),
+                Heard::Reply(Err(error)) => return Err(lost(Loss::new(Side::Connect, error))),
             }
         }
     }
@@ -257,6 +258,10 @@ impl Session {
     async fn say(&mut self, line: &[u8]) -> Result<(), Loss> {
         self.near.write_line(line).await.map_err(|error| Loss::new(Side::Listen, error))
     }
+}
+
+fn lost(loss: Loss) -> End {
+    End::of(Outcome::Lost, loss)
 }
 
 /// The first word, in capitals. Some clients put Telnet's signals before an ABOR.

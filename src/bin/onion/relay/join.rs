@@ -345,7 +345,7 @@ impl Way {
 
 /// Whether what was read came to an end that is none for its layers, at a place where it can be one: nothing that came with it
 /// is left over, such as a part of a record.
-fn is_end_without_close_notify(from: &Connection<Socket>) -> bool {
+pub(super) fn is_end_without_close_notify(from: &Connection<Socket>) -> bool {
     let stack = from.stack();
     from.end() == Some(stack::End::Truncated) && stack.lost().is_none() && stack.inbound_len() == 0
 }

@@ -113,7 +113,8 @@ goes on: behind the relay a server gets the same as if it spoke TLS itself, and 
 the client had said all, and a server in clear cannot see that. Where an end of file alone says that something is whole (an
 upload, a file in the middle of which nothing tells its length), take --truncated reset: then the other side is broken off
 as for a loss, which ends both directions, and the answer with them. Either way the log and the metrics call such a
-connection truncated, and not ended. An end in the middle of a TLS record is a loss.
+connection truncated, and not ended. An end in the middle of a TLS record is a loss. In TDS nobody sends a close_notify, so there
+it is called truncated by custom, and counted apart; it proves as little.
 
 A side that does not read makes the other one wait, and no
 more than the buffers of the layers are held in memory.

@@ -33,6 +33,8 @@ pub(super) struct Passages {
     pub(super) greeting: Greeting,
     /// Whether data connections of FTP go through here too.
     pub(super) relays_ftp: bool,
+    /// Whether it is the custom to end without a close_notify.
+    pub(super) customarily_truncated: bool,
     pub(super) peers: Arc<Peers>,
     pub(super) truncated: PassOn,
     pub(super) tally: Arc<Tally>,
@@ -106,6 +108,9 @@ impl Passages {
         let joint = Joint::new(self.runtime, near, far, self.truncated, Arc::clone(&self.tally));
         let mut joint = joint.holding_back(self.hold);
         let joined = match select(pin!(joint.run()), self.aborting.clone()).await {
+            Either::Left((end, _)) if end.outcome == Outcome::Truncated && self.customarily_truncated => {
+                End { outcome: Outcome::TruncatedByCustom, ..end }
+            }
             Either::Left((end, _)) => end,
             Either::Right(_) => Outcome::Aborted.into(),
         };
@@ -123,13 +128,14 @@ impl Passages {
         let mut session = ftp::Session::new(self.runtime, sides, tls, Arc::clone(&self.tally), self.aborting.clone());
         let ended = match select(pin!(session.run()), self.aborting.clone()).await {
             Either::Left((Ok(()), _)) => Outcome::InOrder.into(),
-            Either::Left((Err(loss), _)) => End::of(Outcome::Lost, loss),
+            Either::Left((Err(end), _)) => end,
             Either::Right(_) => Outcome::Aborted.into(),
         };
         (line.there, line.back) = session.bytes();
         let end = line.ends(self.runtime.now(), ended);
+        let lost = end.loss.as_ref().map(|loss| loss.side).filter(|_| end.outcome != Outcome::Truncated);
         if end.outcome != Outcome::Aborted {
-            select(pin!(session.leave(end.loss.as_ref().map(|loss| loss.side))), self.aborting.clone()).await;
+            select(pin!(session.leave(lost)), self.aborting.clone()).await;
         }
         end
     }

@@ -21,6 +21,7 @@ use onionskin::endpoint::{Connector, Incoming, Listener};
 use onionskin::runtime::Runtime;
 
 use super::attend::{Reload, Reloads};
+use super::custom;
 use super::ftp;
 use super::greeting;
 use super::join::Side;
@@ -64,6 +65,7 @@ impl Relay {
             log::warn!(relay = route.label; "{}: {caution}", route.label);
         }
         let relays_ftp = ftp::is_whole(&route.listen.endpoint, &route.connect.endpoint);
+        let customarily_truncated = custom::is_without_close_notify(&route.listen.endpoint, &route.connect.endpoint);
         let route = Arc::new(route);
         let patience = Duration::from_secs(limits.patience.into());
         let truncated = limits.truncated;
@@ -73,6 +75,7 @@ impl Relay {
             connector,
             greeting: bring,
             relays_ftp,
+            customarily_truncated,
             peers,
             truncated,
             tally,

@@ -54,6 +54,8 @@ words! {
         Cancel = "cancel request passed on",
         /// Both sides have ended, but one without a close_notify: nothing proves that it had said all.
         Truncated = "truncated",
+        /// The same in a protocol in which it is the custom, which proves as little.
+        TruncatedByCustom = "truncated by custom",
     }
 }
 
