@@ -57,7 +57,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Connection<IO> {
     /// file as the close of all layers. The other direction goes on for as long as it likes; an
     /// [`IdleTimeout`](crate::layer::IdleTimeout) in this connection sets a limit.
     ///
-    /// A loss is never passed on as an end. What came before it is written to the other side, and then that one is broken
+    /// A loss is never passed on as an end, and an end inside TLS without a close_notify is one: a local socket has no other
+    /// word for it. What came before it is written to the other side, and then that one is broken
     /// off such that it can tell: a local TCP socket is reset, and the peer sees a truncation inside TLS, or a reset where
     /// there is no TLS and this is a [`Socket`]. A reset does not overtake the last bytes where [`Socket::unsent`] is known;
     /// elsewhere it waits up to a second for them to be read. Who takes none of them for half a minute has had them. A Unix

@@ -299,3 +299,24 @@ fn who_takes_some_of_the_last_bytes_may_take_his_time() {
     heard.extend(rest.run().expect("its socket has ended"));
     assert!(heard == said);
 }
+
+#[test]
+fn what_a_peer_said_before_it_was_lost_is_heard_although_it_takes_no_more() {
+    let (mut conn, mut peer, clock) = pair(Cut::Whole, 2000);
+    start(&mut conn, &mut peer, Version::Tls13);
+    let (mut application, local) = wire(Cut::Whole, 1_000_000);
+    alone(application.write_all(&pattern(500_000))).unwrap();
+    let local = Socket::new(local, Address::Unix(None), Address::Unix(None));
+    let mut bridge = Task::new(conn.bridge(local));
+    assert!(bridge.run().is_none(), "the peer takes no more");
+    alone(peer.send_all(b"too much")).unwrap();
+    drop(peer);
+    assert!(bridge.run().is_none());
+    clock.advance(Duration::from_secs(1));
+    let error = bridge.run().expect("it has ended").unwrap_err();
+    assert!(!error.is_local(), "{error}");
+    drop(bridge);
+    let mut heard = Vec::new();
+    alone(application.read_to_end(&mut heard)).unwrap();
+    assert_eq!(heard.escape_ascii().to_string(), "too much");
+}
