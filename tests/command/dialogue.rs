@@ -204,7 +204,7 @@ fn a_server_asks_for_client_certificates() {
     let shown = run(common.into_iter().chain(["--cert", &cert, "--key", &key]), script).succeeded();
     assert_eq!(shown.lines(), ["OK STARTTLS 1", "DEPTH 1 TLSv1.3"]);
     let line = run(common, script).failed(1);
-    assert!(line.contains("layer #") && line.contains("CertificateRequired"), "{line}");
+    assert!(line.contains("layer #") && line.contains("certificate_required"), "{line}");
     assert!(line.contains("--cert and --key"), "{line}");
 }
 

@@ -44,6 +44,7 @@ use self::attend::Attendant;
 use self::metrics::Metrics;
 pub(crate) use self::options::Options;
 use self::plan::Plans;
+use self::room::Wish;
 use self::service::Relay;
 use self::status::Status;
 use crate::failure::Failure;
@@ -55,10 +56,14 @@ pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Res
         plans.check(runtime)?;
         return announce(&format!("nothing is wrong; relays: {}", plans.relays.len()));
     }
-    let most = room::for_relays(&plans.relays);
+    let wishes: Vec<_> = plans.relays.iter().map(Wish::of).collect();
     let mut relays = Vec::new();
-    for (plan, most) in plans.relays.into_iter().zip(most) {
-        relays.push(Relay::open(runtime, plan, most).await?);
+    for plan in plans.relays {
+        relays.push(Relay::open(runtime, plan).await?);
+    }
+    // What is wrong is told alone, so the log has nothing to say before that.
+    for (relay, most) in relays.iter_mut().zip(room::grant(&wishes)) {
+        relay.limit(most);
     }
     let status = match plans.status {
         Some(endpoint) => {

@@ -2,15 +2,29 @@
 
 use super::plan::Plan;
 
+/// What one relay would like to have.
+#[derive(Debug)]
+pub(super) struct Wish {
+    connections: usize,
+    /// How many descriptors each of them takes.
+    #[cfg_attr(not(unix), allow(dead_code))]
+    descriptors: usize,
+}
+
+impl Wish {
+    pub(super) fn of(plan: &Plan) -> Self {
+        Self { connections: plan.limits.max_connections.get(), descriptors: descriptors(plan) }
+    }
+}
+
 /// How many connections each of the relays may have: what it wants, or less, if the system does not grant as many
 /// descriptors. A process begins with less than it may have, so the limit is raised as far as it has to be, and the log says so.
 #[cfg(unix)]
-pub(super) fn for_relays(plans: &[Plan]) -> Vec<usize> {
-    let wanted: Vec<_> = plans.iter().map(|plan| plan.limits.max_connections.get()).collect();
-    let each: Vec<_> = plans.iter().map(descriptors).collect();
-    let needed = wanted.iter().zip(&each).map(|(&wanted, &each)| wanted.saturating_mul(each));
+pub(super) fn grant(wishes: &[Wish]) -> Vec<usize> {
+    let wanted: Vec<_> = wishes.iter().map(|wish| wish.connections).collect();
+    let needed = wishes.iter().map(|wish| wish.connections.saturating_mul(wish.descriptors));
     let needed = needed.fold(0, usize::saturating_add);
-    let granted = grant(needed.saturating_add(SPARE) as u64);
+    let granted = grant_files(needed.saturating_add(SPARE) as u64);
     let room = usize::try_from(granted).unwrap_or(usize::MAX).saturating_sub(SPARE);
     if room >= needed {
         return wanted;
@@ -24,13 +38,13 @@ pub(super) fn for_relays(plans: &[Plan]) -> Vec<usize> {
 }
 
 #[cfg(not(unix))]
-pub(super) fn for_relays(plans: &[Plan]) -> Vec<usize> {
-    plans.iter().map(|plan| plan.limits.max_connections.get()).collect()
+pub(super) fn grant(wishes: &[Wish]) -> Vec<usize> {
+    wishes.iter().map(|wish| wish.connections).collect()
 }
 
 /// Has the limit of open files raised to `needed`, as far as that goes, and says what it is then.
 #[cfg(unix)]
-fn grant(needed: u64) -> u64 {
+fn grant_files(needed: u64) -> u64 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
     let before = getrlimit(Resource::Nofile);
@@ -53,7 +67,6 @@ fn grant(needed: u64) -> u64 {
 }
 
 /// How many a connection takes: some runtimes have two for one that is not TCP.
-#[cfg(unix)]
 fn descriptors(plan: &Plan) -> usize {
     use onionskin::endpoint::Transport;
 

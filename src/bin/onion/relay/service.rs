@@ -47,8 +47,8 @@ pub(super) struct Relay {
 impl Relay {
     /// Reads the files that the endpoints name, and listens.
     ///
-    /// There is room for `most` connections.
-    pub(super) async fn open(runtime: &'static dyn Runtime, plan: Plan, most: usize) -> Result<Self, Failure> {
+    /// It may have as many connections as its plan says, until there is [less room](Self::limit).
+    pub(super) async fn open(runtime: &'static dyn Runtime, plan: Plan) -> Result<Self, Failure> {
         let Plan { mut route, greeting: bring, limits, hold } = plan;
         let (listen, connect) = (&route.listen, &route.connect);
         let connector = Connector::new(runtime, &connect.endpoint);
@@ -67,7 +67,7 @@ impl Relay {
         let relays_ftp = ftp::is_whole(&route.listen.endpoint, &route.connect.endpoint);
         let customarily_truncated = custom::is_without_close_notify(&route.listen.endpoint, &route.connect.endpoint);
         let route = Arc::new(route);
-        let patience = Duration::from_secs(limits.patience.into());
+        let (most, patience) = (limits.max_connections.get(), Duration::from_secs(limits.patience.into()));
         let truncated = limits.truncated;
         let passages = Passages {
             runtime,
@@ -84,6 +84,11 @@ impl Relay {
         };
         let passages = Arc::new(passages);
         Ok(Self { listener, passages, abort, most, patience })
+    }
+
+    /// There is room for so many connections.
+    pub(super) fn limit(&mut self, most: usize) {
+        self.most = most;
     }
 
     /// A line that says where it listens, with the port that was picked.
