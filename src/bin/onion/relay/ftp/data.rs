@@ -12,7 +12,7 @@ use futures::channel::{mpsc, oneshot};
 use futures::future::{Either, select};
 use onionskin::Connection;
 use onionskin::endpoint::{Connector, Endpoint, Incoming, Listener, OpenError};
-use onionskin::runtime::{Runtime, Socket};
+use onionskin::runtime::{Address, Runtime, Socket};
 use onionskin::tls::TlsServer;
 
 use super::super::class::Own;
@@ -126,7 +126,7 @@ impl Shared {
 async fn accept(listener: &Listener, client: IpAddr) -> Result<Incoming, Loss> {
     loop {
         let incoming = listener.accept().await.map_err(|error| Loss::new(Side::Listen, error))?;
-        let peer = incoming.addresses().peer.as_ref().and_then(|peer| peer.as_tcp());
+        let peer = incoming.addresses().peer.as_ref().and_then(Address::as_tcp);
         if peer.is_some_and(|peer| peer.ip().to_canonical() == client.to_canonical()) {
             return Ok(incoming);
         }
