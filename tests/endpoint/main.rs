@@ -6,6 +6,7 @@ mod common;
 #[cfg(all(unix, any(feature = "async-std", feature = "smol", feature = "tokio")))]
 mod handed_down;
 mod proxied;
+mod refusals;
 mod reload;
 mod starttls;
 mod steps;

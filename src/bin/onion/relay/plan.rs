@@ -6,7 +6,8 @@ use onionskin::endpoint::{Connector, Endpoint, Listener, Transport};
 use onionskin::runtime::Runtime;
 
 use super::config;
-use super::greeting::Greeting;
+use super::greeting::{self, Greeting};
+use super::join::Side;
 use super::options::{Limits, Options};
 use super::status;
 use crate::failure::Failure;
@@ -82,6 +83,7 @@ impl Plans {
             let Route { listen, connect, .. } = route;
             Listener::check(&listen.endpoint).map_err(|error| route.at(listen.blame(error)))?;
             Connector::new(runtime, &connect.endpoint).map_err(|error| route.at(connect.blame(error)))?;
+            route.warn();
         }
         match &self.status {
             Some(status) => Listener::check(status).map_err(|error| Failure::from(error).at("status")),
@@ -104,6 +106,25 @@ impl Plan {
 }
 
 impl Route {
+    pub(super) fn of(&self, side: Side) -> &Written {
+        match side {
+            Side::Listen => &self.listen,
+            Side::Connect => &self.connect,
+        }
+    }
+
+    /// What stands before a line in the log: the name, where there may be other relays.
+    pub(super) fn mark(&self) -> String {
+        self.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default()
+    }
+
+    /// Logs what whoever sets it up should know, if there is something.
+    pub(super) fn warn(&self) {
+        if let Some(caution) = greeting::caution(&self.listen.endpoint, &self.connect.endpoint) {
+            log::warn!(relay = self.label; "{}: {caution}", self.label);
+        }
+    }
+
     /// Says of a failure that it is this relay's, where there are others.
     pub(super) fn at(&self, failure: Failure) -> Failure {
         match &self.name {

@@ -3,11 +3,14 @@
 //! A file system that hangs holds up the task of one side. The relay goes on meanwhile, with what it has, and another
 //! SIGHUP is heard when that task is done.
 
+use std::sync::Arc;
+
 use futures::channel::mpsc::UnboundedSender;
 use onionskin::endpoint::OpenError;
 use onionskin::runtime::Runtime;
 
 use super::join::{Loss, Side};
+use super::plan::Route;
 
 /// How far a side is with its files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,11 +24,11 @@ pub(super) enum Reading {
 
 impl Reading {
     /// Whether the files are to be read now.
-    pub(super) fn ask(&mut self, side: Side) -> bool {
+    pub(super) fn ask(&mut self, side: Side, mark: &str) -> bool {
         match self {
             Self::Resting => *self = Self::Busy,
             Self::Busy | Self::BusyAndAskedAgain => {
-                log::warn!("{side}: its files are still being read, and will be again when that is done");
+                log::warn!("{mark}{side}: its files are still being read, and will be again when that is done");
                 *self = Self::BusyAndAskedAgain;
                 return false;
             }
@@ -45,14 +48,18 @@ impl Reading {
 pub(super) fn begin(
     runtime: &dyn Runtime,
     side: Side,
-    endpoint: String,
+    route: Arc<Route>,
     read: impl Future<Output = Result<(), OpenError>> + Send + 'static,
     done: UnboundedSender<Side>,
 ) {
     runtime.spawn(Box::pin(async move {
+        let (relay, mark, word) = (&route.label, route.mark(), side.word());
         match read.await {
-            Ok(()) => log::info!("{side}: certificates and keys were read again"),
-            Err(error) => log::error!("{}; {endpoint} keeps what it has", Loss::new(side, error)),
+            Ok(()) => log::info!(relay, side = word; "{mark}{side}: certificates and keys were read again"),
+            Err(error) => {
+                let (loss, endpoint) = (Loss::new(side, error), route.of(side));
+                log::error!(relay, side = word, cause = loss.cause; "{mark}{loss}; {endpoint} keeps what it has");
+            }
         }
         // Nobody listens any more when the process is over.
         let _ = done.unbounded_send(side);

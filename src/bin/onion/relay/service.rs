@@ -23,7 +23,6 @@ use onionskin::runtime::Runtime;
 use super::attend::{Reload, Reloads};
 use super::custom;
 use super::ftp;
-use super::greeting;
 use super::join::Side;
 use super::metrics::Shown;
 use super::passage::{End, Passages};
@@ -49,7 +48,7 @@ impl Relay {
     ///
     /// It may have as many connections as its plan says, until there is [less room](Self::limit).
     pub(super) async fn open(runtime: &'static dyn Runtime, plan: Plan) -> Result<Self, Failure> {
-        let Plan { mut route, greeting: bring, limits, hold } = plan;
+        let Plan { mut route, greeting, limits, hold } = plan;
         let (listen, connect) = (&route.listen, &route.connect);
         let connector = Connector::new(runtime, &connect.endpoint);
         let connector = connector.map_err(|error| route.at(connect.blame(error)))?;
@@ -61,9 +60,7 @@ impl Relay {
         if route.name.is_none() {
             route.label = listener.endpoint().transport.to_string();
         }
-        if let Some(caution) = greeting::caution(&route.listen.endpoint, &route.connect.endpoint) {
-            log::warn!(relay = route.label; "{}: {caution}", route.label);
-        }
+        route.warn();
         let relays_ftp = ftp::is_whole(&route.listen.endpoint, &route.connect.endpoint);
         let customarily_truncated = custom::is_without_close_notify(&route.listen.endpoint, &route.connect.endpoint);
         let route = Arc::new(route);
@@ -73,7 +70,7 @@ impl Relay {
             runtime,
             route,
             connector,
-            greeting: bring,
+            greeting,
             relays_ftp,
             customarily_truncated,
             peers,
@@ -178,6 +175,7 @@ impl Serving {
         let mut abort = Some(abort);
         let mut stage = Stage::Serving(listener);
         let mut is_only_one = false;
+        let mark = self.passages.route.mark();
         while matches!(stage, Stage::Serving(_)) || self.live > 0 {
             match self.next(&mut stage).await {
                 Event::Accepted(incoming) => self.begin(*incoming),
@@ -189,7 +187,7 @@ impl Serving {
                 Event::News(News::Reload(reload)) => {
                     for side in [Side::Listen, Side::Connect] {
                         self.asked[side as usize].push(reload.clone());
-                        if self.reading[side as usize].ask(side) {
+                        if self.reading[side as usize].ask(side, &mark) {
                             self.reload(side, &stage);
                         }
                     }
@@ -209,16 +207,18 @@ impl Serving {
                     // The listener is closed before anybody is told.
                     stage = Stage::Finishing(runtime.sleep_until(runtime.now() + self.patience));
                     let (live, patience) = (self.live, self.patience);
-                    log::info!("asked to end: {live} connections may go on for {patience:?}");
+                    let relay = &self.passages.route.label;
+                    log::info!(relay, live; "{mark}asked to end: {live} connections may go on for {patience:?}");
                 }
                 Event::OutOfPatience => {
-                    log::warn!("out of patience: {} connections have not ended and are aborted", self.live);
+                    let (relay, live) = (&self.passages.route.label, self.live);
+                    log::warn!(relay, live; "{mark}out of patience: {live} connections have not ended and are aborted");
                     drop(abort.take());
                     stage = Stage::Aborting;
                 }
             }
         }
-        log::info!("{}", self.tally);
+        log::info!(relay = self.passages.route.label; "{mark}{}", self.tally);
         if is_only_one && self.tally.accepted() == 1 && self.tally.ended(Outcome::InOrder) == 0 {
             return Err(Failure::new("the connection did not end in order"));
         }
@@ -228,7 +228,7 @@ impl Serving {
     async fn next(&mut self, stage: &mut Stage) -> Event {
         let has_room = self.live < self.most;
         let own = match stage {
-            Stage::Serving(listener) if has_room => accept(self.passages.runtime, listener).boxed(),
+            Stage::Serving(listener) if has_room => accept(&self.passages, listener).boxed(),
             Stage::Serving(_) | Stage::Aborting => pending().boxed(),
             Stage::Finishing(until) => until.map(|()| Event::OutOfPatience).boxed(),
         };
@@ -243,7 +243,9 @@ impl Serving {
         let number = self.tally.begin();
         self.live += 1;
         if self.live == self.most && !std::mem::replace(&mut self.was_full, true) {
-            log::warn!("{} connections, as many as there may be: further clients wait", self.most);
+            let (route, most) = (&self.passages.route, self.most);
+            let mark = route.mark();
+            log::warn!(relay = route.label; "{mark}{most} connections, as many as there may be: further clients wait");
         }
         let passages = Arc::clone(&self.passages);
         let ticket = Ticket { end: None, gone: self.gone.clone() };
@@ -259,14 +261,15 @@ impl Serving {
         let Passages { runtime, route, connector, .. } = &*self.passages;
         let done = self.read.clone();
         match side {
-            Side::Listen => reload::begin(*runtime, side, route.listen.to_string(), listener.reload(), done),
-            Side::Connect => reload::begin(*runtime, side, route.connect.to_string(), connector.reload(), done),
+            Side::Listen => reload::begin(*runtime, side, Arc::clone(route), listener.reload(), done),
+            Side::Connect => reload::begin(*runtime, side, Arc::clone(route), connector.reload(), done),
         }
     }
 }
 
 /// The next peer. Its handshakes are for a task of its own.
-async fn accept(runtime: &'static dyn Runtime, listener: &Listener) -> Event {
+async fn accept(passages: &Passages, listener: &Listener) -> Event {
+    let Passages { runtime, route, .. } = passages;
     loop {
         match listener.accept().await {
             Ok(incoming) => return Event::Accepted(Box::new(incoming)),
@@ -274,7 +277,7 @@ async fn accept(runtime: &'static dyn Runtime, listener: &Listener) -> Event {
             // A client that is gone again is none of ours.
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
-                log::error!("cannot accept a connection: {error}");
+                log::error!(relay = route.label; "{}cannot accept a connection: {error}", route.mark());
                 // Too many open files is an error that stays for a while.
                 runtime.sleep_until(runtime.now() + ACCEPT_PAUSE).await;
             }
