@@ -59,6 +59,7 @@ pub(crate) mod drive;
 mod error;
 mod io;
 mod layers;
+mod leave;
 mod line;
 mod proxy;
 mod start;
@@ -110,7 +111,9 @@ pub use crate::stack::{End, LayerId, Limits, OnTimeout, PeerAnswer, Stop};
 /// were one. [`close`](futures::io::AsyncWriteExt::close) sends close_notify on every layer, from the inside out,
 /// and then closes the write side of the socket; after it, reads see the rest of the innermost layer and no further. It
 /// fails if any of that could not leave, and not over what the peer sends or leaves out.
-/// Dropping the connection sends nothing.
+/// Dropping the connection sends nothing; and where something lies unread in the socket, such as the tickets of a TLS 1.3
+/// server that its client has never read, it is a reset, which overtakes what was written last. [`leave`](Self::leave)
+/// closes such that it arrives.
 ///
 /// [`futures::io::AsyncReadExt::split`] gives a reader and a writer for two tasks.
 ///

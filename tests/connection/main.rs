@@ -18,6 +18,7 @@ mod errors;
 mod faults;
 mod ftp;
 mod halves;
+mod leave;
 mod lines;
 mod oracle;
 mod sockets;

@@ -109,7 +109,7 @@ pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Res
         dialogue.run().await
     };
     let result = result.await;
-    part(runtime, dialogue.into_connection()).await;
+    part(dialogue.into_connection()).await;
     result
 }
 

@@ -45,13 +45,13 @@ pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Res
     let listener = open::listen(runtime, &open::parse("tcp:127.0.0.1:0")?).await?;
     let address = listener.local_address().as_tcp().expect("a listener of TCP has an address of TCP");
     let (tell, told) = oneshot::channel();
-    runtime.spawn(answer(runtime, listener, service).map(|result| tell.send(result).unwrap_or(())).boxed());
+    runtime.spawn(answer(listener, service).map(|result| tell.send(result).unwrap_or(())).boxed());
 
     let socket = runtime.connect_tcp(address).await?;
     let mut asker = Asker::new(runtime, socket, authority.roots()?, depth);
     asker.show().await?;
     let local = asker.tally()?;
-    part(runtime, asker.conn).await;
+    part(asker.conn).await;
     match told.await {
         Ok(Ok(peer)) if peer == local.to_string() => Ok(()),
         Ok(Ok(peer)) => Err(Failure::new(format_args!("the server talked to {peer} and not to {local}"))),
@@ -71,12 +71,12 @@ fn server(authority: &Authority, depth: usize) -> Result<TlsServer, Failure> {
 }
 
 /// The server's task: one connection. Returns whom it talked to.
-async fn answer(runtime: &'static dyn Runtime, listener: Listener, service: Service) -> Result<String, Failure> {
+async fn answer(listener: Listener, service: Service) -> Result<String, Failure> {
     let incoming = listener.accept().await?;
     let peer = incoming.addresses().to_string();
     let mut session = Session::new(incoming.ready().await?, Arc::new(service), signals::never());
     let result = session.run().await;
-    part(runtime, session.into_connection()).await;
+    part(session.into_connection()).await;
     result?;
     Ok(peer)
 }

@@ -199,7 +199,7 @@ async fn serve(runtime: &'static dyn Runtime, incoming: Incoming, server: &Serve
         Ok(()) => line.ends(runtime.now()),
         Err(error) => line.fails(runtime.now(), error),
     }
-    part(runtime, conn).await;
+    part(conn).await;
 }
 
 /// What is said of a connection when it is over.

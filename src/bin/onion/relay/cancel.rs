@@ -45,8 +45,8 @@ pub(super) async fn hand_on(timer: &dyn Timer, request: &[u8], far: &mut Unfinis
 }
 
 /// Tells the client that it was done.
-pub(super) async fn leave(timer: &dyn Timer, near: Unfinished, far: Unfinished) {
-    join(part(timer, near.finished()), part(timer, far.finished())).await;
+pub(super) async fn leave(near: Unfinished, far: Unfinished) {
+    join(part(near.finished()), part(far.finished())).await;
 }
 
 /// Servers only have to send a signal to another process of theirs.

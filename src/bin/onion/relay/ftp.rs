@@ -130,9 +130,9 @@ impl Session {
     pub(super) async fn leave(self, lost: Option<Side>) {
         let Self { runtime, near, far, channels, .. } = self;
         match lost {
-            None => join(part(runtime, near.finished()), part(runtime, far.finished())).await,
-            Some(Side::Listen) => join(part(runtime, near.finished()), break_off(runtime, far, Said::Something)).await,
-            Some(Side::Connect) => join(break_off(runtime, near, Said::Something), part(runtime, far.finished())).await,
+            None => join(part(near.finished()), part(far.finished())).await,
+            Some(Side::Listen) => join(part(near.finished()), break_off(runtime, far, Said::Something)).await,
+            Some(Side::Connect) => join(break_off(runtime, near, Said::Something), part(far.finished())).await,
         };
         channels.finish().await;
     }

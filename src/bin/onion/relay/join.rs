@@ -127,7 +127,7 @@ impl Joint {
         let Self { timer, near, far, there, back, broken, .. } = self;
         match broken.map(|(_, loss)| loss.side) {
             None => {
-                join(part(timer, near.finished()), part(timer, far.finished())).await;
+                join(part(near.finished()), part(far.finished())).await;
             }
             Some(Side::Listen) => {
                 join(leave_lost(timer, near, back.said()), break_off(timer, far, there.said())).await;
@@ -444,7 +444,7 @@ async fn leave_lost(timer: &dyn Timer, conn: Unfinished, said: Said) {
     let is_silent = || lost.and_then(Reason::layer_error).is_some_and(|error| error.kind() == LayerErrorKind::Idle);
     match lost.map_or(is_truncated, |_| is_silent()) {
         true => break_off(timer, conn, said).await,
-        false => part(timer, conn.finished()).await,
+        false => part(conn.finished()).await,
     }
 }
 

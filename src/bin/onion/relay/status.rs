@@ -97,7 +97,7 @@ impl Status {
             };
             let answer = Answer::to(read_request(&mut connection).await, &metrics);
             match connection.write_all(&answer.bytes()).await {
-                Ok(()) => part(runtime, connection).await,
+                Ok(()) => part(connection).await,
                 Err(error) => log::debug!("status: {peer}: {error}"),
             }
         };
