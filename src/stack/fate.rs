@@ -50,7 +50,11 @@ impl Fate {
             Self::Truncated(reason) => *reason = reason.and(loss),
             Self::Lost { reason, truncated } => {
                 *reason = reason.and(loss.clone());
-                *truncated = truncated.take().map(|earlier| earlier.and(loss));
+                // The first of them may stand behind bytes that had no room yet when all was lost.
+                *truncated = Some(match truncated.take() {
+                    Some(earlier) => earlier.and(loss),
+                    None => Reason::layer(loss),
+                });
             }
         }
     }

@@ -219,6 +219,39 @@ fn a_socket_that_fails_later_is_a_loss_and_the_reader_still_finds_the_truncation
 }
 
 #[test]
+fn a_reader_who_pauses_before_the_end_and_the_failure_of_the_socket_finds_all_that_came_and_then_the_truncation() {
+    each_in_pieces(1..=3, |case| {
+        for fails in [true, false] {
+            let mut link = Link::connected(case);
+            let mut sent = Vec::new();
+            // All of it arrives, and no layer of the right has room for the last of it.
+            let room = link.right.stack.input_room();
+            while link.right.stack.input_room() > room / 2 {
+                let bytes = pattern(10_000);
+                link.left.write(&bytes);
+                sent.extend(bytes);
+                link.run();
+            }
+            link.right.end_input();
+            link.run();
+            assert!(link.right.stack.truncated().is_none(), "it waits behind what has no room");
+            let now = link.now();
+            if fails {
+                link.right.stack.handle_error(now, io::ErrorKind::ConnectionReset.into());
+            }
+            let mut arrived = Vec::new();
+            while !matches!(link.right.stack.readable(), Readable::Nothing | Readable::Lost(_)) {
+                arrived.extend(link.right.read());
+            }
+            assert!(arrived == sent, "{} of {}", arrived.len(), sent.len());
+            let read = link.right.lost().expect("no reader waits for ever");
+            assert!(read.io_error().is_none() && read.layer_error().unwrap().is_truncated(), "{read}");
+            assert_eq!(link.right.stack.lost().is_some(), fails);
+        }
+    });
+}
+
+#[test]
 fn a_stop_fails_when_its_close_notify_has_left_and_what_waits_for_the_peel_never_leaves() {
     each(DEPTHS, |case| {
         for first in ["stop", "end"] {
