@@ -188,7 +188,7 @@ impl Stack {
         }
         clock.spared = Some((now, backlog));
         match clock.turn {
-            Turn::Peers(_) => clock.turn = Turn::Peers(now),
+            Turn::Peers(_) => (clock.turn, clock.passed) = (Turn::Peers(now), Duration::ZERO),
             Turn::Ours => self.untaken_since = Some(now),
         }
         true

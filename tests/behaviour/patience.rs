@@ -8,7 +8,8 @@ use onionskin::stack::{
     Ends, Event, Failure, Layer, LayerErrorKind, OnTimeout, Output, Patience, PeerAnswer, Reason, Stop,
 };
 use onionskin::starttls::{Negotiate, Smtp};
-use onionskin::testing::Peer;
+use onionskin::testing::{Cut, Peer};
+use onionskin::tls::{TlsLayer, Version};
 
 use crate::common::link::{Case, Link, assert_stopped, each_version, pattern, text};
 
@@ -432,7 +433,7 @@ fn what_the_system_still_holds_is_not_the_peers_time() {
                     assert!(link.left.stack.lost().is_none(), "{left}: {:?}", link.left.stack.lost());
                 }
                 // When nothing more is taken of it, the peer is as good as gone, and so it is when it has taken all.
-                let last = if case.version == onionskin::tls::Version::Tls13 { 1000 } else { 0 };
+                let last = if case.version == Version::Tls13 { 1000 } else { 0 };
                 link.left.stack.set_backlog(last);
             }
             link.advance(seconds(5) - MOMENT);
@@ -441,6 +442,24 @@ fn what_the_system_still_holds_is_not_the_peers_time() {
             assert_lost(&link.left, LayerErrorKind::StopTimeout);
         }
     });
+}
+
+#[test]
+fn a_peer_that_is_spared_has_all_of_its_time_again() {
+    let mut link = Link::connected(Case { cut: Cut::Whole, version: Version::Tls13, depth: 2, padded: false });
+    let outer = link.left.stack.layers().next().map(|(id, _)| id).unwrap();
+    link.left.stop(Stop::new()).unwrap();
+    link.advance(seconds(3));
+    // For a moment it is our turn, and the clock has counted what was before.
+    let now = link.now();
+    link.left.stack.with_layer(now, outer, TlsLayer::request_key_update).unwrap().unwrap();
+    link.run();
+    link.left.stack.set_backlog(1000);
+    link.advance(seconds(2));
+    link.advance(seconds(5) - MOMENT);
+    assert!(link.left.stack.lost().is_none(), "{:?}", link.left.stack.lost());
+    link.advance(MOMENT);
+    assert_lost(&link.left, LayerErrorKind::StopTimeout);
 }
 
 #[test]
