@@ -125,6 +125,36 @@ fn a_client_hello_behind_starttls_is_welcome() {
     });
 }
 
+/// One that ends in order, inside TLS, and one that does not speak it.
+#[test]
+fn the_log_can_be_objects() {
+    let directory = Directory::new();
+    let path = directory.file("");
+    let server = Server::start(["tcp:127.0.0.1:0", "--self-signed", &path, "--log-format", "json"]);
+    block_on(async {
+        let mut conn = dial(&server).await;
+        ask(&mut conn, "STARTTLS").await;
+        conn.start_tls(client(&directory).to("localhost").unwrap()).await.unwrap();
+        assert_eq!(ask(&mut conn, "QUIT").await, "BYE");
+        assert_eq!(hear(&mut conn).await, None);
+        conn.stop_tls().await.unwrap();
+    });
+    let mut plain = TcpStream::connect(address(&server)).unwrap();
+    plain.write_all(b"STARTTLS\r\nECHO injected\r\n").unwrap();
+    plain.read_to_end(&mut Vec::new()).unwrap();
+    let peer = format!("tcp {}", plain.local_addr().unwrap());
+    drop(plain);
+    let log = server.stop("TERM").succeeded().stderr;
+    let objects = log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no object: {line}")));
+    let ends: Vec<serde_json::Value> = objects.filter(|line: &serde_json::Value| !line["outcome"].is_null()).collect();
+    let of = |outcome: &str| ends.iter().find(|line| line["outcome"] == outcome).unwrap_or_else(|| panic!("{log}"));
+    let (ended, failed) = (of("ended"), of("failed"));
+    assert_eq!((&ended["level"], &ended["listen"]), (&"info".into(), &"tcp:127.0.0.1:0".into()), "{ended}");
+    assert!(ended["seconds"].is_f64() && ended["listen_layers"].is_array() && ended["cause"].is_null(), "{ended}");
+    assert_eq!((&failed["level"], &failed["peer"]), (&"error".into(), &peer.into()), "{failed}");
+    assert!(failed["cause"].as_str().unwrap().contains("the peer is speaking plaintext"), "{failed}");
+}
+
 #[test]
 fn a_line_over_the_limit_ends_the_connection() {
     let server = Server::start(["tcp:127.0.0.1:0"]);
