@@ -75,6 +75,7 @@ impl Side {
     pub(crate) fn receive(&mut self, wire: &[u8]) {
         let taken = self.stack.handle_input(self.now, wire);
         assert_eq!(taken, wire.len(), "the stack has room");
+        self.go_on();
     }
 
     /// Hands what is to be sent to the other side, as much as it takes, and returns whether that was anything.
@@ -82,7 +83,16 @@ impl Side {
         let Output::Bytes(bytes) = self.stack.poll_output() else { return false };
         let count = other.stack.handle_input(other.now, bytes);
         self.stack.handle_sent(self.now, count);
+        other.go_on();
+        self.go_on();
         count > 0
+    }
+
+    /// Does what the stack has put off.
+    fn go_on(&mut self) {
+        while self.stack.is_unfinished() {
+            self.stack.handle_timeout(self.now);
+        }
     }
 
     /// Reads everything, and returns how many bytes that was.

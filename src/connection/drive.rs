@@ -55,6 +55,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
                 }
                 return;
             }
+            if self.stack.is_unfinished() {
+                break;
+            }
         }
         // Others have their turn, and then both go on.
         both.wake();

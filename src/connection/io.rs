@@ -35,7 +35,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         self.stack.consume(self.wire.now(), count);
         // Room above may have let a layer below do something that is now to be sent, or let in what a writer waits for.
         let has_room = was_full && self.stack.input_room() > 0;
-        if has_room || !matches!(self.stack.poll_output(), Output::Nothing) {
+        if has_room || self.stack.is_unfinished() || !matches!(self.stack.poll_output(), Output::Nothing) {
             self.wakers.wake_other(Task::Reader);
         }
     }
@@ -57,6 +57,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         is_nothing: bool,
         cx: &Context<'_>,
     ) -> Poll<Result<usize, Error>> {
+        if self.stack.is_unfinished() {
+            // Who writes on and on would have it all done within one poll of theirs.
+            self.drive(Task::Writer, cx);
+            if self.stack.is_unfinished() {
+                return Poll::Pending;
+            }
+        }
         let mut written = put(&mut self.stack, self.wire.now())?;
         self.drive_until_sent(Task::Writer, cx);
         if written == 0 && !is_nothing {

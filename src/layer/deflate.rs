@@ -135,9 +135,18 @@ impl Layer for Deflate {
     }
 
     fn inbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        let mut worked = 0;
         while self.read == ReadHalf::Open {
             let (input, plain, _, _) = ends.all();
-            match self.inflate.step(input, plain)? {
+            // Bytes that come to nothing, or to much, are work all the same. The layer is called again for what is left of
+            // the input.
+            if worked >= WORK && !input.front().is_empty() {
+                return Ok(());
+            }
+            let before = (input.len(), plain.len());
+            let inflated = self.inflate.step(input, plain)?;
+            worked += before.0 - input.len() + plain.len() - before.1;
+            match inflated {
                 Inflated::Some => {}
                 Inflated::NoRoom => return Ok(()),
                 Inflated::All => return self.check_end(ends),
@@ -377,14 +386,15 @@ impl Inflate {
         if input.front().is_empty() && !self.holds {
             return Ok(Inflated::All);
         }
-        let room = plain.room().min(input.front().len().saturating_mul(4).clamp(SMALLEST_SPACE, FRAGMENT));
+        let packed = &input.front()[..input.front().len().min(WORK)];
+        let room = plain.room().min(packed.len().saturating_mul(4).clamp(SMALLEST_SPACE, FRAGMENT));
         if room == 0 {
             return Ok(Inflated::NoRoom);
         }
         let decompress = &mut self.decompress;
         let before = (decompress.total_in(), decompress.total_out());
         let status = plain.fill(room, |space| {
-            let status = decompress.decompress(input.front(), space, FlushDecompress::None);
+            let status = decompress.decompress(packed, space, FlushDecompress::None);
             ((decompress.total_out() - before.1) as usize, status)
         });
         let status = status.map_err(|error| {
@@ -421,6 +431,9 @@ const SYNC_FLUSH: [u8; 4] = [0, 0, 0xff, 0xff];
 
 /// What is compressed at once, and the most that is unpacked at once.
 const FRAGMENT: usize = 1 << 14;
+
+/// How many bytes in and out are enough for one call.
+const WORK: usize = 4096;
 
 /// However small the units below are, fragments are not cut smaller than this.
 const SMALLEST_FRAGMENT: usize = 1024;

@@ -101,6 +101,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, P: Protocol> Running<IO, P> {
             if !told && !moved && !is_due {
                 return Poll::Pending;
             }
+            if stack.is_unfinished() {
+                break;
+            }
         }
         // Others have their turn, and then this goes on.
         cx.waker().wake_by_ref();

@@ -58,6 +58,7 @@ use self::drawing::DEFAULT_LABEL;
 use self::fate::Fate;
 use self::layer::Waiting;
 use self::list::{List, NodeState, WIRE};
+use self::pump::Unfinished;
 
 pub use self::boundary::{End, Order, Queue};
 pub(crate) use self::boundary::{SMALL, SMALL_COPY, copy_to_slice};
@@ -85,7 +86,8 @@ pub use self::stop::{OnTimeout, PeerAnswer, Stop};
 ///   [`close`](Self::close), [`abort`](Self::abort).
 ///
 /// After every such call it drains, in this order: [`poll_event`](Self::poll_event), [`readable`](Self::readable),
-/// [`poll_output`](Self::poll_output), and asks [`poll_deadline`](Self::poll_deadline) when to come back.
+/// [`poll_output`](Self::poll_output), and asks [`poll_deadline`](Self::poll_deadline) when to come back. That may be at
+/// once: what a call brings about is not always done when it returns ([`is_unfinished`](Self::is_unfinished)).
 ///
 /// # For the eyes
 ///
@@ -126,6 +128,8 @@ pub struct Stack {
     has_clocks: bool,
     /// While one does: since when the wire has taken nothing of what there is for it.
     untaken_since: Option<Instant>,
+    /// Work that was put off.
+    unfinished: Option<Unfinished>,
     /// What the system still holds of what was sent, as far as the driver has told.
     backlog: usize,
     /// For the layer that is called because its deadline has passed.
@@ -182,6 +186,7 @@ impl Stack {
             linger: None,
             has_clocks: false,
             untaken_since: None,
+            unfinished: None,
             backlog: 0,
             waiting: Waiting::default(),
         }
@@ -378,7 +383,7 @@ impl Stack {
             self.drop_outbound(WIRE);
             self.wire_output = Side::Closed;
         }
-        self.settle(now);
+        self.go_on(now);
     }
 
     /// How many of the bytes that were sent the system still holds, because the peer has not taken them: for layers that
@@ -404,7 +409,8 @@ impl Stack {
             // A peer that takes something is not the one that the linger is there for.
             self.linger = self.linger.map(|_| now + LINGER);
         }
-        self.settle(now);
+        // Not something new: a layer that gives without end would never be found out.
+        self.go_on(now);
     }
 
     /// The write side of the socket is closed, as [`poll_output`](Self::poll_output) asked.
@@ -756,7 +762,16 @@ impl Stack {
     #[must_use]
     pub fn poll_deadline(&self) -> Option<Instant> {
         let layers = self.list.outer_to_inner().filter_map(|index| self.deadline(index));
-        layers.chain(self.linger.filter(|_| !self.is_flushed())).min()
+        let unfinished = self.unfinished.map(|unfinished| unfinished.since);
+        layers.chain(self.linger.filter(|_| !self.is_flushed())).chain(unfinished).min()
+    }
+
+    /// Whether layers still have work that was put off, so that a little input cannot keep a thread for long.
+    /// [`poll_deadline`](Self::poll_deadline) is then past, and [`handle_timeout`](Self::handle_timeout) goes on with it; a
+    /// driver lets others have their turn in between.
+    #[must_use]
+    pub fn is_unfinished(&self) -> bool {
+        self.unfinished.is_some()
     }
 
     /// Takes the stack apart: for each boundary from the application to the wire, the bytes that were not read

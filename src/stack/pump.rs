@@ -18,13 +18,31 @@ use super::{
 };
 
 impl Stack {
-    /// Calls woken layers until none is left.
+    /// Something has come from outside: calls woken layers until none is left, or the turn is over.
     pub(super) fn settle(&mut self, now: Instant) {
-        for runs in 0.. {
-            let Some(index) = self.next_woken() else { break };
-            if runs >= MOST_RUNS {
-                self.fail_restless(now);
+        self.unfinished = None;
+        self.take_turn(now, 1);
+    }
+
+    /// Goes on with what was put off.
+    pub(super) fn go_on(&mut self, now: Instant) {
+        let turns = self.unfinished.take().map_or(1, |unfinished| unfinished.turns + 1);
+        if turns > MOST_TURNS {
+            self.fail_restless(now);
+        }
+        self.take_turn(now, turns);
+    }
+
+    /// A little input can make much work: layers that unpack may have each other unpack for minutes, and nothing comes of
+    /// it. So what is not done within one turn is put off, and the driver lets others have theirs.
+    fn take_turn(&mut self, now: Instant, turns: usize) {
+        let mut runs = 0;
+        while let Some(index) = self.next_woken() {
+            if runs == TURN {
+                self.unfinished = Some(Unfinished { since: now, turns });
+                break;
             }
+            runs += 1;
             self.run(index, now);
         }
         if self.has_clocks {
@@ -392,5 +410,16 @@ impl Stack {
     }
 }
 
-/// More calls than what rests in the boundaries can need, in any stack that does what it should.
-const MOST_RUNS: usize = 1 << 21;
+/// Work that waits for the next turn.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unfinished {
+    pub(super) since: Instant,
+    /// How many there were since something last came from outside.
+    turns: usize,
+}
+
+/// So many calls of layers make a turn, some milliseconds: more than a full read needs at any usual depth.
+const TURN: usize = 1024;
+
+/// With as many, there are more calls than what rests in the boundaries can need, in any stack that does what it should.
+const MOST_TURNS: usize = (1 << 21) / TURN;

@@ -90,7 +90,8 @@ impl Pair {
                 }
             }
         };
-        sent || delivered
+        let left_went_on = self.left.go_on();
+        self.right.go_on() | left_went_on | sent | delivered
     }
 
     /// Writes all of `bytes` on the left, as fast as there is room, while the right reads; what it read.
@@ -309,6 +310,15 @@ impl Peer {
             }
             moved = true;
         }
+    }
+
+    /// Does what the stack has put off.
+    fn go_on(&mut self) -> bool {
+        let is_unfinished = self.stack.is_unfinished();
+        if is_unfinished {
+            self.stack.handle_timeout(self.now);
+        }
+        is_unfinished
     }
 
     fn deliver(&mut self, most: usize) -> bool {

@@ -127,7 +127,7 @@ impl<P: Protocol> StringTransport<P> {
     pub fn run(&mut self) {
         loop {
             let told = self.session.dispatch(&mut self.stack, self.now);
-            let moved = self.send() | self.deliver();
+            let moved = self.send() | self.deliver() | self.go_on();
             if !told && !moved {
                 return;
             }
@@ -182,6 +182,14 @@ impl<P: Protocol> StringTransport<P> {
             moved = true;
         }
         moved
+    }
+
+    fn go_on(&mut self) -> bool {
+        let is_unfinished = self.stack.is_unfinished();
+        if is_unfinished {
+            self.stack.handle_timeout(self.now);
+        }
+        is_unfinished
     }
 
     fn deliver(&mut self) -> bool {

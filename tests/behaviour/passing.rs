@@ -155,6 +155,8 @@ fn a_layer_that_never_comes_to_rest_is_a_loss_and_no_livelock() {
         let mut link = Link::outer(case);
         let layer = link.left.splice(Restless);
         link.left.write(b"never taken");
+        assert!(link.left.stack.is_unfinished(), "others have their turn in between");
+        link.run();
         assert_eq!(link.left.stack.lost().expect("it would run for ever").layers()[0].layer, layer);
     });
 }

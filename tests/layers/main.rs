@@ -3,6 +3,9 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../connection/executor.rs"]
+#[allow(dead_code, reason = "not all of it is needed here")]
+mod executor;
 
 mod becoming;
 mod connection;
@@ -14,3 +17,4 @@ mod relay;
 mod remove;
 mod throttle;
 mod traffic;
+mod work;

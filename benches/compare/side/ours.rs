@@ -138,6 +138,9 @@ impl Chain for StackChain {
         let room = self.stack.input_room().min(CHUNK);
         let count = read(&mut self.buffer[..room])?;
         self.stack.handle_input(Instant::now(), &self.buffer[..count]);
+        while self.stack.is_unfinished() {
+            self.stack.handle_timeout(Instant::now());
+        }
         Ok(count)
     }
 

@@ -170,6 +170,9 @@ impl<P: Protocol> Session<P> {
         // Not without end: other threads may ask for more and more, and the socket must have its turn.
         while steps < MOST_STEPS && self.step(stack, now) {
             steps += 1;
+            if stack.is_unfinished() {
+                break;
+            }
         }
         if !self.is_over() {
             self.state.handle.set_waiting(stack.outbound_len());
