@@ -79,7 +79,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
                 return Poll::Ready(Err(ErrorKind::LineTooLong(limit).into()));
             }
             // The stack holds more than by default if the limit says so.
-            self.stack.set_read_limit(self.wire.now(), limit.saturating_add(RECORD));
+            self.stack.await_more(self.wire.now(), limit.saturating_add(RECORD));
             self.drive(Task::Reader, cx);
             let grown = matches!(self.stack.readable(), Readable::Bytes(bytes) if bytes.len() > seen);
             if !grown {

@@ -115,7 +115,8 @@ impl IdleTimeout {
         self
     }
 
-    /// Never ends the connection while bytes from the peer wait for the application: then it is not the peer that is slow.
+    /// Never ends the connection while bytes from the peer wait for the application: then it is not the peer that is slow. A
+    /// part of a record, or of a line that the application has looked at, waits for the peer ([`Ends::unread`]).
     #[must_use]
     pub fn spare_unread(mut self) -> Self {
         self.spares_unread = true;

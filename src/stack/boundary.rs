@@ -196,8 +196,18 @@ impl<M> Queue<M> {
 
     /// The last mark, if no bytes stand behind it.
     pub(crate) fn mark_behind(&self) -> Option<&M> {
-        let back = self.front + self.len() as u64;
+        let back = self.back();
         self.marks.back().filter(|marked| marked.at == back).map(|marked| &marked.mark)
+    }
+
+    /// The position behind the last byte. It never goes back.
+    pub(crate) fn back(&self) -> u64 {
+        self.front + self.len() as u64
+    }
+
+    /// How many bytes stand behind a position.
+    pub(crate) fn len_behind(&self, position: u64) -> usize {
+        self.len().saturating_sub(usize::try_from(position.saturating_sub(self.front)).unwrap_or(usize::MAX))
     }
 
     /// Takes the first mark, if no bytes stand in front of it.

@@ -194,8 +194,9 @@ impl<'a> Ends<'a> {
         self.waiting.unsent
     }
 
-    /// In [`timeout`](Layer::timeout), and 0 elsewhere: how many bytes above this layer wait for the application, in all
-    /// boundaries there.
+    /// In [`timeout`](Layer::timeout), and 0 elsewhere: how many bytes above this layer the application has not looked at, and
+    /// how many a layer there keeps back until a time of its own. Not among them is what waits for more of the peer: a part
+    /// of a record, or of a message that the application has left there ([`Stack::await_more`](super::Stack::await_more)).
     #[must_use]
     pub fn unread(&self) -> usize {
         self.waiting.unread

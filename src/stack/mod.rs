@@ -134,6 +134,8 @@ pub struct Stack {
     backlog: usize,
     /// For the layer that is called because its deadline has passed.
     waiting: Waiting,
+    /// Up to where the application has looked at what it can read, and left it because it waits for more.
+    looked_at: u64,
 }
 
 /// Limits of a [`Stack`].
@@ -189,6 +191,7 @@ impl Stack {
             unfinished: None,
             backlog: 0,
             waiting: Waiting::default(),
+            looked_at: 0,
         }
     }
 
@@ -440,6 +443,7 @@ impl Stack {
             return Err(CommandErrorKind::Stopping(id).into());
         }
         let index = self.list.splice(layer, self.limits.buffer);
+        self.looked_at = 0;
         let limit = self.limits.buffer;
         let below = self.list.below(index);
         // Room lent to the application is not the new layer's.
@@ -591,6 +595,13 @@ impl Stack {
         self.app().inbound.set_limit(limit);
         self.wake(self.list.innermost());
         self.settle(now);
+    }
+
+    /// As [`set_read_limit`](Self::set_read_limit), for an application that has looked at all that can be read and leaves it
+    /// there, because the rest of a message is missing: it is the peer who owes that ([`Ends::unread`]).
+    pub fn await_more(&mut self, now: Instant, limit: usize) {
+        self.looked_at = self.app().inbound.back();
+        self.set_read_limit(now, limit);
     }
 
     /// Sets how many bytes the application may have written that no layer has taken yet. As [`Limits::buffer`] unless

@@ -109,8 +109,16 @@ impl Stack {
     fn waiting_around(&self, index: usize) -> Waiting {
         let below = self.list.upwards(WIRE).take_while(|&below| below != index);
         let unsent: usize = below.map(|below| self.list.node(below).above.outbound.len()).sum();
-        let unread = self.list.upwards(index).map(|above| self.list.node(above).above.inbound.len()).sum();
-        Waiting { unsent: unsent.saturating_add(self.backlog), unread }
+        Waiting { unsent: unsent.saturating_add(self.backlog), unread: self.unread_above(index) }
+    }
+
+    /// What a layer leaves in front of it, with room behind it, is a part of something whose rest is missing; unless it is not
+    /// yet time for it.
+    fn unread_above(&self, index: usize) -> usize {
+        let above = self.list.upwards(index).skip(1).filter(|&index| self.own_deadline(index).is_some());
+        let kept: usize = above.map(|index| self.list.node(self.list.below(index)).above.inbound.len()).sum();
+        let application = &self.list.node(self.list.innermost()).above.inbound;
+        kept.saturating_add(application.len_behind(self.looked_at))
     }
 
     /// Calls a layer, wakes whom that concerns, and acts on what it reported.
@@ -274,6 +282,7 @@ impl Stack {
     pub(super) fn peel(&mut self, index: usize) {
         let (id, below) = (self.list.id(index), self.list.below(index));
         let layer = self.list.peel(index);
+        self.looked_at = 0;
         if self.events.iter().any(|event| matches!(event, Event::Ready(ready) if *ready == id)) {
             self.left_unseen.push((id, layer));
         }

@@ -1,9 +1,14 @@
 //! A connection on which nothing happens ends, and one on which something does, does not.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use onionskin::layer::{IdleTimeout, Watch};
+use futures::{AsyncWriteExt, FutureExt};
+use onionskin::Connection;
+use onionskin::layer::{IdleTimeout, Rate, Throttle, Watch};
+use onionskin::protocol::{self, Addresses, Protocol, Session, Transport};
 use onionskin::stack::{LayerErrorKind, Limits, Output, Stack};
+use onionskin::testing::{Clock, Cut, wire};
 
 use crate::common::link::{Link, ONE, each, each_version};
 
@@ -247,6 +252,76 @@ fn what_the_application_has_not_read_is_not_the_fault_of_the_peer() {
         link.advance(MINUTE);
         assert!(link.left.lost().is_some());
     });
+}
+
+/// Whoever dies in the middle of a record or of a line has left something there for ever.
+#[test]
+fn what_the_peer_has_begun_and_not_ended_is_no_reason_to_wait() {
+    each(1..=2, |case| {
+        let mut link = Link::new(case);
+        link.left.splice(IdleTimeout::new(MINUTE).spare_unread());
+        link.start_to(case.depth);
+        link.left.inject(&[23, 3, 3, 0, 64, 1, 2, 3]);
+        link.advance(MINUTE);
+        assert!(link.left.lost().is_some());
+    });
+
+    let mut bare = Bare::new(IdleTimeout::new(MINUTE).spare_unread());
+    bare.received(100);
+    bare.stack.await_more(bare.now, 8192);
+    bare.received(1);
+    assert_eq!(bare.minute(), None, "nobody has looked at the last byte");
+    bare.stack.await_more(bare.now, 8192);
+    bare.minute().expect("the rest has not come");
+}
+
+#[test]
+fn a_layer_that_keeps_bytes_back_is_not_the_peer() {
+    let mut bare = Bare::new(IdleTimeout::new(MINUTE).spare_unread());
+    let throttle = Throttle::new().inbound(Rate::per_second(1).burst(60));
+    bare.stack.splice(bare.now, Box::new(throttle)).unwrap();
+    bare.received(100);
+    bare.stack.consume(bare.now, 60);
+    assert_eq!(bare.minute(), None, "it keeps forty");
+    bare.stack.consume(bare.now, 40);
+    bare.minute().expect("it has let all of it through");
+}
+
+#[test]
+fn a_part_of_a_line_is_no_sign_of_life() {
+    let clock = Clock::new();
+    let (mut peer, end) = wire(Cut::Whole, 1000);
+    let mut conn = Connection::with_timer(end, Arc::new(clock.clone()));
+    conn.splice(IdleTimeout::new(MINUTE).spare_unread()).unwrap();
+    peer.write_all(b"half a li").now_or_never().unwrap().unwrap();
+    assert!(conn.read_line().now_or_never().is_none());
+    clock.advance(MINUTE);
+    let error = conn.read_line().now_or_never().expect("it is not waited for").unwrap_err();
+    assert_eq!(error.layer_error().unwrap().kind(), LayerErrorKind::Idle);
+}
+
+/// Takes nothing before there is all of it.
+struct TakesAll;
+
+impl Protocol for TakesAll {
+    fn data_received(&mut self, _: &mut Transport<'_>) -> protocol::Result {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_part_of_a_message_is_no_sign_of_life_either() {
+    for paused in [false, true] {
+        let mut bare = Bare::new(IdleTimeout::new(MINUTE).spare_unread());
+        let mut session = Session::new(TakesAll, Addresses::default());
+        session.dispatch(&mut bare.stack, bare.now);
+        if paused {
+            session.with_transport(&mut bare.stack, bare.now, |_, transport| transport.pause_producing());
+        }
+        bare.received(100);
+        session.dispatch(&mut bare.stack, bare.now);
+        assert_eq!(bare.minute().is_none(), paused);
+    }
 }
 
 #[test]

@@ -292,7 +292,7 @@ impl<P: Protocol> Session<P> {
             }
             None => {
                 // One record more than the limit, because a record is not delivered in part.
-                stack.set_read_limit(now, self.state.input_limit.saturating_add(RECORD));
+                stack.await_more(now, self.state.input_limit.saturating_add(RECORD));
                 false
             }
         }
