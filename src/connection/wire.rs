@@ -59,7 +59,7 @@ impl<IO> Wire<IO> {
 
     /// Whether all that the stack has for the socket now is sent. Bytes that wait for a layer do not count.
     pub(crate) fn is_sent(&self, stack: &mut Stack) -> bool {
-        self.flushing != Flushing::Pending && matches!(stack.poll_output(), Output::Nothing)
+        self.flushing != Flushing::Pending && !stack.is_unfinished() && matches!(stack.poll_output(), Output::Nothing)
     }
 }
 

@@ -111,7 +111,8 @@ pub trait Layer: Any + Send + Sync + fmt::Debug {
     /// What the layer waits for from its peer, and how long the peer may take for it: a handshake, the answer to a stop.
     ///
     /// Time that our own output takes to leave is not the peer's. The stack knows what has left, so it keeps the clock: that
-    /// runs while nothing waits in the outbound boundaries below this layer, and stands still while something does. It is
+    /// runs while nothing waits in the outbound boundaries below this layer, and stands still while something does, or while
+    /// work is put off ([`Stack::is_unfinished`](super::Stack::is_unfinished)). It is
     /// asked after [`attach`](Self::attach), after [`stop`](Self::stop), and after each call in which the layer has
     /// reported something; [`Report::Waits`] is for a change that nothing else tells of. `None`, the default, waits for ever.
     fn awaits(&self) -> Option<Patience> {

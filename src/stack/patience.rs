@@ -127,7 +127,8 @@ impl Stack {
         let is_offered = self.list.node(WIRE).above.outbound.has_bytes();
         self.untaken_since = self.untaken_since.filter(|_| is_offered).or(is_offered.then_some(now));
         self.has_clocks = false;
-        let mut unsent = is_offered;
+        // The peer's answer may be among what our own layers have not come to yet.
+        let mut unsent = is_offered || self.is_unfinished();
         let mut cursor = self.list.above(WIRE);
         while let Some(index) = cursor {
             if self.list.node(index).clock.is_some() {

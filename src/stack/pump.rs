@@ -113,9 +113,10 @@ impl Stack {
     }
 
     /// What a layer leaves in front of it, with room behind it, is a part of something whose rest is missing; unless it is not
-    /// yet time for it.
+    /// yet time for it, or its turn.
     fn unread_above(&self, index: usize) -> usize {
-        let above = self.list.upwards(index).skip(1).filter(|&index| self.own_deadline(index).is_some());
+        let keeps = |index: &usize| self.is_unfinished() || self.own_deadline(*index).is_some();
+        let above = self.list.upwards(index).skip(1).filter(keeps);
         let kept: usize = above.map(|index| self.list.node(self.list.below(index)).above.inbound.len()).sum();
         let application = &self.list.node(self.list.innermost()).above.inbound;
         kept.saturating_add(application.len_behind(self.looked_at))

@@ -1,11 +1,13 @@
 //! A little input can make much work: it is done in turns, and others have theirs in between.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use flate2::{Compress, Compression, FlushCompress};
 use futures::io::{AsyncReadExt, AsyncWriteExt};
 use onionskin::Connection;
-use onionskin::layer::{Counter, Counts, Deflate};
+use onionskin::layer::proxy::AcceptProxy;
+use onionskin::layer::{Counter, Counts, Deflate, IdleTimeout};
 use onionskin::protocol::{Protocol, Result, Transport, run};
 use onionskin::stack::Readable;
 use onionskin::testing::{Clock, Cut, Pair, StringTransport, WireEnd, wire};
@@ -20,8 +22,13 @@ const MOST_IN_A_TURN: u64 = 9_000_000;
 
 /// What two layers of deflate unpack for long, and then it is a word.
 fn bomb() -> Vec<u8> {
+    bomb_with(b"hello")
+}
+
+fn bomb_with(word: &[u8]) -> Vec<u8> {
     let mut inner = [0, 0, 0, 0xff, 0xff].repeat(EMPTY_BLOCKS);
-    inner.extend(b"\0\x05\0\xfa\xffhello");
+    let len = u16::try_from(word.len()).unwrap();
+    inner.extend([&[0], &len.to_le_bytes()[..], &(!len).to_le_bytes()[..], word].concat());
     let mut compress = Compress::new(Compression::fast(), false);
     let mut packed = Vec::with_capacity(1 << 20);
     compress.compress_vec(&inner, &mut packed, FlushCompress::Sync).unwrap();
@@ -83,6 +90,31 @@ fn a_stack_says_that_there_is_more_to_do() {
     turns.finish();
     assert_eq!(pair.left.stack.poll_deadline(), None);
     assert_eq!(pair.left.read(), b"hello");
+}
+
+#[test]
+fn what_was_put_off_is_not_the_time_of_the_peer() {
+    let mut pair = Pair::new(Cut::Whole);
+    pair.left.splice(IdleTimeout::new(Duration::from_secs(10)).spare_unread());
+    pair.left.splice(Deflate::new());
+    pair.left.splice(Deflate::new());
+    pair.left.splice(AcceptProxy::new());
+    let (mut now, bomb) = (pair.now(), bomb_with(b"PROXY UNKNOWN\r\n"));
+    let mut rest = &bomb[..];
+    let mut turns = 0;
+    while !rest.is_empty() || pair.left.stack.is_unfinished() {
+        let taken = pair.left.stack.handle_input(now, rest);
+        rest = &rest[taken..];
+        while pair.left.stack.is_unfinished() {
+            // More than the peer has, and it has said all of it.
+            now += Duration::from_secs(11);
+            pair.left.stack.handle_timeout(now);
+            turns += 1;
+        }
+    }
+    assert!(turns > 0);
+    assert!(pair.left.stack.lost().is_none(), "{:?}", pair.left.stack.lost());
+    assert_eq!(pair.left.stack.layers().count(), 3, "the header was read");
 }
 
 #[test]
