@@ -66,7 +66,8 @@ pub(crate) enum NodeState {
 
 impl List {
     pub(crate) fn new(limit: usize) -> Self {
-        let mut nodes = Slab::with_capacity(1);
+        // For the wire and one layer, which is what most connections have.
+        let mut nodes = Slab::with_capacity(2);
         let wire = Node {
             layer: Box::new(Wire),
             above: Boundary::new(limit),
