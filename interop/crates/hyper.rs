@@ -63,6 +63,53 @@ fn large_bodies_go_both_ways_by_the_traits_of_futures() {
     });
 }
 
+/// Most clients end so when they have had enough of a connection: with a FIN, and no close_notify.
+#[test]
+fn an_idle_client_that_leaves_without_a_close_notify_is_no_error_of_the_server() {
+    at_each_depth(|mut client, server, depth| async move {
+        let serve = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(server), service_fn(echo));
+        let ask = async {
+            client.queue(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+            while !client.read_line().await.unwrap().unwrap().is_empty() {}
+            client.close_socket().await.unwrap();
+            assert_eq!(client.read_line().await.unwrap(), None, "depth {depth}: the server takes leave of it");
+        };
+        let (served, ()) = join(serve, ask).await;
+        served.unwrap_or_else(|error| panic!("depth {depth}: {error:?}"));
+    });
+}
+
+/// Or at once behind their request. By default hyper drops the answer to whoever has ended, in clear too; with `half_close`
+/// it answers, and then says what it has read.
+#[test]
+fn a_client_that_leaves_behind_its_request_is_answered() {
+    at_each_depth(|mut client, server, depth| async move {
+        let mut builder = hyper::server::conn::http1::Builder::new();
+        let serve = builder.half_close(true).serve_connection(TokioIo::new(server), service_fn(echo));
+        let ask = async {
+            client.queue(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+            client.close_socket().await.unwrap();
+            assert_eq!(client.read_line().await.unwrap().unwrap(), b"HTTP/1.1 200 OK", "depth {depth}");
+        };
+        join(serve, ask).await.1
+    });
+}
+
+/// The control: what becomes of a request that was cut is an error as ever.
+#[test]
+fn a_client_that_leaves_in_the_middle_of_its_request_is_one() {
+    at_each_depth(|mut client, server, depth| async move {
+        let serve = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(server), service_fn(echo));
+        let ask = async {
+            client.queue(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhalf").unwrap();
+            client.close_socket().await.unwrap();
+            while let Ok(Some(_)) = client.read_line().await {}
+        };
+        let (served, ()) = join(serve, ask).await;
+        assert!(served.is_err(), "depth {depth}");
+    });
+}
+
 /// What hyper hands to the connection is the body itself, and not a copy of it beside its head.
 #[test]
 fn a_body_is_not_copied_on_its_way_to_the_connection() {
