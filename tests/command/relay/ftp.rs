@@ -123,10 +123,17 @@ impl Client {
 }
 
 fn start(files: &Files) -> (Server, Relay) {
+    start_with(files, &[])
+}
+
+fn start_with(files: &Files, options: &[&str]) -> (Server, Relay) {
     let server = Server::start();
-    let near = files.server(Layers::Tls).replace("+tls:", "+starttls:ftp:");
-    let relay = Relay::start(&format!("tcp:127.0.0.1:0{near}"), &server.endpoint, &[]);
+    let relay = Relay::start(&listen_step(files), &server.endpoint, options);
     (server, relay)
+}
+
+fn listen_step(files: &Files) -> String {
+    format!("tcp:127.0.0.1:0{}", files.server(Layers::Tls).replace("+tls:", "+starttls:ftp:"))
 }
 
 #[test]
@@ -178,7 +185,8 @@ fn what_is_about_tls_is_answered_in_its_turn_and_the_rest_passes() {
         client.asks("AUTH TLS", 503).await;
         client.asks("CCC", 534).await;
         client.asks("REIN", 502).await;
-        for active in ["PORT 127,0,0,1,156,64", "eprt |1|127.0.0.1|40000|"] {
+        let past_us = ["LPRT 4,4,127,0,0,1,2,156,64", "LPSV", "CPSV", "SPSV"];
+        for active in ["PORT 127,0,0,1,156,64", "eprt |1|127.0.0.1|40000|"].into_iter().chain(past_us) {
             let said = client.asks(active, 502).await;
             assert!(said[0].contains("use PASV or EPSV"), "{said:?}");
         }
@@ -289,4 +297,75 @@ fn a_client_that_leaves_without_a_close_notify_is_not_a_loss() {
         let (_, _) = read_all(&mut client.control).await;
     });
     relay.hears(&["#1 ", "truncated, LISTEN side", "6 bytes there"]);
+}
+
+#[test]
+fn a_client_that_ends_behind_its_commands_is_answered() {
+    let files = Files::new();
+    let (_server, mut relay) = start(&files);
+    for (number, leaves_out_close_notify) in [(1, false), (2, true)] {
+        block_on(async {
+            let mut client = Client::dial(&relay, &files).await;
+            let address = client.passive("EPSV").await;
+            client.control.send_all(b"RETR file\r\nPBSZ 0\r\nQUIT\r\n").await.unwrap();
+            match leaves_out_close_notify {
+                true => client.control.close_socket().await.unwrap(),
+                false => client.control.close().await.unwrap(),
+            }
+            // The server owes the replies until then.
+            let mut data = dial(&address).await.unwrap();
+            let (file, end) = read_all(&mut data).await;
+            assert!(file == content(), "{} bytes came", file.len());
+            end.unwrap();
+            let (said, end) = read_all(&mut client.control).await;
+            let said = String::from_utf8(said).unwrap();
+            assert_eq!(said, "150 here it comes\r\n226 done\r\n200 PBSZ=0\r\n221 bye\r\n");
+            end.unwrap();
+        });
+        let outcome = if leaves_out_close_notify { "truncated, LISTEN side" } else { "ended" };
+        relay.hears(&[&format!("#{number} "), outcome]);
+    }
+}
+
+#[test]
+fn an_end_that_nothing_proves_is_a_reset_for_the_server_where_that_is_asked_for() {
+    let files = Files::new();
+    for (options, expected) in [(&[][..], Ok(b"NOOP\r\n".to_vec())), (&["--truncated", "reset"], Err(RESET))] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let place = format!("tcp:{}", listener.local_addr().unwrap());
+        let relay = Relay::start(&listen_step(&files), &place, options);
+        let server = thread::spawn(move || {
+            let (mut control, _) = listener.accept().unwrap();
+            control.write_all(b"220 server\r\n").unwrap();
+            let mut heard = vec![0; 6];
+            control.read_exact(&mut heard).unwrap();
+            if expected.is_ok() {
+                control.write_all(b"200 noop\r\n").unwrap();
+            }
+            let end = control.read_to_end(&mut heard);
+            (expected, end.map(|_| heard).map_err(|error| error.kind()))
+        });
+        block_on(async {
+            let mut client = Client::dial(&relay, &files).await;
+            client.control.send_all(b"NOOP\r\n").await.unwrap();
+            client.control.close_socket().await.unwrap();
+            let _ = read_all(&mut client.control).await;
+        });
+        let (expected, found) = server.join().unwrap();
+        assert_eq!(found, expected, "{options:?}");
+    }
+}
+
+const RESET: std::io::ErrorKind = std::io::ErrorKind::ConnectionReset;
+
+#[test]
+fn data_connections_have_the_limits_of_the_endpoints() {
+    let files = Files::new();
+    let (_server, mut relay) = start_with(&files, &["--idle", "1"]);
+    block_on(async {
+        let mut client = Client::dial(&relay, &files).await;
+        let _data = dial(&client.passive("EPSV").await).await.unwrap();
+        client.asks("WAIT", 150).await;
+        relay.hears(&["data connection of 127.0.0.1: ", "nothing was sent or received for 1s"]);
+    });
 }

@@ -1,17 +1,19 @@
 //! FTP whose TLS ends here: the control connection line by line, and the data connections that are agreed on there.
 //!
 //! ```text
-//!                 ┌ PBSZ, PROT, CCC, PORT, EPRT: answered here
+//!                 ┌ PBSZ, PROT, CCC, PORT, EPRT and their like: answered here
 //!   client ─TLS─▶ │ PASV, EPSV: the server's answer names a port of ours instead
 //!                 └ all else ───────────────────────────────────────────────────▶ server
 //!   client ─TLS─▶ that port ────────────────────────────────────────────────────▶ the server's port
 //! ```
 //!
 //! The server behind has no TLS and knows nothing of it. Commands may come faster than replies, and a reply belongs to the
-//! oldest command that has none: so we remember what the server owes, and answer by ourselves only when it owes nothing.
+//! oldest command that has none: so we remember what the server owes, and answer by ourselves only when it owes nothing. A client
+//! that ends behind its commands still gets the replies to them.
 //!
 //! Data connections go where the server is, whatever address it names, and come from where the client is (RFC 2577). In active
-//! mode the server would connect to the client: that is refused, and clients use the other mode then.
+//! mode the server would connect to the client: that is refused, and clients use the other mode then. So are rarer commands (LPRT,
+//! LPSV, CPSV, SPSV) that would open one past us.
 
 mod data;
 
@@ -29,11 +31,11 @@ use onionskin::starttls::ftp::{Level, Passive, Protection, Reply};
 use onionskin::tls::TlsServer;
 
 use self::data::{Channels, Wanted};
-use super::join::{Loss, Said, Side, Unfinished, break_off, is_end_without_close_notify};
-use super::passage::End;
+use super::join::{Loss, PassOn, Said, Side, Unfinished, break_off, is_end_without_close_notify};
+use super::passage::{End, Passages};
+use super::plan::Route;
 use super::tally::{Outcome, Tally};
 use crate::part::part;
-use crate::signals::Stopping;
 
 /// Whether a relay between these two is made whole like this: clients bring TLS, and the server has none.
 pub(super) fn is_whole(listen: &Endpoint, connect: &Endpoint) -> bool {
@@ -55,6 +57,10 @@ pub(super) struct Session {
     open: Option<[u8; 3]>,
     /// A command that is answered here, once the server owes nothing.
     held: Option<Vec<u8>>,
+    /// How the client has ended, if it has: it may still wait for replies.
+    ended: Option<Result<(), End>>,
+    truncated: PassOn,
+    route: Arc<Route>,
     channels: Channels,
     there: u64,
     back: u64,
@@ -76,23 +82,21 @@ enum Heard {
 
 impl Session {
     /// `tls` is for data connections.
-    pub(super) fn new(
-        runtime: &'static dyn Runtime,
-        (near, far): (Unfinished, Unfinished),
-        tls: TlsServer,
-        tally: Arc<Tally>,
-        aborting: Stopping,
-    ) -> Self {
+    pub(super) fn new(passages: &Passages, (near, far): (Unfinished, Unfinished), tls: TlsServer) -> Self {
+        let Passages { runtime, route, tally, .. } = passages;
         Self {
-            runtime,
+            runtime: *runtime,
             near,
             far,
             protection: Protection::in_tls().refuse_clear_control(),
             owed: VecDeque::new(),
             open: None,
             held: None,
-            channels: Channels::new(runtime, tls, Arc::clone(&tally), aborting),
-            tally,
+            ended: None,
+            truncated: passages.truncated,
+            route: Arc::clone(route),
+            channels: Channels::new(passages, tls),
+            tally: Arc::clone(tally),
             there: 0,
             back: 0,
         }
@@ -103,21 +107,29 @@ impl Session {
         (self.there, self.back)
     }
 
-    /// Until either side has ended.
+    /// Until the server has ended, or the client has and nothing is owed to it any more.
     pub(super) async fn run(&mut self) -> Result<(), End> {
         loop {
-            if self.owed.is_empty()
-                && let Some(line) = self.held.take()
-            {
-                self.answer(&line).await.map_err(lost)?;
-                continue;
+            if self.owed.is_empty() {
+                if let Some(line) = self.held.take() {
+                    self.answer(&line).await.map_err(lost)?;
+                    continue;
+                }
+                if let Some(ended) = self.ended.take() {
+                    return ended;
+                }
             }
             match self.hear().await {
                 Heard::Command(Ok(Some(line))) => self.command(line).await.map_err(lost)?,
                 Heard::Reply(Ok(Some(line))) => self.reply(line).await.map_err(lost)?,
-                Heard::Command(Ok(None)) | Heard::Reply(Ok(None)) => return Ok(()),
+                Heard::Command(Ok(None)) => self.ended = Some(Ok(())),
+                Heard::Reply(Ok(None)) => return self.ended.take().unwrap_or(Ok(())),
                 Heard::Command(Err(error)) if is_end_without_close_notify(&self.near) => {
-                    return Err(End::of(Outcome::Truncated, Loss::new(Side::Listen, error)));
+                    let end = Err(End::of(Outcome::Truncated, Loss::new(Side::Listen, error)));
+                    match self.truncated {
+                        PassOn::Fin => self.ended = Some(end),
+                        PassOn::Reset => return end,
+                    }
                 }
                 Heard::Command(Err(error)) => return Err(lost(Loss::new(Side::Listen, error))),
                 Heard::Reply(Err(error)) => return Err(lost(Loss::new(Side::Connect, error))),
@@ -139,7 +151,7 @@ impl Session {
 
     /// A line from either side. Neither is lost if the other comes first.
     async fn hear(&mut self) -> Heard {
-        let listens = self.held.is_none() && self.owed.len() < MOST_OWED;
+        let listens = self.ended.is_none() && self.held.is_none() && self.owed.len() < MOST_OWED;
         let (near, far) = (&mut self.near, &mut self.far);
         let command = async {
             match listens {
@@ -157,7 +169,8 @@ impl Session {
         self.there += line.len() as u64 + LINE_END;
         self.tally.add_bytes(Side::Listen, line.len() + LINE_END as usize);
         let asked = match &*verb(&line) {
-            b"PBSZ" | b"PROT" | b"CCC" | b"AUTH" | b"PORT" | b"EPRT" | b"REIN" => {
+            b"PBSZ" | b"PROT" | b"CCC" | b"AUTH" | b"PORT" | b"EPRT" | b"LPRT" | b"LPSV" | b"CPSV" | b"SPSV"
+            | b"REIN" => {
                 self.held = Some(line);
                 return Ok(());
             }
@@ -236,11 +249,8 @@ impl Session {
         if self.channels.is_full() {
             return "425 there are too many data connections already".to_owned();
         }
-        let at = SocketAddr::new(local.ip(), 0);
-        let opened = match format!("tcp:{at}").parse::<Endpoint>() {
-            Ok(endpoint) => Listener::new(self.runtime, &endpoint).await.ok(),
-            Err(_) => None,
-        };
+        let here = at(&self.route.listen.endpoint, SocketAddr::new(local.ip(), 0));
+        let opened = Listener::new(self.runtime, &here).await.ok();
         let ours = opened.and_then(|listener| Some((listener.local_address().as_tcp()?.port(), listener)));
         let Some((port, listener)) = ours else { return "425 no port can be had for a data connection".to_owned() };
         let reply = match (line.starts_with(b"227"), local.ip().to_canonical()) {
@@ -251,7 +261,8 @@ impl Session {
             }
             (true, IpAddr::V6(_)) => return "425 use EPSV: PASV has no room for the address".to_owned(),
         };
-        self.channels.await_client(Wanted { listener, client: client.ip(), server: passive.beside(server) });
+        let server = at(&self.route.connect.endpoint, passive.beside(server));
+        self.channels.await_client(Wanted { listener, client: client.ip(), server });
         reply
     }
 
@@ -262,6 +273,19 @@ impl Session {
 
 fn lost(loss: Loss) -> End {
     End::of(Outcome::Lost, loss)
+}
+
+/// An endpoint with the limits of another one and without its steps, for data connections.
+fn at(endpoint: &Endpoint, address: SocketAddr) -> Endpoint {
+    let (new_host, new_port) = (address.ip().to_string(), address.port());
+    let mut endpoint = endpoint.clone();
+    endpoint.steps.clear();
+    match &mut endpoint.transport {
+        Transport::Tcp { host, port, .. } => (*host, *port) = (new_host, new_port),
+        // The socket of a listener may have been handed down.
+        other => *other = Transport::tcp(new_host, new_port),
+    }
+    endpoint
 }
 
 /// The first word, in capitals. Some clients put Telnet's signals before an ABOR.

@@ -125,11 +125,13 @@ passes as it is, an offer of STARTTLS by the server too. tds needs the step on b
 
 FTP: where LISTEN ends with a step `starttls:ftp` and CONNECT is TCP without TLS, data connections go through the relay too, and have
 TLS if the client asks for it (PROT P): the relay answers PBSZ and PROT, and names ports of its own, any that are free, in answers
-to PASV and EPSV. Active mode (PORT, EPRT) and CCC are refused. In all other relays of FTP only the control connection passes:
+to PASV and EPSV. Active mode (PORT, EPRT) and CCC are refused. --idle is for each connection by itself, and the control
+connection says nothing while a file is on its way: let it be longer than that takes. In all other relays of FTP only the control connection passes:
 clients open data connections to the address that the server names, and with EPSV to the relay's, where nobody listens.
 
 PostgreSQL: on a LISTEN with `starttls:postgres` clients may also begin with TLS (sslnegotiation=direct), if they offer the ALPN
-`postgresql`. A CancelRequest, which psql sends in clear over a connection of its own, is handed on behind the steps of CONNECT.
+`postgresql`. A CancelRequest, which psql sends in clear over a connection of its own, is handed on behind the steps of CONNECT, also
+from clients that would need a certificate for a session (client-ca=), as the server itself would take it: its key is what counts.
 With TLS on both sides and another certificate than the server's, psql says `SCRAM channel binding check failed`: its
 log-in is bound to the certificate that it sees (channel_binding=prefer is the default), and no relay can change that. Give LISTEN
 the server's own certificate and key, have clients say channel_binding=disable, or have TLS on LISTEN only. With TLS on CONNECT

@@ -125,7 +125,7 @@ impl Passages {
 
     /// The same for FTP, whose data connections have to be looked after.
     async fn pass_ftp(&self, mut line: Line, sides: (Unfinished, Unfinished), tls: TlsServer) -> End {
-        let mut session = ftp::Session::new(self.runtime, sides, tls, Arc::clone(&self.tally), self.aborting.clone());
+        let mut session = ftp::Session::new(self, sides, tls);
         let ended = match select(pin!(session.run()), self.aborting.clone()).await {
             Either::Left((Ok(()), _)) => Outcome::InOrder.into(),
             Either::Left((Err(end), _)) => end,
@@ -133,7 +133,8 @@ impl Passages {
         };
         (line.there, line.back) = session.bytes();
         let end = line.ends(self.runtime.now(), ended);
-        let lost = end.loss.as_ref().map(|loss| loss.side).filter(|_| end.outcome != Outcome::Truncated);
+        let is_end = end.outcome == Outcome::Truncated && self.truncated == PassOn::Fin;
+        let lost = end.loss.as_ref().map(|loss| loss.side).filter(|_| !is_end);
         if end.outcome != Outcome::Aborted {
             select(pin!(session.leave(lost)), self.aborting.clone()).await;
         }

@@ -1,7 +1,7 @@
 //! The data connections of one control connection.
 
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +17,7 @@ use onionskin::tls::TlsServer;
 
 use super::super::class::Own;
 use super::super::join::{Joint, Loss, PassOn, Side, Unfinished};
+use super::super::passage::Passages;
 use super::super::tally::{Class, Tally};
 use crate::signals::Stopping;
 
@@ -44,14 +45,16 @@ struct Shared {
 pub(super) struct Wanted {
     pub(super) listener: Listener,
     pub(super) client: IpAddr,
-    pub(super) server: SocketAddr,
+    pub(super) server: Endpoint,
 }
 
 impl Channels {
-    pub(super) fn new(runtime: &'static dyn Runtime, tls: TlsServer, tally: Arc<Tally>, aborting: Stopping) -> Self {
+    pub(super) fn new(passages: &Passages, tls: TlsServer) -> Self {
         let (present, gone) = mpsc::channel(0);
-        let is_private = Arc::default();
-        Self { shared: Shared { runtime, tls, is_private, tally, aborting, _present: present }, waiting: None, gone }
+        let Passages { runtime, tally, aborting, .. } = passages;
+        let (tally, aborting, is_private) = (Arc::clone(tally), aborting.clone(), Arc::default());
+        let shared = Shared { runtime: *runtime, tls, is_private, tally, aborting, _present: present };
+        Self { shared, waiting: None, gone }
     }
 
     /// Whether those that begin from now on have TLS.
@@ -98,11 +101,11 @@ impl Shared {
         }
     }
 
-    async fn join(&self, accepted: Result<Incoming, Loss>, server: SocketAddr) -> Result<(), Loss> {
+    async fn join(&self, accepted: Result<Incoming, Loss>, server: Endpoint) -> Result<(), Loss> {
         let lost = |side| move |error: OpenError| Loss::new(side, error);
         let mut near = Unfinished::new(accepted?.ready().await.map_err(lost(Side::Listen))?);
         // The server is there before TLS is: it tells the client to begin only then.
-        let far = Unfinished::new(self.connect(server).await.map_err(lost(Side::Connect))?);
+        let far = Unfinished::new(self.connect(&server).await.map_err(lost(Side::Connect))?);
         if self.is_private.load(Ordering::Relaxed) {
             let tls = self.tls.accept().map_err(|error| Loss::new(Side::Listen, Own(Class::Other, error)))?;
             let ready = near.start_tls(tls.handshake_timeout(Some(PATIENCE))).await;
@@ -116,9 +119,8 @@ impl Shared {
         end.loss.map_or(Ok(()), Err)
     }
 
-    async fn connect(&self, server: SocketAddr) -> Result<Connection<Socket>, OpenError> {
-        let endpoint: Endpoint = format!("tcp:{server}").parse()?;
-        Connector::new(self.runtime, &endpoint)?.connect().await
+    async fn connect(&self, server: &Endpoint) -> Result<Connection<Socket>, OpenError> {
+        Connector::new(self.runtime, server)?.connect().await
     }
 }
 
