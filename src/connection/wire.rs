@@ -102,7 +102,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
                     self.flushing = Flushing::Pending;
                 }
                 Poll::Ready(Err(error)) => {
-                    self.take_arrived(stack, cx);
+                    self.take_arrived(stack, &error, cx);
                     stack.handle_error(now, error);
                 }
             }
@@ -129,6 +129,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
         }
         match self.read(stack, cx) {
             Poll::Ready(Err(error)) => stack.handle_error(self.now(), error),
+            Poll::Ready(Ok(0)) => stack.handle_eof(self.now()),
             Poll::Ready(Ok(_)) => {}
             Poll::Pending => return false,
         }
@@ -136,14 +137,23 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
     }
 
     /// A socket that can no longer be written to may have been told something before, which its reader is still to have.
-    fn take_arrived(&mut self, stack: &mut Stack, cx: &mut Context<'_>) {
+    ///
+    /// An end of file behind it is one only where the peer has closed: a system tells of a reset once, and whoever has heard
+    /// of it from a write reads an end of file from then on.
+    fn take_arrived(&mut self, stack: &mut Stack, error: &io::Error, cx: &mut Context<'_>) {
         for _ in 0..MOST_READS {
-            if stack.input_room() == 0 || !matches!(self.read(stack, cx), Poll::Ready(Ok(1..))) {
+            if stack.input_room() == 0 {
                 return;
+            }
+            match self.read(stack, cx) {
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(Ok(0)) if error.kind() == io::ErrorKind::BrokenPipe => return stack.handle_eof(self.now()),
+                Poll::Ready(_) | Poll::Pending => return,
             }
         }
     }
 
+    /// Reads once, and hands on what came; an end is for the caller.
     fn read(&mut self, stack: &mut Stack, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let now = self.now();
         let mut buffer = READ_BUFFERS.try_with(|kept| kept.borrow_mut().pop()).ok().flatten().unwrap_or_default();
@@ -151,13 +161,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
         let space = &mut buffer[..READ_SIZE.min(stack.input_room())];
         let read = uninterrupted(|| Pin::new(&mut self.io).poll_read(cx, space));
         match &read {
-            Poll::Ready(Ok(0)) => stack.handle_eof(now),
-            Poll::Ready(Ok(count)) => {
+            Poll::Ready(Ok(count @ 1..)) => {
                 stack.handle_input(now, &space[..*count]);
                 // The next connection is not to find what came over this one.
                 space[..*count].fill(0);
             }
-            Poll::Ready(Err(_)) | Poll::Pending => {}
+            Poll::Ready(Ok(0) | Err(_)) | Poll::Pending => {}
         }
         // Where the thread is about to end, there is nobody to keep it for.
         let _ = READ_BUFFERS.try_with(|kept| kept.borrow_mut().push(buffer));

@@ -224,3 +224,28 @@ fn what_had_arrived_before_a_write_failed_is_read() {
         }
     }
 }
+
+/// The system tells of a reset once: whoever hears of it when it writes, and reads then, is told of an end of file.
+#[test]
+fn a_reset_that_a_write_has_met_is_no_end_to_the_reader() {
+    for &runtime in runtime::all() {
+        for resets in [true, false] {
+            block_on(runtime, async {
+                let (listener, address) = listen_tcp(runtime).await;
+                let (peer, socket) = join(listener.accept(), runtime.connect_tcp(address)).await;
+                let (mut peer, mut conn) = (peer.unwrap(), connect(runtime, socket.unwrap()));
+                peer.write_all(b"not all").await.unwrap();
+                match resets {
+                    true => peer.reset().unwrap(),
+                    false => drop(peer),
+                }
+                while conn.write_all(b"anything").await.is_ok() && conn.flush().await.is_ok() {}
+                assert!(conn.stack().lost().is_some());
+                let mut read = Vec::new();
+                let ended = conn.read_to_end(&mut read).await;
+                assert_eq!(read, b"not all", "{runtime:?}, {resets}");
+                assert_eq!(ended.is_err(), resets, "{runtime:?}: {ended:?}");
+            });
+        }
+    }
+}
