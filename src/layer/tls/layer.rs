@@ -500,7 +500,7 @@ impl TlsLayer {
         if self.handshake.is_handshaking() {
             return self.check_closed_early(ends);
         }
-        if self.key_update_wanted && self.idle_key_updates < MOST_IDLE_KEY_UPDATES {
+        if self.key_update_wanted && (self.idle_key_updates < MOST_IDLE_KEY_UPDATES || will_send_data(ends)) {
             self.update_keys(ends)?;
         }
         let (id, onwards) = (ends.id(), Onwards::to(ends.layer_below()));
@@ -508,16 +508,12 @@ impl TlsLayer {
             let whole = ends.unit().saturating_sub(self.framing().overhead).max(SMALLEST_FRAGMENT);
             let paced = if ends.layer_above() { usize::MAX } else { self.pace.record(ends.now()) };
             let largest = whole.min(self.engine.largest()).min(paced);
-            let (_, _, plain, output) = ends.all();
+            let (input, _, plain, output) = ends.all();
             let fragment = plain.front().len().min(largest);
             if fragment > 0 {
                 if !output.is_empty() && output.room() < fragment + TLS12_OVERHEAD {
                     return Ok(());
                 }
-                if self.key_update_wanted {
-                    self.update_keys(ends)?;
-                }
-                let (input, _, plain, output) = ends.all();
                 let sent = self.engine.send(input, &plain.front()[..fragment], output, onwards);
                 sent.map_err(|error| self.fail(explain(error, &[])))?;
                 plain.consume(fragment);
@@ -682,6 +678,12 @@ impl TlsLayer {
     fn count_sent(&mut self, ends: &mut Ends<'_>, before: usize) {
         self.traffic.wire_bytes_out += (ends.outbound_below().len() - before) as u64;
     }
+}
+
+/// Whether there is data, and certainly room for a record of it.
+fn will_send_data(ends: &mut Ends<'_>) -> bool {
+    let (_, _, plain, output) = ends.all();
+    !plain.front().is_empty() && output.is_empty()
 }
 
 /// How long a handshake may take unless set.
