@@ -35,6 +35,9 @@ fn the_units_start_what_they_should() {
         let commands: Vec<_> =
             starts.by_ref().map(|line| line.split_once("=/usr/local/bin/onion ").unwrap().1).collect();
         assert!(!commands.is_empty());
+        // Without it, a client that reads slowly looks like a silent one.
+        let families = unit.lines().find_map(|line| line.strip_prefix("RestrictAddressFamilies=")).unwrap();
+        assert!(families.split(' ').any(|family| family == "AF_NETLINK"), "{families}");
         for command in commands {
             run(command.split_whitespace().chain(["--check"].into_iter().filter(|check| !command.contains(check))), "")
                 .succeeded();
