@@ -12,7 +12,7 @@ use onionskin::endpoint::Listener;
 use onionskin::runtime::{self, Runtime, Socket};
 
 use crate::common::Authority;
-use crate::onion::{Directory, Outcome, run};
+use crate::onion::{Directory, Outcome, finish, onion, run};
 
 /// A server in clear, for one connection.
 fn server<R: Send + 'static>(serve: impl FnOnce(TcpStream) -> R + Send + 'static) -> (String, JoinHandle<R>) {
@@ -105,6 +105,45 @@ fn whether_anything_was_unanswered_shows_in_the_status() {
             );
         }
     }
+}
+
+/// Whoever reads along outside TLS is not to see what was meant for inside.
+#[test]
+fn when_the_peer_has_ended_tls_nothing_goes_in_clear() {
+    let directory = Directory::new();
+    let authority = Authority::new();
+    let ca = directory.write("ca.pem", authority.pem());
+    let (chain, key) = authority.pem_identity("localhost");
+    let (chain, key) = (directory.write("chain.pem", chain), directory.write("key.pem", key));
+    let runtime = runtime::preferred().unwrap();
+    let at = format!("tcp:127.0.0.1:0+tls:cert={chain}:key={key}");
+    let listener = runtime::block_on(runtime, Listener::new(runtime, &at.parse().unwrap())).unwrap();
+    let endpoint = format!("{}+tls:sni=localhost:ca={ca}", listener.endpoint().transport);
+    let (tell, stopped) = std::sync::mpsc::channel();
+    let serving = thread::spawn(move || {
+        runtime::block_on(runtime, async {
+            let mut conn = listener.accept().await.unwrap().ready().await.unwrap();
+            let mut first = [0; 6];
+            conn.read_exact(&mut first).await.unwrap();
+            conn.stop_tls().await.unwrap();
+            tell.send(()).unwrap();
+            let mut in_clear = Vec::new();
+            conn.read_to_end(&mut in_clear).await.unwrap();
+            (first, String::from_utf8(in_clear).unwrap())
+        })
+    });
+    let mut child = onion(["connect", "--raw", &endpoint]).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"first\n").unwrap();
+    stopped.recv().unwrap();
+    // It may be gone by then.
+    let _ = stdin.write_all(b"a secret\n");
+    drop(stdin);
+    let (first, in_clear) = serving.join().unwrap();
+    assert_eq!(first, *b"first\n", "control: what was inside has come");
+    assert_eq!(in_clear, "");
+    let outcome = finish(child);
+    assert!(outcome.stderr.contains("the peer closed layer #"), "{outcome:?}");
 }
 
 #[test]

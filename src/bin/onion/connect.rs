@@ -131,7 +131,8 @@ Environment: SSLKEYLOGFILE=FILE has the secrets of every layer written there, RU
 
 The end of standard input: many servers take our end for the end of the conversation, and what they had still to say is
 lost. So unless standard input is a terminal, our direction stays open until the peer ends, or until everything asked in the
-onion line protocol is answered, or until the peer has been silent for --wait. --half-close ends it at once.
+onion line protocol is answered, or until the peer has been silent for --wait. --half-close ends it at once. With --raw or a step
+`starttls`, nothing more is sent when the peer has closed a layer: what was meant for TLS never goes in clear.
 
 Exit status:
   0  a clean end: both sides have ended, and nothing unanswered was cut off by us. That is, whenever our direction ended before

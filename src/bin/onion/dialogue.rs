@@ -406,15 +406,29 @@ impl Dialogue {
         }
     }
 
-    /// The peer has closed the innermost layer, so we do too, and go on below it.
+    /// The peer has closed the innermost layer, so we do too.
+    ///
+    /// In the onion line protocol both go on below it. In others that is the end: what was meant for TLS is not for the wire.
     async fn follow_peer(&mut self) -> Result<(), Failure> {
-        let closed = self.conn.layers().iter().last().map(|layer| layer.description.clone());
+        let closed = self.conn.layers().iter().last().map(|layer| layer.description.clone()).unwrap_or_default();
         let stopped = self.conn.stop_tls().await?;
+        let layer = stopped.layer;
         if matches!(self.sending, Sending::Open(..) | Sending::Broken) {
-            let (layer, closed) = (stopped.layer, closed.unwrap_or_default());
             eprintln!("the peer closed layer {layer} ({closed}); now {}", self.conn);
         }
-        self.show_late(&stopped)
+        self.show_late(&stopped)?;
+        match &self.sending {
+            _ if self.leaving.answers.is_some() => {}
+            Sending::Open(bytes, sent) if *sent < bytes.len() => {
+                return Err(Failure::new(format_args!(
+                    "the peer closed layer {layer} ({closed}) before {} bytes were sent, which are not for who is outside it",
+                    bytes.len() - sent
+                )));
+            }
+            Sending::Open(..) | Sending::Waiting => self.sending = Sending::Closing,
+            _ => {}
+        }
+        Ok(())
     }
 
     fn show_late(&mut self, stopped: &Stopped) -> Result<(), Failure> {
