@@ -256,7 +256,7 @@ fn lockstep_waits_for_the_tag_behind_a_step_of_imap() {
     });
     // Another process starts the TLS, so that the server need not.
     let listen = format!("tcp:127.0.0.1:0+starttls:imap:cert={chain}:key={key}");
-    let mut relay = crate::onion::onion(["relay", &listen, &endpoint]).spawn().unwrap();
+    let mut relay = onion(["relay", &listen, &endpoint]).spawn().unwrap();
     let mut first = String::new();
     BufReader::new(relay.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
     let client = format!("{}+starttls:imap:sni=localhost", first.strip_prefix("listening on ").unwrap().trim_end());
