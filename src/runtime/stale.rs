@@ -77,11 +77,17 @@ fn is_refused(at: &Path) -> io::Result<bool> {
     Ok(connect(&attempt, &address) == Err(Errno::CONNREFUSED))
 }
 
-/// A name beside it that nobody has.
+/// A name beside it that nobody has: a move takes the place of what is there.
 fn aside(at: &Path) -> PathBuf {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    at.with_file_name(format!(".{:x}-{count:x}", std::process::id()))
+    loop {
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let aside = at.with_file_name(format!(".{:x}-{count:x}", std::process::id()));
+        // Another process may have had our number before, and in a container nearly all have the same.
+        if fs::symlink_metadata(&aside).is_err() {
+            return aside;
+        }
+    }
 }
 
 /// How often, and how long in between, the turn is asked for: a tenth of a second in all.
@@ -192,6 +198,21 @@ mod tests {
 
         let _datagrams = UnixDatagram::bind(&place).unwrap();
         refused("a live socket of another type");
+    }
+
+    #[test]
+    fn what_has_the_name_beside_it_stays() {
+        let directory = Directory::with_stale_socket();
+        let next = aside(&directory.place());
+        let next = next.file_name().and_then(|name| name.to_str()).unwrap();
+        let (process, count) = next.split_once('-').unwrap();
+        let count = usize::from_str_radix(count, 16).unwrap();
+        let others: Vec<_> =
+            (count..count + 1000).map(|count| directory.0.join(format!("{process}-{count:x}"))).collect();
+        others.iter().for_each(|other| fs::write(other, "precious").unwrap());
+        let _bound = bind_unix(&directory.place()).unwrap();
+        assert!(others.iter().all(|other| fs::read(other).is_ok_and(|text| text == b"precious")));
+        assert_eq!(directory.files(), others.len() + 1);
     }
 
     #[test]
