@@ -1,5 +1,6 @@
 //! How many connections there is room for: each needs file descriptors, and the system grants so many and no more.
 
+use super::ftp;
 use super::plan::Plan;
 
 /// What one relay would like to have.
@@ -66,14 +67,39 @@ fn grant_files(needed: u64) -> u64 {
     }
 }
 
-/// How many a connection takes: some runtimes have two for one that is not TCP.
+/// How many a connection takes: some runtimes have two for one that is not TCP, and where FTP has its data connections through
+/// here too, a client has one of these most of the time.
 fn descriptors(plan: &Plan) -> usize {
     use onionskin::endpoint::Transport;
 
     let sides = [&plan.route.listen.endpoint, &plan.route.connect.endpoint];
-    sides.into_iter().map(|side| if let Transport::Tcp { .. } = side.transport { 1 } else { 2 }).sum()
+    let control: usize =
+        sides.into_iter().map(|side| if let Transport::Tcp { .. } = side.transport { 1 } else { 2 }).sum();
+    let data = if ftp::is_whole(sides[0], sides[1]) { 2 } else { 0 };
+    control + data
 }
 
 /// For what the process itself has open, and for attempts at several addresses of a name.
 #[cfg(unix)]
 const SPARE: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::super::options::Limits;
+    use super::super::plan::Written;
+    use super::*;
+
+    #[test]
+    fn each_connection_has_room_for_what_belongs_to_it() {
+        for (listen, connect, expected) in [
+            ("tcp:h:1", "tcp:h:2", 2),
+            ("unix:/s", "tcp:h:2", 3),
+            ("tcp:h:1+starttls:smtp:cert=c:key=k", "tcp:h:2", 2),
+            ("tcp:h:1+starttls:ftp:cert=c:key=k", "tcp:h:2", 4),
+        ] {
+            let written = |text| Written::new(text, Default::default()).unwrap();
+            let plan = Plan::new(None, written(listen), written(connect), Limits::default()).unwrap();
+            assert_eq!(Wish::of(&plan).descriptors, expected, "{listen} {connect}");
+        }
+    }
+}
