@@ -52,6 +52,11 @@ fn relays_that_cannot_be_meant() {
             assert_eq!(outcome.status, Some(2), "{outcome:?}");
         }
     }
+    // What would have no effect is no limit that somebody can rely on.
+    for option in ["--wait=5", "--half-close"] {
+        run(["relay", "stdio", listen, "--check", option], "").succeeded();
+        fails(2, &["relay", listen, listen, "--check", option], "", &["--wait and --half-close", "no LISTEN is stdio"]);
+    }
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("tcp:{}", taken.local_addr().unwrap());
     fails(1, &["relay", &address, listen], "", &[&address, "choose another port"]);

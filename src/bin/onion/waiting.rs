@@ -36,6 +36,11 @@ pub(crate) enum AtEnd {
 }
 
 impl EndOfInput {
+    /// Whether something was said about it.
+    pub(crate) fn is_set(self) -> bool {
+        self.half_close || self.wait.is_some()
+    }
+
     /// Must be asked before anything else takes standard input.
     pub(crate) fn choice(self) -> AtEnd {
         match self.wait {

@@ -67,9 +67,13 @@ impl Plans {
             }
             (None, ..) => return Err(Failure::usage("LISTEN and CONNECT are missing")),
         };
+        let mut from_input: Vec<_> =
+            plans.relays.iter_mut().filter(|plan| plan.route.listen.endpoint.transport == Transport::Stdio).collect();
+        if from_input.is_empty() && options.end_of_input.is_set() {
+            return Err(Failure::usage("--wait and --half-close are about standard input, and no LISTEN is stdio"));
+        }
         if let AtEnd::Wait(limit) = options.end_of_input.choice() {
-            let from_input = |plan: &&mut Plan| plan.route.listen.endpoint.transport == Transport::Stdio;
-            plans.relays.iter_mut().filter(from_input).for_each(|plan| plan.hold = Some(limit));
+            from_input.iter_mut().for_each(|plan| plan.hold = Some(limit));
         }
         if let Some(status) = &options.status {
             plans.status = Some(status::endpoint(status)?);
