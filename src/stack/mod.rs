@@ -412,8 +412,7 @@ impl Stack {
             // A peer that takes something is not the one that the linger is there for.
             self.linger = self.linger.map(|_| now + LINGER);
         }
-        // Not something new: a layer that gives without end would never be found out.
-        self.go_on(now);
+        self.settle(now);
     }
 
     /// The write side of the socket is closed, as [`poll_output`](Self::poll_output) asked.
