@@ -23,6 +23,7 @@ use onionskin::endpoint::Connector;
 use onionskin::listen_with;
 use onionskin::protocol::{Addresses, Handle, HandleError, LayerId, Protocol, Reason, Result, Streaming, Transport};
 use onionskin::runtime::{self, Runtime};
+use onionskin::stack;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let runtime = runtime::preferred().ok_or("built without a runtime")?;
@@ -131,6 +132,12 @@ impl Protocol for Side {
         if let Some(other) = self.other.get() {
             other.end_output(); // behind what was written
         }
+        Ok(())
+    }
+
+    /// Whoever ends without a close_notify may still read, but the other side could not tell that something may be missing.
+    fn input_truncated(&mut self, transport: &mut Transport<'_>, _: &stack::Reason) -> Result {
+        transport.abort_connection();
         Ok(())
     }
 

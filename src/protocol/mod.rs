@@ -214,7 +214,8 @@ pub trait Protocol: Send + 'static {
     /// What the peer sends was cut off, and all that came before has been offered: it ended the connection without a
     /// close_notify, or an outer layer below a live one. That proves nothing about what it had to say, but most TLS clients
     /// end so, and after their request they read on: what is written still leaves, and an answer that is not done can be
-    /// finished. By default the connection is closed behind what was written, and behind the producer.
+    /// finished. By default the connection is closed behind what was written, and behind the producer: one that goes on
+    /// until the peer ends, such as the other side of a relay, has to be told here.
     ///
     /// However it is closed then, the reason for its loss is this one. A message that the peer left unfinished is still in
     /// [`Transport::input`]. A peer that is gone for good (a reset, a deadline) is told as a loss at once, without this.

@@ -112,6 +112,15 @@ fn a_loss_on_one_side_is_a_loss_on_the_other() {
         drop(server);
         read_all(&mut client).await.unwrap_err();
     });
+    // A FIN without a close_notify, on a socket that goes on reading.
+    pass(both, async |mut client, mut server| {
+        client.close_socket().await.unwrap();
+        read_all(&mut server).await.unwrap_err();
+    });
+    pass(both, async |mut client, mut server| {
+        server.close_socket().await.unwrap();
+        read_all(&mut client).await.unwrap_err();
+    });
 }
 
 #[test]
