@@ -89,7 +89,12 @@ fn every_byte_is_read_once_in_order_and_at_its_depth() {
 #[test]
 fn every_script_that_the_fuzzer_has_kept_plays() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/scripts");
-    let files: Vec<_> = fs::read_dir(&corpus).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let Ok(files) = fs::read_dir(&corpus) else {
+        // The fuzzer is a package of its own, and not in the published one.
+        eprintln!("skipped: there is no {}", corpus.display());
+        return;
+    };
+    let files: Vec<_> = files.map(|entry| entry.unwrap().path()).collect();
     assert!(!files.is_empty(), "{} is empty", corpus.display());
     for file in files {
         eprintln!("{}", file.display());
