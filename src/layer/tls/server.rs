@@ -70,6 +70,13 @@ impl TlsServer {
         Ok(Self { config: Arc::new(config) })
     }
 
+    /// The configuration of rustls that this server is made of, for one that is to be a little different: change a clone of it
+    /// and give that to [`from_rustls`](Self::from_rustls).
+    #[must_use]
+    pub fn to_rustls(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.config)
+    }
+
     /// A layer that handshakes as a server.
     ///
     /// # Errors
