@@ -46,7 +46,8 @@ impl History {
             }
             7 => {
                 let (content_type, count) = (input.arbitrary()?, length(input, 64));
-                if content_type == DATA {
+                // No type at all is padding: then the content itself ends with the type, which may be that of data.
+                if matches!(content_type, DATA | 0) {
                     return Ok(());
                 }
                 forger.seal(content_type, input.bytes(count.min(input.len()))?, 0)
