@@ -9,27 +9,10 @@
 //! is the application's. Links are slab indices. The slab gives an index out again after a peel; a [`LayerId`]
 //! therefore carries a serial number too, which is never given out twice, and [`List::find`] compares both.
 
-use std::fmt;
-
 use slab::Slab;
 
 use super::patience::Clock;
-use super::{Boundary, CommandErrorKind, Layer};
-
-/// Names one layer of one stack, for as long as the stack lives. Shown as `#7`.
-///
-/// After the layer is peeled the id is stale: using it is an error, it never names another layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct LayerId {
-    index: usize,
-    serial: u64,
-}
-
-impl fmt::Display for LayerId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "#{}", self.serial)
-    }
-}
+use super::{Boundary, CommandErrorKind, Layer, LayerId};
 
 #[derive(Debug)]
 pub(crate) struct List {
