@@ -47,7 +47,7 @@ impl Factory for Room {
 
     fn build(&self, _: &Addresses) -> Option<Guest> {
         let (tls, members) = (self.tls.clone(), Arc::clone(&self.members));
-        Some(Guest { lines: Lines::new().max_length(LONGEST_LINE), tls, members, number: 0 })
+        Some(Guest { lines: Lines::new().max_length(MAX_LINE_LENGTH), tls, members, number: 0 })
     }
 }
 
@@ -81,7 +81,7 @@ impl Members {
     }
 
     fn rename(&mut self, number: usize, nick: &str) -> Result<(), &'static str> {
-        if nick.is_empty() || nick.len() > LONGEST_NICK || !nick.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        if nick.is_empty() || nick.len() > MAX_NICK_LENGTH || !nick.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             return Err("a nick name has up to 20 letters and digits");
         }
         if self.present.values().any(|member| member.nick == nick) {
@@ -142,7 +142,7 @@ impl Guest {
 
 impl Protocol for Guest {
     fn connection_made(&mut self, transport: &mut Transport<'_>) -> Result {
-        transport.set_write_limit(MOST_WAITING);
+        transport.set_write_limit(MAX_WAITING);
         self.send_line(transport, "* welcome")?;
         let number = self.members().enter(transport.handle());
         self.number = number;
@@ -219,9 +219,9 @@ fn self_signed(trust: &str) -> Result<TlsServer, Box<dyn Error>> {
     Ok(TlsServer::new(identity)?)
 }
 
-const LONGEST_LINE: usize = 1000;
+const MAX_LINE_LENGTH: usize = 1000;
 
-const LONGEST_NICK: usize = 20;
+const MAX_NICK_LENGTH: usize = 20;
 
 /// For each client, in bytes.
-const MOST_WAITING: usize = 256 * 1024;
+const MAX_WAITING: usize = 256 * 1024;

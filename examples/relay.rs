@@ -109,7 +109,7 @@ impl Side {
 impl Protocol for Side {
     fn connection_made(&mut self, transport: &mut Transport<'_>) -> Result {
         transport.read_while_full(true); // the other direction has nothing to do with this one
-        transport.set_write_limit(MOST_WAITING);
+        transport.set_write_limit(MAX_WAITING);
         Ok(())
     }
 
@@ -153,4 +153,4 @@ impl Protocol for Side {
 }
 
 /// In each direction of each connection, in bytes.
-const MOST_WAITING: usize = 1024 * 1024;
+const MAX_WAITING: usize = 1024 * 1024;

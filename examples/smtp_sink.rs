@@ -57,7 +57,7 @@ struct Message {
 impl Session {
     fn new(tls: TlsServer) -> Self {
         // Only CRLF ends a line: a server that also takes LF can be made to see a message inside of a message.
-        Self { lines: Lines::delimited_by("\r\n").max_length(LONGEST_LINE), tls, state: State::Stranger }
+        Self { lines: Lines::delimited_by("\r\n").max_length(MAX_LINE_LENGTH), tls, state: State::Stranger }
     }
 
     fn command(&mut self, line: &str) -> &'static str {
@@ -82,7 +82,7 @@ impl Session {
                 "250 2.0.0 forgotten"
             }
             ("MAIL", State::Idle) => match path("FROM:", argument) {
-                Some((_, Some(size))) if size > LARGEST_MESSAGE => "552 5.3.4 that is too much",
+                Some((_, Some(size))) if size > MAX_MESSAGE => "552 5.3.4 that is too much",
                 Some((sender, _)) => {
                     self.state = State::Envelope(Message { sender: sender.to_owned(), ..Message::default() });
                     "250 2.1.0 fine"
@@ -90,7 +90,7 @@ impl Session {
                 None => "501 5.5.4 MAIL FROM:<somebody>",
             },
             ("RCPT", State::Envelope(message)) => match path("TO:", argument) {
-                Some(_) if message.recipients.len() == MOST_RECIPIENTS => "452 4.5.3 too many",
+                Some(_) if message.recipients.len() == MAX_RECIPIENTS => "452 4.5.3 too many",
                 Some((recipient, _)) if !recipient.is_empty() => {
                     message.recipients.push(recipient.to_owned());
                     "250 2.1.5 fine"
@@ -120,7 +120,7 @@ impl Session {
         if let State::Content(Message { content, .. }) = &mut self.state {
             content.extend_from_slice(line.strip_prefix(b".").unwrap_or(line));
             content.extend_from_slice(b"\r\n");
-            if content.len() > LARGEST_MESSAGE {
+            if content.len() > MAX_MESSAGE {
                 self.state = State::Refused;
             }
         }
@@ -218,11 +218,11 @@ fn tls(first: Option<String>, key: Option<String>) -> Result<TlsServer, Box<dyn 
 }
 
 /// With its CRLF, RFC 5321 section 4.5.3.1.6 asks for 1,000 at least.
-const LONGEST_LINE: usize = 2000;
+const MAX_LINE_LENGTH: usize = 2000;
 
-const LARGEST_MESSAGE: usize = 1024 * 1024;
+const MAX_MESSAGE: usize = 1024 * 1024;
 
-const MOST_RECIPIENTS: usize = 100;
+const MAX_RECIPIENTS: usize = 100;
 
 /// RFC 5321 section 4.5.3.2.7.
 const PATIENCE: Duration = Duration::from_secs(300);

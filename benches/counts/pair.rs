@@ -216,7 +216,7 @@ macro_rules! step {
             let goes_on = match state.expect("the handshake goes well") {
                 ConnectionState::EncodeTlsData(mut data) => {
                     let len = $output.len();
-                    $output.resize(len + LARGEST_FLIGHT, 0);
+                    $output.resize(len + MAX_FLIGHT, 0);
                     let count = data.encode(&mut $output[len..]).expect("there is room");
                     $output.truncate(len + count);
                     true
@@ -239,4 +239,4 @@ use step;
 const NAME: &str = "server.example";
 
 /// More than any message of the handshake takes.
-const LARGEST_FLIGHT: usize = 16 * 1024;
+const MAX_FLIGHT: usize = 16 * 1024;

@@ -42,7 +42,7 @@ impl Rendezvous {
         }
         // What the client still says must be read: a system that closes a socket with bytes in it resets the connection,
         // and with it the end of the file.
-        let farewell = async { copy((&mut data).take(LONGEST_FAREWELL), &mut sink()).await };
+        let farewell = async { copy((&mut data).take(MAX_FAREWELL), &mut sink()).await };
         let _ = within(runtime, TO_PART, farewell).await;
         Ok(())
     }
@@ -80,4 +80,4 @@ const TO_READ: Duration = Duration::from_secs(60);
 
 const TO_PART: Duration = Duration::from_secs(2);
 
-const LONGEST_FAREWELL: u64 = 64 * 1024;
+const MAX_FAREWELL: u64 = 64 * 1024;

@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let seats = Arc::new(());
         loop {
             let incoming = listener.accept().await?;
-            if Arc::strong_count(&seats) > MOST_CLIENTS {
+            if Arc::strong_count(&seats) > MAX_CLIENTS {
                 continue; // which closes it
             }
             let (seat, tree, tls) = (Arc::clone(&seats), Arc::clone(&tree), tls.clone());
@@ -68,4 +68,4 @@ fn tls(first: Option<String>, key: Option<String>) -> Result<TlsServer, Box<dyn 
     Ok(TlsServer::new(identity)?)
 }
 
-const MOST_CLIENTS: usize = 100;
+const MAX_CLIENTS: usize = 100;

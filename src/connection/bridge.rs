@@ -262,7 +262,7 @@ impl Way {
     {
         let lost = |side, error| BridgeError { side, error };
         let receiver = if sender == Side::Local { Side::Peer } else { Side::Local };
-        for _ in 0..MOST_WRITES {
+        for _ in 0..MAX_WRITES {
             match self.stage {
                 Stage::Open | Stage::Unsent => match from.poll_readable(cx) {
                     Poll::Ready(Ok(None)) => self.stage = Stage::Ending,
@@ -389,7 +389,7 @@ const OUR_OWN: &str = "a connection fails with an error of its own";
 const TAKEN_LAST: &str = "the connection is taken only by who consumes this";
 
 /// After so many writes in one direction without a wait, others have their turn.
-const MOST_WRITES: usize = 64;
+const MAX_WRITES: usize = 64;
 
 /// How long somebody may take nothing at all of the last bytes.
 const STUCK: Duration = Duration::from_secs(30);

@@ -40,7 +40,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         self.wakers.register(task, cx);
         let both = self.wakers.both();
         let mut cx = Context::from_waker(&both);
-        for round in 0..MOST_ROUNDS {
+        for round in 0..MAX_ROUNDS {
             let progress = self.wire.turn(&mut self.stack, &mut cx);
             self.collect_events();
             if is_enough(&self.stack) {
@@ -80,4 +80,4 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
 }
 
 /// So many reads, of megabytes in all, before the executor gets its thread back.
-pub(crate) const MOST_ROUNDS: usize = 128;
+pub(crate) const MAX_ROUNDS: usize = 128;

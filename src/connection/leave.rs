@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::io::{AsyncRead, AsyncWrite};
 
-use super::drive::MOST_ROUNDS;
+use super::drive::MAX_ROUNDS;
 use super::{Connection, Error};
 
 /// How far one has come who leaves.
@@ -99,7 +99,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     /// Reads past all layers: nobody looks at it any more.
     fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut ignored = [0; 4096];
-        for _ in 0..MOST_ROUNDS {
+        for _ in 0..MAX_ROUNDS {
             match ready!(Pin::new(&mut self.wire.io).poll_read(cx, &mut ignored)) {
                 Ok(1..) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

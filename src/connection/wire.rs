@@ -141,7 +141,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
     /// An end of file behind it is one only where the peer has closed: a system tells of a reset once, and whoever has heard
     /// of it from a write reads an end of file from then on.
     fn take_arrived(&mut self, stack: &mut Stack, error: &io::Error, cx: &mut Context<'_>) {
-        for _ in 0..MOST_READS {
+        for _ in 0..MAX_READS {
             if stack.input_room() == 0 {
                 return;
             }
@@ -201,7 +201,7 @@ thread_local! {
 }
 
 /// So many reads take all that the system can have kept; a socket that has more is none.
-const MOST_READS: usize = 256;
+const MAX_READS: usize = 256;
 
 /// The most that one read takes: four full TLS records.
 const READ_SIZE: usize = 64 * 1024;

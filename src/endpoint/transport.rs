@@ -161,10 +161,10 @@ fn read_tcp(arguments: &mut Arguments) -> Result<Transport, ParseError> {
 
 fn read_keep_alive(arguments: &mut Arguments) -> Result<Option<KeepAlive>, ParseError> {
     let standard = KeepAlive::default();
-    let idle = arguments.key("keepalive", |word| word.seconds_or_off(MOST_SECONDS))?;
+    let idle = arguments.key("keepalive", |word| word.seconds_or_off(MAX_SECONDS))?;
     let position = arguments.position("keepalive-interval").or(arguments.position("keepalive-count"));
-    let interval = arguments.key("keepalive-interval", |word| word.within("time", "seconds", 1..=MOST_SECONDS))?;
-    let count = arguments.key("keepalive-count", |word| word.within("count", "a number", 1..=MOST_QUESTIONS))?;
+    let interval = arguments.key("keepalive-interval", |word| word.within("time", "seconds", 1..=MAX_SECONDS))?;
+    let count = arguments.key("keepalive-count", |word| word.within("count", "a number", 1..=MAX_PROBES))?;
     match (idle, position) {
         (Some(None), None) => Ok(None),
         (Some(None), Some(position)) => {
@@ -220,6 +220,6 @@ fn read_systemd(arguments: &mut Arguments) -> Result<Transport, ParseError> {
 }
 
 /// The most that Linux takes.
-const MOST_SECONDS: u16 = 32_767;
+const MAX_SECONDS: u16 = 32_767;
 
-const MOST_QUESTIONS: u8 = 127;
+const MAX_PROBES: u8 = 127;

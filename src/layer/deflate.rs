@@ -159,7 +159,7 @@ impl Layer for Deflate {
     fn outbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
         let id = ends.id();
         while self.write == WriteHalf::Open {
-            let largest = ends.unit().saturating_sub(OVERHEAD).clamp(SMALLEST_FRAGMENT, FRAGMENT);
+            let largest = ends.unit().saturating_sub(OVERHEAD).clamp(MIN_FRAGMENT, FRAGMENT);
             let (_, _, plain, output) = ends.all();
             let fragment = plain.front().len().min(largest);
             if fragment > 0 {
@@ -387,7 +387,7 @@ impl Inflate {
             return Ok(Inflated::All);
         }
         let packed = &input.front()[..input.front().len().min(WORK)];
-        let room = plain.room().min(packed.len().saturating_mul(4).clamp(SMALLEST_SPACE, FRAGMENT));
+        let room = plain.room().min(packed.len().saturating_mul(4).clamp(MIN_SPACE, FRAGMENT));
         if room == 0 {
             return Ok(Inflated::NoRoom);
         }
@@ -436,10 +436,10 @@ const FRAGMENT: usize = 1 << 14;
 const WORK: usize = 4096;
 
 /// However small the units below are, fragments are not cut smaller than this.
-const SMALLEST_FRAGMENT: usize = 1024;
+const MIN_FRAGMENT: usize = 1024;
 
 /// Room for what a few bytes may come to.
-const SMALLEST_SPACE: usize = 512;
+const MIN_SPACE: usize = 512;
 
 /// The most that packing adds to a fragment that cannot be packed: headers of stored blocks, and the flush.
 const OVERHEAD: usize = 32;

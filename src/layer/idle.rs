@@ -136,7 +136,7 @@ impl IdleTimeout {
 
     fn wait(&mut self, now: Instant, unsent: Option<usize>) {
         if matches!(self.clock, IdleClock::Running { .. }) {
-            let until = self.limit().and_then(|limit| now.checked_add(limit.max(SHORTEST)));
+            let until = self.limit().and_then(|limit| now.checked_add(limit.max(MIN_WAIT)));
             self.clock = IdleClock::Running { until, unsent };
         }
     }
@@ -278,4 +278,4 @@ impl From<&Order> for Direction {
 }
 
 /// A clock may be coarse, and a deadline has to move on.
-const SHORTEST: Duration = Duration::from_millis(1);
+const MIN_WAIT: Duration = Duration::from_millis(1);

@@ -10,7 +10,7 @@ use futures::io::{AsyncRead, AsyncWrite};
 use super::{Addresses, Handle, Protocol, Reason, Session};
 use crate::Connection;
 use crate::connection::alarm::Alarm;
-use crate::connection::drive::MOST_ROUNDS;
+use crate::connection::drive::MAX_ROUNDS;
 use crate::connection::wire::Wire;
 use crate::stack::Stack;
 
@@ -91,7 +91,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, P: Protocol> Running<IO, P> {
     fn poll_over(live: &mut Live<IO, P>, cx: &mut Context<'_>) -> Poll<()> {
         let Live { stack, wire, session, alarm } = live;
         session.register(cx);
-        for _ in 0..MOST_ROUNDS {
+        for _ in 0..MAX_ROUNDS {
             let told = session.dispatch(stack, wire.now());
             if session.is_over() {
                 return Poll::Ready(());

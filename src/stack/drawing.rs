@@ -65,7 +65,7 @@ impl Stack {
 
     fn box_of(&self, index: usize) -> String {
         let node = self.list.node(index);
-        let (name, id) = (cut(&clean(node.layer.name()), LONGEST_NAME), self.list.id(index));
+        let (name, id) = (cut(&clean(node.layer.name()), MAX_NAME_LENGTH), self.list.id(index));
         match node.state.word() {
             Some(state) => format!("[ {name} {id} {state} ]"),
             None => format!("[ {name} {id} ]"),
@@ -85,7 +85,7 @@ impl Stack {
     fn facts_of_wire(&self) -> Vec<String> {
         let mut facts = Vec::new();
         if self.label != DEFAULT_LABEL {
-            facts.push(cut(&clean(&self.label), LONGEST_LABEL));
+            facts.push(cut(&clean(&self.label), MAX_LABEL_LENGTH));
         }
         if self.wire_input != Side::Open && self.lost().is_none() {
             facts.push("end of file received".to_owned());
@@ -228,10 +228,10 @@ const SPACE: &str = "  ";
 const WIDTH: usize = 100;
 
 /// So that the facts have their room whatever a layer is called.
-const LONGEST_NAME: usize = 20;
+const MAX_NAME_LENGTH: usize = 20;
 
 /// So that the wire's facts fit on its line.
-const LONGEST_LABEL: usize = 40;
+const MAX_LABEL_LENGTH: usize = 40;
 
 #[cfg(test)]
 mod tests {

@@ -173,7 +173,7 @@ impl Stack {
     /// A stack without layers.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        let limits = Limits { buffer: limits.buffer.max(SMALLEST_BUFFER), ..limits };
+        let limits = Limits { buffer: limits.buffer.max(MIN_BUFFER), ..limits };
         Self {
             list: List::new(limits.buffer),
             given: None,
@@ -206,7 +206,7 @@ impl Stack {
 }
 
 /// Two records of the largest size and a little more.
-const SMALLEST_BUFFER: usize = 40 * 1024;
+const MIN_BUFFER: usize = 40 * 1024;
 
 /// After a loss, how long the peer may take nothing of what is still to be sent (an alert).
 const LINGER: Duration = Duration::from_secs(5);

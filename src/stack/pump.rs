@@ -27,7 +27,7 @@ impl Stack {
     /// Goes on with what was put off.
     pub(super) fn go_on(&mut self, now: Instant) {
         let turns = self.unfinished.take().map_or(1, |unfinished| unfinished.turns + 1);
-        if turns > MOST_TURNS {
+        if turns > MAX_TURNS {
             self.fail_restless(now);
         }
         self.take_turn(now, turns);
@@ -432,4 +432,4 @@ pub(super) struct Unfinished {
 const TURN: usize = 1024;
 
 /// With as many, there are more calls than what rests in the boundaries can need, in any stack that does what it should.
-const MOST_TURNS: usize = (1 << 21) / TURN;
+const MAX_TURNS: usize = (1 << 21) / TURN;

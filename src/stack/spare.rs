@@ -13,20 +13,20 @@ use bytes::BytesMut;
 pub(crate) fn take(bytes: usize) -> BytesMut {
     let spare = SPARE.try_with(|spare| spare.borrow_mut().pop());
     let mut buffer = spare.ok().flatten().unwrap_or_default();
-    buffer.reserve(bytes.max(USUAL));
+    buffer.reserve(bytes.max(BUFFER_SIZE));
     buffer
 }
 
 /// Keeps an empty buffer, if it is worth it.
 pub(crate) fn keep(mut buffer: BytesMut) {
     // Only what is reclaimed shows how much it is.
-    if !buffer.try_reclaim(USUAL) || buffer.capacity() > LARGEST {
+    if !buffer.try_reclaim(BUFFER_SIZE) || buffer.capacity() > MAX_BUFFER_SIZE {
         return;
     }
     // Where the thread is about to end, there is nobody to keep it for.
     let _ = SPARE.try_with(|spare| {
         let mut spare = spare.borrow_mut();
-        if spare.len() < MOST {
+        if spare.len() < MAX_BUFFERS {
             spare.push(buffer);
         }
     });
@@ -37,13 +37,13 @@ thread_local! {
 }
 
 /// Of this size they are made: what the wire reads at once, behind what may be left of a record, and some more.
-const USUAL: usize = 96 * 1024;
+const BUFFER_SIZE: usize = 96 * 1024;
 
 /// Larger ones come from limits that somebody has raised.
-const LARGEST: usize = 256 * 1024;
+const MAX_BUFFER_SIZE: usize = 256 * 1024;
 
 /// As many as a connection with busy boundaries has, and a few more.
-const MOST: usize = 8;
+const MAX_BUFFERS: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -60,14 +60,14 @@ mod tests {
 
     #[test]
     fn large_buffers_are_kept_and_larger_ones_are_not() {
-        keep(consumed(USUAL));
-        assert!(take(USUAL).capacity() >= USUAL);
-        for size in [USUAL, LARGEST] {
+        keep(consumed(BUFFER_SIZE));
+        assert!(take(BUFFER_SIZE).capacity() >= BUFFER_SIZE);
+        for size in [BUFFER_SIZE, MAX_BUFFER_SIZE] {
             keep(consumed(size));
             assert_eq!(SPARE.with_borrow(Vec::len), 1, "{size} bytes");
-            take(USUAL);
+            take(BUFFER_SIZE);
         }
-        for size in [USUAL - 1, LARGEST + 1, 4 * LARGEST] {
+        for size in [BUFFER_SIZE - 1, MAX_BUFFER_SIZE + 1, 4 * MAX_BUFFER_SIZE] {
             keep(consumed(size));
             assert_eq!(SPARE.with_borrow(Vec::len), 0, "{size} bytes");
         }
@@ -75,9 +75,9 @@ mod tests {
 
     #[test]
     fn what_somebody_still_has_a_piece_of_is_not_kept() {
-        let mut buffer = BytesMut::zeroed(2 * USUAL);
-        let piece = buffer.split_to(USUAL);
-        buffer.advance(USUAL);
+        let mut buffer = BytesMut::zeroed(2 * BUFFER_SIZE);
+        let piece = buffer.split_to(BUFFER_SIZE);
+        buffer.advance(BUFFER_SIZE);
         keep(buffer);
         assert_eq!(SPARE.with_borrow(Vec::len), 0);
         drop(piece);
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn no_more_are_kept_than_are_of_use() {
-        (0..2 * MOST).for_each(|_| keep(consumed(USUAL)));
-        assert_eq!(SPARE.with_borrow(Vec::len), MOST);
+        (0..2 * MAX_BUFFERS).for_each(|_| keep(consumed(BUFFER_SIZE)));
+        assert_eq!(SPARE.with_borrow(Vec::len), MAX_BUFFERS);
     }
 }

@@ -51,7 +51,7 @@ impl Header {
             return Ok(Some(Self { tag, len: 2, content_len: usize::from(first) }));
         }
         let count = usize::from(first & !LONG);
-        if !(1..=LONGEST_LENGTH).contains(&count) {
+        if !(1..=MAX_LENGTH_BYTES).contains(&count) {
             return Err(NotRead);
         }
         let Some(digits) = rest.get(..count) else { return Ok(None) };
@@ -72,7 +72,7 @@ pub(super) fn element(tag: u8, contents: &[&[u8]]) -> Vec<u8> {
     match u8::try_from(content.len()) {
         Ok(len) if len & LONG == 0 => bytes.push(len),
         _ => {
-            bytes.push(LONG | LONGEST_LENGTH as u8);
+            bytes.push(LONG | MAX_LENGTH_BYTES as u8);
             bytes.extend((content.len() as u32).to_be_bytes());
         }
     }
@@ -87,7 +87,7 @@ const MORE_TAG: u8 = 0x1f;
 const LONG: u8 = 0x80;
 
 /// No message has 4 GiB.
-const LONGEST_LENGTH: usize = 4;
+const MAX_LENGTH_BYTES: usize = 4;
 
 #[cfg(test)]
 mod tests {

@@ -242,13 +242,13 @@ impl StdError for Inside {}
 
 /// A peer's words, short enough for a line.
 fn quoted(words: &[u8]) -> String {
-    Printable::new(words).limit(MOST_QUOTED).quoted().to_string()
+    Printable::new(words).limit(MAX_QUOTED).quoted().to_string()
 }
 
 /// What a server says in a refusal, which may be several lines.
 fn said(words: &[u8]) -> String {
-    Printable::new(words).limit(MOST_SAID).quoted().to_string()
+    Printable::new(words).limit(MAX_REFUSAL_QUOTED).quoted().to_string()
 }
 
-const MOST_QUOTED: usize = 100;
-const MOST_SAID: usize = 400;
+const MAX_QUOTED: usize = 100;
+const MAX_REFUSAL_QUOTED: usize = 400;

@@ -116,7 +116,7 @@ impl<'a> Exchange<'a> {
     ///
     /// When it is longer than 8,192 bytes or the rest of the limit.
     pub fn line(&mut self) -> Result<Option<&'a [u8]>, Error> {
-        let limit = LONGEST_LINE.min(self.rest());
+        let limit = MAX_LINE_LENGTH.min(self.rest());
         let input = self.input();
         match memchr::memchr(b'\n', &input[..input.len().min(limit)]) {
             Some(end) => {
@@ -124,7 +124,7 @@ impl<'a> Exchange<'a> {
                 let line = &input[..end];
                 Ok(Some(line.strip_suffix(b"\r").unwrap_or(line)))
             }
-            None if input.len() >= LONGEST_LINE => Err(Error::line_too_long(LONGEST_LINE)),
+            None if input.len() >= MAX_LINE_LENGTH => Err(Error::line_too_long(MAX_LINE_LENGTH)),
             None if input.len() >= limit => Err(Error::too_much(self.allowance.limit)),
             None => {
                 let line = MissingLine { searched: self.input.len(), most: self.taken.saturating_add(limit) };
@@ -227,4 +227,4 @@ impl<'a> Exchange<'a> {
     }
 }
 
-const LONGEST_LINE: usize = 8192;
+const MAX_LINE_LENGTH: usize = 8192;

@@ -308,7 +308,7 @@ impl Layer for Negotiate {
 fn has_room(ends: &mut Ends<'_>) -> bool {
     let output = ends.outbound_below();
     let _ = output.room();
-    output.len() <= MOST_UNSENT
+    output.len() <= MAX_UNSENT
 }
 
 /// Lets ends through and no bytes.
@@ -330,7 +330,7 @@ const LIMIT: usize = 64 * 1024;
 const REFUSALS: usize = 20;
 
 /// More than any server says at once before TLS.
-const MOST_UNSENT: usize = 4096;
+const MAX_UNSENT: usize = 4096;
 
 /// Time enough for servers that let strangers wait before they greet.
 const TIMEOUT: Duration = Duration::from_secs(30);

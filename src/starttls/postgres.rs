@@ -140,11 +140,11 @@ impl Negotiation for Server {
     fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
         let Some(&announced) = exchange.peek(4)?.and_then(<[u8]>::first_chunk) else { return Ok(Progress::Waiting) };
         let len = u32::from_be_bytes(announced) as usize;
-        if len < SHORTEST {
+        if len < MIN_STARTUP {
             return Err(Error::malformed(self.awaits(), &announced));
         }
-        if len > LONGEST {
-            return Err(Error::too_long(LONGEST));
+        if len > MAX_STARTUP {
+            return Err(Error::too_long(MAX_STARTUP));
         }
         let Some(message) = exchange.peek(len)? else { return Ok(Progress::Waiting) };
         self.is_silent = false;
@@ -207,7 +207,7 @@ const GSSENC_REQUEST: u32 = 80_877_104;
 const CANCEL: std::ops::RangeInclusive<usize> = 16..=268;
 
 /// The length counts itself, and a code is always there.
-const SHORTEST: usize = 8;
+const MIN_STARTUP: usize = 8;
 
 /// No server of PostgreSQL takes a longer StartupMessage.
-const LONGEST: usize = 10_000;
+const MAX_STARTUP: usize = 10_000;

@@ -53,7 +53,7 @@ pub(super) struct Words {
 impl Words {
     /// A line with more behind it.
     pub(super) fn add(&mut self, line: &[u8]) {
-        if self.kept.len() + line.len() > MOST_KEPT {
+        if self.kept.len() + line.len() > MAX_KEPT {
             self.cut = true;
         } else {
             self.kept.extend([line, b" / "].concat());
@@ -86,4 +86,4 @@ pub(super) fn one_word(name: &str) -> String {
 }
 
 /// Of the lines before the last one.
-const MOST_KEPT: usize = 240;
+const MAX_KEPT: usize = 240;

@@ -209,13 +209,13 @@ impl<'a> Message<'a> {
                 let whole = input[..exchange.taken()].trim_ascii_end();
                 return Ok(Some(Self { tokens, whole }));
             };
-            if exchange.taken().saturating_add(len) > LONGEST {
-                return Err(Error::too_long(LONGEST));
+            if exchange.taken().saturating_add(len) > MAX_MESSAGE {
+                return Err(Error::too_long(MAX_MESSAGE));
             }
             // Each of them has the message read anew from its front.
             literals += 1;
-            if literals > MOST_LITERALS {
-                let message = format!("the peer sends a message of more than {MOST_LITERALS} literals");
+            if literals > MAX_LITERALS {
+                let message = format!("the peer sends a message of more than {MAX_LITERALS} literals");
                 return Err(Error::new(ErrorKind::TooLong, message));
             }
             let Some(literal) = exchange.message(len)? else { break };
@@ -297,7 +297,7 @@ const CAPABILITIES: &[u8] = b"\
 OK \"ready\"\r\n";
 
 /// More than anybody has to say before TLS.
-const MOST_LITERALS: usize = 16;
+const MAX_LITERALS: usize = 16;
 
 /// Of a message, up to the end of its last literal.
-const LONGEST: usize = 8192;
+const MAX_MESSAGE: usize = 8192;

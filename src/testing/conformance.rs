@@ -152,7 +152,7 @@ impl<P: Protocol> Conformance<P> {
             }
             plan
         };
-        let mut plans = vec![with(&[]), vec![Start; places.min(DEEPEST)]];
+        let mut plans = vec![with(&[]), vec![Start; places.min(MAX_DEPTH)]];
         plans.extend((0..places).map(|place| with(&[(place, Start)])));
         for (started, stopped) in (0..places).flat_map(|stopped| (0..stopped).map(move |started| (started, stopped))) {
             plans.push(with(&[(started, Start), (stopped, FramerStops)]));
@@ -388,4 +388,4 @@ const CUTS: [Cut; 7] =
     [Cut::Whole, Cut::Bytes, Cut::Coalesced, Cut::Random(1), Cut::Random(2), Cut::Random(3), Cut::Random(4)];
 
 /// A stack has room for one more unless it is told otherwise.
-const DEEPEST: usize = 15;
+const MAX_DEPTH: usize = 15;

@@ -68,7 +68,7 @@ impl<L: Protocol, R: Protocol> Dialogue<L, R> {
     ///
     /// If they never stop.
     pub fn run(&mut self) {
-        for _ in 0..ENOUGH {
+        for _ in 0..MAX_STEPS {
             if !self.step() {
                 return;
             }
@@ -158,4 +158,4 @@ fn hang_up<P: Protocol>(session: &Session<P>, own: &mut Peer, other: &mut Peer) 
 }
 
 /// More steps than any test takes; each moves at least a byte or is a callback.
-const ENOUGH: usize = 50_000_000;
+const MAX_STEPS: usize = 50_000_000;

@@ -65,7 +65,7 @@ impl Pair {
     ///
     /// If they never stop: two stacks that keep each other busy without their applications are a bug.
     pub fn run(&mut self) {
-        for _ in 0..ENOUGH {
+        for _ in 0..MAX_STEPS {
             if !self.step() {
                 return;
             }
@@ -352,4 +352,4 @@ impl fmt::Debug for Peer {
 }
 
 /// More steps than any test takes; each moves at least a byte.
-const ENOUGH: usize = 50_000_000;
+const MAX_STEPS: usize = 50_000_000;

@@ -90,7 +90,7 @@ fn drop_at_every_poll(future: Future) {
     for version in VERSIONS {
         for cut in [Cut::Whole, Cut::Random(31), Cut::Random(32), Cut::Random(33)] {
             for (again, is_client) in [(true, true), (true, false), (false, true), (false, false)] {
-                for polls in 0..MOST_POLLS {
+                for polls in 0..MAX_POLLS {
                     let victim = Victim { future, polls, again, was_dropped: false };
                     if !converse(victim, version, cut, is_client) {
                         break;
@@ -209,4 +209,4 @@ async fn answer(conn: &mut Conn, layer: TlsLayer) {
 const BULK: usize = 150_000;
 
 /// No need to try the thousands of polls of a bulk transfer one by one.
-const MOST_POLLS: usize = 24;
+const MAX_POLLS: usize = 24;

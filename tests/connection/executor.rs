@@ -59,7 +59,7 @@ impl Wake for Woken {
 
 /// Runs tasks in turns until all are done or wait for something that does not come.
 pub(crate) fn run(tasks: &mut [&mut dyn Step]) {
-    for _ in 0..ENOUGH {
+    for _ in 0..MAX_ROUNDS {
         // All of them, whoever was the first.
         if tasks.iter_mut().fold(false, |progress, task| task.step() | progress) {
             continue;
@@ -107,4 +107,4 @@ pub(crate) async fn cancelled_after<F: Future>(polls: usize, future: F) -> Optio
 }
 
 /// More rounds than any test takes.
-const ENOUGH: usize = 20_000_000;
+const MAX_ROUNDS: usize = 20_000_000;

@@ -18,7 +18,7 @@ use crate::executor::{Step, Task};
 const EMPTY_BLOCKS: usize = 4_000_000;
 
 /// More than one turn may pass on between the two layers.
-const MOST_IN_A_TURN: u64 = 9_000_000;
+const MAX_IN_A_TURN: u64 = 9_000_000;
 
 /// What two layers of deflate unpack for long, and then it is a word.
 fn bomb() -> Vec<u8> {
@@ -54,7 +54,7 @@ impl Turns {
     #[track_caller]
     fn note(&mut self) {
         let before = std::mem::replace(&mut self.passed, self.counts.inbound());
-        assert!(self.passed - before <= MOST_IN_A_TURN, "{} bytes in one turn", self.passed - before);
+        assert!(self.passed - before <= MAX_IN_A_TURN, "{} bytes in one turn", self.passed - before);
         self.turns += usize::from(self.passed > before);
     }
 

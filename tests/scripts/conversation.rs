@@ -183,7 +183,7 @@ impl Conversation {
     }
 
     fn run_until_idle(&mut self) {
-        for _ in 0..ENOUGH {
+        for _ in 0..MAX_ROUNDS {
             let mut moved = false;
             for index in 0..2 {
                 moved |= self.sides[index].act(self.now);
@@ -419,4 +419,4 @@ impl Side {
 }
 
 /// More rounds than any conversation takes.
-const ENOUGH: usize = 1_000;
+const MAX_ROUNDS: usize = 1_000;

@@ -55,9 +55,9 @@ impl Victim {
                 break;
             }
         }
-        let limit = 2 * Limits::default().buffer + LARGEST_RECORD;
+        let limit = 2 * Limits::default().buffer + MAX_RECORD;
         assert!(self.stack.inbound_len() <= limit, "{} bytes inbound", self.stack.inbound_len());
-        assert!(self.stack.outbound_len() <= LARGEST_RECORD, "{} bytes outbound", self.stack.outbound_len());
+        assert!(self.stack.outbound_len() <= MAX_RECORD, "{} bytes outbound", self.stack.outbound_len());
         taken
     }
 
@@ -284,4 +284,4 @@ const CLOSE_NOTIFY: &[u8] = &[1, 0];
 const KEY_UPDATE_REQUESTED: [u8; 5] = [24, 0, 0, 1, 1];
 
 /// On the wire, with all that TLS 1.2 allows to be added.
-const LARGEST_RECORD: usize = 16 * 1024 + 2048 + 5;
+const MAX_RECORD: usize = 16 * 1024 + 2048 + 5;

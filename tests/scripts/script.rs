@@ -112,8 +112,8 @@ pub(crate) fn play(bytes: &[u8]) {
     });
     let largest = if cut == Cut::Bytes { 300 } else { 9_000 };
     let actions =
-        actions.chunks_exact(4).take(LONGEST).map(|four| written(four[0], four[1], four[2], four[3], largest));
-    let script = Script { cut, buffer: SMALLEST_BUFFER, actions: actions.collect() };
+        actions.chunks_exact(4).take(MAX_ACTIONS).map(|four| written(four[0], four[1], four[2], four[3], largest));
+    let script = Script { cut, buffer: MIN_BUFFER, actions: actions.collect() };
     Play::new(&script).play(&script);
 }
 
@@ -181,7 +181,7 @@ impl Play {
         match *action {
             Action::Write(who, count) => self.write(who, count),
             Action::Read(who, count) => self.read(who, count),
-            Action::Start(who, start) if self.model.may_start(who) && self.model.depth(who) < DEEPEST => {
+            Action::Start(who, start) if self.model.may_start(who) && self.model.depth(who) < MAX_LAYERS => {
                 self.splice(who, start);
             }
             Action::Start(..) => {}
@@ -333,7 +333,7 @@ impl Play {
         let peer = self.peer(who);
         let now = peer.now();
         // While a layer is being stopped, or has ended, nothing goes on top of it.
-        if peer.stack.depth() < DEEPEST_WRAPPED
+        if peer.stack.depth() < MAX_WRAPPED_LAYERS
             && let Ok(id) = peer.stack.splice(now, Box::new(Counter::new()))
         {
             self.wrappers.get_mut(&who).unwrap().push(id);
@@ -445,7 +445,7 @@ fn script() -> impl Strategy<Value = Script> {
         1 => Just(Cut::Coalesced),
         1 => Just(Cut::Bytes),
     ];
-    let buffer = prop_oneof![Just(SMALLEST_BUFFER), Just(Limits::default().buffer)];
+    let buffer = prop_oneof![Just(MIN_BUFFER), Just(Limits::default().buffer)];
     (cut, buffer).prop_flat_map(|(cut, buffer)| {
         let largest = if cut == Cut::Bytes { 300 } else { 90_000 };
         prop::collection::vec(action(largest), 1..150).prop_map(move |actions| Script { cut, buffer, actions })
@@ -496,19 +496,19 @@ fn manner() -> impl Strategy<Value = Manner> {
 const PLAIN: Manner = Manner { after_peer: None, writes_at_once: false };
 
 /// More layers than this make no new case, but long ones.
-const DEEPEST: usize = 4;
+const MAX_LAYERS: usize = 4;
 
 /// And more than this may not be, or the next start is refused.
-const DEEPEST_WRAPPED: usize = 10;
+const MAX_WRAPPED_LAYERS: usize = 10;
 
 /// The smallest that a stack has.
-const SMALLEST_BUFFER: usize = 40 * 1024;
+const MIN_BUFFER: usize = 40 * 1024;
 
 /// How often nothing may happen before the end is said to be reached. A stop of each layer takes two rounds.
 const PATIENCE: usize = 3;
 
 /// Longer scripts take longer, and make no new case.
-const LONGEST: usize = 150;
+const MAX_ACTIONS: usize = 150;
 
 /// So many bytes in a row are not ciphertext by chance.
 const TELLTALE: usize = 16;

@@ -50,7 +50,7 @@ fn a_client_that_talks_and_does_not_read_is_not_answered_on_and_on() {
             let before = link.right.sent().len();
             let words = repeated(last, 60_000);
             let most = flood(&mut link.right, &words);
-            assert!(most <= MOST_WAITING, "{name} has {most} bytes waiting behind {:?}", text(last));
+            assert!(most <= MAX_WAITING, "{name} has {most} bytes waiting behind {:?}", text(last));
             assert!(link.right.stack.inbound_len() < 128 * 1024);
             // A client that does read is answered to the end.
             link.run();
@@ -80,7 +80,7 @@ fn what_is_echoed_at_length_is_not_echoed_on_and_on() {
             subject.right_is_asked(&mut link);
             link.run();
             let most = flood(&mut link.right, &repeated(command, 60_000));
-            assert!((8000..=MOST_WAITING).contains(&most), "{most} bytes wait");
+            assert!((8000..=MAX_WAITING).contains(&most), "{most} bytes wait");
             link.run();
             assert_eq!(link.right.stack.inbound_len(), 0);
         }
@@ -100,7 +100,7 @@ fn a_server_that_asks_and_does_not_read_is_not_answered_on_and_on() {
         link.run();
         let before = link.left.sent().len();
         let most = flood(&mut link.left, &repeated(b"PING\n", 60_000));
-        assert!(most <= MOST_WAITING, "{most} bytes wait");
+        assert!(most <= MAX_WAITING, "{most} bytes wait");
         link.run();
         assert_eq!(link.left.sent().len() - before, 12_000 * b"PONG :\r\n".len(), "all of it is answered");
         assert!(link.left.lost().is_none());
@@ -164,4 +164,4 @@ fn a_client_that_asks_for_harmless_things_is_not_turned_away() {
 }
 
 /// What the documentation says, and an answer: the longest has the whole of a line in it that the client has said.
-const MOST_WAITING: usize = 4096 + 8192 + 64;
+const MAX_WAITING: usize = 4096 + 8192 + 64;

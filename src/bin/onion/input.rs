@@ -133,7 +133,7 @@ impl Requests {
     /// A line, or a part of one, as it was read and as it is to be sent.
     fn split(&mut self, read: &[u8], sent: Vec<u8>) -> impl Iterator<Item = Input> + use<> {
         if let Self::TaggedLines(line) = self {
-            let room = LONGEST_TAG.saturating_sub(line.len());
+            let room = MAX_TAG_LENGTH.saturating_sub(line.len());
             line.extend_from_slice(&read[..read.len().min(room)]);
         }
         let end = read.ends_with(b"\n").then(|| Input::EndOfRequest(self.end_line()));
@@ -268,7 +268,7 @@ impl Local {
 }
 
 /// A tag is a few characters, and what is longer is none.
-const LONGEST_TAG: usize = 256;
+const MAX_TAG_LENGTH: usize = 256;
 
 /// How many reads may wait in the channel.
 const CHANNEL: usize = 4;

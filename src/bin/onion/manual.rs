@@ -108,10 +108,10 @@ fn capitalized(text: &str) -> String {
 
 /// One word or two, and no sentence.
 fn is_title(text: &str) -> bool {
-    text.len() < LONGEST_TITLE && text.chars().all(|c| c.is_alphabetic() || c == ' ')
+    text.len() < MAX_TITLE_LENGTH && text.chars().all(|c| c.is_alphabetic() || c == ' ')
 }
 
-const LONGEST_TITLE: usize = 16;
+const MAX_TITLE_LENGTH: usize = 16;
 
 const EXAMPLES: &str = r"Examples:
   onion man relay | man -l -

@@ -81,11 +81,11 @@ impl KeyKind {
     pub(super) fn fault(&self) -> Option<String> {
         let remedy = "make one with RSA of 2048 bits or more, or ECDSA on P-256 or P-384";
         Some(match self {
-            Self::Rsa { bits } if *bits < SHORTEST_RSA => {
-                format!("it is an RSA key of {bits} bits, and at least {SHORTEST_RSA} are needed: make a longer one")
+            Self::Rsa { bits } if *bits < MIN_RSA_BITS => {
+                format!("it is an RSA key of {bits} bits, and at least {MIN_RSA_BITS} are needed: make a longer one")
             }
-            Self::Rsa { bits } if *bits > LONGEST_RSA => {
-                format!("it is an RSA key of {bits} bits, and at most {LONGEST_RSA} are accepted: make a shorter one")
+            Self::Rsa { bits } if *bits > MAX_RSA_BITS => {
+                format!("it is an RSA key of {bits} bits, and at most {MAX_RSA_BITS} are accepted: make a shorter one")
             }
             Self::RsaPss => {
                 "it is a key for RSA-PSS alone, which is not supported: make a plain RSA key, which signs with RSA-PSS too"
@@ -190,5 +190,5 @@ const DH: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 3, 1];
 const DHX: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3e, 2, 1];
 
 /// The shortest RSA key that aws-lc-rs and ring take, and the longest.
-pub(super) const SHORTEST_RSA: usize = 2048;
-pub(super) const LONGEST_RSA: usize = 8192;
+pub(super) const MIN_RSA_BITS: usize = 2048;
+pub(super) const MAX_RSA_BITS: usize = 8192;

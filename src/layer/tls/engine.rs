@@ -17,7 +17,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, Error, ServerConfig};
 
 use super::hello::{Hello, HelloRead};
-use super::record::{Front, HEADER, LARGEST_PLAINTEXT};
+use super::record::{Front, HEADER, MAX_PLAINTEXT};
 use super::records::Records;
 use super::unbuffered::Unbuffered;
 use crate::stack::{End, Order, Queue};
@@ -84,7 +84,7 @@ impl Engine {
 
     fn new(unbuffered: Unbuffered, largest_record: Option<usize>, hello: Option<Box<Hello>>) -> Self {
         // rustls counts the header in, and takes no size that leaves less than this.
-        let largest = largest_record.map_or(LARGEST_PLAINTEXT, |size| size.saturating_sub(HEADER).max(1));
+        let largest = largest_record.map_or(MAX_PLAINTEXT, |size| size.saturating_sub(HEADER).max(1));
         Self { stage: Stage::Unbuffered(unbuffered), largest, hello, server_name: None }
     }
 

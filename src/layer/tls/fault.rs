@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rustls::pki_types::UnixTime;
 use rustls::{CertificateError, Error, ExtendedKeyPurpose, OtherError};
 
-use super::algorithm::{SHORTEST_RSA, key_name, signature_name};
+use super::algorithm::{MIN_RSA_BITS, key_name, signature_name};
 use super::words::spaced;
 use super::x509::date;
 use crate::printable::Printable;
@@ -198,8 +198,8 @@ impl fmt::Display for CertificateFault {
                     [last] => write!(f, ", only for {}", name(last)),
                     [names @ .., last] => {
                         let shown: Vec<String> =
-                            names.iter().take(MOST_NAMES).map(|text| name(text).to_string()).collect();
-                        let more = if names.len() > MOST_NAMES { ", ..." } else { "" };
+                            names.iter().take(MAX_NAMES).map(|text| name(text).to_string()).collect();
+                        let more = if names.len() > MAX_NAMES { ", ..." } else { "" };
                         write!(f, ", only for {}{more} and {}", shown.join(", "), name(last))
                     }
                 }
@@ -226,7 +226,7 @@ impl fmt::Display for CertificateFault {
             Self::ShortKey { bits } => {
                 write!(
                     f,
-                    "an RSA key of {bits} bits is too short, {SHORTEST_RSA} are needed: make one with a longer key"
+                    "an RSA key of {bits} bits is too short, {MIN_RSA_BITS} are needed: make one with a longer key"
                 )
             }
             Self::Signature { algorithm } => {
@@ -287,7 +287,7 @@ fn purpose(purpose: &ExtendedKeyPurpose) -> String {
 
 /// A name of a certificate, which its owner has chosen.
 fn name(name: &str) -> Printable<'_> {
-    Printable::new(name).limit(LONGEST_NAME)
+    Printable::new(name).limit(MAX_NAME_LENGTH)
 }
 
 /// A span of time, in words.
@@ -302,7 +302,7 @@ fn days(seconds: u64) -> String {
 const CRITICAL_EXTENSION: &str = "it has a critical extension that is not known here";
 
 /// As much of a name as is shown: as much as a name in the DNS has.
-const LONGEST_NAME: usize = 255;
+const MAX_NAME_LENGTH: usize = 255;
 
 /// As many names of a certificate as are shown.
-const MOST_NAMES: usize = 5;
+const MAX_NAMES: usize = 5;

@@ -8,7 +8,7 @@ use super::facts::{Outline, Role, TlsFacts, Traffic, version_name};
 use super::failure::explain;
 use super::halves::{self, Handshake, WriteHalf};
 use super::pace::Pace;
-use super::record::{Front, LARGEST_PLAINTEXT};
+use super::record::{Front, MAX_PLAINTEXT};
 use crate::layer::halves::{ReadHalf, Stopping};
 use crate::stack::{
     End, Ends, Failure, Framing, Layer, LayerError, LayerErrorKind, LayerId, OnTimeout, Opening, Order, Overdue,
@@ -324,7 +324,7 @@ impl TlsLayer {
                 // The engine is asked even so while it handshakes: a client speaks first.
                 Front::Incomplete if !self.handshake.is_handshaking() => return self.check_end(ends),
                 Front::Record(body)
-                    if self.handshake.is_done() && !plain.is_empty() && plain.room() < body.min(LARGEST_PLAINTEXT) =>
+                    if self.handshake.is_done() && !plain.is_empty() && plain.room() < body.min(MAX_PLAINTEXT) =>
                 {
                     return Ok(());
                 }
@@ -457,7 +457,7 @@ impl TlsLayer {
             && self.handshake.is_done()
             && self.write == WriteHalf::Open
             && self.agreed.version == Some(rustls::ProtocolVersion::TLSv1_3)
-            && self.idle_key_updates < MOST_IDLE_KEY_UPDATES
+            && self.idle_key_updates < MAX_IDLE_KEY_UPDATES
     }
 
     /// A KeyUpdate that asks for one in return is answered before the next record of ours (RFC 8446 section 4.6.3).
@@ -500,12 +500,12 @@ impl TlsLayer {
         if self.handshake.is_handshaking() {
             return self.check_closed_early(ends);
         }
-        if self.key_update_wanted && (self.idle_key_updates < MOST_IDLE_KEY_UPDATES || will_send_data(ends)) {
+        if self.key_update_wanted && (self.idle_key_updates < MAX_IDLE_KEY_UPDATES || will_send_data(ends)) {
             self.update_keys(ends)?;
         }
         let (id, onwards) = (ends.id(), Onwards::to(ends.layer_below()));
         while self.write == WriteHalf::Open {
-            let whole = ends.unit().saturating_sub(self.framing().overhead).max(SMALLEST_FRAGMENT);
+            let whole = ends.unit().saturating_sub(self.framing().overhead).max(MIN_FRAGMENT);
             let paced = if ends.layer_above() { usize::MAX } else { self.pace.record(ends.now()) };
             let largest = whole.min(self.engine.largest()).min(paced);
             let (input, _, plain, output) = ends.all();
@@ -696,7 +696,7 @@ const TLS13_OVERHEAD: usize = 22;
 const TLS12_OVERHEAD: usize = 29;
 
 /// rustls and BoringSSL take 32 key updates without data between them, Go takes 16.
-const MOST_IDLE_KEY_UPDATES: u8 = 16;
+const MAX_IDLE_KEY_UPDATES: u8 = 16;
 
 /// However deep the stack is, records are not cut smaller than this.
-const SMALLEST_FRAGMENT: usize = 1024;
+const MIN_FRAGMENT: usize = 1024;

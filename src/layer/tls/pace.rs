@@ -44,10 +44,10 @@ impl Pace {
         let before = match *self {
             Self::Paused => 0,
             Self::Starting { sent, .. } => sent,
-            Self::Flowing { .. } => ENOUGH,
+            Self::Flowing { .. } => INITIAL_WINDOW,
         };
         let sent = before + count;
-        *self = if sent < ENOUGH { Self::Starting { sent, last: now } } else { Self::Flowing { last: now } };
+        *self = if sent < INITIAL_WINDOW { Self::Starting { sent, last: now } } else { Self::Flowing { last: now } };
     }
 }
 
@@ -55,7 +55,7 @@ impl Pace {
 const ONE_SEGMENT: usize = 1300;
 
 /// What TCP sends before it has heard of the far end (RFC 6928: ten segments), in whole records.
-const ENOUGH: usize = 10 * ONE_SEGMENT;
+const INITIAL_WINDOW: usize = 10 * ONE_SEGMENT;
 
 /// A flow that has paused for so long begins anew, as TCP's own does after a time of this order (RFC 5681 section 4.1).
 const PAUSE: Duration = Duration::from_secs(1);

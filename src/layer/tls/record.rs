@@ -18,7 +18,7 @@ impl Front {
             [_, _, _, high, low, ref body @ ..] => {
                 let len = usize::from(u16::from_be_bytes([high, low]));
                 // A length that rustls will refuse is its to refuse at once: it would never be complete.
-                if body.len() >= len || len > LARGEST_BODY { Self::Record(len) } else { Self::Incomplete }
+                if body.len() >= len || len > MAX_BODY { Self::Record(len) } else { Self::Incomplete }
             }
             _ => Self::Incomplete,
         }
@@ -32,10 +32,10 @@ const CONTENT_TYPES: std::ops::RangeInclusive<u8> = 20..=24;
 pub(super) const HEADER: usize = 5;
 
 /// The largest plaintext of one record.
-pub(super) const LARGEST_PLAINTEXT: usize = 1 << 14;
+pub(super) const MAX_PLAINTEXT: usize = 1 << 14;
 
 /// The largest body that TLS 1.2 allows (RFC 5246 section 6.2.3); TLS 1.3 allows less.
-pub(super) const LARGEST_BODY: usize = LARGEST_PLAINTEXT + 2048;
+pub(super) const MAX_BODY: usize = MAX_PLAINTEXT + 2048;
 
 #[cfg(test)]
 mod tests {

@@ -36,7 +36,7 @@ use rustls::{
 };
 
 use super::engine::Onwards;
-use super::record::{HEADER, LARGEST_BODY};
+use super::record::{HEADER, MAX_BODY};
 use super::unbuffered::Received;
 use crate::stack::{End, Order, Queue, SMALL, SMALL_COPY};
 
@@ -220,7 +220,7 @@ impl Records {
         let mut rest = &bytes[..];
         while let &[kind, a, b, c, ref behind @ ..] = rest {
             let len = u32::from_be_bytes([0, a, b, c]) as usize;
-            if len > LARGEST_MESSAGE {
+            if len > MAX_MESSAGE {
                 return Err(InvalidMessage::HandshakePayloadTooLarge.into());
             }
             let Some((body, behind)) = behind.split_at_checked(len) else { break };
@@ -361,7 +361,7 @@ impl Sealing {
 
     fn seal(&mut self, content_type: ContentType, plain: &[u8]) -> Result<Vec<u8>, Error> {
         // The provider copies these one by one, which keeps each copy small; see `SMALL_COPY`.
-        let mut parts = [&[][..]; MOST_PARTS];
+        let mut parts = [&[][..]; MAX_PARTS];
         let mut count = 0;
         for part in plain.chunks(SMALL_COPY) {
             parts[count] = part;
@@ -406,7 +406,7 @@ struct Patience {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { empty_records: MOST_IN_VAIN, key_updates: MOST_IN_VAIN, alerts: MOST_ALERTS }
+        Self { empty_records: MAX_WITHOUT_DATA, key_updates: MAX_WITHOUT_DATA, alerts: MAX_ALERTS }
     }
 }
 
@@ -415,7 +415,7 @@ impl Patience {
         if len == 0 {
             return less(&mut self.empty_records, PeerMisbehaved::TooManyEmptyFragments);
         }
-        (self.empty_records, self.key_updates) = (MOST_IN_VAIN, MOST_IN_VAIN);
+        (self.empty_records, self.key_updates) = (MAX_WITHOUT_DATA, MAX_WITHOUT_DATA);
         Ok(())
     }
 
@@ -440,7 +440,7 @@ fn header(input: &[u8]) -> Result<(ContentType, usize), Error> {
     if major != MAJOR_VERSION {
         return Err(InvalidMessage::UnknownProtocolVersion.into());
     }
-    if body > LARGEST_BODY {
+    if body > MAX_BODY {
         return Err(InvalidMessage::MessageTooLarge.into());
     }
     Ok((ContentType::from(content_type), body))
@@ -498,12 +498,12 @@ const FATAL: u8 = 2;
 const MAJOR_VERSION: u8 = 3;
 
 /// As many empty records or key updates in a row as rustls and BoringSSL take.
-const MOST_IN_VAIN: u8 = 32;
+const MAX_WITHOUT_DATA: u8 = 32;
 
 /// As many alerts that mean nothing as rustls and BoringSSL take.
-const MOST_ALERTS: u8 = 4;
+const MAX_ALERTS: u8 = 4;
 
 /// The largest message behind the handshake. Tickets are the only ones with a length.
-const LARGEST_MESSAGE: usize = 0xffff;
+const MAX_MESSAGE: usize = 0xffff;
 
-const MOST_PARTS: usize = super::record::LARGEST_PLAINTEXT.div_ceil(SMALL_COPY);
+const MAX_PARTS: usize = super::record::MAX_PLAINTEXT.div_ceil(SMALL_COPY);

@@ -434,7 +434,7 @@ fn provoke<C: Driven>(
         }
     }
     // Messages that came whole with the one that is wrong are given up first, one with each call.
-    for _ in 0..MOST_MESSAGES {
+    for _ in 0..MAX_MESSAGES {
         if connection.wants_write() || process_closed(connection, &mut input).state.is_ok() {
             break;
         }
@@ -502,7 +502,7 @@ const FATAL: u8 = 2;
 const NO_RECORD: [u8; HEADER] = [99, 3, 3, 0, 0];
 
 /// As many handshake messages as one record may hold whose refusal gets an alert all the same.
-const MOST_MESSAGES: usize = 16;
+const MAX_MESSAGES: usize = 16;
 
 /// More than any record adds to its plaintext: header, explicit nonce, tag, content type.
 const RECORD_GROWTH: usize = 64;

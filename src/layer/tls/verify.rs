@@ -23,7 +23,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, ExtendedKeyPurpose, SignatureScheme};
 
-use super::algorithm::{KeyKind, SHORTEST_RSA};
+use super::algorithm::{KeyKind, MIN_RSA_BITS};
 use super::config::{ConfigError, ConfigErrorKind, Roots};
 use super::fault::CertificateFault;
 use super::x509::{Certificate, Purpose};
@@ -277,7 +277,7 @@ fn explain_signature(error: Error, certificate: &CertificateDer<'_>) -> Error {
 
 fn short(key: &KeyKind) -> Option<CertificateFault> {
     match *key {
-        KeyKind::Rsa { bits } if bits < SHORTEST_RSA => Some(CertificateFault::ShortKey { bits }),
+        KeyKind::Rsa { bits } if bits < MIN_RSA_BITS => Some(CertificateFault::ShortKey { bits }),
         _ => None,
     }
 }

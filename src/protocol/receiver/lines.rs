@@ -102,7 +102,7 @@ pub trait LineReceiver: Protocol {
     /// Those of the callbacks.
     fn receive_lines(&mut self, transport: &mut Transport<'_>) -> Result {
         let here = transport.position();
-        for _ in 0..MOST_MODES {
+        for _ in 0..MAX_MODE_CHANGES {
             if transport.is_paused() || transport.position() != here {
                 break;
             }
@@ -308,4 +308,4 @@ const MAX_LENGTH: usize = 16_384;
 
 /// Without a byte being taken, raw input can turn out to be a line, and that line, being too long, raw input. If it is
 /// then a line again, it must wait for more, or this would never end.
-const MOST_MODES: usize = 3;
+const MAX_MODE_CHANGES: usize = 3;

@@ -168,7 +168,7 @@ impl<P: Protocol> Session<P> {
     pub fn dispatch(&mut self, stack: &mut Stack, now: Instant) -> bool {
         let mut steps = 0;
         // Not without end: other threads may ask for more and more, and the socket must have its turn.
-        while steps < MOST_STEPS && self.step(stack, now) {
+        while steps < MAX_STEPS && self.step(stack, now) {
             steps += 1;
             if stack.is_unfinished() {
                 break;
@@ -487,4 +487,4 @@ impl<P: Protocol> fmt::Debug for Session<P> {
 
 const PRESENT: &str = "the protocol is there until `into_protocol` takes it";
 
-const MOST_STEPS: usize = 1 << 10;
+const MAX_STEPS: usize = 1 << 10;

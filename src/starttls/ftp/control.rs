@@ -86,7 +86,7 @@ pub async fn read_reply<IO>(conn: &mut Connection<IO>) -> Result<Reply, Error>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
-    let (mut replies, mut lines, mut allowance) = (Replies::default(), Vec::new(), LONGEST_REPLY);
+    let (mut replies, mut lines, mut allowance) = (Replies::default(), Vec::new(), MAX_REPLY_LENGTH);
     loop {
         let line = conn.read_line().await?.ok_or(ErrorKind::Ended)?;
         // A line costs us something even if it is empty.
@@ -120,6 +120,6 @@ fn require_tls<IO>(conn: &Connection<IO>) -> Result<(), Error> {
     Ok(())
 }
 
-const LONGEST_REPLY: usize = 64 * 1024;
+const MAX_REPLY_LENGTH: usize = 64 * 1024;
 
 const LINE_COST: usize = 32;

@@ -57,7 +57,7 @@ impl Error {
     }
 
     pub(super) fn malformed(awaited: &str, line: &[u8]) -> Self {
-        let shown = Printable::new(line).limit(MOST_SHOWN).quoted();
+        let shown = Printable::new(line).limit(MAX_SHOWN).quoted();
         ErrorKind::Malformed(format!("the server was to send {awaited} and sent {shown}")).into()
     }
 }
@@ -66,7 +66,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind() {
             ErrorKind::Refused { command, reply } => {
-                let shown = Printable::new(reply.text()).limit(MOST_SHOWN);
+                let shown = Printable::new(reply.text()).limit(MAX_SHOWN);
                 write!(f, "the server refused {command}: {} {shown}", reply.code)
             }
             ErrorKind::InClear => f.write_str("there is no TLS on the control connection: start it first"),
@@ -105,4 +105,4 @@ impl From<connection::Error> for Error {
     }
 }
 
-const MOST_SHOWN: usize = 100;
+const MAX_SHOWN: usize = 100;

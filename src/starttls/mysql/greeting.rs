@@ -90,7 +90,7 @@ impl MysqlGreeting {
         greeting.status = u16::from_le_bytes([status_low, status_high]);
         greeting.capabilities |= u32::from(u16::from_le_bytes([high_low, high_high])) << 16;
         let (_, rest) = rest.split_at_checked(RESERVED)?;
-        let second = usize::from(scramble_len).saturating_sub(FIRST_PART).max(LEAST_SECOND_PART);
+        let second = usize::from(scramble_len).saturating_sub(FIRST_PART).max(MIN_SECOND_PART);
         let (scramble, rest) = rest.split_at_checked(second)?;
         greeting.scramble.extend(scramble.strip_suffix(&[0]).unwrap_or(scramble));
         if greeting.capabilities & CLIENT_PLUGIN_AUTH != 0 {
@@ -160,7 +160,7 @@ const PROTOCOL: u8 = 10;
 /// The scramble comes in two parts.
 const FIRST_PART: usize = 8;
 /// With the zero byte behind it.
-const LEAST_SECOND_PART: usize = 13;
+const MIN_SECOND_PART: usize = 13;
 const RESERVED: usize = 10;
 
 const UTF8MB4_GENERAL_CI: u8 = 45;

@@ -255,8 +255,8 @@ impl<'a> Packet<'a> {
         if len == 0 {
             return Err(Error::malformed(awaited, header));
         }
-        if len > LONGEST {
-            return Err(Error::too_long(LONGEST));
+        if len > MAX_PACKET {
+            return Err(Error::too_long(MAX_PACKET));
         }
         let whole = exchange.peek(HEADER + len)?;
         Ok(whole.map(|whole| Self { number: header[3], payload: &whole[HEADER..] }))
@@ -271,7 +271,7 @@ fn packet(number: u8, payload: &[u8]) -> Vec<u8> {
 fn ssl_request(capabilities: u32, character_set: u8) -> [u8; SSL_REQUEST] {
     let mut request = [0; SSL_REQUEST];
     request[..4].copy_from_slice(&capabilities.to_le_bytes());
-    request[4..8].copy_from_slice(&LARGEST_PACKET.to_le_bytes());
+    request[4..8].copy_from_slice(&MAX_PACKET_OF_CLIENT.to_le_bytes());
     request[8] = character_set;
     request
 }
@@ -289,10 +289,10 @@ const SSL_REQUEST: usize = 32;
 const SCRAMBLE: usize = 20;
 
 /// Nothing that is said before TLS comes near.
-const LONGEST: usize = 16 * 1024;
+const MAX_PACKET: usize = 16 * 1024;
 
 /// The most that a client takes in one packet: what those of MySQL say.
-const LARGEST_PACKET: u32 = 1 << 24;
+const MAX_PACKET_OF_CLIENT: u32 = 1 << 24;
 
 const CLIENT_PROTOCOL_41: u32 = 1 << 9;
 const CLIENT_SSL: u32 = 1 << 11;

@@ -20,7 +20,7 @@
 
 use std::fmt;
 
-use super::packet::{FIRST, HEADER, Header, LARGEST, PRELOGIN};
+use super::packet::{DEFAULT_SIZE, FIRST, HEADER, Header, PRELOGIN};
 use crate::stack::{End, Ends, Failure, Layer, LayerError, LayerErrorKind, PeerAnswer, Report};
 
 /// Wraps what TLS says, and unwraps what it hears, until the handshake is over.
@@ -57,7 +57,7 @@ impl HandshakeFraming {
     fn wrap(&mut self, ends: &mut Ends<'_>) -> Result<(), LayerError> {
         let (_, _, from, to) = ends.all();
         while let Outbound::Wrapped { records, number } = &mut self.outbound {
-            let room = if to.is_empty() { LARGEST } else { to.room().min(LARGEST) };
+            let room = if to.is_empty() { DEFAULT_SIZE } else { to.room().min(DEFAULT_SIZE) };
             let payload = &from.front()[..from.front().len().min(room.saturating_sub(HEADER))];
             if payload.is_empty() {
                 match from.take_mark() {
@@ -172,8 +172,8 @@ fn read_header(input: &[u8]) -> Result<Option<Header>, LayerError> {
         let message = "a TDS packet is empty where it was to carry the TLS handshake";
         LayerError::new(LayerErrorKind::Protocol, message)
     })?;
-    if header.payload_len > MOST_PAYLOAD {
-        let message = format!("a TDS packet has {} bytes, and {MOST_PAYLOAD} are accepted", header.payload_len);
+    if header.payload_len > MAX_PAYLOAD {
+        let message = format!("a TDS packet has {} bytes, and {MAX_PAYLOAD} are accepted", header.payload_len);
         return Err(LayerError::new(LayerErrorKind::Limit, message));
     }
     Ok(Some(header))
@@ -270,8 +270,8 @@ impl Records {
             }
             _ => return Err(not_tls()),
         };
-        if rest > LARGEST_RECORD {
-            let message = format!("a TLS record has {rest} bytes, and {LARGEST_RECORD} are the most");
+        if rest > MAX_RECORD {
+            let message = format!("a TLS record has {rest} bytes, and {MAX_RECORD} are the most");
             return Err(LayerError::new(LayerErrorKind::Limit, message));
         }
         Ok(Place::Body { rest, then })
@@ -289,13 +289,13 @@ fn not_tls() -> LayerError {
 }
 
 /// The largest packet that can be negotiated is one of 32,767 bytes; some clients begin with that.
-const MOST_PAYLOAD: usize = 32_767 - HEADER;
+const MAX_PAYLOAD: usize = 32_767 - HEADER;
 
 /// Type, version, length.
 const RECORD_HEADER: usize = 5;
 
 /// 2^14 and what encryption may add (RFC 5246 section 6.2.3).
-const LARGEST_RECORD: usize = 16_384 + 2048;
+const MAX_RECORD: usize = 16_384 + 2048;
 
 const MAJOR: u8 = 3;
 

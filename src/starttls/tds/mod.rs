@@ -259,8 +259,8 @@ fn read_packet<'a>(exchange: &Exchange<'a>, awaited: &str) -> Result<Option<(Hea
     }
     let Some(header) = exchange.peek(HEADER)? else { return Ok(None) };
     let parsed = header.first_chunk().and_then(Header::parse).ok_or_else(|| malformed(header))?;
-    if parsed.payload_len > MOST_OPTIONS {
-        return Err(Error::too_long(MOST_OPTIONS));
+    if parsed.payload_len > MAX_OPTIONS {
+        return Err(Error::too_long(MAX_OPTIONS));
     }
     let Some(whole) = exchange.peek(HEADER + parsed.payload_len)? else { return Ok(None) };
     if !parsed.last {
@@ -282,4 +282,4 @@ const ERROR_TOKEN: u8 = 0xaa;
 const LOGINS: [u8; 2] = [0x02, 0x10];
 
 /// What one packet holds before its size has been negotiated.
-const MOST_OPTIONS: usize = packet::LARGEST - HEADER;
+const MAX_OPTIONS: usize = packet::DEFAULT_SIZE - HEADER;

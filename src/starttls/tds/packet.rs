@@ -38,7 +38,7 @@ pub(super) fn packet(kind: u8, payload: &[u8]) -> Vec<u8> {
 pub(super) const HEADER: usize = 8;
 
 /// How large packets are until both sides have agreed on something else (MS-TDS section 2.2.3.1.3).
-pub(super) const LARGEST: usize = 4096;
+pub(super) const DEFAULT_SIZE: usize = 4096;
 
 /// Types of packets: PRELOGIN and all that TLS says, and what a server answers otherwise.
 pub(super) const PRELOGIN: u8 = 0x12;

@@ -19,7 +19,7 @@ pub(super) fn refusal(whole: &[u8]) -> Error {
     let (condition, text) = read(whole);
     match condition {
         Some(condition) => {
-            let condition = Printable::new(&condition).limit(LONGEST_CONDITION).to_string();
+            let condition = Printable::new(&condition).limit(MAX_CONDITION_LENGTH).to_string();
             Error::refused_with(&condition, text.trim().as_bytes())
         }
         None => Error::refused(whole),
@@ -65,7 +65,7 @@ fn read(whole: &[u8]) -> (Option<String>, String) {
 }
 
 /// Those of RFC 6120 have 24 characters at most; an application may have its own.
-const LONGEST_CONDITION: usize = 64;
+const MAX_CONDITION_LENGTH: usize = 64;
 
 #[cfg(test)]
 mod tests {

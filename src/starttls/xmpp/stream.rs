@@ -94,11 +94,11 @@ impl Stream {
     pub(super) fn next<'a>(&mut self, exchange: &mut Exchange<'a>, awaited: &str) -> Result<Option<Piece<'a>>, Error> {
         take_white_space(exchange);
         let input = exchange.input();
-        let window = &input[..input.len().min(LONGEST)];
+        let window = &input[..input.len().min(MAX_PIECE)];
         let Ok(parsed) = self.parse(window) else { return Err(Error::malformed(awaited, window)) };
         let Some((piece, len)) = parsed else {
-            if input.len() >= LONGEST {
-                return Err(Error::too_long(LONGEST));
+            if input.len() >= MAX_PIECE {
+                return Err(Error::too_long(MAX_PIECE));
             }
             // At least one byte more is needed.
             exchange.peek(input.len() + 1)?;
@@ -181,7 +181,7 @@ impl Stream {
                     } else {
                         namespaces.pop();
                     }
-                    if self.begun.open.len() > DEEPEST {
+                    if self.begun.open.len() > MAX_DEPTH {
                         return Err(Malformed);
                     }
                 }
@@ -318,10 +318,10 @@ fn is_white_space(bytes: &[u8]) -> bool {
 pub(super) const STREAMS: &str = "http://etherx.jabber.org/streams";
 
 /// More than any server's features have.
-const LONGEST: usize = 8192;
+const MAX_PIECE: usize = 8192;
 
 /// Features have three levels, or four.
-const DEEPEST: usize = 16;
+const MAX_DEPTH: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -358,7 +358,7 @@ mod tests {
     fn a_piece_that_comes_byte_by_byte_is_looked_at_once() {
         let children = "<a x='>'>text</a><b/>".repeat(380);
         let piece = format!("<features>{children}</features>");
-        assert!(piece.len() > 7900 && piece.len() < LONGEST);
+        assert!(piece.len() > 7900 && piece.len() < MAX_PIECE);
         let (found, scanned, events) = read(piece.as_bytes(), 1);
         assert_eq!(found, Some(Ok(format!("features 760 {}", piece.len()))));
         assert_eq!(scanned, piece.len());

@@ -15,7 +15,7 @@ pub(super) const CAPABILITIES: u32 = LONG_PASSWORD | PROTOCOL_41 | SSL | SECURE_
 pub(super) async fn log_in_and_out(server: &Server, conn: &mut Connection<Socket>, said: &MysqlSeen) {
     let Some(greeting) = said.greeting() else { return };
     let mut words = packet(2, &log_in(CAPABILITIES & greeting.capabilities(), greeting.character_set()));
-    for _ in 0..MOST_TURNS {
+    for _ in 0..MAX_TURNS {
         let mut heard = Vec::new();
         let answered = |heard: &[u8]| whole(heard).map(|(number, payload)| (number, payload.first().copied()));
         match server.ask(conn, &words, &mut heard, answered).await {
@@ -33,7 +33,7 @@ pub(super) async fn log_in_and_out(server: &Server, conn: &mut Connection<Socket
 /// HandshakeResponse41, without a password.
 fn log_in(capabilities: u32, character_set: u8) -> Vec<u8> {
     let mut response = capabilities.to_le_bytes().to_vec();
-    response.extend(LARGEST_PACKET.to_le_bytes());
+    response.extend(MAX_PACKET_OF_CLIENT.to_le_bytes());
     response.push(character_set);
     response.extend([0; 23]);
     response.extend(b"onion-probe\0\0");
@@ -56,9 +56,9 @@ fn whole(heard: &[u8]) -> Option<(u8, &[u8])> {
 }
 
 /// Nobody has more to say about a password that is not there.
-const MOST_TURNS: usize = 4;
+const MAX_TURNS: usize = 4;
 
-const LARGEST_PACKET: u32 = 1 << 24;
+const MAX_PACKET_OF_CLIENT: u32 = 1 << 24;
 
 /// What an answer begins with.
 const OK: u8 = 0;

@@ -133,15 +133,15 @@ pub(super) fn quoted(answer: &[u8]) -> String {
         answer.split(|&byte| byte == b'\n').next().unwrap_or_default().trim_ascii().to_vec()
     } else {
         let words = answer.split(|&byte| byte != b' ' && !byte.is_ascii_graphic());
-        words.filter(|word| word.len() >= SHORTEST_TEXT).collect::<Vec<_>>().join(&b' ')
+        words.filter(|word| word.len() >= MIN_TEXT_LENGTH).collect::<Vec<_>>().join(&b' ')
     };
-    Printable::new(&text).limit(MOST_SHOWN).quoted().to_string()
+    Printable::new(&text).limit(MAX_SHOWN).quoted().to_string()
 }
 
-const MOST_SHOWN: usize = 72;
+const MAX_SHOWN: usize = 72;
 
 /// Anything shorter may be text by chance.
-const SHORTEST_TEXT: usize = 5;
+const MIN_TEXT_LENGTH: usize = 5;
 
 #[cfg(test)]
 mod tests {

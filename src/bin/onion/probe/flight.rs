@@ -6,7 +6,7 @@
 use onionskin::rustls::pki_types::CertificateDer;
 use onionskin::rustls::{AlertDescription, CipherSuite, NamedGroup, ProtocolVersion};
 
-/// The server's part of a handshake, as far as it is in clear. It keeps no more than [`MOST`] bytes.
+/// The server's part of a handshake, as far as it is in clear. It keeps no more than [`MAX_FLIGHT`] bytes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Flight {
     /// What was heard and is no whole record yet.
@@ -64,7 +64,7 @@ impl Flight {
         if self.reading == Reading::Nothing && !may_be_record(&self.records) {
             self.reading = Reading::Other;
         }
-        if self.heard > MOST {
+        if self.heard > MAX_FLIGHT {
             self.reading = Reading::Done;
         }
         if self.is_over() {
@@ -229,7 +229,7 @@ impl<'a> Reader<'a> {
 }
 
 /// More than a server has to say before the client's next words, with the longest chains there are.
-const MOST: usize = 256 * 1024;
+const MAX_FLIGHT: usize = 256 * 1024;
 
 /// The types of records.
 const RECORDS: std::ops::RangeInclusive<u8> = CHANGE_CIPHER_SPEC..=24;
@@ -337,7 +337,7 @@ mod tests {
             }
         }
         let mut flight = Flight::default();
-        for _ in 0..MOST {
+        for _ in 0..MAX_FLIGHT {
             flight.push(&[22, 3, 3, 0, 4, 11, 0xff, 0xff, 0xff]);
         }
         assert!(flight.is_over() && flight.messages.is_empty() && flight.records.is_empty());

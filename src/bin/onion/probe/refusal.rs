@@ -105,9 +105,9 @@ impl Refusal {
 
     /// That the server's own key is too short for its signature to be worth anything.
     pub(super) fn by_key(certificate: &Certificate) -> Option<Self> {
-        let bits = certificate.rsa_bits().filter(|&bits| bits < SHORTEST_RSA)?;
+        let bits = certificate.rsa_bits().filter(|&bits| bits < MIN_RSA_BITS)?;
         let detail = format_args!(
-            "the server's RSA key has {bits} bits, which is too short: at least {SHORTEST_RSA} are accepted"
+            "the server's RSA key has {bits} bits, which is too short: at least {MIN_RSA_BITS} are accepted"
         );
         Some(Self::new(Wants::KeyLength, detail))
     }
@@ -195,7 +195,7 @@ fn name(name: Option<&str>, number: u16) -> String {
 }
 
 /// As the providers have it, and everybody else.
-const SHORTEST_RSA: usize = 2048;
+const MIN_RSA_BITS: usize = 2048;
 
 /// From, and up to.
 const RSA: [(u16, u16); 12] = [

@@ -165,10 +165,10 @@ impl Display for Report {
         if self.trust.finding.state != State::NotAsked {
             row(f, "trust", format_args!("{} (for {})", self.trust.finding, self.trust.name))?;
         }
-        for (index, certificate) in self.certificates.iter().take(MOST_CERTIFICATES).enumerate() {
+        for (index, certificate) in self.certificates.iter().take(MAX_CERTIFICATES).enumerate() {
             certificate.rows(f, if index == 0 { "certificates" } else { "" }, index + 1)?;
         }
-        match self.certificates.len().saturating_sub(MOST_CERTIFICATES) {
+        match self.certificates.len().saturating_sub(MAX_CERTIFICATES) {
             0 => {}
             more => row(f, "", format_args!("and {more} more"))?,
         }
@@ -190,8 +190,8 @@ impl Certificate {
             return row(f, label, format_args!("{number}. cannot be read"));
         };
         row(f, label, format_args!("{number}. {}", if subject.is_empty() { "no subject" } else { subject }))?;
-        let mut names = self.names.iter().take(MOST_NAMES).cloned().collect::<Vec<_>>().join(", ");
-        if let more @ 1.. = self.names.len().saturating_sub(MOST_NAMES) {
+        let mut names = self.names.iter().take(MAX_NAMES).cloned().collect::<Vec<_>>().join(", ");
+        if let more @ 1.. = self.names.len().saturating_sub(MAX_NAMES) {
             names.push_str(&format!(" and {more} more"));
         }
         if !names.is_empty() {
@@ -250,10 +250,10 @@ fn harmless(json: &str) -> String {
 /// One line, whatever a certificate or a server has put into it.
 fn row(f: &mut fmt::Formatter<'_>, label: &str, text: impl Display) -> fmt::Result {
     let text = text.to_string();
-    writeln!(f, "{label:<20} {}", Printable::new(text.trim_end()).limit(LONGEST_ROW))
+    writeln!(f, "{label:<20} {}", Printable::new(text.trim_end()).limit(MAX_ROW_LENGTH))
 }
 
 /// So that all of it stays one screen; the JSON has no such limit.
-const MOST_CERTIFICATES: usize = 5;
-const MOST_NAMES: usize = 6;
-const LONGEST_ROW: usize = 400;
+const MAX_CERTIFICATES: usize = 5;
+const MAX_NAMES: usize = 6;
+const MAX_ROW_LENGTH: usize = 400;

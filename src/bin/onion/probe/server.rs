@@ -265,7 +265,7 @@ impl Server {
                     return Heard::Answer(answer);
                 }
                 match conn.read(&mut buffer).await {
-                    Ok(count @ 1..) if heard.len() < MOST_HEARD => heard.extend_from_slice(&buffer[..count]),
+                    Ok(count @ 1..) if heard.len() < MAX_HEARD => heard.extend_from_slice(&buffer[..count]),
                     _ => return Heard::End,
                 }
             }
@@ -284,4 +284,4 @@ impl Server {
     }
 }
 
-const MOST_HEARD: usize = 64 * 1024;
+const MAX_HEARD: usize = 64 * 1024;

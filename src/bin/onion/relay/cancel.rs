@@ -23,7 +23,7 @@ pub(super) async fn read(near: &mut Unfinished) -> Result<Vec<u8>, Loss> {
         let mut request = vec![0; LENGTH];
         near.read_exact(&mut request).await?;
         let len = request.iter().fold(0, |len: usize, &byte| len << 8 | usize::from(byte));
-        request.resize(len.clamp(LENGTH, LONGEST), 0);
+        request.resize(len.clamp(LENGTH, MAX_CANCEL_REQUEST), 0);
         near.read_exact(&mut request[LENGTH..]).await?;
         Ok(request)
     };
@@ -57,4 +57,4 @@ const SILENT: &str = "the server does not close behind a cancel request";
 const LENGTH: usize = 4;
 
 /// As the negotiation has taken it for one.
-const LONGEST: usize = 268;
+const MAX_CANCEL_REQUEST: usize = 268;

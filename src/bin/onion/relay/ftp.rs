@@ -151,7 +151,7 @@ impl Session {
 
     /// A line from either side. Neither is lost if the other comes first.
     async fn hear(&mut self) -> Heard {
-        let listens = self.ended.is_none() && self.held.is_none() && self.owed.len() < MOST_OWED;
+        let listens = self.ended.is_none() && self.held.is_none() && self.owed.len() < MAX_OWED_REPLIES;
         let (near, far) = (&mut self.near, &mut self.far);
         let command = async {
             match listens {
@@ -296,6 +296,6 @@ fn verb(line: &[u8]) -> Vec<u8> {
 }
 
 /// More than any client says without waiting for replies.
-const MOST_OWED: usize = 32;
+const MAX_OWED_REPLIES: usize = 32;
 
 const LINE_END: u64 = 2;

@@ -289,7 +289,7 @@ impl Way {
     ) -> Poll<Result<(), (Outcome, Loss)>> {
         let (sender, receiver) = (self.from, self.from.other());
         let lost = |error: io::Error| (Outcome::Lost, Loss::new(receiver, error));
-        for _ in 0..MOST_WRITES {
+        for _ in 0..MAX_WRITES {
             match self.stage {
                 Stage::Open | Stage::Unsent => match Pin::new(&mut *from).poll_fill_buf(cx) {
                     Poll::Ready(Ok([])) => self.stage = self.end(),
@@ -433,7 +433,7 @@ async fn have_arrived(timer: &dyn Timer, conn: &Connection<Socket>, until: Insta
             Some(_) if timer.now() < until => timer.sleep_until(until.min(timer.now() + pause)).await,
             _ => return false,
         }
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        pause = (pause * 2).min(MAX_PAUSE);
     }
 }
 
@@ -518,7 +518,7 @@ impl fmt::Display for Loss {
 const TAKEN_LAST: &str = "the connection is taken only by who consumes this";
 
 /// After so many writes in one direction without a wait, others have their turn.
-const MOST_WRITES: usize = 64;
+const MAX_WRITES: usize = 64;
 
 /// How long a peer may take nothing at all of the last bytes.
 const STUCK: Duration = Duration::from_secs(30);
@@ -527,4 +527,4 @@ const STUCK: Duration = Duration::from_secs(30);
 const LAST_BYTES: Duration = Duration::from_secs(1);
 
 /// Between two looks at what is on its way.
-const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+const MAX_PAUSE: Duration = Duration::from_millis(50);

@@ -96,7 +96,7 @@ fn watchdog() -> Option<Duration> {
     let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
     let is_meant = number("WATCHDOG_PID").is_none_or(|process| process == u64::from(std::process::id()));
     let allowed = number("WATCHDOG_USEC").filter(|&allowed| allowed > 0 && is_meant)?;
-    Some((Duration::from_micros(allowed) / 2).max(SHORTEST_PULSE))
+    Some((Duration::from_micros(allowed) / 2).max(MIN_PULSE))
 }
 
 /// CLOCK_MONOTONIC, by which the manager tells one reload from another.
@@ -118,4 +118,4 @@ const SOCKET: &str = "NOTIFY_SOCKET";
 const PATIENCE: Duration = Duration::from_secs(1);
 
 #[cfg(unix)]
-const SHORTEST_PULSE: Duration = Duration::from_millis(10);
+const MIN_PULSE: Duration = Duration::from_millis(10);

@@ -64,7 +64,7 @@ impl Status {
         let mut answers = FuturesUnordered::<BoxFuture<'static, ()>>::new();
         loop {
             let accepted = match answers.len() {
-                MOST.. => pending().boxed(),
+                MAX_ANSWERS.. => pending().boxed(),
                 _ => self.listener.accept().boxed(),
             };
             let answered = async {
@@ -120,7 +120,7 @@ enum Request {
 }
 
 async fn read_request(connection: &mut Connection<Socket>) -> Request {
-    let mut buffer = [0; LARGEST_REQUEST];
+    let mut buffer = [0; MAX_REQUEST];
     let mut filled = 0;
     loop {
         match connection.read(&mut buffer[filled..]).await {
@@ -138,7 +138,7 @@ async fn read_request(connection: &mut Connection<Socket>) -> Request {
 impl Request {
     /// `None` if there is more to come.
     fn parse(bytes: &[u8]) -> Option<Self> {
-        let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
+        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut request = httparse::Request::new(&mut headers);
         match request.parse(bytes) {
             Ok(httparse::Status::Partial) => return None,
@@ -196,7 +196,7 @@ const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const TRANSPORTS: [&str; 5] = ["tcp:", "unix:", "fd:", "systemd:", "stdio"];
 
 /// How many are answered at a time.
-const MOST: usize = 4;
+const MAX_ANSWERS: usize = 4;
 
 /// How long one may take for everything, its handshakes included.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -205,6 +205,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Of its line and headers, in bytes.
-const LARGEST_REQUEST: usize = 4096;
+const MAX_REQUEST: usize = 4096;
 
-const MOST_HEADERS: usize = 64;
+const MAX_HEADERS: usize = 64;

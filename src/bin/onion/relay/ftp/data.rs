@@ -65,7 +65,7 @@ impl Channels {
     /// Whether there are as many as there may be. No client needs more than one or two.
     pub(super) fn is_full(&self) -> bool {
         // Each task has a share of it.
-        Arc::strong_count(&self.shared.is_private) > MOST
+        Arc::strong_count(&self.shared.is_private) > MAX_CHANNELS
     }
 
     /// Waits for this client, and for no other any more.
@@ -136,7 +136,7 @@ async fn accept(listener: &Listener, client: IpAddr) -> Result<Incoming, Loss> {
     }
 }
 
-const MOST: usize = 16;
+const MAX_CHANNELS: usize = 16;
 
 /// For the client to come, and for its handshake, which begins when the server has said that there is something.
 const PATIENCE: Duration = Duration::from_secs(60);
