@@ -40,7 +40,10 @@
 //! |---|---|
 //! | `async-std` (default), `smol`, `tokio` | a runtime; with none, [`Connection::with_timer`] takes your own clock |
 //! | `aws-lc-rs` (default), `ring` | a provider of cryptography; with none, pass one, with both, aws-lc-rs is taken |
-//! | `webpki-roots` | trust anchors that are compiled in |
+//! | `system-roots` (default), `webpki-roots` | trust anchors: those of the operating system, those that are compiled in |
+//! | `deflate` | compression, the layer [`Deflate`](layer::Deflate) |
+//! | `xmpp` | STARTTLS of XMPP |
+//! | `testing` | the test kit [`testing`], for a dev-dependency |
 //! | `cli` | the command `onion`, and what only it needs |
 //!
 //! A runtime brings sockets and timers; the futures may be polled by any executor. Under tokio, the features
@@ -55,6 +58,7 @@ pub mod protocol;
 pub mod runtime;
 pub mod stack;
 pub mod starttls;
+#[cfg(feature = "testing")]
 pub mod testing;
 
 pub use connection::Connection;

@@ -3,13 +3,13 @@
 use std::fmt;
 
 use super::arguments::{Arguments, Printer, text};
-use super::error::ParseError;
+use super::error::{ErrorKind as ParseErrorKind, ParseError};
 use super::grammar::Word;
 use super::open_error::OpenError;
 use super::step::{Step, TlsStep, YES};
 use crate::connection::Connection;
 use crate::runtime::Socket;
-use crate::starttls::{Error, ErrorKind, Known, Opportunity, Postgres, StartTls};
+use crate::starttls::{Error, ErrorKind, Known, Opportunity, Postgres, StartTls, XMPP_IS_A_FEATURE};
 use crate::tls::{ConfigError, Role, TlsClient, TlsLayer, TlsServer};
 
 /// TLS that is started by what the application protocol says for it.
@@ -39,7 +39,7 @@ impl StartTlsStep {
 
     pub(super) fn read(arguments: &mut Arguments) -> Result<Self, ParseError> {
         Ok(Self {
-            protocol: arguments.positional("the protocol")?.choice(Known::ALL)?,
+            protocol: protocol(arguments.positional("the protocol")?)?,
             name: arguments.key("name", Word::text)?,
             opportunistic: arguments.key("opportunistic", |word| word.choice(&YES))?.is_some(),
             tls: TlsStep::read(arguments)?,
@@ -129,6 +129,13 @@ impl StartTlsStep {
         }
         Ok(())
     }
+}
+
+fn protocol(word: Word) -> Result<Known, ParseError> {
+    if !cfg!(feature = "xmpp") && word.text.starts_with("xmpp") {
+        return Err(ParseError::new(ParseErrorKind::InvalidValue, word.position, XMPP_IS_A_FEATURE));
+    }
+    word.choice(Known::ALL)
 }
 
 fn is_cancel(error: &OpenError) -> bool {

@@ -29,7 +29,7 @@ impl TlsStep {
         let builder = match (self.insecure, &self.trust_anchors, self.roots) {
             (true, None, None) => TlsClient::dangerously_without_verification(),
             (false, Some(file), None) => TlsClient::builder(Roots::from_pem_file(file)?),
-            (false, None, None | Some(ReadyMade::System)) => TlsClient::builder(Roots::system()?),
+            (false, None, None | Some(ReadyMade::System)) => TlsClient::builder(system()?),
             (false, None, Some(ReadyMade::Webpki)) => TlsClient::builder(webpki()?),
             _ => return Err(misused("`ca`, `roots` and `insecure` exclude each other: give one of them")),
         };
@@ -85,6 +85,16 @@ impl TlsStep {
             versions.into_iter().filter(|&version| lowest <= version && version <= highest).collect();
         if versions.is_empty() { Err(misused("`min` is above `max`")) } else { Ok(versions) }
     }
+}
+
+#[cfg(feature = "system-roots")]
+fn system() -> Result<Roots, ConfigError> {
+    Roots::system()
+}
+
+#[cfg(not(feature = "system-roots"))]
+fn system() -> Result<Roots, ConfigError> {
+    Err(misused("the trust anchors of the system need the feature `system-roots`, which was not built in: give `ca`"))
 }
 
 #[cfg(feature = "webpki-roots")]

@@ -3,7 +3,7 @@
 //! | layer | what it does | how it leaves |
 //! |---|---|---|
 //! | [`tls`] | TLS 1.2 and 1.3, client and server | it is stopped |
-//! | [`Deflate`] | compresses, as IMAP does (RFC 4978) | it is stopped |
+//! | [`Deflate`] | compresses, as IMAP does (RFC 4978); feature `deflate` | it is stopped |
 //! | [`proxy`] | the PROXY protocol: a header in front of the stream, sent and accepted | by itself |
 //! | [`Counter`] | counts bytes each way | it is taken out |
 //! | [`IdleTimeout`] | ends the connection when no bytes pass | it is taken out |
@@ -18,6 +18,7 @@
 //! nothing else of this crate.
 
 mod counter;
+#[cfg(feature = "deflate")]
 mod deflate;
 mod halves;
 mod idle;
@@ -27,6 +28,7 @@ pub mod tls;
 mod traffic;
 
 pub use self::counter::{Counter, Counts};
+#[cfg(feature = "deflate")]
 pub use self::deflate::Deflate;
 pub use self::idle::{IdleTimeout, Watch};
 pub use self::throttle::{Rate, Throttle};

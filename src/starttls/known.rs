@@ -4,7 +4,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use super::{Ftp, Imap, Irc, Ldap, Lmtp, Mysql, Nntp, Pop3, Postgres, Sieve, Smtp, StartTls, Tds, Xmpp, own_name};
+#[cfg(feature = "xmpp")]
+use super::Xmpp;
+use super::{Ftp, Imap, Irc, Ldap, Lmtp, Mysql, Nntp, Pop3, Postgres, Sieve, Smtp, StartTls, Tds, own_name};
 use crate::stack::with_chain;
 use crate::tls::Version;
 
@@ -30,9 +32,11 @@ pub enum Known {
     Ftp,
     /// [`Ldap`]
     Ldap,
-    /// [`Xmpp::client_to_server`]
+    /// [`Xmpp::client_to_server`], with the feature `xmpp`
+    #[cfg(feature = "xmpp")]
     Xmpp,
-    /// [`Xmpp::server_to_server`]
+    /// [`Xmpp::server_to_server`], with the feature `xmpp`
+    #[cfg(feature = "xmpp")]
     XmppServer,
     /// [`Mysql`]
     Mysql,
@@ -54,7 +58,9 @@ impl Known {
         ("irc", Self::Irc),
         ("ftp", Self::Ftp),
         ("ldap", Self::Ldap),
+        #[cfg(feature = "xmpp")]
         ("xmpp", Self::Xmpp),
+        #[cfg(feature = "xmpp")]
         ("xmpp-server", Self::XmppServer),
         ("postgres", Self::Postgres),
         ("mysql", Self::Mysql),
@@ -77,6 +83,7 @@ impl Known {
     /// peer calls itself, for those in which it does; if that is `None`, it says nothing that would give it away. For XMPP
     /// it is the domain, if that is not the server's name.
     #[must_use]
+    #[cfg_attr(not(feature = "xmpp"), allow(unused_variables, reason = "only XMPP says whom it wants to talk to"))]
     pub fn peer(self, server: &str, name: Option<&str>) -> Box<dyn StartTls> {
         match self {
             Self::Smtp => Box::new(name.map_or_else(Smtp::new, |name| Smtp::new().named(name))),
@@ -88,7 +95,9 @@ impl Known {
             Self::Irc => Box::new(name.map_or_else(Irc::new, |name| Irc::new().named(name))),
             Self::Ftp => Box::new(Ftp::new()),
             Self::Ldap => Box::new(Ldap::new()),
+            #[cfg(feature = "xmpp")]
             Self::Xmpp => Box::new(Xmpp::client_to_server(name.unwrap_or(server))),
+            #[cfg(feature = "xmpp")]
             Self::XmppServer => Box::new(Xmpp::server_to_server(name.unwrap_or(server))),
             Self::Mysql => Box::new(Mysql::new()),
             Self::Postgres => Box::new(Postgres::new()),
@@ -123,6 +132,9 @@ impl FromStr for Known {
     }
 }
 
+/// What there is to say where `xmpp` is not known.
+pub(crate) const XMPP_IS_A_FEATURE: &str = "`xmpp` needs the feature `xmpp`, which was not built in";
+
 /// No protocol of this name is known.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct UnknownProtocol;
@@ -130,7 +142,8 @@ pub struct UnknownProtocol;
 impl fmt::Display for UnknownProtocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = Known::ALL.iter().map(|(name, _)| *name).collect();
-        write!(f, "no such protocol: the known ones are {}", names.join(", "))
+        write!(f, "no such protocol: the known ones are {}", names.join(", "))?;
+        if cfg!(feature = "xmpp") { Ok(()) } else { write!(f, "; {XMPP_IS_A_FEATURE}") }
     }
 }
 

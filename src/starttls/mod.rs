@@ -84,6 +84,7 @@ mod secured;
 mod sieve;
 mod smtp;
 mod tds;
+#[cfg(feature = "xmpp")]
 mod xmpp;
 
 use std::fmt;
@@ -95,6 +96,7 @@ pub use self::ftp::Ftp;
 pub use self::greeting::greeting;
 pub use self::imap::Imap;
 pub use self::irc::Irc;
+pub(crate) use self::known::XMPP_IS_A_FEATURE;
 pub use self::known::{Known, UnknownProtocol};
 pub use self::ldap::Ldap;
 pub use self::lmtp::Lmtp;
@@ -108,6 +110,7 @@ pub use self::secured::Secured;
 pub use self::sieve::Sieve;
 pub use self::smtp::Smtp;
 pub use self::tds::{Tds, TdsAgreed, TdsEncryption};
+#[cfg(feature = "xmpp")]
 pub use self::xmpp::Xmpp;
 use crate::stack::Layer;
 

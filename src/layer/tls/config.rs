@@ -34,6 +34,7 @@ impl Roots {
     /// # Errors
     ///
     /// When there are none.
+    #[cfg(feature = "system-roots")]
     pub fn system() -> Result<Self, ConfigError> {
         let found = rustls_native_certs::load_native_certs();
         let mut store = RootCertStore::empty();
@@ -102,6 +103,7 @@ impl Roots {
         Ok(Self { store: Arc::new(store), named: certificates.into() })
     }
 
+    #[cfg(any(feature = "system-roots", feature = "webpki-roots"))]
     pub(super) fn unnamed(store: RootCertStore) -> Self {
         Self { store: Arc::new(store), named: Arc::new([]) }
     }
