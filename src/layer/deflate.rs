@@ -28,8 +28,8 @@ use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, 
 
 use super::halves::{ReadHalf, Stopping};
 use crate::stack::{
-    End, Ends, Failure, Framing, Layer, LayerError, LayerErrorKind, OnTimeout, Opening, Order, Overdue, Patience,
-    PeerAnswer, Queue, Report, Stop,
+    End, Ends, Failure, Framing, GoesFirst, Layer, LayerError, LayerErrorKind, OnTimeout, Order, Overdue, Patience,
+    PeerAnswer, Queue, Report, Stop, Way,
 };
 
 /// Compresses what goes to the peer, and decompresses what comes: raw deflate (RFC 1951), for `COMPRESS=DEFLATE` of
@@ -137,7 +137,7 @@ impl Layer for Deflate {
     fn inbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
         let mut worked = 0;
         while self.read == ReadHalf::Open {
-            let (input, plain, _, _) = ends.all();
+            let Way { from: input, to: plain } = ends.all().inbound;
             // Bytes that come to nothing, or to much, are work all the same. The layer is called again for what is left of
             // the input.
             if worked >= WORK && !input.front().is_empty() {
@@ -160,7 +160,7 @@ impl Layer for Deflate {
         let id = ends.id();
         while self.write == WriteHalf::Open {
             let largest = ends.unit().saturating_sub(OVERHEAD).clamp(MIN_FRAGMENT, FRAGMENT);
-            let (_, _, plain, output) = ends.all();
+            let Way { from: plain, to: output } = ends.all().outbound;
             let fragment = plain.front().len().min(largest);
             if fragment > 0 {
                 if !output.is_empty() && output.room() < fragment + OVERHEAD {
@@ -189,7 +189,7 @@ impl Layer for Deflate {
     }
 
     fn stop(&mut self, stop: &Stop, _ends: &mut Ends<'_>) -> Result<(), LayerError> {
-        if stop.opening == Opening::Abandon {
+        if stop.goes_first() == GoesFirst::Nobody {
             // What the peer says next would have gone into the inflater before the order came.
             let message = "compression cannot be abandoned: only a final block tells where it ends";
             return Err(LayerError::new(LayerErrorKind::Unsupported, message));
@@ -209,7 +209,7 @@ impl Layer for Deflate {
                 return Ok(());
             }
         }
-        if self.stopping.met().is_none_or(|stop| stop.on_timeout != OnTimeout::Peel) {
+        if self.stopping.met().is_none_or(|stop| stop.without_answer() != OnTimeout::Peel) {
             let message = match overdue {
                 Overdue::Reading => "the peer takes nothing of what is to be sent before the layer is stopped",
                 _ => "the peer did not answer the final block within the deadline",
@@ -235,7 +235,7 @@ impl Deflate {
     fn check_end(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
         let Some(&mark) = ends.inbound_below().mark() else { return Ok(()) };
         let whole = self.ends_anywhere || self.inflate.is_flushed();
-        let allowed = self.stopping.stop().is_none_or(|stop| stop.lenient);
+        let allowed = self.stopping.stop().is_none_or(|stop| stop.is_lenient());
         // A loss is no end, and neither is a truncation: then the peer has not hung up, and nothing behind it can be read.
         let hung_up = whole && matches!(mark, End::Wire | End::Layer(_));
         if hung_up && allowed {
@@ -273,8 +273,8 @@ impl Deflate {
 impl Deflate {
     fn meet_stop(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
         self.stopping.meet();
-        match self.stopping.met().map(|stop| stop.opening) {
-            Some(Opening::AfterPeer(grace)) if self.write == WriteHalf::Open && self.read == ReadHalf::Open => {
+        match self.stopping.met().map(|stop| stop.goes_first()) {
+            Some(GoesFirst::Peer(grace)) if self.write == WriteHalf::Open && self.read == ReadHalf::Open => {
                 self.stopping.begin_grace(grace);
                 self.write = WriteHalf::EndQueued;
                 ends.report(Report::Waits);
@@ -298,7 +298,7 @@ impl Deflate {
             return Ok(());
         }
         if let Some(stop) = self.stopping.met() {
-            if stop.writes_at_once {
+            if stop.lets_writes_through() {
                 ends.pass_outbound();
             }
             return Ok(());

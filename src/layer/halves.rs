@@ -54,7 +54,7 @@ impl Stopping {
     /// Lets the peer go first, no longer than the whole stop may take.
     pub(crate) fn begin_grace(&mut self, grace: Duration) {
         if let Self::Met(stop, state) = self {
-            *state = Grace::Running(stop.timeout.map_or(grace, |timeout| grace.min(timeout)));
+            *state = Grace::Running(stop.answer_limit().map_or(grace, |timeout| grace.min(timeout)));
         }
     }
 
@@ -87,9 +87,11 @@ impl Stopping {
         let answer = |limit| Patience::new("the peer's end of the layer", limit).behind_stop();
         match *self {
             Self::NotAsked => None,
-            Self::Ordered(stop) | Self::Met(stop, Grace::None) => stop.timeout.map(answer),
+            Self::Ordered(stop) | Self::Met(stop, Grace::None) => stop.answer_limit().map(answer),
             Self::Met(_, Grace::Running(grace)) => Some(Patience::new("the peer to go first", grace)),
-            Self::Met(stop, Grace::Over(grace)) => stop.timeout.map(|timeout| answer(timeout.saturating_sub(grace))),
+            Self::Met(stop, Grace::Over(grace)) => {
+                stop.answer_limit().map(|timeout| answer(timeout.saturating_sub(grace)))
+            }
         }
     }
 

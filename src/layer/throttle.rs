@@ -9,7 +9,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::stack::{Ends, Failure, Layer, LayerError, Queue};
+use crate::stack::{Ends, Failure, Layer, LayerError, Queue, Way};
 
 /// Lets no more than so many bytes a second pass, each way by itself.
 ///
@@ -105,14 +105,14 @@ impl Layer for Throttle {
 
     fn inbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
         let now = ends.now();
-        let (from, to, _, _) = ends.all();
+        let Way { from, to } = ends.all().inbound;
         self.inbound.pass(now, from, to);
         Ok(())
     }
 
     fn outbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
         let now = ends.now();
-        let (_, _, from, to) = ends.all();
+        let Way { from, to } = ends.all().outbound;
         self.outbound.pass(now, from, to);
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-use crate::stack::{End, Ends, Failure, Layer, LayerError, LayerId, Order, Queue};
+use crate::stack::{End, Ends, Failure, Layer, LayerError, LayerId, Order, Queue, Way};
 
 /// Logs every byte that passes it, each way, with the marks between them, and changes nothing.
 ///
@@ -175,13 +175,13 @@ impl Layer for TrafficLog {
     }
 
     fn inbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
-        let (from, to, _, _) = ends.all();
+        let Way { from, to } = ends.all().inbound;
         self.pass(from, to);
         Ok(())
     }
 
     fn outbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
-        let (_, _, from, to) = ends.all();
+        let Way { from, to } = ends.all().outbound;
         self.pass(from, to);
         Ok(())
     }

@@ -167,12 +167,16 @@ impl<M> Queue<M> {
         }
     }
 
-    /// Takes `count` bytes off the front, as a piece of their own and without a copy.
+    /// Takes `count` bytes off the front, as a piece of their own: the very storage they lie in (zero-copy).
+    ///
+    /// For the bytes of a large unit that are changed in place, or cut out of it, and then [given](Self::give) to another queue.
+    /// Storage of their own has its price, so a few thousand bytes and less are better copied ([`front`](Self::front),
+    /// [`push`](Self::push), [`consume`](Self::consume)).
     ///
     /// # Panics
     ///
     /// As [`consume`](Self::consume).
-    pub(crate) fn take(&mut self, count: usize) -> BytesMut {
+    pub fn take(&mut self, count: usize) -> BytesMut {
         assert!(count <= self.front_len(), "took {count} of {} bytes", self.front_len());
         self.storage = Storage::Large;
         let all = count == self.bytes.len();
@@ -229,8 +233,11 @@ impl<M> Queue<M> {
         }
     }
 
-    /// Puts bytes at the back: their storage, where that saves a copy worth saving.
-    pub(crate) fn give(&mut self, piece: BytesMut) {
+    /// Puts bytes at the back: their storage (zero-copy), where that saves a copy worth saving.
+    ///
+    /// A few bytes are copied all the same, lest they keep a large piece of storage that nobody else needs; and so are those
+    /// that come behind others, since all bytes of a queue lie in one run.
+    pub fn give(&mut self, piece: BytesMut) {
         if piece.len() < SMALL || !self.bytes.is_empty() {
             self.push(&piece);
             return;
@@ -329,7 +336,8 @@ impl<M> Queue<M> {
         Vec::from(std::mem::take(&mut self.bytes))
     }
 
-    pub(crate) fn marks(&self) -> impl Iterator<Item = &M> {
+    /// All marks, from the front to the back, without their places.
+    pub fn marks(&self) -> impl Iterator<Item = &M> {
         self.marks.iter().map(|marked| &marked.mark)
     }
 

@@ -223,9 +223,25 @@ impl<'a> Ends<'a> {
         &mut self.below.outbound
     }
 
-    /// All four at once: inbound below, inbound above, outbound above, outbound below.
-    pub fn all(&mut self) -> (&mut Queue<End>, &mut Queue<End>, &mut Queue<Order>, &mut Queue<Order>) {
-        (&mut self.below.inbound, &mut self.above.inbound, &mut self.above.outbound, &mut self.below.outbound)
+    /// All four at once, as the two ways that lead through the layer: for whoever takes from one and gives to another.
+    ///
+    /// ```
+    /// use onionskin::stack::{Ends, Way};
+    ///
+    /// fn pass_one_byte(ends: &mut Ends<'_>) {
+    ///     let Way { from, to } = ends.all().inbound;
+    ///     if let Some(&byte) = from.front().first().filter(|_| to.room() > 0) {
+    ///         to.push(&[byte]);
+    ///         from.consume(1);
+    ///     }
+    /// }
+    /// # let _ = pass_one_byte;
+    /// ```
+    pub fn all(&mut self) -> Ways<'_> {
+        Ways {
+            inbound: Way { from: &mut self.below.inbound, to: &mut self.above.inbound },
+            outbound: Way { from: &mut self.above.outbound, to: &mut self.below.outbound },
+        }
     }
 
     /// Moves everything inbound up unchanged, as far as there is room.
@@ -258,6 +274,24 @@ impl<'a> Ends<'a> {
     pub fn report(&mut self, report: Report) {
         self.reports.push(report);
     }
+}
+
+/// The two ways that lead through a layer.
+#[derive(Debug)]
+pub struct Ways<'a> {
+    /// From the peer up to the application.
+    pub inbound: Way<'a, End>,
+    /// From the application down to the peer.
+    pub outbound: Way<'a, Order>,
+}
+
+/// One way through a layer.
+#[derive(Debug)]
+pub struct Way<'a, M> {
+    /// What a neighbour has given, to be taken.
+    pub from: &'a mut Queue<M>,
+    /// Where it goes on, at the other neighbour.
+    pub to: &'a mut Queue<M>,
 }
 
 /// What waits on the other sides of the neighbours, where a layer does not see it.

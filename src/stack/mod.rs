@@ -71,11 +71,10 @@ pub(crate) use self::error::with_chain;
 pub use self::error::{CommandError, CommandErrorKind, LayerError, LayerErrorKind, LayerLoss, Reason};
 pub use self::event::{Event, Output, Readable};
 pub use self::id::LayerId;
-pub use self::layer::{Ends, Failure, Framing, Layer, Report};
+pub use self::layer::{Ends, Failure, Framing, Layer, Report, Way, Ways};
 pub use self::patience::{Overdue, Patience};
 pub use self::remains::Remains;
-pub(crate) use self::stop::Opening;
-pub use self::stop::{OnTimeout, PeerAnswer, Stop};
+pub use self::stop::{GoesFirst, OnTimeout, PeerAnswer, Stop};
 
 /// A list of protocol layers over one connection, without any I/O.
 ///

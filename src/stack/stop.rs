@@ -16,11 +16,11 @@ use std::time::Duration;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stop {
-    pub(crate) opening: Opening,
-    pub(crate) timeout: Option<Duration>,
-    pub(crate) on_timeout: OnTimeout,
-    pub(crate) lenient: bool,
-    pub(crate) writes_at_once: bool,
+    goes_first: GoesFirst,
+    timeout: Option<Duration>,
+    on_timeout: OnTimeout,
+    lenient: bool,
+    writes_at_once: bool,
 }
 
 impl Stop {
@@ -36,7 +36,7 @@ impl Stop {
     /// [`GRACE`](Self::GRACE) is a good value. A grace longer than the [`timeout`](Self::timeout) ends with it.
     #[must_use]
     pub fn after_peer(mut self, grace: Duration) -> Self {
-        self.opening = Opening::AfterPeer(grace);
+        self.goes_first = GoesFirst::Peer(grace);
         self
     }
 
@@ -46,7 +46,7 @@ impl Stop {
     /// what a close_notify is for: nothing tells a cut by the peer from one by an attacker.
     #[must_use]
     pub fn abandon(mut self) -> Self {
-        self.opening = Opening::Abandon;
+        self.goes_first = GoesFirst::Nobody;
         self
     }
 
@@ -90,10 +90,44 @@ impl Stop {
     pub const GRACE: Duration = Duration::from_millis(150);
 }
 
+/// What was asked for, as a layer reads it.
+impl Stop {
+    /// Who says first that it is over: [`after_peer`](Self::after_peer) and [`abandon`](Self::abandon) say so.
+    #[must_use]
+    pub fn goes_first(&self) -> GoesFirst {
+        self.goes_first
+    }
+
+    /// How long the peer may take to answer, if there is a limit: the [`timeout`](Self::timeout).
+    #[must_use]
+    pub fn answer_limit(&self) -> Option<Duration> {
+        self.timeout
+    }
+
+    /// What happens to a peer that has not answered by then: see [`on_timeout`](Self::on_timeout).
+    #[must_use]
+    pub fn without_answer(&self) -> OnTimeout {
+        self.on_timeout
+    }
+
+    /// Whether the peer may leave its end out: see [`lenient`](Self::lenient).
+    #[must_use]
+    pub fn is_lenient(&self) -> bool {
+        self.lenient
+    }
+
+    /// Whether what is written behind the stop leaves without waiting for the peer's end: see
+    /// [`writes_at_once`](Self::writes_at_once).
+    #[must_use]
+    pub fn lets_writes_through(&self) -> bool {
+        self.writes_at_once
+    }
+}
+
 impl Default for Stop {
     fn default() -> Self {
         Self {
-            opening: Opening::CloseNotify,
+            goes_first: GoesFirst::Us,
             timeout: Some(Duration::from_secs(5)),
             on_timeout: OnTimeout::Lose,
             lenient: false,
@@ -131,10 +165,14 @@ pub enum PeerAnswer {
     NotNeeded,
 }
 
-/// Who opens the exchange of close_notify.
+/// Who says first that a layer is over: in TLS, whose close_notify leaves first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Opening {
-    CloseNotify,
-    AfterPeer(Duration),
-    Abandon,
+#[non_exhaustive]
+pub enum GoesFirst {
+    /// We do, and our end leaves at once.
+    Us,
+    /// The peer does, if it takes no longer than this; then we do: [`Stop::after_peer`].
+    Peer(Duration),
+    /// Nobody ends, the layer is cut: [`Stop::abandon`]. A layer that needs an end refuses such a stop.
+    Nobody,
 }

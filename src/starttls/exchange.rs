@@ -1,7 +1,7 @@
 //! What a negotiation sees of the connection.
 
 use super::Error;
-use crate::stack::{Ends, Order, Queue};
+use crate::stack::{Ends, Order, Queue, Ways};
 
 /// What was received and not yet taken, and the way to answer.
 ///
@@ -69,8 +69,8 @@ pub(super) struct Allowance {
 
 impl<'a> Exchange<'a> {
     pub(super) fn new(ends: &'a mut Ends<'_>, allowance: Allowance, opportunistic: bool) -> Self {
-        let (below, _, _, output) = ends.all();
-        Self { opportunistic, allowance, ..Self::of(below.front(), output) }
+        let Ways { inbound, outbound } = ends.all();
+        Self { opportunistic, allowance, ..Self::of(inbound.from.front(), outbound.to) }
     }
 
     /// With no connection behind it.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::exchange::{Allowance, Missing};
 use super::{Error, ErrorKind, Exchange, Greets, Negotiation, Progress, StartTls};
-use crate::stack::{Ends, Failure, Layer, Order, Overdue, Patience, PeerAnswer, Report};
+use crate::stack::{Ends, Failure, Layer, Order, Overdue, Patience, PeerAnswer, Report, Way};
 use crate::tls::{Role, TlsLayer};
 
 /// Says what an application protocol says before TLS, and becomes the TLS layer behind the go-ahead.
@@ -313,11 +313,11 @@ fn has_room(ends: &mut Ends<'_>) -> bool {
 
 /// Lets ends through and no bytes.
 fn drop_inbound(ends: &mut Ends<'_>) {
-    let (below, above, _, _) = ends.all();
+    let Way { from, to } = ends.all().inbound;
     loop {
-        below.consume(below.front().len());
-        match below.take_mark() {
-            Some(mark) => above.push_mark(mark),
+        from.consume(from.front().len());
+        match from.take_mark() {
+            Some(mark) => to.push_mark(mark),
             None => return,
         }
     }

@@ -1,6 +1,6 @@
 //! The simplest layer that greets, ends and stops.
 
-use crate::stack::{End, Ends, Failure, Layer, LayerError, LayerErrorKind, Order, PeerAnswer, Report};
+use crate::stack::{End, Ends, Failure, Layer, LayerError, LayerErrorKind, Order, PeerAnswer, Report, Way};
 
 /// A layer for tests of what happens at layer changes, without certificates and without cryptography.
 ///
@@ -51,7 +51,7 @@ impl Layer for Envelope {
 
     fn inbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
         while self.reading != Reading::Ended {
-            let (below, above, ..) = ends.all();
+            let Way { from: below, to: above } = ends.all().inbound;
             let [kind, length, rest @ ..] = below.front() else { break };
             let length = usize::from(*length);
             let Some(payload) = rest.get(..length).filter(|_| above.room() >= length) else { break };
@@ -75,7 +75,7 @@ impl Layer for Envelope {
             }
         }
         let cut_off = self.reading != Reading::Ended;
-        let (below, above, ..) = ends.all();
+        let Way { from: below, to: above } = ends.all().inbound;
         match below.mark() {
             Some(End::Layer(_) | End::Wire) if cut_off => Err(broken("the peer did not end the layer").into()),
             Some(_) => {
@@ -89,7 +89,7 @@ impl Layer for Envelope {
     fn outbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
         while self.reading != Reading::Greeting && self.writing != Writing::Stopped {
             let id = ends.id();
-            let (_, _, above, below) = ends.all();
+            let Way { from: above, to: below } = ends.all().outbound;
             let most = below.room().saturating_sub(2).min(usize::from(u8::MAX));
             let count = if self.writing == Writing::Open { above.front().len().min(most) } else { 0 };
             if let Some(length) = u8::try_from(count).ok().filter(|&length| length > 0) {

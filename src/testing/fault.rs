@@ -272,8 +272,8 @@ impl Layer for Fault {
             return Ok(());
         };
         let now = ends.now();
-        let (from, to, ..) = ends.all();
-        way.pass(now, from, to)
+        let inbound = ends.all().inbound;
+        way.pass(now, inbound.from, inbound.to)
     }
 
     fn outbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
@@ -282,8 +282,8 @@ impl Layer for Fault {
             return Ok(());
         };
         let now = ends.now();
-        let (_, _, from, to) = ends.all();
-        way.pass(now, from, to)
+        let outbound = ends.all().outbound;
+        way.pass(now, outbound.from, outbound.to)
     }
 
     fn deadline(&self) -> Option<Instant> {

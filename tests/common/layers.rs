@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use onionskin::stack::{Ends, Failure, Layer, LayerError, LayerErrorKind, LayerId, Order, PeerAnswer, Report};
+use onionskin::stack::{Ends, Failure, Layer, LayerError, LayerErrorKind, LayerId, Order, PeerAnswer, Report, Way};
 
 /// Changes nothing, by the defaults of the trait.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ impl fmt::Debug for Tap {
 impl Layer for Tap {
     fn outbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
         // Marks cut the front into pieces, so the pieces are taken one by one.
-        let (_, _, above, below) = ends.all();
+        let Way { from: above, to: below } = ends.all().outbound;
         loop {
             let passed = above.front().len().min(below.room());
             self.0.lock().unwrap().extend_from_slice(&above.front()[..passed]);

@@ -1,7 +1,7 @@
 //! A layer that puts another one below itself, and becomes one of another kind.
 
 use onionskin::layer::Counter;
-use onionskin::stack::{End, Ends, Event, Failure, Layer, LayerErrorKind, Limits, Queue, Report};
+use onionskin::stack::{End, Ends, Event, Failure, Layer, LayerErrorKind, Limits, Queue, Report, Way};
 use onionskin::testing::{Cut, Pair};
 
 /// Waits for a full stop, lets nothing through, and then becomes a [`Swap`], over a counter if it is told so.
@@ -56,14 +56,14 @@ impl Layer for Swap {
     }
 
     fn inbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
-        let (below, above, _, _) = ends.all();
+        let Way { from: below, to: above } = ends.all().inbound;
         Self::swap(below, above);
         ends.pass_inbound();
         Ok(())
     }
 
     fn outbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
-        let (_, _, above, below) = ends.all();
+        let Way { from: above, to: below } = ends.all().outbound;
         Self::swap(above, below);
         ends.pass_outbound();
         Ok(())

@@ -11,8 +11,8 @@ use super::pace::Pace;
 use super::record::{Front, MAX_PLAINTEXT};
 use crate::layer::halves::{ReadHalf, Stopping};
 use crate::stack::{
-    End, Ends, Failure, Framing, Layer, LayerError, LayerErrorKind, LayerId, OnTimeout, Opening, Order, Overdue,
-    Patience, PeerAnswer, Report, Stop,
+    End, Ends, Failure, Framing, GoesFirst, Layer, LayerError, LayerErrorKind, LayerId, OnTimeout, Order, Overdue,
+    Patience, PeerAnswer, Report, Stop, Way, Ways,
 };
 
 /// TLS as a layer of a [`Stack`](crate::stack::Stack): one side of one TLS connection, in either role.
@@ -232,8 +232,8 @@ impl Layer for TlsLayer {
         let mut result = self.receive(ends);
         if result.is_ok() && self.handshake.is_done() {
             // A side that only receives has no other occasion.
-            let (input, _, _, output) = ends.all();
-            let taken = self.engine.take_over(input, output);
+            let Ways { inbound, outbound } = ends.all();
+            let taken = self.engine.take_over(inbound.from, outbound.to);
             result = taken.map_err(|error| self.fail(explain(error, &[])));
         }
         if result.is_ok() && self.may_owe_key_update(&received) {
@@ -261,7 +261,7 @@ impl Layer for TlsLayer {
     }
 
     fn stop(&mut self, stop: &Stop, ends: &mut Ends<'_>) -> Result<(), LayerError> {
-        if stop.opening == Opening::Abandon {
+        if stop.goes_first() == GoesFirst::Nobody {
             self.check_abandon(ends)?;
         }
         self.stopping = Stopping::order(*stop);
@@ -294,7 +294,7 @@ impl Layer for TlsLayer {
                 return Ok(());
             }
         }
-        if self.stopping.met().is_none_or(|stop| stop.on_timeout != OnTimeout::Peel) {
+        if self.stopping.met().is_none_or(|stop| stop.without_answer() != OnTimeout::Peel) {
             let message = match overdue {
                 Overdue::Reading => "the peer takes nothing of what is to be sent before the layer is stopped",
                 _ => "the peer did not answer the close_notify within the deadline",
@@ -319,7 +319,7 @@ impl TlsLayer {
     fn receive(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
         let onwards = Onwards::to(ends.layer_above());
         while self.read == ReadHalf::Open && self.handshake != Handshake::Failed {
-            let (input, plain, _, output) = ends.all();
+            let Ways { inbound: Way { from: input, to: plain }, outbound: Way { to: output, .. } } = ends.all();
             match Front::of(input.front()) {
                 // The engine is asked even so while it handshakes: a client speaks first.
                 Front::Incomplete if !self.handshake.is_handshaking() => return self.check_end(ends),
@@ -367,7 +367,7 @@ impl TlsLayer {
 
     /// The failure over what stands at the front of the input. The peer is sent the alert for it.
     fn fail_over_input(&mut self, error: rustls::Error, ends: &mut Ends<'_>) -> Failure {
-        let (input, _, _, output) = ends.all();
+        let Ways { inbound: Way { from: input, .. }, outbound: Way { to: output, .. } } = ends.all();
         let error = explain(error, input.front());
         self.engine.alert(input, output);
         self.fail(error)
@@ -398,7 +398,7 @@ impl TlsLayer {
                 self.end_without_close_notify(ends, PeerAnswer::Missing);
                 return Ok(());
             }
-            if self.stopping.stop().is_some_and(|stop| stop.lenient) && self.handshake.is_done() {
+            if self.stopping.stop().is_some_and(|stop| stop.is_lenient()) && self.handshake.is_done() {
                 // The order is on its way down behind what was written, and will allow it.
                 return Ok(());
             }
@@ -464,7 +464,7 @@ impl TlsLayer {
     /// On an idle connection there may be none for long, and the peer waits. While we say nothing else, several may be
     /// answered with one, and must: peers count them between data.
     fn answer_key_update(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
-        let (input, _, _, output) = ends.all();
+        let Ways { inbound: Way { from: input, .. }, outbound: Way { to: output, .. } } = ends.all();
         let before = output.len();
         let flushed = self.engine.flush(input, output);
         if output.len() > before {
@@ -478,7 +478,7 @@ impl TlsLayer {
     fn may_leave_out_close_notify(&self) -> bool {
         self.write != WriteHalf::Open
             && self.engine.is_at_record_boundary()
-            && self.stopping.met().is_some_and(|stop| stop.lenient)
+            && self.stopping.met().is_some_and(|stop| stop.is_lenient())
     }
 
     fn end_without_close_notify(&mut self, ends: &mut Ends<'_>, answer: PeerAnswer) {
@@ -508,7 +508,7 @@ impl TlsLayer {
             let whole = ends.unit().saturating_sub(self.framing().overhead).max(MIN_FRAGMENT);
             let paced = if ends.layer_above() { usize::MAX } else { self.pace.record(ends.now()) };
             let largest = whole.min(self.engine.largest()).min(paced);
-            let (input, _, plain, output) = ends.all();
+            let Ways { inbound: Way { from: input, .. }, outbound: Way { from: plain, to: output } } = ends.all();
             let fragment = plain.front().len().min(largest);
             if fragment > 0 {
                 if !output.is_empty() && output.room() < fragment + TLS12_OVERHEAD {
@@ -530,7 +530,7 @@ impl TlsLayer {
                 // A part of a record came after the order was given. The order waits in its place for the rest.
                 return Ok(());
             }
-            let (_, _, plain, output) = ends.all();
+            let Way { from: plain, to: output } = ends.all().outbound;
             match plain.take_mark() {
                 Some(Order::Finish(layer)) if layer == id => self.send_close_notify(ends)?,
                 Some(Order::Stop(layer)) if layer == id => self.meet_stop(ends)?,
@@ -552,7 +552,7 @@ impl TlsLayer {
         if self.write != WriteHalf::Open || self.keys_updated_at == Some(sealed) {
             return Ok(());
         }
-        let (input, _, _, output) = ends.all();
+        let Ways { inbound: Way { from: input, .. }, outbound: Way { to: output, .. } } = ends.all();
         let refreshed = self.engine.refresh(input, output);
         refreshed.map_err(|error| self.fail(explain(error, &[])))?;
         self.keys_updated_at = Some(sealed);
@@ -570,7 +570,7 @@ impl TlsLayer {
             return Ok(());
         }
         if self.stopping.met().is_some() {
-            if self.stopping.stop().is_some_and(|stop| stop.writes_at_once) {
+            if self.stopping.stop().is_some_and(|stop| stop.lets_writes_through()) {
                 ends.pass_outbound();
             }
             return Ok(());
@@ -588,13 +588,13 @@ impl TlsLayer {
 
     fn meet_stop(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
         self.stopping.meet();
-        match self.stopping.met().map(|stop| stop.opening) {
-            Some(Opening::Abandon) if self.read != ReadHalf::Truncated => {
+        match self.stopping.met().map(|stop| stop.goes_first()) {
+            Some(GoesFirst::Nobody) if self.read != ReadHalf::Truncated => {
                 self.write = WriteHalf::CloseNotifySent;
                 self.end_without_close_notify(ends, PeerAnswer::Abandoned);
                 return Ok(());
             }
-            Some(Opening::AfterPeer(grace)) if self.write == WriteHalf::Open && self.read == ReadHalf::Open => {
+            Some(GoesFirst::Peer(grace)) if self.write == WriteHalf::Open && self.read == ReadHalf::Open => {
                 self.stopping.begin_grace(grace);
                 self.write = WriteHalf::CloseNotifyQueued;
                 ends.report(Report::Waits);
@@ -608,7 +608,7 @@ impl TlsLayer {
         if self.write == WriteHalf::CloseNotifySent {
             return Ok(());
         }
-        let (input, _, _, output) = ends.all();
+        let Ways { inbound: Way { from: input, .. }, outbound: Way { to: output, .. } } = ends.all();
         let closed = self.engine.close(input, output);
         closed.map_err(|error| self.fail(explain(error, &[])))?;
         self.write = WriteHalf::CloseNotifySent;
@@ -654,7 +654,7 @@ impl TlsLayer {
     }
 
     fn is_abandoning(&self) -> bool {
-        self.stopping.stop().is_some_and(|stop| stop.opening == Opening::Abandon)
+        self.stopping.stop().is_some_and(|stop| stop.goes_first() == GoesFirst::Nobody)
     }
 
     fn is_between_records(&self, ends: &mut Ends<'_>) -> bool {
@@ -682,7 +682,7 @@ impl TlsLayer {
 
 /// Whether there is data, and certainly room for a record of it.
 fn will_send_data(ends: &mut Ends<'_>) -> bool {
-    let (_, _, plain, output) = ends.all();
+    let Way { from: plain, to: output } = ends.all().outbound;
     !plain.front().is_empty() && output.is_empty()
 }
 

@@ -21,7 +21,7 @@
 use std::fmt;
 
 use super::packet::{DEFAULT_SIZE, FIRST, HEADER, Header, PRELOGIN};
-use crate::stack::{End, Ends, Failure, Layer, LayerError, LayerErrorKind, PeerAnswer, Report};
+use crate::stack::{End, Ends, Failure, Layer, LayerError, LayerErrorKind, PeerAnswer, Report, Way};
 
 /// Wraps what TLS says, and unwraps what it hears, until the handshake is over.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ impl HandshakeFraming {
     }
 
     fn wrap(&mut self, ends: &mut Ends<'_>) -> Result<(), LayerError> {
-        let (_, _, from, to) = ends.all();
+        let Way { from, to } = ends.all().outbound;
         while let Outbound::Wrapped { records, number } = &mut self.outbound {
             let room = if to.is_empty() { DEFAULT_SIZE } else { to.room().min(DEFAULT_SIZE) };
             let payload = &from.front()[..from.front().len().min(room.saturating_sub(HEADER))];
@@ -83,7 +83,7 @@ impl HandshakeFraming {
     }
 
     fn unwrap(&mut self, ends: &mut Ends<'_>) -> Result<(), LayerError> {
-        let (from, to, _, _) = ends.all();
+        let Way { from, to } = ends.all().inbound;
         while let Inbound::Wrapped { records, rest } = &mut self.inbound {
             if *rest == 0
                 && let Some(header) = read_header(from.front())?

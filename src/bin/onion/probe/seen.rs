@@ -9,7 +9,7 @@ use onionskin::rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_t
 use onionskin::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use onionskin::rustls::sign::CertifiedKey;
 use onionskin::rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
-use onionskin::stack::{End, Ends, Failure, Layer, LayerError, Queue};
+use onionskin::stack::{End, Ends, Failure, Layer, LayerError, Queue, Way};
 use onionskin::tls::default_provider;
 
 use super::flight::Flight;
@@ -75,7 +75,7 @@ impl Layer for Tap {
     }
 
     fn inbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
-        let (from, to, _, _) = ends.all();
+        let Way { from, to } = ends.all().inbound;
         self.listen(from, to);
         Ok(())
     }
