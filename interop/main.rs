@@ -26,7 +26,7 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, ExitCode, Stdio};
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -98,7 +98,6 @@ fn main() -> ExitCode {
     .flatten()
     .filter(chosen)
     .collect();
-    let must_be_there = std::env::var_os("CI").is_some();
 
     let bench = Bench::new();
     // The servers need a second or two; they have it while the cases before theirs run.
@@ -108,42 +107,79 @@ fn main() -> ExitCode {
         bench.start(server);
     }
 
-    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
-    for case in cases {
-        if let Some(missing) = case.missing() {
-            if must_be_there {
-                failed += 1;
-                println!("FAILED  {}: {missing}", case.name);
-            } else {
-                skipped += 1;
-                println!("skipped {}: {missing}", case.name);
+    let tally = run_side_by_side(cases, &bench);
+    println!("interop: {} passed, {} failed, {} skipped", tally.passed, tally.failed, tally.skipped);
+    if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+#[derive(Default)]
+struct Tally {
+    passed: usize,
+    failed: usize,
+    skipped: usize,
+}
+
+/// Most of a case is waiting for a program of somebody else, so there are more at a time than processors. They are told of
+/// when they end, each with its lines together.
+fn run_side_by_side(cases: Vec<Case>, bench: &Bench) -> Tally {
+    let workers = 2 * thread::available_parallelism().map_or(1, usize::from);
+    let left = Mutex::new(cases.into_iter());
+    let tally = Mutex::new(Tally::default());
+    let next = || left.lock().ok()?.next();
+    let work = || {
+        while let Some(case) = next() {
+            let outcome = run(case, bench);
+            let mut tally = tally.lock().expect("nothing panics that holds it");
+            match &outcome {
+                Outcome::Passed(_) => tally.passed += 1,
+                Outcome::Failed(_) => tally.failed += 1,
+                Outcome::Skipped(_) => tally.skipped += 1,
             }
-            continue;
+            let (Outcome::Passed(text) | Outcome::Failed(text) | Outcome::Skipped(text)) = outcome;
+            println!("{text}");
         }
-        // Under `CI` the case itself fails over it, with the log of the server behind.
-        if !must_be_there && let Some(why) = case.servers.iter().find_map(|server| bench.why_not(server)) {
-            skipped += 1;
-            println!("skipped {}: {why}", case.name);
-            continue;
+    };
+    thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(work);
         }
-        let (name, servers, started) = (case.name.clone(), case.servers.clone(), Instant::now());
-        match attempt(case, bench.clone()) {
-            Ok(()) => {
-                passed += 1;
-                println!("ok      {name} ({} ms)", started.elapsed().as_millis());
+    });
+    tally.into_inner().expect("nothing panics that holds it")
+}
+
+/// What became of a case, and what there is to say of it.
+enum Outcome {
+    Passed(String),
+    Failed(String),
+    Skipped(String),
+}
+
+fn run(case: Case, bench: &Bench) -> Outcome {
+    let must_be_there = std::env::var_os("CI").is_some();
+    let name = case.name.clone();
+    if let Some(missing) = case.missing() {
+        return if must_be_there {
+            Outcome::Failed(format!("FAILED  {name}: {missing}"))
+        } else {
+            Outcome::Skipped(format!("skipped {name}: {missing}"))
+        };
+    }
+    // Under `CI` the case itself fails over it, with the log of the server behind.
+    if !must_be_there && let Some(why) = case.servers.iter().find_map(|server| bench.why_not(server)) {
+        return Outcome::Skipped(format!("skipped {name}: {why}"));
+    }
+    let (servers, started) = (case.servers.clone(), Instant::now());
+    match attempt(case, bench.clone()) {
+        Ok(()) => Outcome::Passed(format!("ok      {name} ({} ms)", started.elapsed().as_millis())),
+        Err(why) => {
+            let mut text = format!("FAILED  {name}: {why}");
+            for server in servers {
+                let log = bench.log(server).unwrap_or_default();
+                text += &format!("\nthe last that {} logged:\n{log}\n", server.name);
             }
-            Err(why) => {
-                failed += 1;
-                println!("FAILED  {name}: {why}");
-                for server in servers {
-                    let log = bench.log(server).unwrap_or_default();
-                    println!("the last that {} logged:\n{log}\n", server.name);
-                }
-            }
+            Outcome::Failed(text)
         }
     }
-    println!("interop: {passed} passed, {failed} failed, {skipped} skipped");
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Runs a case on a thread of its own, so that one that hangs fails by itself.

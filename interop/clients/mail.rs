@@ -19,7 +19,7 @@ pub(crate) fn swaks(bench: &Bench, address: &str, subject: &str, options: &[&str
 
 /// Postfix's own SMTP client, as far as the handshake: it says how far it trusts the server, and leaves.
 pub(crate) fn posttls_finger(bench: &Bench, address: &str) -> Ended {
-    let configuration = bench.directory().join("posttls-finger");
+    let configuration = bench.directory().join(format!("posttls-finger-to-{}", port(address)));
     std::fs::create_dir_all(&configuration).expect("a folder can be made");
     std::fs::write(configuration.join("main.cf"), "compatibility_level = 3.6\n").expect("a file can be written");
     let mut command = client("posttls-finger");

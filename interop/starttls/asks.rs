@@ -181,9 +181,18 @@ const SERVICES: &[Service] = &[
         server: &INSPIRCD,
         service: "irc",
         protocol: "irc",
-        versions: BOTH,
-        says: b"CAP END\r\nNICK onion\r\nUSER onion 0 * :onion\r\n",
-        hears: " 001 onion :",
+        versions: &["1.2"],
+        says: b"CAP END\r\nNICK onion12\r\nUSER onion 0 * :onion\r\n",
+        hears: " 001 onion12 :",
+    },
+    // A name of its own, because both may be there at the same time.
+    Service {
+        server: &INSPIRCD,
+        service: "irc",
+        protocol: "irc",
+        versions: &["1.3"],
+        says: b"CAP END\r\nNICK onion13\r\nUSER onion 0 * :onion\r\n",
+        hears: " 001 onion13 :",
     },
     Service {
         server: &PROFTPD,

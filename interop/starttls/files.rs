@@ -60,8 +60,10 @@ fn gets(server: &'static Server, service: &'static str, ccc: bool) -> Case {
 
 /// Our server with a client of somebody else.
 fn serves(client: &'static str, how: &str, run: impl Fn(&Bench, &str) -> Ended + Send + 'static) -> Case {
+    // They run at the same time, and each writes the file that it serves.
+    let folder = format!("ftp_server for {client}, {how}");
     Case::new(format!("ftp_server with {client}: {how}, {RUNS} times"), move |bench| {
-        let root = bench.directory().join("ftp_server");
+        let root = bench.directory().join(&folder);
         std::fs::create_dir_all(&root).expect("a folder can be made");
         std::fs::write(root.join("large"), large_file()).expect("a file can be written");
         let mut command = example("ftp_server");
