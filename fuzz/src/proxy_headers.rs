@@ -1,6 +1,6 @@
 //! PROXY headers, of both versions.
 
-use onionskin::layer::proxy::{AcceptProxy, ProxyHeader};
+use onionskin::layer::proxy_header::{AcceptProxyHeader, ProxyHeader};
 use onionskin::testing::{Cut, Pair};
 
 use crate::give_in_pieces;
@@ -31,7 +31,7 @@ type Heard = Option<(ProxyHeader, Vec<u8>)>;
 
 fn accept(input: &[u8], piece: usize) -> Heard {
     let mut peer = Pair::new(Cut::Whole).left;
-    let layer = AcceptProxy::new();
+    let layer = AcceptProxyHeader::new();
     let received = layer.received();
     peer.splice(layer);
     give_in_pieces(&mut peer, input, piece);

@@ -61,7 +61,7 @@ mod io;
 mod layers;
 mod leave;
 mod line;
-mod proxy;
+mod proxy_header;
 mod start;
 mod stop;
 #[cfg(feature = "tokio")]

@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::open_error::{OpenError, OpenErrorKind};
-use super::{ProxyStep, StartTlsStep, Step, TlsStep, Transport};
+use super::{ProxyHeaderStep, StartTlsStep, Step, TlsStep, Transport};
 use crate::connection::Connection;
 use crate::protocol::Addresses;
 use crate::runtime::{Socket, unblock};
@@ -18,7 +18,7 @@ pub(super) enum ClientLayer {
     /// With the name to verify.
     Tls(TlsClient, String),
     StartTls(Box<StartTlsStep>, TlsClient, String),
-    Proxy(ProxyStep),
+    ProxyHeader(ProxyHeaderStep),
 }
 
 impl ClientLayer {
@@ -29,9 +29,9 @@ impl ClientLayer {
             Step::StartTls(step) => {
                 Ok(Self::StartTls(step.clone(), step.client()?, server_name(&step.tls, transport)?))
             }
-            Step::Proxy(proxy) => match proxy.client_mistake() {
+            Step::ProxyHeader(proxy) => match proxy.client_mistake() {
                 Some(mistake) => Err(OpenErrorKind::Misused(mistake.to_owned()).into()),
-                None => Ok(Self::Proxy(proxy.clone())),
+                None => Ok(Self::ProxyHeader(proxy.clone())),
             },
         }
     }
@@ -44,7 +44,7 @@ impl ClientLayer {
                 Ok(())
             }
             Self::StartTls(step, client, name) => step.start_tls(connection, client.to(name)?, name).await,
-            Self::Proxy(proxy) => Ok(connection.send_proxy(&proxy.header(told)).await?),
+            Self::ProxyHeader(proxy) => Ok(connection.send_proxy_header(&proxy.header(told)).await?),
         }
     }
 }
@@ -54,7 +54,7 @@ impl ClientLayer {
 pub(super) enum ServerLayer {
     Tls(TlsServer),
     StartTls(Box<StartTlsStep>, TlsServer),
-    Proxy(ProxyStep),
+    ProxyHeader(ProxyHeaderStep),
 }
 
 impl ServerLayer {
@@ -62,22 +62,22 @@ impl ServerLayer {
         match step {
             Step::Tls(tls) => Ok(Self::Tls(tls.server()?)),
             Step::StartTls(step) => Ok(Self::StartTls(step.clone(), step.server()?)),
-            Step::Proxy(proxy) => match proxy.server_mistake() {
+            Step::ProxyHeader(proxy) => match proxy.server_mistake() {
                 Some(mistake) => Err(OpenErrorKind::Misused(mistake.to_owned()).into()),
-                None => Ok(Self::Proxy(proxy.clone())),
+                None => Ok(Self::ProxyHeader(proxy.clone())),
             },
         }
     }
 
     /// Whether [`open`](Self::open) may tell who the peer is.
     pub(super) fn tells_peer(&self) -> bool {
-        matches!(self, Self::Proxy(_))
+        matches!(self, Self::ProxyHeader(_))
     }
 
     pub(super) fn tls_server(&self) -> Option<&TlsServer> {
         match self {
             Self::Tls(server) | Self::StartTls(_, server) => Some(server),
-            Self::Proxy(_) => None,
+            Self::ProxyHeader(_) => None,
         }
     }
 
@@ -100,10 +100,10 @@ impl ServerLayer {
                 step.start_tls(connection, server.accept()?, "localhost").await?;
                 Ok(None)
             }
-            Self::Proxy(proxy) => {
-                let header = connection.accept_proxy(proxy.accept()).await?;
+            Self::ProxyHeader(proxy) => {
+                let header = connection.accept_proxy_header(proxy.accept()).await?;
                 let socket = Addresses::from(connection.get_ref());
-                Ok(header.map(|header| super::proxy::addresses(header, &socket)))
+                Ok(header.map(|header| super::proxy_header::addresses(header, &socket)))
             }
         }
     }

@@ -52,15 +52,17 @@
 //! | | all keys of `tls` | as there | as there |
 //! | | `name` | what it calls itself, or whom it asks for (XMPP) | what it calls itself |
 //! | | `opportunistic` | `yes` to go on in clear if the server has no TLS | `yes` to take clients that do not ask for it |
-//! | `proxy` | `version` | which form of the PROXY header to send: `1` or `2` | |
+//! | `proxy-header` | `version` | which form of the PROXY header to send: `1` or `2` | |
 //! | | `from=ADDRESS:PORT`, `to=ADDRESS:PORT` | the addresses in it; unless set, those of the socket, or of whom it connects for | |
 //! | | `local` | `yes` to send one without addresses | |
 //! | | `optional` | | `yes` to take clients without a header too |
 //!
+//! `proxy-header` was called `proxy` once. That is still read, with a warning in the log, and printed by its new name.
+//!
 //! [`Silence`] says what counts for `idle` and `half-open`.
 //!
 //! A [`TlsStep`] has a deadline of 10 seconds for each handshake, apart from the `timeout` of the transport.
-//! [`Incoming::identify`] tells whom a [`ProxyStep`] speaks for, and [`Connector::connect_for`] passes it on.
+//! [`Incoming::identify`] tells whom a [`ProxyHeaderStep`] speaks for, and [`Connector::connect_for`] passes it on.
 //!
 //! Files are read once, when an endpoint is made ready. [`Listener::reload`], [`Connector::reload`] and
 //! [`Server::reload`] read them again, for connections to come.
@@ -69,7 +71,7 @@
 //!
 //! [`Endpoint`] parses with [`str::parse`] and prints in canonical form; the two are inverse. The
 //! files are layers: `grammar` splits a string into words and knows no kind, `arguments` reads
-//! words as values, `transport`, `silence`, `step` and `proxy` say what the words of each kind mean. `tls` makes
+//! words as values, `transport`, `silence`, `step` and `proxy_header` say what the words of each kind mean. `tls` makes
 //! configurations out of a [`TlsStep`], `layers` makes every step ready, `happy_eyeballs` and `wire` open a transport,
 //! and `open` puts it all together.
 
@@ -80,7 +82,7 @@ mod happy_eyeballs;
 mod layers;
 mod open;
 mod open_error;
-mod proxy;
+mod proxy_header;
 mod server;
 mod silence;
 mod starttls;
@@ -98,7 +100,7 @@ use self::arguments::Arguments;
 pub use self::error::{ErrorKind, ParseError};
 pub use self::open::{Admitted, Connector, Incoming, Listener, connect, listen};
 pub use self::open_error::{OpenError, OpenErrorKind};
-pub use self::proxy::ProxyStep;
+pub use self::proxy_header::ProxyHeaderStep;
 pub use self::server::{Server, ServerStopped, Task, connect_with, listen_with};
 pub use self::silence::{Silence, SilenceLimit};
 pub use self::starttls::StartTlsStep;
@@ -176,7 +178,7 @@ impl<T> Kind<T> {
 }
 
 fn parse(input: &str) -> Result<Endpoint, ParseError> {
-    let mut words = grammar::split(input)?.into_iter();
+    let mut words = grammar::split(input)?.into_iter().map(step::renamed);
     let first = words.next().expect("a split yields at least one step");
     let (transport, silence) = meaning(first, &transport::KINDS, Place::First, Silence::read)?;
     let mut endpoint = Endpoint { silence, ..Endpoint::new(transport) };

@@ -92,7 +92,7 @@ impl Connector {
         self.open(None).await
     }
 
-    /// As [`connect`](Self::connect), on behalf of a client that has connected to us: where a `proxy` step has no `from`
+    /// As [`connect`](Self::connect), on behalf of a client that has connected to us: where a `proxy-header` step has no `from`
     /// and `to`, its header tells of these addresses, as [`Incoming::addresses`] has them, and not of those of our own
     /// socket. If they are no addresses of TCP, the header says that they are unknown.
     ///
@@ -278,7 +278,7 @@ pub struct Incoming {
 impl Incoming {
     /// Who talks to whom: the two ends of the socket.
     ///
-    /// Behind a `proxy` step the other end is the proxy, until [`identify`](Self::identify) has heard for whom it speaks.
+    /// Behind a `proxy-header` step the other end is the proxy, until [`identify`](Self::identify) has heard for whom it speaks.
     pub fn addresses(&self) -> &Addresses {
         &self.addresses
     }
@@ -289,7 +289,7 @@ impl Incoming {
         self.layers.iter().rev().find_map(ServerLayer::tls_server)
     }
 
-    /// Does the handshakes as far as one of them tells who the peer is: up to the innermost `proxy` step, after which
+    /// Does the handshakes as far as one of them tells who the peer is: up to the innermost `proxy-header` step, after which
     /// [`addresses`](Self::addresses) are those in the header. Without such a step it does nothing.
     ///
     /// # Errors

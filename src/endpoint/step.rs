@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use super::arguments::{Arguments, Printer, choice, host, path, text};
 use super::error::ParseError;
-use super::grammar::Word;
-use super::{Kind, ProxyStep, StartTlsStep};
+use super::grammar::{self, Word};
+use super::{Kind, ProxyHeaderStep, StartTlsStep};
 use crate::tls::Version;
 
 /// What one step puts on top of those before it.
@@ -19,8 +19,8 @@ pub enum Step {
     Tls(TlsStep),
     /// `starttls`
     StartTls(Box<StartTlsStep>),
-    /// `proxy`
-    Proxy(ProxyStep),
+    /// `proxy-header`
+    ProxyHeader(ProxyHeaderStep),
 }
 
 impl Step {
@@ -29,7 +29,7 @@ impl Step {
         match self {
             Self::Tls(tls) => Some(tls),
             Self::StartTls(step) => Some(&step.tls),
-            Self::Proxy(_) => None,
+            Self::ProxyHeader(_) => None,
         }
     }
 
@@ -38,7 +38,7 @@ impl Step {
         match self {
             Self::Tls(tls) => Some(tls),
             Self::StartTls(step) => Some(&mut step.tls),
-            Self::Proxy(_) => None,
+            Self::ProxyHeader(_) => None,
         }
     }
 }
@@ -48,7 +48,7 @@ impl fmt::Display for Step {
         match self {
             Self::Tls(step) => step.fmt(f),
             Self::StartTls(step) => step.fmt(f),
-            Self::Proxy(step) => step.fmt(f),
+            Self::ProxyHeader(step) => step.fmt(f),
         }
     }
 }
@@ -60,8 +60,21 @@ pub(super) const KINDS: [Kind<Step>; 3] = [
         usage: "starttls:PROTOCOL",
         read: |arguments| StartTlsStep::read(arguments).map(Step::from),
     },
-    Kind { name: "proxy", usage: "proxy", read: |arguments| ProxyStep::read(arguments).map(Step::Proxy) },
+    Kind {
+        name: "proxy-header",
+        usage: "proxy-header",
+        read: |arguments| ProxyHeaderStep::read(arguments).map(Step::ProxyHeader),
+    },
 ];
+
+/// The step by the name that its kind has now. Who still writes the one it had is told so in the log.
+pub(super) fn renamed(mut step: grammar::Step) -> grammar::Step {
+    if let Some((former, name)) = FORMER_NAMES.iter().find(|(former, _)| step.kind.text == *former) {
+        log::warn!("the step `{former}` of an endpoint is called `{name}` now: write that, for the old name will go");
+        step.kind.text = (*name).to_owned();
+    }
+    step
+}
 
 /// A layer of TLS.
 ///
@@ -159,6 +172,9 @@ impl fmt::Display for Roots {
         choice(self, &Self::NAMES).fmt(f)
     }
 }
+
+/// What kinds of steps were called, and what they are called now.
+const FORMER_NAMES: [(&str, &str); 1] = [("proxy", "proxy-header")];
 
 const VERSIONS: [(&str, Version); 2] = [("1.2", Version::Tls12), ("1.3", Version::Tls13)];
 

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | [`tls`] | TLS 1.2 and 1.3, client and server | it is stopped |
 //! | [`Deflate`] | compresses, as IMAP does (RFC 4978); feature `deflate` | it is stopped |
-//! | [`proxy`] | the PROXY protocol: a header in front of the stream, sent and accepted | by itself |
+//! | [`proxy_header`] | the PROXY protocol: a header in front of the stream, sent and accepted | by itself |
 //! | [`Counter`] | counts bytes each way | it is taken out |
 //! | [`IdleTimeout`] | ends the connection when no bytes pass | it is taken out |
 //! | [`Throttle`] | so many bytes a second, each way | it is taken out |
@@ -22,7 +22,7 @@ mod counter;
 mod deflate;
 mod halves;
 mod idle;
-pub mod proxy;
+pub mod proxy_header;
 mod throttle;
 pub mod tls;
 mod traffic;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::layer::proxy::ProxyHeader;
+use crate::layer::proxy_header::ProxyHeader;
 use crate::runtime::{Address, Socket};
 
 /// The addresses of a connection, as far as they are known.
@@ -16,14 +16,14 @@ pub struct Addresses {
     /// The address of the other end.
     pub peer: Option<Address>,
     /// What a proxy in front said of the connection, with its further information.
-    pub proxy: Option<ProxyHeader>,
+    pub proxy_header: Option<ProxyHeader>,
 }
 
 impl Addresses {
     /// Those of two ends.
     #[must_use]
     pub fn new(local: impl Into<Option<Address>>, peer: impl Into<Option<Address>>) -> Self {
-        Self { local: local.into(), peer: peer.into(), proxy: None }
+        Self { local: local.into(), peer: peer.into(), proxy_header: None }
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::flow::Flow;
 use super::{Addresses, Error, ErrorKind, Handle, LayerId, Layers, Producer, ProducerError, Result, Stop, Streaming};
-use crate::layer::proxy::ProxyHeader;
+use crate::layer::proxy_header::ProxyHeader;
 use crate::runtime::Address;
 use crate::stack::{CommandError, CommandErrorKind, Layer, Readable, Stack};
 use crate::tls::{TlsFacts, TlsLayer};
@@ -90,7 +90,7 @@ impl<'a> Transport<'a> {
     /// What a proxy in front said of this connection in its PROXY header, if there is one.
     #[must_use]
     pub fn proxy_header(&self) -> Option<&ProxyHeader> {
-        self.state.addresses.proxy.as_ref()
+        self.state.addresses.proxy_header.as_ref()
     }
 
     /// The layers as they stand.

@@ -40,7 +40,7 @@ use super::{Boundary, End, LayerError, LayerErrorKind, LayerId, Order, Overdue, 
 /// A connection is as `Send` and `Sync` as what is in it, and all of a layer that takes `&self` is facts to look at. A part
 /// that is not `Sync` (a callback, a future) goes into a [`Mutex`](std::sync::Mutex): `Mutex::get_mut` takes no lock.
 pub trait Layer: Any + Send + Sync + fmt::Debug {
-    /// A short word for what this is, as it shows in errors and logs: `tls`, `proxy`, `deflate`.
+    /// A short word for what this is, as it shows in errors and logs: `tls`, `proxy-header`, `deflate`.
     fn name(&self) -> &'static str {
         "layer"
     }

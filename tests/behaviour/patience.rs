@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use onionskin::layer::proxy::AcceptProxy;
+use onionskin::layer::proxy_header::AcceptProxyHeader;
 use onionskin::layer::{Deflate, Rate, Throttle};
 use onionskin::stack::{
     Ends, Event, Failure, Layer, LayerErrorKind, OnTimeout, Output, Patience, PeerAnswer, Reason, Stop,
@@ -201,7 +201,7 @@ fn a_handshake_that_is_not_answered_fails_ten_seconds_after_the_hello_has_left()
 fn time_that_had_passed_before_our_turn_still_counts() {
     each_version(0, |case| {
         let mut link = throttled(case, 0);
-        link.left.splice(AcceptProxy::new());
+        link.left.splice(AcceptProxyHeader::new());
         for _ in 0..3 {
             link.advance(seconds(3));
             link.left.write(&pattern(20_000));
@@ -273,7 +273,7 @@ fn a_negotiation_waits_until_what_was_written_before_has_left() {
 fn a_proxy_header_is_not_late_while_we_speak() {
     each_version(1, |case| {
         let mut link = throttled(case, 0);
-        link.left.splice(AcceptProxy::new());
+        link.left.splice(AcceptProxyHeader::new());
         link.left.write(&pattern(20_000));
         let sent = until_sent(&mut link);
         link.advance(seconds(10) - MOMENT);

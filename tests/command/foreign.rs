@@ -85,7 +85,7 @@ fn the_unix_address_in_a_proxy_header_reaches_the_log_as_text() {
     let directory = Directory::new();
     let _ = Server::self_signed(&directory);
     let step = format!("tls:cert={}:key={}", directory.file("cert.pem"), directory.file("key.pem"));
-    let server = Server::start([&*format!("tcp:127.0.0.1:0+proxy+{step}")]);
+    let server = Server::start([&*format!("tcp:127.0.0.1:0+proxy-header+{step}")]);
     for (nasty, _) in NASTY {
         // Its handshake fails, which is told with the address.
         visit(&server.endpoint, &[proxy_header(&around("/tmp/", nasty, "!")), b"no TLS".to_vec()].concat());
@@ -134,7 +134,7 @@ fn what_is_said_where_tls_or_a_proxy_header_is_due_is_quoted_as_text() {
         let endpoint = format!("{}+tls:insecure=yes", server_that_says(vec![said.clone()]));
         assert_harmless(&run(["connect", &endpoint], "").failed(1), &format!("\"hi {shown}\\\"\""));
 
-        let server = Server::start(["tcp:127.0.0.1:0+proxy"]);
+        let server = Server::start(["tcp:127.0.0.1:0+proxy-header"]);
         visit(&server.endpoint, &said);
         let outcome = server.stop("TERM").succeeded();
         assert_harmless(&outcome.stderr, &format!("\"hi {shown}\\\""));

@@ -312,3 +312,18 @@ fn a_client_whose_input_stays_open_ends_with_its_peer() {
     assert!(outcome.stderr.contains("the peer closed layer #"), "{outcome:?}");
     drop(stdin);
 }
+
+/// By both sides, and read all the same.
+#[test]
+fn the_former_name_of_a_step_is_warned_of() {
+    let words = "the step `proxy` of an endpoint is called `proxy-header` now";
+    for (step, warnings) in [("proxy", 1), ("proxy-header", 0)] {
+        let server = Server::start([&*format!("tcp:127.0.0.1:0+{step}")]);
+        let client = run(["connect", &format!("tcp:{}+{step}", address(&server))], "ECHO hello\nQUIT\n").succeeded();
+        assert_eq!(client.lines(), ["ECHO hello", "BYE"]);
+        let server = server.stop("TERM").succeeded();
+        for outcome in [client, server] {
+            assert_eq!(outcome.stderr.matches(words).count(), warnings, "{outcome:?}");
+        }
+    }
+}

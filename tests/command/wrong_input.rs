@@ -29,9 +29,9 @@ fn endpoints_that_are_none() {
         fails(2, &[command, "tcp:127.0.0.1:1+tls:min=1.3:max=1.2:insecure=yes"], "", &[]);
     }
     fails(2, &["connect", "stdio"], "", &["stdio", "typed in"]);
-    fails(2, &["connect", "tcp:127.0.0.1:1+proxy:optional=yes"], "", &["`optional` is for servers"]);
+    fails(2, &["connect", "tcp:127.0.0.1:1+proxy-header:optional=yes"], "", &["`optional` is for servers"]);
     fails(2, &["serve", "tcp:127.0.0.1:0:timeout=5"], "", &["`timeout` is for clients"]);
-    fails(2, &["serve", "tcp:127.0.0.1:0+proxy:version=1"], "", &["for clients"]);
+    fails(2, &["serve", "tcp:127.0.0.1:0+proxy-header:version=1"], "", &["for clients"]);
     fails(2, &["serve", "tcp:127.0.0.1:0+tls"], "", &["--cert"]);
     fails(2, &["serve", "tcp:127.0.0.1:0+tls:sni=a.example"], "", &["sni"]);
     fails(2, &["connect", "tcp:127.0.0.1:1+tls:insecure=yes:client-ca=a.pem"], "", &["client-ca"]);

@@ -1,4 +1,4 @@
-//! The step `proxy`: who the client really is, before anything else.
+//! The step `proxy-header`: who the client really is, before anything else.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use futures::future::join;
 use futures::io::AsyncWriteExt;
 use onionskin::connection::Error;
 use onionskin::endpoint::{Connector, Listener, Server};
-use onionskin::layer::proxy::{Command, ProxyHeader, TlvKind, Version};
+use onionskin::layer::proxy_header::{Command, ProxyHeader, TlvKind, Version};
 use onionskin::protocol::{Addresses, LimitConnections, Protocol, Result, Transport};
 use onionskin::runtime::{Address, Runtime};
 
@@ -29,8 +29,8 @@ fn the_header_tells_who_the_client_is_before_the_handshake_inside() {
     let (ca, identity) = (files.ca(), files.identity("outer.example"));
     on_every_runtime(async |runtime| {
         for version in [1, 2] {
-            let (listener, transport) = listen(runtime, &format!("+proxy+tls:{identity}")).await;
-            let step = format!("proxy:version={version}:from=192.0.2.1:4321:to=198.51.100.2:25");
+            let (listener, transport) = listen(runtime, &format!("+proxy-header+tls:{identity}")).await;
+            let step = format!("proxy-header:version={version}:from=192.0.2.1:4321:to=198.51.100.2:25");
             let client = connector(runtime, &format!("{transport}+{step}+tls:sni=outer.example:{ca}"));
             let serve = async {
                 let incoming = listener.accept().await.unwrap();
@@ -39,7 +39,7 @@ fn the_header_tells_who_the_client_is_before_the_handshake_inside() {
                 let addresses = incoming.addresses().clone();
                 assert_eq!(addresses.peer.unwrap().to_string(), "tcp 192.0.2.1:4321");
                 assert_eq!(addresses.local.unwrap().to_string(), "tcp 198.51.100.2:25");
-                assert_eq!(addresses.proxy.unwrap().version() == Version::V1, version == 1);
+                assert_eq!(addresses.proxy_header.unwrap().version() == Version::V1, version == 1);
                 incoming.ready().await.unwrap()
             };
             let (client, mut server) = join(client.connect(), serve).await;
@@ -52,14 +52,14 @@ fn the_header_tells_who_the_client_is_before_the_handshake_inside() {
 #[test]
 fn without_keys_it_is_the_socket_that_is_told_of_and_local_tells_nothing() {
     on_every_runtime(async |runtime| {
-        for (step, command) in [("proxy", Command::Proxy), ("proxy:local=yes", Command::Local)] {
-            let (listener, transport) = listen(runtime, "+proxy").await;
+        for (step, command) in [("proxy-header", Command::Proxy), ("proxy-header:local=yes", Command::Local)] {
+            let (listener, transport) = listen(runtime, "+proxy-header").await;
             let client = connector(runtime, &format!("{transport}+{step}"));
             let serve = async { listener.accept().await.unwrap().identify().await.unwrap() };
             let (client, incoming) = join(client.connect(), serve).await;
             let mut client = client.unwrap();
             assert_eq!(incoming.addresses().peer.as_ref(), Some(client.get_ref().local_address()));
-            assert_eq!(incoming.addresses().proxy.as_ref().unwrap().command(), command);
+            assert_eq!(incoming.addresses().proxy_header.as_ref().unwrap().command(), command);
             talk(&mut client, &mut incoming.ready().await.unwrap()).await;
         }
     });
@@ -73,16 +73,16 @@ fn who_connects_for_somebody_tells_of_that_one() {
     let nameless = Addresses::new(Address::Unix(None), Address::Unix(None));
     on_every_runtime(async |runtime| {
         for (addresses, step, peer, local) in [
-            (&client, "proxy", Some("192.0.2.1:4321"), Some("198.51.100.2:25")),
-            (&client, "proxy:version=1", Some("192.0.2.1:4321"), Some("198.51.100.2:25")),
-            (&mapped, "proxy:version=1", Some("192.0.2.1:4321"), Some("198.51.100.2:25")),
-            (&client, "proxy:from=192.0.2.9:9", Some("192.0.2.9:9"), Some("198.51.100.2:25")),
-            (&client, "proxy:to=192.0.2.9:9", Some("192.0.2.1:4321"), Some("192.0.2.9:9")),
-            (&client, "proxy:local=yes", None, None),
-            (&nameless, "proxy", None, None),
-            (&nameless, "proxy:version=1", None, None),
+            (&client, "proxy-header", Some("192.0.2.1:4321"), Some("198.51.100.2:25")),
+            (&client, "proxy-header:version=1", Some("192.0.2.1:4321"), Some("198.51.100.2:25")),
+            (&mapped, "proxy-header:version=1", Some("192.0.2.1:4321"), Some("198.51.100.2:25")),
+            (&client, "proxy-header:from=192.0.2.9:9", Some("192.0.2.9:9"), Some("198.51.100.2:25")),
+            (&client, "proxy-header:to=192.0.2.9:9", Some("192.0.2.1:4321"), Some("192.0.2.9:9")),
+            (&client, "proxy-header:local=yes", None, None),
+            (&nameless, "proxy-header", None, None),
+            (&nameless, "proxy-header:version=1", None, None),
         ] {
-            let (listener, transport) = listen(runtime, "+proxy").await;
+            let (listener, transport) = listen(runtime, "+proxy-header").await;
             let connector = connector(runtime, &format!("{transport}+{step}"));
             let serve = async { listener.accept().await.unwrap().identify().await.unwrap() };
             let (far, incoming) = join(connector.connect_for(addresses), serve).await;
@@ -106,14 +106,14 @@ fn tcp(address: &str) -> Address {
 #[test]
 fn a_client_without_a_header_is_refused_unless_that_is_optional() {
     on_every_runtime(async |runtime| {
-        for (step, welcome) in [("+proxy", false), ("+proxy:optional=yes", true)] {
+        for (step, welcome) in [("+proxy-header", false), ("+proxy-header:optional=yes", true)] {
             let (listener, transport) = listen(runtime, step).await;
             let mut client = connector(runtime, &transport).connect().await.unwrap();
             client.write_line("HELO").await.unwrap();
             let incoming = listener.accept().await.unwrap().identify().await;
             match incoming {
                 Ok(incoming) if welcome => {
-                    assert!(incoming.addresses().proxy.is_none());
+                    assert!(incoming.addresses().proxy_header.is_none());
                     let line = incoming.ready().await.unwrap().read_line().await.unwrap();
                     assert_eq!(line.unwrap(), b"HELO");
                 }
@@ -142,7 +142,7 @@ impl Protocol for Mirror {
 #[test]
 fn a_protocol_knows_the_true_peer_and_the_further_information_when_its_connection_is_made() {
     on_every_runtime(async |runtime| {
-        let (listener, transport) = listen(runtime, "+proxy").await;
+        let (listener, transport) = listen(runtime, "+proxy-header").await;
         let built = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&built);
         let server = Server::new(listener, move |addresses: &Addresses| {
@@ -150,11 +150,11 @@ fn a_protocol_knows_the_true_peer_and_the_further_information_when_its_connectio
             Mirror
         });
         let mut client = connector(runtime, &transport).connect().await.unwrap();
-        let header = ProxyHeader::v2(onionskin::layer::proxy::Addresses::tcp(
+        let header = ProxyHeader::v2(onionskin::layer::proxy_header::Addresses::tcp(
             "[2001:db8::7]:1".parse().unwrap(),
             "[2001:db8::8]:2".parse().unwrap(),
         ));
-        client.send_proxy(&header.with_tlv(TlvKind::Authority, "mail.example").unwrap()).await.unwrap();
+        client.send_proxy_header(&header.with_tlv(TlvKind::Authority, "mail.example").unwrap()).await.unwrap();
         assert_eq!(client.read_line().await.unwrap().unwrap(), b"tcp [2001:db8::7]:1 mail.example");
         drop(client);
         server.stop(Duration::from_secs(60)).await;
@@ -171,9 +171,9 @@ fn limits_for_each_peer_count_the_true_peers() {
         }
     }
     on_every_runtime(async |runtime| {
-        let (listener, transport) = listen(runtime, "+proxy").await;
+        let (listener, transport) = listen(runtime, "+proxy-header").await;
         let server = Server::new(listener, LimitConnections::new(|_: &Addresses| Stays).per_peer(1));
-        let from = |address: &str| format!("{transport}+proxy:from={address}:to=192.0.2.9:25");
+        let from = |address: &str| format!("{transport}+proxy-header:from={address}:to=192.0.2.9:25");
         let mut guests = Vec::new();
         for (address, welcome) in [("192.0.2.1:1", true), ("192.0.2.2:1", true), ("192.0.2.1:2", false)] {
             let mut guest = connector(runtime, &from(address)).connect().await.unwrap();

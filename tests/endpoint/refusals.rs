@@ -34,7 +34,7 @@ fn a_check_finds_what_is_wrong_and_takes_no_address() {
         let endpoint: Endpoint = format!("{place}+tls:{}", files.identity("localhost")).parse().unwrap();
         Listener::check(&endpoint).unwrap();
         assert!(Listener::new(runtime, &endpoint).await.unwrap_err().is_io(), "somebody listens there");
-        for wrong in [&*format!("{place}+tls"), "tcp:127.0.0.1:0:timeout=3", "tcp:127.0.0.1:0+proxy:version=1"] {
+        for wrong in [&*format!("{place}+tls"), "tcp:127.0.0.1:0:timeout=3", "tcp:127.0.0.1:0+proxy-header:version=1"] {
             let wrong: Endpoint = wrong.parse().unwrap();
             let (checked, listening) = (Listener::check(&wrong).unwrap_err(), Listener::new(runtime, &wrong).await);
             assert_eq!(checked.to_string(), listening.unwrap_err().to_string());

@@ -9,7 +9,7 @@ use futures::future::join;
 use futures::io::{AsyncReadExt, AsyncWriteExt};
 use onionskin::Connection;
 use onionskin::connection::Error;
-use onionskin::layer::proxy::{AcceptProxy, Addresses, ProxyHeader, TlvKind};
+use onionskin::layer::proxy_header::{AcceptProxyHeader, Addresses, ProxyHeader, TlvKind};
 use onionskin::layer::{Counter, Deflate, IdleTimeout, Rate, Throttle};
 use onionskin::runtime::{self, Runtime, Socket, block_on};
 use onionskin::stack::LayerErrorKind;
@@ -41,14 +41,14 @@ fn a_header_then_tls_and_a_counter_that_leaves_below_it() {
         block_on(runtime, async {
             let (mut left, mut right) = pair(runtime).await;
             let ask = async {
-                left.send_proxy(&header()).await.unwrap();
+                left.send_proxy_header(&header()).await.unwrap();
                 left.start_tls(client.to(NAME).unwrap()).await.unwrap();
                 left.write_line("hello").await.unwrap();
                 assert_eq!(left.read_line().await.unwrap().unwrap(), b"again");
                 left.stop_tls().await.unwrap();
             };
             let answer = async {
-                let accepted = right.accept_proxy(AcceptProxy::new()).await.unwrap();
+                let accepted = right.accept_proxy_header(AcceptProxyHeader::new()).await.unwrap();
                 assert_eq!(accepted, Some(header()));
                 assert_eq!(right.stack().depth(), 0);
                 let counter = Counter::new();
@@ -79,12 +79,12 @@ fn a_header_inside_tls_is_accepted() {
         let (mut left, mut right) = pair(runtime).await;
         let ask = async {
             left.start_tls(client.to(NAME).unwrap()).await.unwrap();
-            left.send_proxy(&header()).await.unwrap();
+            left.send_proxy_header(&header()).await.unwrap();
             left.write_line("hello").await.unwrap();
         };
         let answer = async {
             right.start_tls(server.accept().unwrap()).await.unwrap();
-            assert_eq!(right.accept_proxy(AcceptProxy::new()).await.unwrap(), Some(header()));
+            assert_eq!(right.accept_proxy_header(AcceptProxyHeader::new()).await.unwrap(), Some(header()));
             assert_eq!(right.read_line().await.unwrap().unwrap(), b"hello");
         };
         join(ask, answer).await;
@@ -97,19 +97,19 @@ fn what_is_no_header_fails_by_its_name_and_passes_where_it_is_optional() {
     block_on(runtime, async {
         let (mut left, mut right) = pair(runtime).await;
         left.write_line("EHLO me").await.unwrap();
-        let error = right.accept_proxy(AcceptProxy::new()).await.unwrap_err();
+        let error = right.accept_proxy_header(AcceptProxyHeader::new()).await.unwrap_err();
         assert_eq!(error.layer_error().unwrap().kind(), LayerErrorKind::NotSpoken);
         assert!(error.to_string().contains("sent no PROXY header (it said \"EHLO me"), "{error}");
 
         let (mut left, mut right) = pair(runtime).await;
         left.write_line("EHLO me").await.unwrap();
-        assert_eq!(right.accept_proxy(AcceptProxy::new().optional()).await.unwrap(), None);
+        assert_eq!(right.accept_proxy_header(AcceptProxyHeader::new().optional()).await.unwrap(), None);
         assert_eq!(right.read_line().await.unwrap().unwrap(), b"EHLO me");
 
         let (mut left, mut right) = pair(runtime).await;
         left.write_all(b"PROXY TCP4 ").await.unwrap();
         left.close().await.unwrap();
-        assert!(right.accept_proxy(AcceptProxy::new()).await.unwrap_err().is_truncated());
+        assert!(right.accept_proxy_header(AcceptProxyHeader::new()).await.unwrap_err().is_truncated());
     });
 }
 
@@ -180,10 +180,10 @@ fn a_header_that_nobody_waits_for_any_more_is_taken_all_the_same() {
     let (near, far) = wire(Cut::Whole, 1000);
     let mut conn = Connection::with_timer(near, Arc::new(clock.clone()));
     let mut peer = Connection::with_timer(far, Arc::new(clock));
-    let accept = AcceptProxy::new();
+    let accept = AcceptProxyHeader::new();
     let received = accept.received();
-    assert!(conn.accept_proxy(accept).now_or_never().is_none(), "and the future is dropped");
-    peer.send_proxy(&header()).now_or_never().expect("there is room").unwrap();
+    assert!(conn.accept_proxy_header(accept).now_or_never().is_none(), "and the future is dropped");
+    peer.send_proxy_header(&header()).now_or_never().expect("there is room").unwrap();
     peer.write_line("hello").now_or_never().expect("there is room").unwrap();
     assert_eq!(conn.read_line().now_or_never().expect("it is there").unwrap().unwrap(), b"hello");
     assert_eq!(received.header(), Some(&header()));

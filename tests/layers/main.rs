@@ -12,7 +12,7 @@ mod connection;
 mod counter;
 mod deflate;
 mod idle;
-mod proxy;
+mod proxy_header;
 mod relay;
 mod remove;
 mod throttle;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use flate2::{Compress, Compression, FlushCompress};
 use futures::io::{AsyncReadExt, AsyncWriteExt};
 use onionskin::Connection;
-use onionskin::layer::proxy::AcceptProxy;
+use onionskin::layer::proxy_header::AcceptProxyHeader;
 use onionskin::layer::{Counter, Counts, Deflate, IdleTimeout};
 use onionskin::protocol::{Protocol, Result, Transport, run};
 use onionskin::stack::Readable;
@@ -98,7 +98,7 @@ fn what_was_put_off_is_not_the_time_of_the_peer() {
     pair.left.splice(IdleTimeout::new(Duration::from_secs(10)).spare_unread());
     pair.left.splice(Deflate::new());
     pair.left.splice(Deflate::new());
-    pair.left.splice(AcceptProxy::new());
+    pair.left.splice(AcceptProxyHeader::new());
     let (mut now, bomb) = (pair.now(), bomb_with(b"PROXY UNKNOWN\r\n"));
     let mut rest = &bomb[..];
     let mut turns = 0;

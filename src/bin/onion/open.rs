@@ -61,7 +61,7 @@ pub(crate) fn host(endpoint: &Endpoint) -> &str {
     endpoint.transport.host().map_or(DEFAULT_NAME, String::as_str)
 }
 
-/// Listens where the endpoint says, with the `proxy` steps right above the wire. The layers of TLS are to be started by
+/// Listens where the endpoint says, with the `proxy-header` steps right above the wire. The layers of TLS are to be started by
 /// who serves the connections.
 pub(crate) async fn listen(runtime: &'static dyn Runtime, endpoint: &Endpoint) -> Result<Listener, Failure> {
     let steps = endpoint.steps.iter().take_while(|step| is_proxy(step)).cloned();
@@ -111,7 +111,7 @@ fn fill_identity(tls: &mut TlsStep, identity: &IdentityFiles) {
 }
 
 fn is_proxy(step: &Step) -> bool {
-    matches!(step, Step::Proxy(_))
+    matches!(step, Step::ProxyHeader(_))
 }
 
 fn tls(step: &mut Step) -> Result<&mut TlsStep, Failure> {

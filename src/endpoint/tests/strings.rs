@@ -6,7 +6,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use crate::endpoint::*;
-use crate::layer::proxy;
+use crate::layer::proxy_header;
 use crate::runtime::{Address, KeepAlive};
 use crate::starttls::Known;
 use crate::tls::Version;
@@ -131,10 +131,10 @@ fn an_at_begins_an_abstract_name_and_a_backslash_makes_it_a_path() {
 }
 
 #[test]
-fn every_proxy_key() {
-    let text = "tcp:a:1+proxy:version=1:from=192.0.2.1:50000:to=[2001:db8::1]:443:local=yes:optional=yes+tls";
-    let step = ProxyStep {
-        version: Some(proxy::Version::V1),
+fn every_proxy_header_key() {
+    let text = "tcp:a:1+proxy-header:version=1:from=192.0.2.1:50000:to=[2001:db8::1]:443:local=yes:optional=yes+tls";
+    let step = ProxyHeaderStep {
+        version: Some(proxy_header::Version::V1),
         from: Some("192.0.2.1:50000".parse().unwrap()),
         to: Some("[2001:db8::1]:443".parse().unwrap()),
         local: true,
@@ -142,7 +142,10 @@ fn every_proxy_key() {
     };
     assert_eq!(parsed(text), tcp("a", 1).then(step).then(TlsStep::default()));
     assert_eq!(parsed(text).to_string(), text);
-    assert_eq!(parsed("unix:a+proxy"), unix("a").then(ProxyStep::default()));
+    assert_eq!(parsed("unix:a+proxy-header"), unix("a").then(ProxyHeaderStep::default()));
+    // As it was once called.
+    let former = text.replace("+proxy-header", "+proxy");
+    assert_eq!((parsed(&former), parsed(&former).to_string()), (parsed(text), text.to_owned()));
 }
 
 #[test]
@@ -230,7 +233,7 @@ fn errors() {
         ("tcp:[::1]25", BadBracket, 9, "behind"),
         ("tpc:a:1", UnknownKind, 0, "tcp:HOST:PORT, unix:PATH"),
         ("tpc:a:1", UnknownKind, 0, "stdio, fd:NUMBER, systemd:INDEX"),
-        ("unix:s+tsl", UnknownKind, 7, "the known ones are tls, starttls:PROTOCOL, proxy"),
+        ("unix:s+tsl", UnknownKind, 7, "the known ones are tls, starttls:PROTOCOL, proxy-header"),
         ("unix:s+tls:ca=a+b.pem", UnknownKind, 16, r"write \+ for a plain plus"),
         ("tls:sni=a", Misplaced, 0, "tcp:HOST:PORT, unix:PATH"),
         ("tcp:a:1+unix:s", Misplaced, 8, "only come first"),
@@ -253,7 +256,8 @@ fn errors() {
         ("unix:s+starttls", MissingArgument, 15, "the protocol is missing: write starttls:PROTOCOL"),
         ("unix:s+starttls:smpt", InvalidValue, 16, "write smtp or lmtp or imap"),
         ("unix:s+starttls:smtp:ca=a:cn=b", UnknownKey, 26, "name, opportunistic, sni, ca"),
-        ("unix:s+proxy:form=a", UnknownKey, 13, "version, from, to, local, optional"),
+        ("proxy:1+tls", Misplaced, 0, "`proxy-header` cannot come first"),
+        ("unix:s+proxy-header:form=a", UnknownKey, 20, "version, from, to, local, optional"),
         ("unix:s+tls:ca=a:ca=a", DuplicateKey, 16, "twice"),
         ("tcp", MissingArgument, 3, "HOST"),
         ("tcp:25", MissingArgument, 6, "PORT is missing: write tcp:HOST:PORT"),
@@ -261,14 +265,14 @@ fn errors() {
         ("unix", MissingArgument, 4, "unix:PATH"),
         ("fd", MissingArgument, 2, "NUMBER is missing: write fd:NUMBER"),
         ("systemd", MissingArgument, 7, "name=NAME"),
-        ("unix:s+proxy:from=1.2.3.4", MissingArgument, 25, "is missing: write from=1.2.3.4:PORT"),
-        ("unix:s+proxy:from=[::1]:to=[::1]:1", MissingArgument, 34, "is missing: write from=[::1]:PORT"),
+        ("unix:s+proxy-header:from=1.2.3.4", MissingArgument, 32, "is missing: write from=1.2.3.4:PORT"),
+        ("unix:s+proxy-header:from=[::1]:to=[::1]:1", MissingArgument, 41, "is missing: write from=[::1]:PORT"),
         ("tcp:a:1:2", UnexpectedArgument, 8, "write an argument as KEY=VALUE, the keys are timeout, keepalive"),
         ("stdio:a", UnexpectedArgument, 6, "the keys are idle, half-open"),
         ("fd:3:4", UnexpectedArgument, 5, "the keys are idle, half-open"),
         ("systemd:0:name=a", UnexpectedArgument, 8, "one of them"),
-        ("unix:s+proxy:1.2.3.4", UnexpectedArgument, 13, "KEY=VALUE"),
-        ("unix:s+proxy:25:from=1.2.3.4:25", UnexpectedArgument, 13, "KEY=VALUE"),
+        ("unix:s+proxy-header:1.2.3.4", UnexpectedArgument, 20, "KEY=VALUE"),
+        ("unix:s+proxy-header:25:from=1.2.3.4:25", UnexpectedArgument, 20, "KEY=VALUE"),
         ("unix:s+tls:a.example", UnexpectedArgument, 11, "KEY=VALUE"),
         ("unix:s+tls:", UnexpectedArgument, 11, "KEY=VALUE"),
         ("tcp::25", InvalidValue, 4, "host is empty: write a name"),
@@ -295,14 +299,14 @@ fn errors() {
         ("fd:", InvalidValue, 3, "no descriptor"),
         ("systemd:http", InvalidValue, 8, "no index"),
         ("systemd:name=", InvalidValue, 13, "empty"),
-        ("unix:s+proxy:version=3", InvalidValue, 21, "1 or 2"),
-        ("unix:s+proxy:from=a:1", InvalidValue, 18, "no IP address"),
-        ("unix:s+proxy:from=[1.2.3.4]:1", InvalidValue, 18, "no IP address"),
-        ("unix:s+proxy:from=[fe80::1%eth0]:1", InvalidValue, 18, "no IP address"),
-        (r"unix:s+proxy:to=\:\:1:1", InvalidValue, 16, "brackets"),
-        ("unix:s+proxy:to=1.2.3.4:65536", InvalidValue, 24, "no port"),
-        ("unix:s+proxy:local=no", InvalidValue, 19, "yes"),
-        ("unix:s+proxy:optional=", InvalidValue, 22, "yes"),
+        ("unix:s+proxy-header:version=3", InvalidValue, 28, "1 or 2"),
+        ("unix:s+proxy-header:from=a:1", InvalidValue, 25, "no IP address"),
+        ("unix:s+proxy-header:from=[1.2.3.4]:1", InvalidValue, 25, "no IP address"),
+        ("unix:s+proxy-header:from=[fe80::1%eth0]:1", InvalidValue, 25, "no IP address"),
+        (r"unix:s+proxy-header:to=\:\:1:1", InvalidValue, 23, "brackets"),
+        ("unix:s+proxy-header:to=1.2.3.4:65536", InvalidValue, 31, "no port"),
+        ("unix:s+proxy-header:local=no", InvalidValue, 26, "yes"),
+        ("unix:s+proxy-header:optional=", InvalidValue, 29, "yes"),
         ("unix:", InvalidValue, 5, "empty"),
         ("unix:[s]", InvalidValue, 5, "IPv6"),
         ("unix:s+tls:sni=", InvalidValue, 15, "empty"),
@@ -336,7 +340,8 @@ fn questions_match_the_kind() {
 fn the_caret_counts_characters_and_stays_on_its_line() {
     let printed = format!("{:#}", error("unix:größe\n+tsl"));
     let lines: Vec<_> = printed.lines().collect();
-    let message = r#"unknown step "tsl": the known ones are tls, starttls:PROTOCOL, proxy (write \+ for a plain plus)"#;
+    let message =
+        r#"unknown step "tsl": the known ones are tls, starttls:PROTOCOL, proxy-header (write \+ for a plain plus)"#;
     assert_eq!(lines, [message, "  unix:größe?+tsl", "              ^"]);
     assert!(!error("tcp:a\nb:1").to_string().contains('\n'));
 }
@@ -389,14 +394,14 @@ fn socket_address() -> impl Strategy<Value = std::net::SocketAddr> {
 }
 
 prop_compose! {
-    fn proxy_step()(
-        version in option::of(prop_oneof![Just(proxy::Version::V1), Just(proxy::Version::V2)]),
+    fn proxy_header_step()(
+        version in option::of(prop_oneof![Just(proxy_header::Version::V1), Just(proxy_header::Version::V2)]),
         from in option::of(socket_address()),
         to in option::of(socket_address()),
         local in any::<bool>(),
         optional in any::<bool>(),
-    ) -> ProxyStep {
-        ProxyStep { version, from, to, local, optional }
+    ) -> ProxyHeaderStep {
+        ProxyHeaderStep { version, from, to, local, optional }
     }
 }
 
@@ -431,7 +436,7 @@ prop_compose! {
 }
 
 fn endpoint() -> impl Strategy<Value = Endpoint> {
-    let steps = vec(prop_oneof![tls_step().prop_map(Step::from), proxy_step().prop_map(Step::from)], 0..4);
+    let steps = vec(prop_oneof![tls_step().prop_map(Step::from), proxy_header_step().prop_map(Step::from)], 0..4);
     let silence = (silence_limit(), silence_limit()).prop_map(|(idle, half_open)| Silence { idle, half_open });
     (transport(), silence, steps).prop_map(|(transport, silence, steps)| Endpoint { transport, silence, steps })
 }
@@ -448,7 +453,7 @@ fn silence_limit() -> impl Strategy<Value = SilenceLimit> {
 fn junk() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         "[:=+\\\\\\[\\]@]",
-        "tcp|unix|stdio|fd|systemd|name|timeout|keepalive|off|idle|half-open|none|proxy|from|to|tls|sni|ca|alpn|min|1\\.3|yes|::1|localhost|25",
+        "tcp|unix|stdio|fd|systemd|name|timeout|keepalive|off|idle|half-open|none|proxy-header|proxy|from|to|tls|sni|ca|alpn|min|1\\.3|yes|::1|localhost|25",
         "\\PC",
     ];
     vec(piece, 0..24).prop_map(|pieces| pieces.concat())

@@ -143,11 +143,13 @@ fn the_log_has_a_line_for_each_connection() {
 /// The one that has connected, and not the relay; unless the step names somebody.
 #[test]
 fn a_proxy_step_tells_of_the_client() {
-    let far = listen("tcp:127.0.0.1:0+proxy");
+    let far = listen("tcp:127.0.0.1:0+proxy-header");
     let transport = far.endpoint().transport.to_string();
-    for (step, told) in
-        [("proxy:version=1", None), ("proxy", None), ("proxy:from=192.0.2.7:77", Some("tcp 192.0.2.7:77"))]
-    {
+    for (step, told) in [
+        ("proxy-header:version=1", None),
+        ("proxy-header", None),
+        ("proxy-header:from=192.0.2.7:77", Some("tcp 192.0.2.7:77")),
+    ] {
         // Both families, as a server for all the world listens: the addresses of IPv4 are such all the same.
         let mut relay = Relay::start("tcp:[::]:0", &format!("{transport}+{step}"), &[]);
         let port = relay.endpoint.rsplit(':').next().unwrap().to_owned();
@@ -172,10 +174,11 @@ fn a_proxy_step_tells_of_the_client() {
 /// From one proxy to the next.
 #[test]
 fn what_a_proxy_said_of_the_client_is_passed_on() {
-    let far = listen("tcp:127.0.0.1:0+proxy");
-    let mut relay = Relay::start("tcp:127.0.0.1:0+proxy", &format!("{}+proxy", far.endpoint().transport), &[]);
+    let far = listen("tcp:127.0.0.1:0+proxy-header");
+    let mut relay =
+        Relay::start("tcp:127.0.0.1:0+proxy-header", &format!("{}+proxy-header", far.endpoint().transport), &[]);
     block_on(async {
-        let near = format!("{}+proxy:from=192.0.2.1:4321:to=198.51.100.2:25", relay.endpoint);
+        let near = format!("{}+proxy-header:from=192.0.2.1:4321:to=198.51.100.2:25", relay.endpoint);
         let accepting = async { far.accept().await.unwrap().identify().await.unwrap() };
         let (_client, incoming) = join(dial(&near), accepting).await;
         let addresses = incoming.addresses().clone();

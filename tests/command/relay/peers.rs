@@ -60,7 +60,7 @@ fn one_more_than_a_peer_may_have_is_turned_away_until_one_is_gone() {
 fn a_proxy_speaks_for_peers_of_their_own() {
     let far = listen("tcp:127.0.0.1:0");
     let connect = far.endpoint().transport.to_string();
-    let mut relay = Relay::start("tcp:127.0.0.1:0+proxy", &connect, &["--max-per-peer", "1"]);
+    let mut relay = Relay::start("tcp:127.0.0.1:0+proxy-header", &connect, &["--max-per-peer", "1"]);
     let address = relay.endpoint.strip_prefix("tcp:").unwrap().to_owned();
     let client = |from: &str| {
         let mut client = TcpStream::connect(&address).unwrap();

@@ -40,7 +40,7 @@ use crate::part::part;
 /// Whether a relay between these two is made whole like this: clients bring TLS, and the server has none.
 pub(super) fn is_whole(listen: &Endpoint, connect: &Endpoint) -> bool {
     let ends = matches!(listen.steps.last(), Some(Step::StartTls(step)) if step.protocol == Known::Ftp);
-    let is_clear = connect.steps.iter().all(|step| matches!(step, Step::Proxy(_)));
+    let is_clear = connect.steps.iter().all(|step| matches!(step, Step::ProxyHeader(_)));
     ends && is_clear && matches!(connect.transport, Transport::Tcp { .. })
 }
 

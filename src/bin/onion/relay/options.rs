@@ -94,12 +94,12 @@ const EXAMPLES: &str = r"Examples:
   TLS in TLS, taken apart
     onion relay tcp:[::]:4433+tls:cert=a.pem:key=a.key+tls:cert=b.pem:key=b.key tcp:127.0.0.1:80
   behind one proxy and in front of another, both told who the client is
-    onion relay tcp:[::]:443+proxy+tls:cert=chain.pem:key=key.pem tcp:127.0.0.1:80+proxy:version=1
+    onion relay tcp:[::]:443+proxy-header+tls:cert=chain.pem:key=key.pem tcp:127.0.0.1:80+proxy-header:version=1
   several in one process, as a file says
     onion relay --config /etc/onion/relays.toml
   started by systemd, with the socket of a unit
     onion relay systemd:0+tls:cert=chain.pem:key=key.pem tcp:127.0.0.1:25
-A proxy step of CONNECT tells of the client that has connected to LISTEN, unless it has from= and to=.";
+A proxy-header step of CONNECT tells of the client that has connected to LISTEN, unless it has from= and to=.";
 
 const DETAILS: &str = r"Connections: for each client the handshakes of LISTEN are done first, then CONNECT is opened, and then bytes pass both
 ways. The end of one direction (a close_notify, or an end of file where there is no TLS) is passed on, and the other
@@ -153,7 +153,7 @@ of its own. status stands above them too. A key that is not known is an error. -
 does not read the file again: for other relays and limits, start anew.
 
 Peers: with --max-per-peer one address cannot take all the connections there are. A peer is an IPv4 address or the first
-64 bits of an IPv6 address, behind a proxy step of LISTEN the client that the proxy names. One that has as many as it may have is
+64 bits of an IPv6 address, behind a proxy-header step of LISTEN the client that the proxy names. One that has as many as it may have is
 reset where LISTEN is TCP, before any handshake but that of the proxy. Peers without an IP address have no limit.
 
 Signals: the first SIGTERM or SIGINT closes the listener and lets the connections go on, for --patience at most; those

@@ -1,7 +1,7 @@
 //! How many connections each peer has, so that one of them cannot have them all.
 //!
 //! A peer is an IPv4 address, or the first 64 bits of an IPv6 address: that much is given to one customer or one network,
-//! who may take any address in it (RFC 6177). Behind a `proxy` step it is the client that the proxy speaks for. Peers without
+//! who may take any address in it (RFC 6177). Behind a `proxy-header` step it is the client that the proxy speaks for. Peers without
 //! an IP address, on Unix sockets for example, have no limit.
 
 use std::collections::HashMap;

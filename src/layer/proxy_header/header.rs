@@ -14,7 +14,7 @@ use crate::stack::{LayerError, LayerErrorKind};
 /// Every value of this type can be written. Shown as one line: `v2 192.0.2.7:40000 to 192.0.2.1:443`.
 ///
 /// ```
-/// use onionskin::layer::proxy::{Addresses, ProxyHeader, TlvKind};
+/// use onionskin::layer::proxy_header::{Addresses, ProxyHeader, TlvKind};
 ///
 /// # fn main() -> Result<(), onionskin::stack::LayerError> {
 /// let addresses = Addresses::tcp("[2001:db8::7]:40000".parse().unwrap(), "[2001:db8::1]:443".parse().unwrap());

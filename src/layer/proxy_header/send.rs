@@ -7,11 +7,11 @@ use crate::stack::{Ends, Failure, Layer, PeerAnswer, Report};
 ///
 /// The header stands behind what was written before, so it comes first if nothing was.
 #[derive(Debug)]
-pub struct SendProxy {
+pub struct SendProxyHeader {
     header: Vec<u8>,
 }
 
-impl SendProxy {
+impl SendProxyHeader {
     /// To send this header.
     #[must_use]
     pub fn new(header: &ProxyHeader) -> Self {
@@ -19,9 +19,9 @@ impl SendProxy {
     }
 }
 
-impl Layer for SendProxy {
+impl Layer for SendProxyHeader {
     fn name(&self) -> &'static str {
-        "proxy"
+        "proxy-header"
     }
 
     fn attach(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {

@@ -23,7 +23,7 @@ use crate::stack::{End, Ends, Failure, Layer, LayerError, LayerErrorKind, Overdu
 /// part of one: before the end of the stream ([`Truncated`](LayerErrorKind::Truncated)) or before the deadline
 /// ([`HandshakeTimeout`](LayerErrorKind::HandshakeTimeout)).
 #[derive(Debug)]
-pub struct AcceptProxy {
+pub struct AcceptProxyHeader {
     received: Received,
     only: Option<Version>,
     optional: bool,
@@ -31,7 +31,7 @@ pub struct AcceptProxy {
     timeout: Option<Duration>,
 }
 
-impl AcceptProxy {
+impl AcceptProxyHeader {
     /// Requires a header of either version, of at most 4,096 bytes, within ten seconds.
     #[must_use]
     pub fn new() -> Self {
@@ -117,15 +117,15 @@ impl AcceptProxy {
     }
 }
 
-impl Default for AcceptProxy {
+impl Default for AcceptProxyHeader {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Layer for AcceptProxy {
+impl Layer for AcceptProxyHeader {
     fn name(&self) -> &'static str {
-        "proxy"
+        "proxy-header"
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -155,7 +155,7 @@ impl Layer for AcceptProxy {
     }
 }
 
-/// What an [`AcceptProxy`] has received. Clones share it.
+/// What an [`AcceptProxyHeader`] has received. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Received(Arc<OnceLock<Option<ProxyHeader>>>);
 

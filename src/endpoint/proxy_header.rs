@@ -1,4 +1,4 @@
-//! The step `proxy`: who the client really is, said before everything else.
+//! The step `proxy-header`: who the client really is, said before everything else.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::arguments::{Arguments, Printer, choice, socket_address};
 use super::error::ParseError;
 use super::step::{Step, YES};
-use crate::layer::proxy::{self, AcceptProxy, Command, ProxyHeader, Version};
+use crate::layer::proxy_header::{self, AcceptProxyHeader, Command, ProxyHeader, Version};
 use crate::protocol::Addresses;
 use crate::runtime::Address;
 
@@ -16,7 +16,7 @@ use crate::runtime::Address;
 /// Client and server share the step. That a key makes sense for one of them is checked when the endpoint is opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub struct ProxyStep {
+pub struct ProxyHeaderStep {
     /// `version`: what a client sends; the binary form (2) unless set. A server takes either.
     pub version: Option<Version>,
     /// `from`: whom a client speaks for; unless set, the address of its own end of the socket, or of the one on whose
@@ -32,7 +32,7 @@ pub struct ProxyStep {
     pub optional: bool,
 }
 
-impl ProxyStep {
+impl ProxyHeaderStep {
     pub(super) fn read(arguments: &mut Arguments) -> Result<Self, ParseError> {
         Ok(Self {
             version: arguments.key("version", |word| word.choice(&VERSIONS))?,
@@ -46,7 +46,7 @@ impl ProxyStep {
     /// What a client cannot mean by this step, if anything.
     pub(super) fn client_mistake(&self) -> Option<&'static str> {
         if self.optional {
-            return Some("`optional` is for servers: a client sends a header or has no `proxy` step");
+            return Some("`optional` is for servers: a client sends a header or has no `proxy-header` step");
         }
         if self.local && (self.from.is_some() || self.to.is_some()) {
             return Some("`local` names no addresses: leave out `from` and `to`");
@@ -69,7 +69,7 @@ impl ProxyStep {
 }
 
 /// What the step does when it is opened.
-impl ProxyStep {
+impl ProxyHeaderStep {
     /// What a client sends that speaks for a connection between these addresses, unless the step says otherwise.
     pub(super) fn header(&self, told: &Addresses) -> ProxyHeader {
         let real = |address: &Option<Address>| address.as_ref().and_then(Address::as_tcp).map(canonical);
@@ -79,15 +79,15 @@ impl ProxyStep {
             (Version::V1, _) if self.local => ProxyHeader::v1_unknown(),
             (Version::V2, _) if self.local => ProxyHeader::v2_local(),
             (Version::V1, (Some(from), Some(to))) => ProxyHeader::v1(from, to),
-            (Version::V2, (Some(from), Some(to))) => ProxyHeader::v2(proxy::Addresses::tcp(from, to)),
+            (Version::V2, (Some(from), Some(to))) => ProxyHeader::v2(proxy_header::Addresses::tcp(from, to)),
             (Version::V1, _) => ProxyHeader::v1_unknown(),
-            (Version::V2, _) => ProxyHeader::v2(proxy::Addresses::Unspecified),
+            (Version::V2, _) => ProxyHeader::v2(proxy_header::Addresses::Unspecified),
         }
     }
 
     /// What a server expects.
-    pub(super) fn accept(&self) -> AcceptProxy {
-        if self.optional { AcceptProxy::new().optional() } else { AcceptProxy::new() }
+    pub(super) fn accept(&self) -> AcceptProxyHeader {
+        if self.optional { AcceptProxyHeader::new().optional() } else { AcceptProxyHeader::new() }
     }
 }
 
@@ -105,21 +105,21 @@ pub(super) fn addresses(header: ProxyHeader, socket: &Addresses) -> Addresses {
     let mut addresses = socket.clone();
     if header.command() == Command::Proxy {
         match header.addresses() {
-            proxy::Addresses::Ipv4 { source, destination, .. } => {
+            proxy_header::Addresses::Ipv4 { source, destination, .. } => {
                 addresses.peer = Some(SocketAddr::from(*source).into());
                 addresses.local = Some(SocketAddr::from(*destination).into());
             }
-            proxy::Addresses::Ipv6 { source, destination, .. } => {
+            proxy_header::Addresses::Ipv6 { source, destination, .. } => {
                 addresses.peer = Some(SocketAddr::from(*source).into());
                 addresses.local = Some(SocketAddr::from(*destination).into());
             }
-            proxy::Addresses::Unix { source, destination, .. } => {
+            proxy_header::Addresses::Unix { source, destination, .. } => {
                 (addresses.peer, addresses.local) = (Some(unix(source)), Some(unix(destination)));
             }
-            proxy::Addresses::Unspecified => {}
+            proxy_header::Addresses::Unspecified => {}
         }
     }
-    addresses.proxy = Some(header);
+    addresses.proxy_header = Some(header);
     addresses
 }
 
@@ -144,9 +144,9 @@ fn path_buf(path: &[u8]) -> PathBuf {
     PathBuf::from(String::from_utf8_lossy(path).into_owned())
 }
 
-impl fmt::Display for ProxyStep {
+impl fmt::Display for ProxyHeaderStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Printer::new("proxy", f)
+        Printer::new("proxy-header", f)
             .key("version", self.version.as_ref().map(|version| choice(version, &VERSIONS)))
             .key("from", self.from.map(socket_address))
             .key("to", self.to.map(socket_address))
@@ -156,9 +156,9 @@ impl fmt::Display for ProxyStep {
     }
 }
 
-impl From<ProxyStep> for Step {
-    fn from(step: ProxyStep) -> Self {
-        Self::Proxy(step)
+impl From<ProxyHeaderStep> for Step {
+    fn from(step: ProxyHeaderStep) -> Self {
+        Self::ProxyHeader(step)
     }
 }
 

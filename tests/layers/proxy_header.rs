@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use onionskin::layer::Counter;
-use onionskin::layer::proxy::{
-    AcceptProxy, Addresses, Command, ProxyHeader, Received, SendProxy, TlvKind, Transport, Version,
+use onionskin::layer::proxy_header::{
+    AcceptProxyHeader, Addresses, Command, ProxyHeader, Received, SendProxyHeader, TlvKind, Transport, Version,
 };
 use onionskin::stack::{Event, LayerError, LayerErrorKind, LayerId, PeerAnswer};
 use onionskin::testing::{Cut, Pair};
@@ -50,7 +50,7 @@ fn headers() -> Vec<ProxyHeader> {
     ]
 }
 
-fn accept(link: &mut Pair, accept: AcceptProxy) -> (LayerId, Received) {
+fn accept(link: &mut Pair, accept: AcceptProxyHeader) -> (LayerId, Received) {
     let received = accept.received();
     (link.right.splice(accept), received)
 }
@@ -61,8 +61,8 @@ fn a_header_of_each_kind_arrives_and_what_follows_is_the_applications() {
         for header in headers() {
             let mut link = Link::connected(case);
             link.right.events();
-            let (layer, received) = accept(&mut link, AcceptProxy::new());
-            link.left.splice(SendProxy::new(&header));
+            let (layer, received) = accept(&mut link, AcceptProxyHeader::new());
+            link.left.splice(SendProxyHeader::new(&header));
             link.left.write(b"hello");
             link.run();
             assert_eq!(received.header(), Some(&header));
@@ -81,8 +81,8 @@ fn a_header_and_a_client_hello_in_one_segment_work() {
     each(0..=2, |case| {
         for header in [ProxyHeader::v1(v4().0, v4().1), ProxyHeader::v2(Addresses::tcp(v6().0, v6().1))] {
             let mut link = Link::connected(case);
-            let (_, received) = accept(&mut link, AcceptProxy::new());
-            link.left.splice(SendProxy::new(&header));
+            let (_, received) = accept(&mut link, AcceptProxyHeader::new());
+            link.left.splice(SendProxyHeader::new(&header));
             link.left.events();
             let (left, right) = (link.left_starts(), link.right_starts());
             link.run();
@@ -103,7 +103,7 @@ fn what_was_written_before_leaves_before_the_header() {
     each(0..=0, |case| {
         let mut link = Link::new(case);
         link.left.write(b"first\n");
-        link.left.splice(SendProxy::new(&ProxyHeader::v1_unknown()));
+        link.left.splice(SendProxyHeader::new(&ProxyHeader::v1_unknown()));
         link.left.write(b"last");
         link.run();
         assert_eq!(text(&link.right.read()), r"first\nPROXY UNKNOWN\r\nlast");
@@ -114,7 +114,7 @@ fn what_was_written_before_leaves_before_the_header() {
 fn the_other_direction_passes_while_the_header_is_awaited() {
     each(0..=1, |case| {
         let mut link = Link::connected(case);
-        let (layer, received) = accept(&mut link, AcceptProxy::new());
+        let (layer, received) = accept(&mut link, AcceptProxyHeader::new());
         link.right.write(b"220 ready\r\n");
         link.left.write(b"PROXY UNK");
         link.run();
@@ -134,11 +134,11 @@ fn the_header_layer_leaves_from_the_middle_while_data_flows() {
     each(0..=1, |case| {
         let mut link = Link::connected(case);
         link.right.splice(Counter::new());
-        let (_, received) = accept(&mut link, AcceptProxy::new());
+        let (_, received) = accept(&mut link, AcceptProxyHeader::new());
         let counter = Counter::new();
         let counts = counter.counts();
         link.right.splice(counter);
-        link.left.splice(SendProxy::new(&headers()[11]));
+        link.left.splice(SendProxyHeader::new(&headers()[11]));
         link.left.write(&pattern(5000));
         link.right.write(&pattern(3000));
         link.run();
@@ -151,7 +151,7 @@ fn the_header_layer_leaves_from_the_middle_while_data_flows() {
 /// The kind of the error with which the right side is lost over these bytes, and what it says.
 fn refused(
     case: crate::common::link::Case,
-    how: AcceptProxy,
+    how: AcceptProxyHeader,
     bytes: &[u8],
     end: bool,
 ) -> Option<(LayerErrorKind, String)> {
@@ -198,7 +198,7 @@ fn a_line_that_is_no_header_is_told_from_one_that_is_malformed() {
     ];
     each(0..=1, |case| {
         for &(line, kind) in cases {
-            let error = refused(case, AcceptProxy::new(), line.as_bytes(), false);
+            let error = refused(case, AcceptProxyHeader::new(), line.as_bytes(), false);
             assert_eq!(error.as_ref().map(|error| error.0), Some(kind), "{line:?}: {error:?}");
         }
     });
@@ -209,7 +209,7 @@ fn unknown_ignores_the_rest_of_its_line_whatever_it_is() {
     each(0..=0, |case| {
         for rest in ["", " ", " a", " a b c d e f g h", " \u{fffd}\u{7}", &format!(" {}", "x".repeat(107 - 16))] {
             let mut link = Link::new(case);
-            let (_, received) = accept(&mut link, AcceptProxy::new());
+            let (_, received) = accept(&mut link, AcceptProxyHeader::new());
             link.left.write(format!("PROXY UNKNOWN{rest}\r\n").as_bytes());
             link.run();
             let expected = ProxyHeader::v1_unknown();
@@ -246,11 +246,11 @@ fn a_malformed_block_is_refused() {
     cases.extend([changed(15, 11), changed(15, 14), changed(15, 16), changed(30, 3), changed(29, 1)]);
     each(0..=0, |case| {
         for bytes in &cases {
-            let error = refused(case, AcceptProxy::new(), bytes, false);
+            let error = refused(case, AcceptProxyHeader::new(), bytes, false);
             assert_eq!(error.as_ref().map(|error| error.0), Some(LayerErrorKind::Protocol), "{bytes:?}: {error:?}");
         }
         for at in 0..12 {
-            let error = refused(case, AcceptProxy::new(), &changed(at, b'?'), false);
+            let error = refused(case, AcceptProxyHeader::new(), &changed(at, b'?'), false);
             assert_eq!(error.as_ref().map(|error| error.0), Some(LayerErrorKind::NotSpoken), "{at}: {error:?}");
         }
     });
@@ -295,7 +295,7 @@ fn an_end_inside_a_header_is_a_truncation() {
         for header in [&headers()[1], &headers()[11]] {
             let bytes = header.encode();
             for len in [0, 1, 5, 13, 20, bytes.len() - 1] {
-                let error = refused(case, AcceptProxy::new(), &bytes[..len], true);
+                let error = refused(case, AcceptProxyHeader::new(), &bytes[..len], true);
                 let kind = error.as_ref().map(|error| error.0);
                 assert_eq!(kind, Some(LayerErrorKind::Truncated), "{len} bytes of {header}: {error:?}");
             }
@@ -307,7 +307,7 @@ fn an_end_inside_a_header_is_a_truncation() {
 fn a_header_that_does_not_come_in_time_is_a_loss() {
     each(0..=1, |case| {
         let mut link = Link::connected(case);
-        accept(&mut link, AcceptProxy::new());
+        accept(&mut link, AcceptProxyHeader::new());
         link.left.write(b"PROXY TCP4");
         link.run();
         link.advance(Duration::from_millis(9_999));
@@ -317,7 +317,7 @@ fn a_header_that_does_not_come_in_time_is_a_loss() {
         assert_eq!(error.kind(), LayerErrorKind::HandshakeTimeout);
 
         let mut link = Link::connected(case);
-        accept(&mut link, AcceptProxy::new().timeout(None));
+        accept(&mut link, AcceptProxyHeader::new().timeout(None));
         link.advance(Duration::from_secs(3600));
         assert!(link.right.lost().is_none());
     });
@@ -328,13 +328,13 @@ fn a_header_that_is_too_long_is_refused_before_it_comes() {
     each(0..=1, |case| {
         let header = ProxyHeader::v2(Addresses::Unspecified).with_tlv(TlvKind::Noop, vec![0; 5000]).unwrap();
         let bytes = header.encode();
-        let error = refused(case, AcceptProxy::new(), &bytes[..16], false);
+        let error = refused(case, AcceptProxyHeader::new(), &bytes[..16], false);
         assert_eq!(error.map(|error| error.0), Some(LayerErrorKind::Limit));
-        assert!(refused(case, AcceptProxy::new().limit(6000), &bytes[..16], false).is_none());
+        assert!(refused(case, AcceptProxyHeader::new().limit(6000), &bytes[..16], false).is_none());
 
         let mut link = Link::connected(case);
-        let (_, received) = accept(&mut link, AcceptProxy::new().limit(6000));
-        link.left.splice(SendProxy::new(&header));
+        let (_, received) = accept(&mut link, AcceptProxyHeader::new().limit(6000));
+        link.left.splice(SendProxyHeader::new(&header));
         link.run();
         assert_eq!(received.header(), Some(&header));
     });
@@ -345,7 +345,7 @@ fn no_header_passes_untouched_where_it_is_optional() {
     each(0..=1, |case| {
         for line in ["EHLO me\r\n", "P", "PROXZ", "\r\n\r\n\0\r\nQUIX"] {
             let mut link = Link::connected(case);
-            let (_, received) = accept(&mut link, AcceptProxy::new().optional());
+            let (_, received) = accept(&mut link, AcceptProxyHeader::new().optional());
             link.left.write(line.as_bytes());
             link.run();
             if line == "P" {
@@ -363,8 +363,8 @@ fn no_header_passes_untouched_where_it_is_optional() {
             assert!(text(&link.right.read()).starts_with(&text(line.as_bytes())));
         }
         let mut link = Link::connected(case);
-        let (_, received) = accept(&mut link, AcceptProxy::new().optional());
-        link.left.splice(SendProxy::new(&headers()[0]));
+        let (_, received) = accept(&mut link, AcceptProxyHeader::new().optional());
+        link.left.splice(SendProxyHeader::new(&headers()[0]));
         link.run();
         assert_eq!(received.header(), Some(&headers()[0]));
     });
@@ -373,7 +373,7 @@ fn no_header_passes_untouched_where_it_is_optional() {
 #[test]
 fn optional_is_no_excuse_for_a_malformed_header() {
     each(0..=0, |case| {
-        let error = refused(case, AcceptProxy::new().optional(), b"PROXY TCP9 a b\r\n", false);
+        let error = refused(case, AcceptProxyHeader::new().optional(), b"PROXY TCP9 a b\r\n", false);
         assert_eq!(error.map(|error| error.0), Some(LayerErrorKind::Protocol));
     });
 }
@@ -383,8 +383,8 @@ fn only_the_version_that_is_allowed_is_a_header() {
     each(0..=0, |case| {
         let (v1, v2) = (headers()[0].encode(), headers()[4].encode());
         for (only, good, bad) in [(Version::V1, &v1, &v2), (Version::V2, &v2, &v1)] {
-            assert!(refused(case, AcceptProxy::new().only(only), good, false).is_none());
-            let error = refused(case, AcceptProxy::new().only(only), bad, false);
+            assert!(refused(case, AcceptProxyHeader::new().only(only), good, false).is_none());
+            let error = refused(case, AcceptProxyHeader::new().only(only), bad, false);
             assert_eq!(error.map(|error| error.0), Some(LayerErrorKind::NotSpoken));
         }
     });
@@ -476,7 +476,7 @@ proptest! {
     fn whatever_comes_is_a_header_or_an_error_or_unfinished(bytes in hostile(), seed: u64) {
         let parsed = ProxyHeader::parse(&bytes);
         let mut pair = Pair::new(Cut::Random(seed));
-        let (_, received) = accept(&mut pair, AcceptProxy::new());
+        let (_, received) = accept(&mut pair, AcceptProxyHeader::new());
         pair.left.write(&bytes);
         pair.run();
         match parsed {
