@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::stack::{Ends, Failure, Layer, LayerError};
+use crate::stack::{Ends, Facts, Failure, Layer, LayerError, LayerId, Opens};
 
 /// Counts the bytes that pass it, each way, and changes nothing.
 ///
@@ -48,6 +48,11 @@ impl Counter {
     }
 }
 
+/// The counts are the facts: they go on.
+impl Opens for Counter {
+    type Facts = Counts;
+}
+
 impl Layer for Counter {
     fn name(&self) -> &'static str {
         "counter"
@@ -55,6 +60,10 @@ impl Layer for Counter {
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "counter {} in {} out", self.counts.inbound(), self.counts.outbound())
+    }
+
+    fn opened(&self, _layer: LayerId) -> Option<Facts> {
+        Some(Facts::of::<Self>(self.counts()))
     }
 
     fn inbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {

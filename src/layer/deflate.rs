@@ -28,8 +28,8 @@ use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, 
 
 use super::halves::{ReadHalf, Stopping};
 use crate::stack::{
-    End, Ends, Failure, Framing, GoesFirst, Layer, LayerError, LayerErrorKind, OnTimeout, Order, Overdue, Patience,
-    PeerAnswer, Queue, Report, Stop, Way,
+    End, Ends, Failure, Framing, GoesFirst, Layer, LayerError, LayerErrorKind, OnTimeout, Opens, Order, Overdue,
+    Patience, PeerAnswer, Queue, Report, Stop, Way,
 };
 
 /// Compresses what goes to the peer, and decompresses what comes: raw deflate (RFC 1951), for `COMPRESS=DEFLATE` of
@@ -127,6 +127,10 @@ impl fmt::Debug for Deflate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Deflate").field("write", &self.write).field("read", &self.read).finish_non_exhaustive()
     }
+}
+
+impl Opens for Deflate {
+    type Facts = ();
 }
 
 impl Layer for Deflate {

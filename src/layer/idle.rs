@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::stack::{End, Ends, Failure, Layer, LayerError, LayerErrorKind, Order, Queue};
+use crate::stack::{End, Ends, Failure, Layer, LayerError, LayerErrorKind, Opens, Order, Queue};
 
 /// Ends the connection when no bytes have passed for a time ([`LayerErrorKind::Idle`]).
 ///
@@ -151,6 +151,10 @@ impl IdleTimeout {
         let since = if Some(limit) == self.timeout { "" } else { " after one direction had ended" };
         LayerError::new(LayerErrorKind::Idle, format!("{what} for {limit:?}{since}"))
     }
+}
+
+impl Opens for IdleTimeout {
+    type Facts = ();
 }
 
 impl Layer for IdleTimeout {

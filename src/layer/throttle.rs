@@ -9,7 +9,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::stack::{Ends, Failure, Layer, LayerError, Queue, Way};
+use crate::stack::{Ends, Failure, Layer, LayerError, Opens, Queue, Way};
 
 /// Lets no more than so many bytes a second pass, each way by itself.
 ///
@@ -92,6 +92,10 @@ impl Throttle {
     pub fn set_outbound(&mut self, rate: Option<Rate>) {
         self.outbound = Valve::new(rate);
     }
+}
+
+impl Opens for Throttle {
+    type Facts = ();
 }
 
 impl Layer for Throttle {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-use crate::stack::{End, Ends, Failure, Layer, LayerError, LayerId, Order, Queue, Way};
+use crate::stack::{End, Ends, Failure, Layer, LayerError, LayerId, Opens, Order, Queue, Way};
 
 /// Logs every byte that passes it, each way, with the marks between them, and changes nothing.
 ///
@@ -160,6 +160,10 @@ impl fmt::Debug for TrafficLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TrafficLog").field("label", &self.label).field("form", &self.form).finish_non_exhaustive()
     }
+}
+
+impl Opens for TrafficLog {
+    type Facts = ();
 }
 
 impl Layer for TrafficLog {

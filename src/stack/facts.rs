@@ -1,5 +1,7 @@
 //! Facts: what a stack can say of itself. Nothing here changes anything.
 
+use std::any::Any;
+
 use super::list::{NodeState, WIRE};
 use super::{End, Layer, LayerId, Reason, Side, Stack};
 
@@ -20,6 +22,13 @@ impl Stack {
     pub fn layer(&self, id: LayerId) -> Option<&dyn Layer> {
         let index = self.list.find(id).ok()?;
         Some(&*self.list.node(index).layer)
+    }
+
+    /// The layer with this id, if it is still there and of this kind.
+    #[must_use]
+    pub fn layer_as<L: Layer>(&self, id: LayerId) -> Option<&L> {
+        let layer: &dyn Any = self.layer(id)?;
+        layer.downcast_ref()
     }
 
     /// The layer that the last [`Event::Ready`] told of. It may have been peeled already: a handshake, bytes and the end

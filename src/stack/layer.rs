@@ -4,7 +4,11 @@ use std::any::Any;
 use std::fmt;
 use std::time::Instant;
 
-use super::{Boundary, End, LayerError, LayerErrorKind, LayerId, Order, Overdue, Patience, PeerAnswer, Queue, Stop};
+#[cfg(doc)]
+use super::Opens;
+use super::{
+    Boundary, End, Facts, LayerError, LayerErrorKind, LayerId, Order, Overdue, Patience, PeerAnswer, Queue, Stop,
+};
 
 /// One protocol layer of a [`Stack`](super::Stack).
 ///
@@ -56,6 +60,15 @@ pub trait Layer: Any + Send + Sync + fmt::Debug {
     /// Not secrets: drawings go into logs.
     fn details(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// What this layer, `layer`, has to say, in the type that [`Opens`] names; `None` as long as it is not ready. By default it
+    /// is ready from the start and has nothing to say.
+    ///
+    /// It is asked when somebody wants to know, and when the layer has reported [`Report::Ready`]. So one that leaves by itself
+    /// ([`Report::Stopped`]) reports that it is ready first.
+    fn opened(&self, _layer: LayerId) -> Option<Facts> {
+        Some(Facts::nothing())
     }
 
     /// The layer has been put into the list.

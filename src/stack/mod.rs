@@ -47,6 +47,7 @@ mod handle;
 mod id;
 mod layer;
 mod list;
+mod opens;
 mod patience;
 mod poll;
 mod pump;
@@ -72,6 +73,7 @@ pub use self::error::{CommandError, CommandErrorKind, LayerError, LayerErrorKind
 pub use self::event::{Event, Output, Readable};
 pub use self::id::LayerId;
 pub use self::layer::{Ends, Failure, Framing, Layer, Report, Way, Ways};
+pub use self::opens::{Facts, Opens};
 pub use self::patience::{Overdue, Patience};
 pub use self::remains::Remains;
 pub use self::stop::{GoesFirst, OnTimeout, PeerAnswer, Stop};

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::exchange::{Allowance, Missing};
 use super::{Error, ErrorKind, Exchange, Greets, Negotiation, Progress, StartTls};
-use crate::stack::{Ends, Failure, Layer, Order, Overdue, Patience, PeerAnswer, Report, Way};
-use crate::tls::{Role, TlsLayer};
+use crate::stack::{Ends, Facts, Failure, Layer, LayerId, Opens, Order, Overdue, Patience, PeerAnswer, Report, Way};
+use crate::tls::{Role, TlsFacts, TlsLayer};
 
 /// Says what an application protocol says before TLS, and becomes the TLS layer behind the go-ahead.
 ///
@@ -237,6 +237,11 @@ impl Negotiate {
     }
 }
 
+/// Those of the TLS that it becomes.
+impl Opens for Negotiate {
+    type Facts = TlsFacts;
+}
+
 impl Layer for Negotiate {
     fn name(&self) -> &'static str {
         "starttls"
@@ -248,6 +253,10 @@ impl Layer for Negotiate {
 
     fn details(&self) -> Vec<String> {
         vec![format!("{} {}", self.protocol, self.role), format!("awaits {}", self.negotiation.awaits())]
+    }
+
+    fn opened(&self, _layer: LayerId) -> Option<Facts> {
+        None
     }
 
     fn inbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {

@@ -16,7 +16,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::{Cut, Dice};
-use crate::stack::{End, Ends, Failure, Layer, LayerError, LayerErrorKind, Order, Queue};
+use crate::stack::{End, Ends, Failure, Layer, LayerError, LayerErrorKind, Opens, Order, Queue};
 
 /// A layer for the list that does one thing wrong, in both directions or in one, and passes everything else on.
 ///
@@ -231,6 +231,10 @@ impl Fault {
         let way = Way { taken: 0, effect: Effect::of(kind) };
         Self { kind, inbound: Some(way.clone()), outbound: Some(way) }
     }
+}
+
+impl Opens for Fault {
+    type Facts = ();
 }
 
 impl Layer for Fault {

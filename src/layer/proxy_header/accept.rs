@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::parse::{BLOCK_HEADER, Front, announced_len, not_spoken};
 use super::{ProxyHeader, Version};
-use crate::stack::{End, Ends, Failure, Layer, LayerError, LayerErrorKind, Overdue, Patience, PeerAnswer, Report};
+use crate::stack::{
+    End, Ends, Facts, Failure, Layer, LayerError, LayerErrorKind, LayerId, Opens, Overdue, Patience, PeerAnswer, Report,
+};
 
 /// Takes the header from the front of what the peer sends, and is gone.
 ///
@@ -123,6 +125,11 @@ impl Default for AcceptProxyHeader {
     }
 }
 
+/// The header, or `None` for a stream that has none.
+impl Opens for AcceptProxyHeader {
+    type Facts = Option<ProxyHeader>;
+}
+
 impl Layer for AcceptProxyHeader {
     fn name(&self) -> &'static str {
         "proxy-header"
@@ -130,6 +137,10 @@ impl Layer for AcceptProxyHeader {
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("proxy header awaited")
+    }
+
+    fn opened(&self, _layer: LayerId) -> Option<Facts> {
+        self.received.0.get().map(|header| Facts::of::<Self>(header.clone()))
     }
 
     fn inbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {

@@ -1,7 +1,7 @@
 //! The side that opened the connection.
 
 use super::ProxyHeader;
-use crate::stack::{Ends, Failure, Layer, PeerAnswer, Report};
+use crate::stack::{Ends, Failure, Layer, Opens, PeerAnswer, Report};
 
 /// Sends a header, and is gone from the list when [`splice`](crate::stack::Stack::splice) returns.
 ///
@@ -19,6 +19,10 @@ impl SendProxyHeader {
     }
 }
 
+impl Opens for SendProxyHeader {
+    type Facts = ();
+}
+
 impl Layer for SendProxyHeader {
     fn name(&self) -> &'static str {
         "proxy-header"
@@ -26,6 +30,7 @@ impl Layer for SendProxyHeader {
 
     fn attach(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
         ends.outbound_below().push(&self.header);
+        ends.report(Report::Ready);
         ends.report(Report::Stopped(PeerAnswer::NotNeeded));
         Ok(())
     }

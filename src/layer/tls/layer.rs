@@ -11,8 +11,8 @@ use super::pace::Pace;
 use super::record::{Front, MAX_PLAINTEXT};
 use crate::layer::halves::{ReadHalf, Stopping};
 use crate::stack::{
-    End, Ends, Failure, Framing, GoesFirst, Layer, LayerError, LayerErrorKind, LayerId, OnTimeout, Order, Overdue,
-    Patience, PeerAnswer, Report, Stop, Way, Ways,
+    End, Ends, Facts, Failure, Framing, GoesFirst, Layer, LayerError, LayerErrorKind, LayerId, OnTimeout, Opens, Order,
+    Overdue, Patience, PeerAnswer, Report, Stop, Way, Ways,
 };
 
 /// TLS as a layer of a [`Stack`](crate::stack::Stack): one side of one TLS connection, in either role.
@@ -205,6 +205,10 @@ impl TlsLayer {
     }
 }
 
+impl Opens for TlsLayer {
+    type Facts = TlsFacts;
+}
+
 impl Layer for TlsLayer {
     fn name(&self) -> &'static str {
         "tls"
@@ -217,6 +221,10 @@ impl Layer for TlsLayer {
     fn details(&self) -> Vec<String> {
         let halves = [self.write.word(), halves::word(self.read)];
         self.outline().details().into_iter().chain(halves.into_iter().flatten().map(str::to_owned)).collect()
+    }
+
+    fn opened(&self, layer: LayerId) -> Option<Facts> {
+        self.is_ready().then(|| Facts::of::<Self>(self.facts(layer)))
     }
 
     fn attach(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
