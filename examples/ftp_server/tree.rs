@@ -60,8 +60,8 @@ impl Tree {
         }
         entries.sort_by(|(a, _), (b, _)| a.cmp(b));
         Ok(entries.iter().fold(String::new(), |mut listing, (name, metadata)| {
-            let told = if long { long_form(metadata) } else { String::new() };
-            let _ = write!(listing, "{told}{name}\r\n");
+            let facts = if long { long_form(metadata) } else { String::new() };
+            let _ = write!(listing, "{facts}{name}\r\n");
             listing
         }))
     }

@@ -1,7 +1,7 @@
 //! What a peer says before TLS, in every protocol that has STARTTLS, to either side.
 
 use libfuzzer_sys::arbitrary::Unstructured;
-use onionskin::starttls::{Known, Negotiate};
+use onionskin::starttls::{KnownProtocol, Negotiate};
 use onionskin::testing::{Cut, Pair};
 use onionskin::tls::Version;
 
@@ -12,7 +12,7 @@ use crate::{assert_bounded, drain, give_in_pieces, length};
 /// kept and answered has a bound.
 pub fn negotiations(input: &[u8]) {
     let mut input = Unstructured::new(input);
-    let (_, known) = *input.choose(Known::ALL).expect("there are some");
+    let (_, known) = *input.choose(KnownProtocol::ALL).expect("there are some");
     let is_client = input.arbitrary().unwrap_or(false);
     // Or else the peer only talks, and reads nothing until the end.
     let is_listening = input.arbitrary().unwrap_or(false);

@@ -223,7 +223,7 @@ impl LastBytes {
     fn poll_stuck(&mut self, waiting: usize, cx: &mut Context<'_>) -> Poll<()> {
         if waiting < self.waiting {
             self.waiting = waiting;
-            self.until = self.alarm.now().checked_add(STUCK);
+            self.until = self.alarm.now().checked_add(STALL_TIMEOUT);
         }
         if self.alarm.is_due(self.until, cx) { Poll::Ready(()) } else { Poll::Pending }
     }
@@ -330,7 +330,7 @@ where
         };
         let now = timer.now();
         if unsent < least {
-            (least, stuck) = (unsent, now + STUCK);
+            (least, stuck) = (unsent, now + STALL_TIMEOUT);
         }
         if unsent == 0 || now >= stuck {
             return;
@@ -392,7 +392,7 @@ const TAKEN_LAST: &str = "the connection is taken only by who consumes this";
 const MAX_WRITES: usize = 64;
 
 /// How long somebody may take nothing at all of the last bytes.
-const STUCK: Duration = Duration::from_secs(30);
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long until we look again whether last bytes have been taken.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);

@@ -11,7 +11,7 @@ use futures::io::{AsyncRead, AsyncWrite};
 use super::Connection;
 use super::wakers::Task;
 use crate::runtime::tokio_io;
-use crate::stack::SMALL_COPY;
+use crate::stack::COPY_CHUNK;
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> tokio_io::AsyncRead for Connection<IO> {
     fn poll_read(
@@ -22,7 +22,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> tokio_io::AsyncRead for Connection<IO> 
         let this = self.get_mut();
         let Some(bytes) = ready!(this.poll_readable(cx))? else { return Poll::Ready(Ok(())) };
         let count = bytes.len().min(buffer.remaining());
-        bytes[..count].chunks(SMALL_COPY).for_each(|part| buffer.put_slice(part));
+        bytes[..count].chunks(COPY_CHUNK).for_each(|part| buffer.put_slice(part));
         this.take(count);
         Poll::Ready(Ok(()))
     }

@@ -36,15 +36,15 @@ impl ClientLayer {
         }
     }
 
-    /// A PROXY header tells of `told`, where its step names no others.
-    pub(super) async fn open(&self, connection: &mut Connection<Socket>, told: &Addresses) -> Result<(), OpenError> {
+    /// A PROXY header tells of the addresses that are `claimed`, where its step names no others.
+    pub(super) async fn open(&self, connection: &mut Connection<Socket>, claimed: &Addresses) -> Result<(), OpenError> {
         match self {
             Self::Tls(client, name) => {
                 connection.start_tls(client.to(name)?).await?;
                 Ok(())
             }
             Self::StartTls(step, client, name) => step.start_tls(connection, client.to(name)?, name).await,
-            Self::ProxyHeader(proxy) => Ok(connection.send_proxy_header(&proxy.header(told)).await?),
+            Self::ProxyHeader(proxy) => Ok(connection.send_proxy_header(&proxy.header(claimed)).await?),
         }
     }
 }

@@ -117,16 +117,16 @@ impl Connector {
         self.open(Some(Addresses::new(client.peer.clone(), client.local.clone()))).await
     }
 
-    async fn open(&self, told: Option<Addresses>) -> Result<Connection<Socket>, OpenError> {
+    async fn open(&self, claimed: Option<Addresses>) -> Result<Connection<Socket>, OpenError> {
         let layers = self.layers.current();
         let transport = &self.endpoint.transport;
         let connecting = wire::connect(self.runtime, transport, self.timeout).await;
         let socket = connecting.map_err(|error| OpenErrorKind::Connect(transport.clone(), Arc::new(error)))?;
         let addresses = Addresses::from(&socket);
         let mut connection = over(socket, self.runtime, &addresses, self.endpoint.silence);
-        let told = told.unwrap_or(addresses);
+        let claimed = claimed.unwrap_or(addresses);
         for layer in layers.iter() {
-            layer.open(&mut connection, &told).await?;
+            layer.open(&mut connection, &claimed).await?;
         }
         Ok(connection)
     }

@@ -71,9 +71,9 @@ impl ProxyHeaderStep {
 /// What the step does when it is opened.
 impl ProxyHeaderStep {
     /// What a client sends that speaks for a connection between these addresses, unless the step says otherwise.
-    pub(super) fn header(&self, told: &Addresses) -> ProxyHeader {
+    pub(super) fn header(&self, claimed: &Addresses) -> ProxyHeader {
         let real = |address: &Option<Address>| address.as_ref().and_then(Address::as_tcp).map(canonical);
-        let ends = (self.from.or_else(|| real(&told.local)), self.to.or_else(|| real(&told.peer)));
+        let ends = (self.from.or_else(|| real(&claimed.local)), self.to.or_else(|| real(&claimed.peer)));
         match (self.version.unwrap_or(Version::V2), ends) {
             // The text form has no word for it: a server then takes the addresses of the socket.
             (Version::V1, _) if self.local => ProxyHeader::v1_unknown(),

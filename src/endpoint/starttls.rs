@@ -9,7 +9,7 @@ use super::open_error::OpenError;
 use super::step::{Step, TlsStep, YES};
 use crate::connection::Connection;
 use crate::runtime::Socket;
-use crate::starttls::{Error, ErrorKind, Known, Opportunity, Postgres, StartTls, XMPP_IS_A_FEATURE};
+use crate::starttls::{Error, ErrorKind, KnownProtocol, Opportunity, Postgres, StartTls, XMPP_IS_A_FEATURE};
 use crate::tls::{ConfigError, Role, TlsClient, TlsLayer, TlsServer};
 
 /// TLS that is started by what the application protocol says for it.
@@ -19,7 +19,7 @@ use crate::tls::{ConfigError, Role, TlsClient, TlsLayer, TlsServer};
 #[non_exhaustive]
 pub struct StartTlsStep {
     /// The protocol that is spoken before TLS, and in it.
-    pub protocol: Known,
+    pub protocol: KnownProtocol,
     /// `name`: what this side calls itself, in protocols that have a word for it. Without it, a client of SMTP or LMTP is
     /// what [`own_name`](crate::starttls::own_name()) says.
     pub name: Option<String>,
@@ -33,7 +33,7 @@ pub struct StartTlsStep {
 impl StartTlsStep {
     /// TLS as `tls` says, behind what `protocol` says before it.
     #[must_use]
-    pub fn new(protocol: Known, tls: TlsStep) -> Self {
+    pub fn new(protocol: KnownProtocol, tls: TlsStep) -> Self {
         Self { protocol, name: None, opportunistic: false, tls }
     }
 
@@ -63,7 +63,7 @@ impl StartTlsStep {
     /// As [`TlsStep::server`].
     pub fn server(&self) -> Result<TlsServer, ConfigError> {
         let mut tls = self.possible_tls();
-        if self.protocol == Known::Postgres && tls.alpn.is_empty() {
+        if self.protocol == KnownProtocol::Postgres && tls.alpn.is_empty() {
             tls.alpn.push("postgresql".to_owned());
         }
         tls.server()
@@ -105,7 +105,7 @@ impl StartTlsStep {
         tls: TlsLayer,
     ) -> Result<bool, OpenError> {
         let peer: &dyn StartTls = match self.protocol {
-            Known::Postgres => &Postgres::new().accept_cancel(),
+            KnownProtocol::Postgres => &Postgres::new().accept_cancel(),
             _ => &*self.peer("localhost"),
         };
         match self.start_tls_with(connection, peer, tls).await {
@@ -124,18 +124,18 @@ impl StartTlsStep {
             connection.start_tls_as(peer, tls).await?;
             return Ok(());
         }
-        if let Opportunity::Plain(error) = connection.start_tls_opportunistic(peer, tls).await? {
+        if let Opportunity::Cleartext(error) = connection.start_tls_opportunistic(peer, tls).await? {
             log::warn!("{connection}: goes on in clear: {error}");
         }
         Ok(())
     }
 }
 
-fn protocol(word: Word) -> Result<Known, ParseError> {
+fn protocol(word: Word) -> Result<KnownProtocol, ParseError> {
     if !cfg!(feature = "xmpp") && word.text.starts_with("xmpp") {
         return Err(ParseError::new(ParseErrorKind::InvalidValue, word.position, XMPP_IS_A_FEATURE));
     }
-    word.choice(Known::ALL)
+    word.choice(KnownProtocol::ALL)
 }
 
 fn is_cancel(error: &OpenError) -> bool {

@@ -144,7 +144,7 @@ impl Layer for Deflate {
             let Way { from: input, to: plain } = ends.all().inbound;
             // Bytes that come to nothing, or to much, are work all the same. The layer is called again for what is left of
             // the input.
-            if worked >= WORK && !input.front().is_empty() {
+            if worked >= BYTES_PER_CALL && !input.front().is_empty() {
                 return Ok(());
             }
             let before = (input.len(), plain.len());
@@ -390,7 +390,7 @@ impl Inflate {
         if input.front().is_empty() && !self.holds {
             return Ok(Inflated::All);
         }
-        let packed = &input.front()[..input.front().len().min(WORK)];
+        let packed = &input.front()[..input.front().len().min(BYTES_PER_CALL)];
         let room = plain.room().min(packed.len().saturating_mul(4).clamp(MIN_SPACE, FRAGMENT));
         if room == 0 {
             return Ok(Inflated::NoRoom);
@@ -437,7 +437,7 @@ const SYNC_FLUSH: [u8; 4] = [0, 0, 0xff, 0xff];
 const FRAGMENT: usize = 1 << 14;
 
 /// How many bytes in and out are enough for one call.
-const WORK: usize = 4096;
+const BYTES_PER_CALL: usize = 4096;
 
 /// However small the units below are, fragments are not cut smaller than this.
 const MIN_FRAGMENT: usize = 1024;

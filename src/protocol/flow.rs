@@ -90,14 +90,14 @@ pub(super) struct Registered {
     pub(super) producer: Box<dyn Producer>,
     pub(super) streaming: Streaming,
     /// What it was last told.
-    pub(super) told: Option<Level>,
+    pub(super) announced: Option<Level>,
     /// Whether a pull producer wrote nothing when it was last asked.
     pub(super) dry: bool,
 }
 
 impl Flow {
     pub(super) fn new() -> Self {
-        Self { high: HIGH, low: LOW, level: Level::Open, slot: Slot::Empty }
+        Self { high: HIGH_WATER, low: LOW_WATER, level: Level::Open, slot: Slot::Empty }
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -125,7 +125,7 @@ impl Flow {
         streaming: Streaming,
     ) -> Result<(), ProducerError> {
         match self.slot {
-            Slot::Empty => self.slot = Slot::Resting(Registered { producer, streaming, told: None, dry: false }),
+            Slot::Empty => self.slot = Slot::Resting(Registered { producer, streaming, announced: None, dry: false }),
             Slot::Resting(_) | Slot::Calling => return Err(ProducerError),
             Slot::Ended => producer.stop_producing(),
         }
@@ -140,7 +140,7 @@ impl Flow {
 
     /// Whether there is a producer that is to be called for the first time.
     pub(super) fn has_new_producer(&self) -> bool {
-        matches!(&self.slot, Slot::Resting(new) if new.told.is_none() && new.is_to_be_called(self.level))
+        matches!(&self.slot, Slot::Resting(new) if new.announced.is_none() && new.is_to_be_called(self.level))
     }
 
     /// The producer, if it is to be called: lent, so that it may use the transport that it is registered with.
@@ -190,13 +190,13 @@ impl Flow {
 
 impl Registered {
     pub(super) fn pause(&mut self) {
-        self.told = Some(Level::Full);
+        self.announced = Some(Level::Full);
         self.producer.pause_producing();
     }
 
     fn is_to_be_called(&self, level: Level) -> bool {
         match self.streaming {
-            Streaming::Push => self.told != Some(level),
+            Streaming::Push => self.announced != Some(level),
             Streaming::Pull => level == Level::Open && !self.dry,
         }
     }
@@ -211,6 +211,6 @@ impl fmt::Debug for Flow {
     }
 }
 
-const HIGH: usize = 64 * 1024;
+const HIGH_WATER: usize = 64 * 1024;
 
-const LOW: usize = 16 * 1024;
+const LOW_WATER: usize = 16 * 1024;

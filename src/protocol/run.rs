@@ -92,13 +92,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, P: Protocol> Running<IO, P> {
         let Live { stack, wire, session, alarm } = live;
         session.register(cx);
         for _ in 0..MAX_ROUNDS {
-            let told = session.dispatch(stack, wire.now());
+            let dispatched = session.dispatch(stack, wire.now());
             if session.is_over() {
                 return Poll::Ready(());
             }
             let moved = wire.turn(stack, cx);
             let is_due = alarm.is_due(session.poll_deadline(), cx);
-            if !told && !moved && !is_due {
+            if !dispatched && !moved && !is_due {
                 return Poll::Pending;
             }
             if stack.is_unfinished() {

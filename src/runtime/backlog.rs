@@ -17,7 +17,7 @@ pub(super) fn of(local: SocketAddr, peer: SocketAddr) -> Option<usize> {
     let mut answer = [0; 1024];
     // The answer is there when the question has been sent.
     let (_, length) = recv(&asking, &mut answer[..], RecvFlags::DONTWAIT).ok()?;
-    told(&answer[..length.min(answer.len())])
+    write_queue(&answer[..length.min(answer.len())])
 }
 
 /// A `nlmsghdr`, and behind it an `inet_diag_req_v2` for the one socket with these addresses.
@@ -47,7 +47,7 @@ fn question(local: SocketAddr, peer: SocketAddr) -> Option<Vec<u8>> {
 }
 
 /// Reads an `inet_diag_msg` behind its header.
-fn told(answer: &[u8]) -> Option<usize> {
+fn write_queue(answer: &[u8]) -> Option<usize> {
     let kind = answer.get(4..6)?.try_into().ok().map(u16::from_ne_bytes)?;
     let queue = answer.get(WRITE_QUEUE..WRITE_QUEUE + 4)?.try_into().ok().map(u32::from_ne_bytes)?;
     (kind == SOCK_DIAG_BY_FAMILY).then_some(usize::try_from(queue).ok()?)
@@ -129,7 +129,7 @@ mod tests {
     fn a_socket_that_is_not_there_and_an_answer_that_is_none_tell_nothing() {
         let nobody: SocketAddr = "127.0.0.1:1".parse().unwrap();
         assert_eq!(of(nobody, nobody), None);
-        assert_eq!(told(&[]), None);
-        assert_eq!(told(&[0; 200]), None);
+        assert_eq!(write_queue(&[]), None);
+        assert_eq!(write_queue(&[0; 200]), None);
     }
 }

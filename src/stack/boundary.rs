@@ -228,7 +228,7 @@ impl<M> Queue<M> {
         }
         self.mark_given();
         self.reserve(bytes.len());
-        for part in bytes.chunks(SMALL_COPY) {
+        for part in bytes.chunks(COPY_CHUNK) {
             self.bytes.extend_from_slice(part);
         }
     }
@@ -238,7 +238,7 @@ impl<M> Queue<M> {
     /// A few bytes are copied all the same, lest they keep a large piece of storage that nobody else needs; and so are those
     /// that come behind others, since all bytes of a queue lie in one run.
     pub fn give(&mut self, piece: BytesMut) {
-        if piece.len() < SMALL || !self.bytes.is_empty() {
+        if piece.len() < COPY_THRESHOLD || !self.bytes.is_empty() {
             self.push(&piece);
             return;
         }
@@ -297,7 +297,7 @@ impl<M> Queue<M> {
         }
         loop {
             let count = other.front_len().min(self.room());
-            if count >= SMALL {
+            if count >= COPY_THRESHOLD {
                 // The usual case of a layer that only looks: the storage is handed on.
                 let piece = other.take(count);
                 self.give(piece);
@@ -368,7 +368,7 @@ impl<M> Queue<M> {
 
     /// Makes space for so many bytes at the back.
     pub(crate) fn reserve(&mut self, count: usize) {
-        if count >= SMALL && self.bytes.is_empty() && self.bytes.capacity() < count {
+        if count >= COPY_THRESHOLD && self.bytes.is_empty() && self.bytes.capacity() < count {
             self.bytes = spare::take(count);
         }
         self.bytes.reserve(count);
@@ -414,11 +414,11 @@ const KEPT_WHEN_IDLE: usize = 1024;
 
 /// Below this many bytes, a copy is cheaper than storage of their own. And who sends many small pieces could have us
 /// keep far more than the bytes that count.
-pub(crate) const SMALL: usize = 4096;
+pub(crate) const COPY_THRESHOLD: usize = 4096;
 
-/// Copies in parts; see [`SMALL_COPY`]. `to` is as long as `bytes`.
+/// Copies in parts; see [`COPY_CHUNK`]. `to` is as long as `bytes`.
 pub(crate) fn copy_to_slice(to: &mut [u8], bytes: &[u8]) {
-    for (to, part) in to.chunks_mut(SMALL_COPY).zip(bytes.chunks(SMALL_COPY)) {
+    for (to, part) in to.chunks_mut(COPY_CHUNK).zip(bytes.chunks(COPY_CHUNK)) {
         to.copy_from_slice(part);
     }
 }
@@ -426,7 +426,7 @@ pub(crate) fn copy_to_slice(to: &mut [u8], bytes: &[u8]) {
 /// The largest part of a copy. From 2 KiB on, glibc has it done by one instruction of the processor, and where source and
 /// destination lie a few bytes apart modulo the size of a page, as plaintext and record do, that is ten times slower than
 /// small copies.
-pub(crate) const SMALL_COPY: usize = 1984;
+pub(crate) const COPY_CHUNK: usize = 1984;
 
 #[cfg(test)]
 mod tests {
@@ -548,7 +548,8 @@ mod tests {
             let (mut queue, mut model) = (new(), Model::default());
             let mut next = 0_u32;
             for step in 0..200 {
-                let len = [dice.below(10), dice.below(SMALL), SMALL + dice.below(20_000)][dice.below(3)];
+                let len =
+                    [dice.below(10), dice.below(COPY_THRESHOLD), COPY_THRESHOLD + dice.below(20_000)][dice.below(3)];
                 let bytes: Vec<u8> = (0..len).map(|at| (at as u32 ^ next.wrapping_mul(77)) as u8).collect();
                 let upto = dice.below(model.front().len() + 1);
                 let (changes, before) = (queue.changes, model.clone());
@@ -633,17 +634,17 @@ mod tests {
     #[test]
     fn large_pieces_are_handed_on_without_a_copy() {
         let (mut below, mut above) = (Queue::<End>::new(LIMIT), Queue::<End>::new(LIMIT));
-        below.push(&[7; 3 * SMALL]);
+        below.push(&[7; 3 * COPY_THRESHOLD]);
         let at = below.front().as_ptr();
-        above.give(below.take(2 * SMALL));
-        assert_eq!((above.front().as_ptr(), below.front().as_ptr()), (at, at.wrapping_add(2 * SMALL)));
+        above.give(below.take(2 * COPY_THRESHOLD));
+        assert_eq!((above.front().as_ptr(), below.front().as_ptr()), (at, at.wrapping_add(2 * COPY_THRESHOLD)));
         // Small ones are not: they would keep all of it.
-        above.consume(2 * SMALL);
-        above.give(below.take(SMALL - 1));
-        assert_ne!(above.front().as_ptr(), at.wrapping_add(2 * SMALL));
+        above.consume(2 * COPY_THRESHOLD);
+        above.give(below.take(COPY_THRESHOLD - 1));
+        assert_ne!(above.front().as_ptr(), at.wrapping_add(2 * COPY_THRESHOLD));
         // And what must lie in one piece behind other bytes is not either.
         above.give(below.take(below.len()));
-        assert_eq!(above.front(), [7; SMALL]);
+        assert_eq!(above.front(), [7; COPY_THRESHOLD]);
     }
 
     #[test]

@@ -65,8 +65,8 @@ use self::layer::Waiting;
 use self::list::List;
 use self::pump::Unfinished;
 
+pub(crate) use self::boundary::{COPY_CHUNK, COPY_THRESHOLD, copy_to_slice};
 pub use self::boundary::{End, Order, Queue};
-pub(crate) use self::boundary::{SMALL, SMALL_COPY, copy_to_slice};
 pub(crate) use self::drawing::Described;
 pub(crate) use self::error::with_chain;
 pub use self::error::{CommandError, CommandErrorKind, LayerError, LayerErrorKind, LayerLoss, Reason};

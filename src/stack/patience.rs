@@ -169,7 +169,7 @@ impl Stack {
         let limit = clock.patience.limit;
         match clock.turn {
             Turn::Peers(since) => since.checked_add(limit.saturating_sub(clock.passed)),
-            Turn::Ours => self.untaken_since?.checked_add(limit.max(UNTAKEN)),
+            Turn::Ours => self.untaken_since?.checked_add(limit.max(STALL_TIMEOUT)),
         }
     }
 
@@ -224,4 +224,4 @@ impl Stack {
 
 /// How long a peer may take nothing at all of what is there for it, while something waits for it to leave. Buffers of the
 /// system make a slow reader look like one who takes much at once, and nothing in between.
-const UNTAKEN: Duration = Duration::from_secs(30);
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);

@@ -38,7 +38,7 @@ impl Stack {
     fn take_turn(&mut self, now: Instant, turns: usize) {
         let mut runs = 0;
         while let Some(index) = self.next_woken() {
-            if runs == TURN {
+            if runs == CALLS_PER_TURN {
                 self.unfinished = Some(Unfinished { since: now, turns });
                 break;
             }
@@ -429,7 +429,7 @@ pub(super) struct Unfinished {
 }
 
 /// So many calls of layers make a turn, some milliseconds: more than a full read needs at any usual depth.
-const TURN: usize = 1024;
+const CALLS_PER_TURN: usize = 1024;
 
 /// With as many, there are more calls than what rests in the boundaries can need, in any stack that does what it should.
-const MAX_TURNS: usize = (1 << 21) / TURN;
+const MAX_TURNS: usize = (1 << 21) / CALLS_PER_TURN;

@@ -15,7 +15,7 @@ pub enum Opportunity {
     /// TLS is there.
     Tls(TlsFacts),
     /// There is none, for this reason, and everything from now on is in clear.
-    Plain(LayerError),
+    Cleartext(LayerError),
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
@@ -58,7 +58,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
             Ok(facts) => Ok(Opportunity::Tls(facts)),
             Err(error) => match error.kind() {
                 ErrorKind::Peeled(_, error) if super::Error::of(error).is_some() => {
-                    Ok(Opportunity::Plain(error.clone()))
+                    Ok(Opportunity::Cleartext(error.clone()))
                 }
                 _ => Err(error),
             },

@@ -13,7 +13,7 @@ use crate::tls::Version;
 /// A protocol of this module, as it is called in endpoint strings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Known {
+pub enum KnownProtocol {
     /// [`Smtp`]
     Smtp,
     /// [`Lmtp`]
@@ -46,7 +46,7 @@ pub enum Known {
     Tds,
 }
 
-impl Known {
+impl KnownProtocol {
     /// All of them, with their names.
     pub const ALL: &[(&'static str, Self)] = &[
         ("smtp", Self::Smtp),
@@ -116,14 +116,14 @@ impl Known {
     }
 }
 
-impl fmt::Display for Known {
+impl fmt::Display for KnownProtocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = Self::ALL.iter().find(|(_, known)| known == self).map_or("", |(name, _)| name);
         f.write_str(name)
     }
 }
 
-impl FromStr for Known {
+impl FromStr for KnownProtocol {
     type Err = UnknownProtocol;
 
     fn from_str(name: &str) -> Result<Self, UnknownProtocol> {
@@ -141,7 +141,7 @@ pub struct UnknownProtocol;
 
 impl fmt::Display for UnknownProtocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = Known::ALL.iter().map(|(name, _)| *name).collect();
+        let names: Vec<_> = KnownProtocol::ALL.iter().map(|(name, _)| *name).collect();
         write!(f, "no such protocol: the known ones are {}", names.join(", "))?;
         if cfg!(feature = "xmpp") { Ok(()) } else { write!(f, "; {XMPP_IS_A_FEATURE}") }
     }

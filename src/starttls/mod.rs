@@ -97,7 +97,7 @@ pub use self::greeting::greeting;
 pub use self::imap::Imap;
 pub use self::irc::Irc;
 pub(crate) use self::known::XMPP_IS_A_FEATURE;
-pub use self::known::{Known, UnknownProtocol};
+pub use self::known::{KnownProtocol, UnknownProtocol};
 pub use self::ldap::Ldap;
 pub use self::lmtp::Lmtp;
 pub use self::mysql::{Mysql, MysqlGreeting, MysqlSeen};

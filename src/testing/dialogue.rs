@@ -79,11 +79,11 @@ impl<L: Protocol, R: Protocol> Dialogue<L, R> {
     /// Tells both what has happened, and moves what one read or one write each way moves; whether there was anything.
     pub fn step(&mut self) -> bool {
         let now = self.pair.now();
-        let told = self.left.dispatch(&mut self.pair.left.stack, now);
-        let told = self.right.dispatch(&mut self.pair.right.stack, now) | told;
+        let dispatched = self.left.dispatch(&mut self.pair.left.stack, now);
+        let dispatched = self.right.dispatch(&mut self.pair.right.stack, now) | dispatched;
         let left_hangs_up = hang_up(&self.left, &mut self.pair.left, &mut self.pair.right);
         let right_hangs_up = hang_up(&self.right, &mut self.pair.right, &mut self.pair.left);
-        self.pair.step() | told | left_hangs_up | right_hangs_up
+        self.pair.step() | dispatched | left_hangs_up | right_hangs_up
     }
 
     /// Lets time pass, and fires what is due on the way, in order.

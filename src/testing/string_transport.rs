@@ -126,9 +126,9 @@ impl<P: Protocol> StringTransport<P> {
     /// Does what handles of the connection have asked for.
     pub fn run(&mut self) {
         loop {
-            let told = self.session.dispatch(&mut self.stack, self.now);
+            let dispatched = self.session.dispatch(&mut self.stack, self.now);
             let moved = self.send() | self.deliver() | self.go_on();
-            if !told && !moved {
+            if !dispatched && !moved {
                 return;
             }
         }

@@ -273,11 +273,11 @@ fn every_change_is_logged_with_the_stack_as_it_stands_after_it() {
 fn failures_are_logged_and_a_trace_has_the_drawing() {
     each_version(1, |case| {
         let mut link = Link::connected(case);
-        let told = link.left.splice(FailsWhenTold::default());
+        let id = link.left.splice(FailsWhenTold::default());
         let now = link.now();
-        let lines = logged(Level::Trace, || link.left.stack.with_layer(now, told, FailsWhenTold::fail).unwrap());
+        let lines = logged(Level::Trace, || link.left.stack.with_layer(now, id, FailsWhenTold::fail).unwrap());
         let (change, drawing) = lines[0].split_once('\n').unwrap();
-        assert_eq!(change, format!("layer {told} failed: it was told to fail; now"));
+        assert_eq!(change, format!("layer {id} failed: it was told to fail; now"));
         assert!(drawing.starts_with("application           the connection is lost\n"), "{drawing}");
         assert!(drawing.contains("\n[ layer #2 failed ]\n"), "{drawing}");
 

@@ -144,7 +144,7 @@ fn what_is_said_where_tls_or_a_proxy_header_is_due_is_quoted_as_text() {
 #[test]
 fn an_answer_of_the_line_protocol_that_is_no_agreement_is_told_as_text() {
     for (nasty, shown) in in_a_line() {
-        for (answer, told) in [("ERR ", "the peer refused STARTTLS"), ("OK ", "the peer answered STARTTLS")] {
+        for (answer, message) in [("ERR ", "the peer refused STARTTLS"), ("OK ", "the peer answered STARTTLS")] {
             let endpoint = server_that_says(vec![Vec::new(), around(answer, nasty, "!\r\n")]);
             // The answer itself goes to standard output, byte for byte.
             let mut child = onion(["connect", &endpoint, "--insecure"]).spawn().unwrap();
@@ -153,7 +153,7 @@ fn an_answer_of_the_line_protocol_that_is_no_agreement_is_told_as_text() {
             assert_eq!(output.status.code(), Some(1));
             let line = String::from_utf8(output.stderr).unwrap();
             assert_harmless(&line, &format!("{shown}!"));
-            assert!(line.contains(told), "{line}");
+            assert!(line.contains(message), "{line}");
         }
     }
 }

@@ -65,9 +65,9 @@ pub(crate) fn finish(mut child: Child) -> Outcome {
     let stdout = collect(child.stdout.take());
     let stderr = collect(child.stderr.take());
     let id = child.id();
-    let (tell, told) = mpsc::channel();
+    let (tell, answer) = mpsc::channel();
     let waiter = thread::spawn(move || tell.send(child.wait().unwrap()).unwrap());
-    let Ok(status) = told.recv_timeout(HANGING) else {
+    let Ok(status) = answer.recv_timeout(HANGING) else {
         signal("KILL", id);
         panic!("the process hangs; stderr: {}", stderr.join().unwrap());
     };

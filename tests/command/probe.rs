@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread;
 
-use onionskin::starttls::Known;
+use onionskin::starttls::KnownProtocol;
 use onionskin::tls::Version;
 use rcgen::{CertificateParams, date_time_ymd};
 use serde_json::Value;
@@ -63,7 +63,7 @@ const NAME: &str = "server.example";
 
 /// The protocols that have a go-ahead, behind which there can be something.
 fn protocols() -> impl Iterator<Item = &'static str> {
-    Known::ALL.iter().map(|(name, _)| *name).filter(|name| !["mysql", "tds"].contains(name))
+    KnownProtocol::ALL.iter().map(|(name, _)| *name).filter(|name| !["mysql", "tds"].contains(name))
 }
 
 #[test]

@@ -13,7 +13,7 @@ use futures::io::AsyncWriteExt;
 use onionskin::Connection;
 use onionskin::connection::Error;
 use onionskin::runtime::{self, Runtime, Socket};
-use onionskin::starttls::Known;
+use onionskin::starttls::KnownProtocol;
 use onionskin::tls::{Identity, TlsServer, Version};
 use rcgen::CertificateParams;
 use serde_json::Value;
@@ -89,7 +89,11 @@ where
 }
 
 /// TLS, and then nothing but listening.
-async fn listen(mut conn: Connection<Socket>, tls: Arc<TlsServer>, protocol: Option<Known>) -> Result<(), Error> {
+async fn listen(
+    mut conn: Connection<Socket>,
+    tls: Arc<TlsServer>,
+    protocol: Option<KnownProtocol>,
+) -> Result<(), Error> {
     match protocol {
         Some(protocol) => {
             conn.start_tls_as(&*protocol.peer(NAME, None), tls.accept()?).await?;
@@ -163,7 +167,7 @@ fn a_client_certificate_that_is_demanded_is_said_and_the_version_is_offered_all_
         (&[Version::Tls12], "starttls:imap"),
         (BOTH, "starttls:mysql"),
     ] {
-        let protocol = steps.strip_prefix("starttls:").map(|name| name.parse::<Known>().unwrap());
+        let protocol = steps.strip_prefix("starttls:").map(|name| name.parse::<KnownProtocol>().unwrap());
         let tls = TlsServer::builder(bench.authority.identity(NAME)).versions(versions);
         let tls = Arc::new(tls.require_client_certificates(clients.roots()).build().unwrap());
         let endpoint = bench.endpoint(&serve(move |conn| listen(conn, Arc::clone(&tls), protocol)), steps);
@@ -385,7 +389,7 @@ fn mysql_is_left_by_a_log_in_that_is_turned_away_which_is_no_connect_error() {
             let (tls, sound, all) = (Arc::clone(&tls), Arc::clone(&counts.0), Arc::clone(&counts.1));
             async move {
                 all.fetch_add(1, Ordering::SeqCst);
-                conn.start_tls_as(&*Known::Mysql.peer(NAME, None), tls.accept()?).await?;
+                conn.start_tls_as(&*KnownProtocol::Mysql.peer(NAME, None), tls.accept()?).await?;
                 let Some((2, log_in)) = packet(&mut conn).await else { return Ok(()) };
                 let flags = u32::from_le_bytes(log_in[..4].try_into().unwrap());
                 // Protocol 4.1, TLS, and passwords of 4.1; a user that nobody has, and no password.

@@ -31,7 +31,7 @@ fn public_types_are_send_and_sync() {
     is_shared::<(TlsClient, TlsServer, TlsFacts, tls::Roots, tls::Identity, tls::ConfigError)>();
     is_shared::<dyn StartTls>();
     is_shared::<dyn Negotiation>();
-    is_shared::<(starttls::Error, starttls::Known)>();
+    is_shared::<(starttls::Error, starttls::KnownProtocol)>();
     is_shared::<(Connector, endpoint::Listener, Incoming, endpoint::OpenError, endpoint::Endpoint)>();
     is_shared::<(endpoint::Server, endpoint::ServerStopped, endpoint::Task<Quiet>)>();
     is_shared::<(Handle, Addresses, Lines, Strings, protocol::Error, protocol::Reason)>();

@@ -59,7 +59,7 @@ fn a_connection_goes_on_in_clear_where_that_was_asked_for_and_says_why() {
         let (mut left, mut right, _clock) = pair(cut, 500);
         let asks = async {
             let layer = client(VERSIONS[0]);
-            let Opportunity::Plain(error) = left.start_tls_opportunistic(Imap::new(), layer).await.unwrap() else {
+            let Opportunity::Cleartext(error) = left.start_tls_opportunistic(Imap::new(), layer).await.unwrap() else {
                 panic!("there is no TLS")
             };
             assert_eq!(starttls::Error::of(&error).unwrap().kind(), starttls::ErrorKind::NotOffered);

@@ -402,9 +402,9 @@ impl Running {
     fn succeeds(self) {
         let Self(mut child) = self;
         let id = child.id().to_string();
-        let (tell, told) = mpsc::channel();
+        let (tell, answer) = mpsc::channel();
         thread::spawn(move || tell.send(child.wait().unwrap()));
-        match told.recv_timeout(HANGING) {
+        match answer.recv_timeout(HANGING) {
             Ok(status) => assert!(status.success(), "{status}"),
             Err(_) => {
                 Command::new("kill").args(["-KILL", &id]).status().unwrap();

@@ -88,13 +88,13 @@ fn who_connects_for_somebody_tells_of_that_one() {
             let (far, incoming) = join(connector.connect_for(addresses), serve).await;
             let far = far.unwrap();
             let socket = (far.get_ref().local_address().to_string(), far.get_ref().peer_address().to_string());
-            let told = incoming.addresses();
-            let told = [&told.peer, &told.local].map(|address| address.as_ref().unwrap().to_string());
+            let seen = incoming.addresses();
+            let seen = [&seen.peer, &seen.local].map(|address| address.as_ref().unwrap().to_string());
             let expected = [
                 peer.map_or(socket.0, |address| format!("tcp {address}")),
                 local.map_or(socket.1, |address| format!("tcp {address}")),
             ];
-            assert_eq!(told, expected, "{step} {addresses}");
+            assert_eq!(seen, expected, "{step} {addresses}");
         }
     });
 }

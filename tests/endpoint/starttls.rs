@@ -7,7 +7,7 @@ use futures::io::{AsyncReadExt, AsyncWriteExt};
 use onionskin::endpoint::{Admitted, Connector, Endpoint, Listener, Server};
 use onionskin::protocol::{Addresses, Error, LayerId, Protocol, Reason, Result, Transport};
 use onionskin::stack::LayerError;
-use onionskin::starttls::{self, ErrorKind, Known, Negotiate, Secured, Smtp};
+use onionskin::starttls::{self, ErrorKind, KnownProtocol, Negotiate, Secured, Smtp};
 use onionskin::tls::{OnFailure, TlsServer};
 
 use crate::{Files, on_every_runtime, open, talk};
@@ -15,7 +15,7 @@ use crate::{Files, on_every_runtime, open, talk};
 #[test]
 fn every_protocol_from_both_sides() {
     let files = Files::new("starttls");
-    for (name, _) in Known::ALL {
+    for (name, _) in KnownProtocol::ALL {
         let server = format!("tcp:127.0.0.1:0+starttls:{name}:{}", files.identity("localhost"));
         on_every_runtime(async |runtime| {
             let step = |address: &str| format!("{address}+starttls:{name}:sni=localhost:{}", files.ca());

@@ -9,14 +9,14 @@ use onionskin::stack::{Limits, Output, Stack};
 use onionskin::testing::StringTransport;
 
 use crate::common::link::{Case, Link, NAME, each, each_in_pieces, each_version, pattern};
-use crate::record::{Log, Recorder, Told, by_default, dialogue, over};
+use crate::record::{Callback, Log, Recorder, by_default, dialogue, over};
 
 /// Writes pieces until it has written all, and counts what it is told.
 struct Source {
     left: usize,
     piece: usize,
     streaming: Streaming,
-    told: Arc<Calls>,
+    calls: Arc<Calls>,
 }
 
 #[derive(Default)]
@@ -28,8 +28,8 @@ struct Calls {
 
 impl Source {
     fn new(streaming: Streaming, left: usize, piece: usize) -> (Self, Arc<Calls>) {
-        let told = Arc::<Calls>::default();
-        (Self { left, piece, streaming, told: Arc::clone(&told) }, told)
+        let calls = Arc::<Calls>::default();
+        (Self { left, piece, streaming, calls: Arc::clone(&calls) }, calls)
     }
 
     fn write(&mut self, transport: &mut Transport<'_>) -> Result {
@@ -45,7 +45,7 @@ impl Source {
 
 impl Producer for Source {
     fn resume_producing(&mut self, transport: &mut Transport<'_>) -> Result {
-        self.told.resumed.fetch_add(1, Ordering::Relaxed);
+        self.calls.resumed.fetch_add(1, Ordering::Relaxed);
         match self.streaming {
             Streaming::Pull => self.write(transport),
             Streaming::Push => {
@@ -58,11 +58,11 @@ impl Producer for Source {
     }
 
     fn pause_producing(&mut self) {
-        self.told.paused.fetch_add(1, Ordering::Relaxed);
+        self.calls.paused.fetch_add(1, Ordering::Relaxed);
     }
 
     fn stop_producing(&mut self) {
-        self.told.stopped.fetch_add(1, Ordering::Relaxed);
+        self.calls.stopped.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -92,16 +92,16 @@ fn a_handshake_holds_writes_back_with_one_pause_and_one_resume() {
     each_in_pieces(1..=3, |case| {
         let link = Link::outer(case);
         let (client, server) = (link.client.clone(), link.server.clone());
-        let left = Recorder::reacting(move |transport, told, log| match told {
-            Told::Made => {
+        let left = Recorder::reacting(move |transport, callback, log| match callback {
+            Callback::Made => {
                 transport.start_tls(client.to(NAME)?)?;
                 transport.write(&[b'x'; 3_500_000])
             }
-            _ => by_default(transport, told, log),
+            _ => by_default(transport, callback, log),
         });
-        let right = Recorder::reacting(move |transport, told, _| match told {
-            Told::Made => transport.start_tls(server.accept()?).map(|_| ()).map_err(Into::into),
-            Told::Data => {
+        let right = Recorder::reacting(move |transport, callback, _| match callback {
+            Callback::Made => transport.start_tls(server.accept()?).map(|_| ()).map_err(Into::into),
+            Callback::Data => {
                 transport.consume(transport.input().len());
                 Ok(())
             }
@@ -118,7 +118,7 @@ fn producers_of_both_kinds_bring_everything_across_within_the_marks() {
         each_in_pieces(0..=3, |case| {
             let received = Arc::new(AtomicUsize::new(0));
             let (mut dialogue, _, _) = dialogue(case, Recorder::new(), sink(&received));
-            let (source, told) = Source::new(streaming, 1_000_000, 3_000);
+            let (source, calls) = Source::new(streaming, 1_000_000, 3_000);
             dialogue.with_left(|_, transport| {
                 transport.set_water_marks(4_000, 20_000);
                 transport.register_producer(source, streaming).unwrap();
@@ -130,12 +130,12 @@ fn producers_of_both_kinds_bring_everything_across_within_the_marks() {
             }
             assert_eq!(count(&received), 1_000_000);
             assert!(most <= 20_000 + 3_000 + 500, "{most} bytes waited");
-            assert!(count(&told.resumed) > 1);
-            assert_eq!(count(&told.stopped), 0, "it was done before the end");
+            assert!(count(&calls.resumed) > 1);
+            assert_eq!(count(&calls.stopped), 0, "it was done before the end");
             if streaming == Streaming::Pull {
-                assert_eq!((count(&told.paused), count(&told.resumed)), (0, 334));
+                assert_eq!((count(&calls.paused), count(&calls.resumed)), (0, 334));
             } else {
-                assert!(count(&told.resumed).abs_diff(count(&told.paused)) <= 1, "in turns");
+                assert!(count(&calls.resumed).abs_diff(count(&calls.paused)) <= 1, "in turns");
             }
             assert!(dialogue.left_reason().unwrap().is_closed());
         });
@@ -145,14 +145,14 @@ fn producers_of_both_kinds_bring_everything_across_within_the_marks() {
 /// Counts what it receives.
 fn sink(received: &Arc<AtomicUsize>) -> Recorder {
     let received = Arc::clone(received);
-    Recorder::reacting(move |transport: &mut Transport<'_>, told: &Told, log: &Log| match told {
-        Told::Data => {
+    Recorder::reacting(move |transport: &mut Transport<'_>, callback: &Callback, log: &Log| match callback {
+        Callback::Data => {
             let count = transport.input().len();
             received.fetch_add(count, Ordering::Relaxed);
             transport.consume(count);
             Ok(())
         }
-        _ => by_default(transport, told, log),
+        _ => by_default(transport, callback, log),
     })
 }
 
@@ -210,15 +210,15 @@ fn a_second_producer_is_refused_and_to_unregister_twice_is_nothing() {
 #[test]
 fn a_producer_is_told_to_stop_when_the_connection_is_over_and_at_once_after_that() {
     let mut transport = StringTransport::new(Recorder::new());
-    let (source, told) = Source::new(Streaming::Pull, usize::MAX, 1000);
+    let (source, calls) = Source::new(Streaming::Pull, usize::MAX, 1000);
     transport.hold(true);
     transport.act(|_, transport| transport.register_producer(source, Streaming::Pull)).unwrap();
-    assert_eq!(count(&told.stopped), 0);
+    assert_eq!(count(&calls.stopped), 0);
     transport.act(|_, transport| transport.abort_connection());
-    assert_eq!(count(&told.stopped), 1);
-    let (late, told) = Source::new(Streaming::Pull, usize::MAX, 1000);
+    assert_eq!(count(&calls.stopped), 1);
+    let (late, calls) = Source::new(Streaming::Pull, usize::MAX, 1000);
     transport.act(|_, transport| transport.register_producer(late, Streaming::Pull)).unwrap();
-    assert_eq!((count(&told.stopped), count(&told.resumed)), (1, 0));
+    assert_eq!((count(&calls.stopped), count(&calls.resumed)), (1, 0));
 }
 
 #[test]
@@ -260,19 +260,19 @@ fn a_paused_protocol_is_told_nothing_while_handshakes_go_on() {
     each(1..=3, |case| {
         let link = Link::outer(case);
         let (client, server) = (link.client.clone(), link.server.clone());
-        let left = Recorder::reacting(move |transport, told, log| match told {
-            Told::Made => {
+        let left = Recorder::reacting(move |transport, callback, log| match callback {
+            Callback::Made => {
                 transport.start_tls(client.to(NAME)?)?;
                 transport.write(b"hello")
             }
-            _ => by_default(transport, told, log),
+            _ => by_default(transport, callback, log),
         });
-        let right = Recorder::reacting(move |transport, told, log| match told {
-            Told::Made => {
+        let right = Recorder::reacting(move |transport, callback, log| match callback {
+            Callback::Made => {
                 transport.pause_producing();
                 transport.start_tls(server.accept()?).map(|_| ()).map_err(Into::into)
             }
-            _ => by_default(transport, told, log),
+            _ => by_default(transport, callback, log),
         });
         let (mut dialogue, left, right) = over(link, left, right);
         assert_eq!((left.count("ready"), right.count("ready"), right.count("data")), (1, 1, 0));
@@ -285,16 +285,16 @@ fn a_paused_protocol_is_told_nothing_while_handshakes_go_on() {
 #[test]
 fn a_peer_that_asks_and_does_not_read_is_asked_no_more() {
     let echoes = |reads_while_full: bool| {
-        Recorder::reacting(move |transport: &mut Transport<'_>, told: &Told, log: &Log| match told {
-            Told::Made => {
+        Recorder::reacting(move |transport: &mut Transport<'_>, callback: &Callback, log: &Log| match callback {
+            Callback::Made => {
                 transport.read_while_full(reads_while_full);
                 Ok(())
             }
-            Told::Data => {
+            Callback::Data => {
                 let bytes = transport.take_all();
                 transport.write(&bytes)
             }
-            _ => by_default(transport, told, log),
+            _ => by_default(transport, callback, log),
         })
     };
     let mut transport = StringTransport::new(echoes(false));
@@ -331,10 +331,10 @@ fn late_input_is_read_also_while_much_waits_for_the_stop() {
     });
 }
 
-fn answer_the_stop(transport: &mut Transport<'_>, told: &Told, log: &Log) -> Result {
-    match told {
-        Told::Ended => transport.stop_tls().map(|_| ()).map_err(Into::into),
-        _ => by_default(transport, told, log),
+fn answer_the_stop(transport: &mut Transport<'_>, callback: &Callback, log: &Log) -> Result {
+    match callback {
+        Callback::Ended => transport.stop_tls().map(|_| ()).map_err(Into::into),
+        _ => by_default(transport, callback, log),
     }
 }
 
@@ -371,7 +371,7 @@ fn the_peer_is_held_up_when_a_paused_protocol_is_full() {
 fn a_close_that_waits_for_a_producer_does_not_wait_for_a_peer_that_reads_nothing() {
     let (mut stack, mut now) = (Stack::new(Limits::default()), Instant::now());
     let mut session = Session::new(Recorder::new(), Addresses::default());
-    let (source, told) = Source::new(Streaming::Pull, usize::MAX, 1000);
+    let (source, calls) = Source::new(Streaming::Pull, usize::MAX, 1000);
     session.with_transport(&mut stack, now, |_, transport| {
         transport.register_producer(source, Streaming::Pull).unwrap();
         transport.lose_connection();
@@ -389,7 +389,7 @@ fn a_close_that_waits_for_a_producer_does_not_wait_for_a_peer_that_reads_nothing
     session.dispatch(&mut stack, now);
     let reason = session.reason().unwrap();
     assert_eq!(reason.error().unwrap().kind(), ErrorKind::PeerTooSlow, "{reason}");
-    assert_eq!(count(&told.stopped), 1);
+    assert_eq!(count(&calls.stopped), 1);
 }
 
 #[test]
@@ -451,7 +451,7 @@ fn an_error_does_not_wait_for_the_producer() {
 #[test]
 fn a_producer_on_a_lost_connection_is_stopped_and_not_resumed() {
     // It would write for ever: what is written to a lost connection leaves room.
-    let (source, told) = Source::new(Streaming::Push, usize::MAX, 1000);
+    let (source, calls) = Source::new(Streaming::Push, usize::MAX, 1000);
     let recorder = Recorder::new();
     let log = recorder.log();
     let mut transport = StringTransport::new(recorder);
@@ -461,13 +461,13 @@ fn a_producer_on_a_lost_connection_is_stopped_and_not_resumed() {
         transport.register_producer(source, Streaming::Push).unwrap();
     });
     transport.receive(b"before");
-    assert_eq!(count(&told.paused), 1);
+    assert_eq!(count(&calls.paused), 1);
     transport.break_with(std::io::ErrorKind::ConnectionReset.into());
-    assert_eq!((count(&told.resumed), count(&told.stopped)), (1, 1));
+    assert_eq!((count(&calls.resumed), count(&calls.stopped)), (1, 1));
     assert_eq!(log.joined(), "made | paused");
     transport.act(|_, transport| transport.resume_producing());
     assert_eq!(log.joined(), "made | paused | data before | lost: the socket failed: connection reset");
-    assert_eq!(count(&told.stopped), 1);
+    assert_eq!(count(&calls.stopped), 1);
 }
 
 #[test]
@@ -479,48 +479,49 @@ fn a_producer_registered_when_the_connection_was_closed_is_stopped() {
             transport.end_of_input();
         }
         assert_eq!(transport.reason().is_some(), over);
-        let (late, told) = Source::new(Streaming::Pull, usize::MAX, 1000);
+        let (late, calls) = Source::new(Streaming::Pull, usize::MAX, 1000);
         transport.act(|_, transport| transport.register_producer(late, Streaming::Pull)).unwrap();
-        assert_eq!((count(&told.resumed), count(&told.stopped)), (0, 1));
+        assert_eq!((count(&calls.resumed), count(&calls.stopped)), (0, 1));
     }
 }
 
 #[test]
 fn a_push_producer_that_saw_no_room_is_resumed_when_the_marks_are_raised() {
-    let raises = Recorder::reacting(|transport, told, log| match told {
-        Told::WritingPaused => {
+    let raises = Recorder::reacting(|transport, callback, log| match callback {
+        Callback::WritingPaused => {
             transport.set_water_marks(500_000, 500_000);
             Ok(())
         }
-        _ => by_default(transport, told, log),
+        _ => by_default(transport, callback, log),
     });
     let log = raises.log();
     let mut transport = StringTransport::new(raises);
-    let (source, told) = Source::new(Streaming::Push, 200_000, 1000);
+    let (source, calls) = Source::new(Streaming::Push, 200_000, 1000);
     transport.hold(true);
     transport.act(|_, transport| transport.register_producer(source, Streaming::Push)).unwrap();
     assert_eq!(log.joined(), "made | paused | resumed");
-    assert_eq!((count(&told.resumed), count(&told.paused)), (2, 1));
+    assert_eq!((count(&calls.resumed), count(&calls.paused)), (2, 1));
     assert_eq!(transport.stack().outbound_len(), 200_000);
 }
 
 #[test]
 fn the_first_piece_of_a_producer_stands_before_the_answers_to_later_input() {
     for streaming in [Streaming::Pull, Streaming::Push] {
-        let answers = Recorder::reacting(move |transport: &mut Transport<'_>, told: &Told, log: &Log| match told {
-            Told::Data => {
-                let command = transport.take(1);
-                if command == b"r" {
-                    assert!(!transport.has_producer());
-                    let (source, _) = Source::new(streaming, 3, 3);
-                    transport.register_producer(source, streaming)?;
-                    assert!(transport.has_producer());
-                    return Ok(());
+        let answers =
+            Recorder::reacting(move |transport: &mut Transport<'_>, callback: &Callback, log: &Log| match callback {
+                Callback::Data => {
+                    let command = transport.take(1);
+                    if command == b"r" {
+                        assert!(!transport.has_producer());
+                        let (source, _) = Source::new(streaming, 3, 3);
+                        transport.register_producer(source, streaming)?;
+                        assert!(transport.has_producer());
+                        return Ok(());
+                    }
+                    transport.write(&command)
                 }
-                transport.write(&command)
-            }
-            _ => by_default(transport, told, log),
-        });
+                _ => by_default(transport, callback, log),
+            });
         let mut transport = StringTransport::new(answers);
         transport.receive(b"arb");
         assert_eq!(transport.sent(), b"axxxb");

@@ -8,13 +8,13 @@ use onionskin::testing::Dialogue;
 use onionskin::tls::{OnFailure, OnPeerClose, TlsClient, TlsServer};
 
 use crate::common::link::{Case, Link, NAME, each, each_version};
-use crate::record::{Log, Recorder, Told, by_default, dialogue, over};
+use crate::record::{Callback, Log, Recorder, by_default, dialogue, over};
 
 /// Obeys one-letter commands, each a message: `s` starts TLS as a server, `x` stops it, `b` closes; anything else is
 /// answered in capitals. Commands and answers go through the layers of their time.
 fn server(tls: TlsServer) -> Recorder {
-    Recorder::reacting(move |transport, told, log| match told {
-        Told::Data => {
+    Recorder::reacting(move |transport, callback, log| match callback {
+        Callback::Data => {
             // One message, and not a byte more.
             let command = transport.take(1);
             log.add_data(&command);
@@ -25,20 +25,20 @@ fn server(tls: TlsServer) -> Recorder {
             }
             Ok(())
         }
-        Told::Ended => transport.stop_tls().map(|_| ()).map_err(Into::into),
-        _ => by_default(transport, told, log),
+        Callback::Ended => transport.stop_tls().map(|_| ()).map_err(Into::into),
+        _ => by_default(transport, callback, log),
     })
 }
 
 /// Sends its commands one after the other: the next one when the last one's answer, layer or stop is there.
 fn client(tls: TlsClient, script: &str) -> Recorder {
     let mut script: VecDeque<u8> = script.bytes().collect();
-    Recorder::reacting(move |transport, told, log| {
-        match told {
-            Told::Data => log.add_data(&transport.take_all()),
-            Told::Ended => return transport.stop_tls().map(|_| ()).map_err(Into::into),
-            Told::Made | Told::Ready(_) | Told::Stopped(..) => {}
-            _ => return by_default(transport, told, log),
+    Recorder::reacting(move |transport, callback, log| {
+        match callback {
+            Callback::Data => log.add_data(&transport.take_all()),
+            Callback::Ended => return transport.stop_tls().map(|_| ()).map_err(Into::into),
+            Callback::Made | Callback::Ready(_) | Callback::Stopped(..) => {}
+            _ => return by_default(transport, callback, log),
         }
         let Some(command) = script.pop_front() else {
             transport.lose_connection();
@@ -99,23 +99,23 @@ fn two_layers_may_be_started_in_one_callback() {
     each(0..=2, |case| {
         let link = Link::connected(case);
         let (client, server) = (link.client.clone(), link.server.clone());
-        let left = Recorder::reacting(move |transport, told, log| match told {
-            Told::Made => {
+        let left = Recorder::reacting(move |transport, callback, log| match callback {
+            Callback::Made => {
                 transport.write(b"!")?;
                 transport.start_tls(client.to(NAME)?)?;
                 transport.start_tls(client.to(NAME)?)?;
                 transport.write(b"from the inside")
             }
-            _ => by_default(transport, told, log),
+            _ => by_default(transport, callback, log),
         });
-        let right = Recorder::reacting(move |transport, told, log| match told {
-            Told::Data if transport.input().starts_with(b"!") => {
+        let right = Recorder::reacting(move |transport, callback, log| match callback {
+            Callback::Data if transport.input().starts_with(b"!") => {
                 transport.consume(1);
                 transport.start_tls(server.accept()?)?;
                 transport.start_tls(server.accept()?)?;
                 Ok(())
             }
-            _ => by_default(transport, told, log),
+            _ => by_default(transport, callback, log),
         });
         let (dialogue, left, right) = over(link, left, right);
         assert_eq!(left.count("ready"), 2);
@@ -132,19 +132,19 @@ fn tls_may_be_stopped_as_soon_as_it_is_ready() {
     each(1..=3, |case| {
         let link = Link::outer(case);
         let (client, server) = (link.client.clone(), link.server.clone());
-        let left = Recorder::reacting(move |transport, told, log| match told {
-            Told::Made => transport.start_tls(client.to(NAME)?).map(|_| ()).map_err(Into::into),
-            Told::Ready(_) => {
+        let left = Recorder::reacting(move |transport, callback, log| match callback {
+            Callback::Made => transport.start_tls(client.to(NAME)?).map(|_| ()).map_err(Into::into),
+            Callback::Ready(_) => {
                 transport.write(b"inside")?;
                 transport.stop_tls()?;
                 transport.write(b"outside")
             }
-            _ => by_default(transport, told, log),
+            _ => by_default(transport, callback, log),
         });
-        let right = Recorder::reacting(move |transport, told, log| match told {
-            Told::Made => transport.start_tls(server.accept()?).map(|_| ()).map_err(Into::into),
-            Told::Ended => transport.stop_tls().map(|_| ()).map_err(Into::into),
-            _ => by_default(transport, told, log),
+        let right = Recorder::reacting(move |transport, callback, log| match callback {
+            Callback::Made => transport.start_tls(server.accept()?).map(|_| ()).map_err(Into::into),
+            Callback::Ended => transport.stop_tls().map(|_| ()).map_err(Into::into),
+            _ => by_default(transport, callback, log),
         });
         let (_dialogue, left, right) = over(link, left, right);
         assert!(left.joined().contains("| stopped CloseNotify"), "{left:?}");
@@ -155,13 +155,13 @@ fn tls_may_be_stopped_as_soon_as_it_is_ready() {
 #[test]
 fn what_is_on_its_way_while_tls_stops_is_told_before_the_stop() {
     each(1..=3, |case| {
-        let answers = Recorder::reacting(|transport, told, log| match told {
-            Told::Ended => {
+        let answers = Recorder::reacting(|transport, callback, log| match callback {
+            Callback::Ended => {
                 transport.write(b"in flight")?;
                 transport.stop_tls()?;
                 transport.write(b"below")
             }
-            _ => by_default(transport, told, log),
+            _ => by_default(transport, callback, log),
         });
         let (mut dialogue, left, _) = dialogue(case, Recorder::new(), answers);
         dialogue.with_left(|_, transport| transport.stop_tls().map(|_| ()).unwrap());
@@ -173,9 +173,9 @@ fn what_is_on_its_way_while_tls_stops_is_told_before_the_stop() {
 #[test]
 fn nothing_is_read_below_a_layer_that_the_peer_ended_until_it_is_stopped() {
     each(1..=3, |case| {
-        let holds = Recorder::reacting(|transport, told, log| match told {
-            Told::Ended => Ok(()),
-            _ => by_default(transport, told, log),
+        let holds = Recorder::reacting(|transport, callback, log| match callback {
+            Callback::Ended => Ok(()),
+            _ => by_default(transport, callback, log),
         });
         let (mut dialogue, _, right) = dialogue(case, Recorder::new(), holds);
         dialogue.with_left(|_, transport| {
@@ -200,10 +200,10 @@ fn a_layer_that_answers_by_itself_is_told_of_and_the_connection_goes_on() {
         let layer = link.server_layer().on_peer_close(OnPeerClose::Peel);
         link.right_splices(layer);
         link.run();
-        let by_trait = Recorder::reacting(|transport, told, log| match told {
+        let by_trait = Recorder::reacting(|transport, callback, log| match callback {
             // What the default of the trait does is a matter of its own: see `Silent`.
-            Told::Ended => Ok(()),
-            _ => by_default(transport, told, log),
+            Callback::Ended => Ok(()),
+            _ => by_default(transport, callback, log),
         });
         let (mut dialogue, _, right) = over(link, Recorder::new(), by_trait);
         dialogue.with_left(|_, transport| {
@@ -256,16 +256,16 @@ fn a_failure_that_peels_is_told_and_the_connection_goes_on() {
     each(1..=3, |case| {
         let link = Link::outer(case);
         let tls = link.server.clone();
-        let lenient = Recorder::reacting(move |transport, told, log| match told {
-            Told::Data if transport.input().starts_with(b"s") => {
+        let lenient = Recorder::reacting(move |transport, callback, log| match callback {
+            Callback::Data if transport.input().starts_with(b"s") => {
                 transport.consume(1);
                 transport.start_tls(tls.accept()?.on_failure(OnFailure::Peel)).map(|_| ()).map_err(Into::into)
             }
-            Told::Failed(..) => {
+            Callback::Failed(..) => {
                 transport.write(b"no")?;
                 Ok(())
             }
-            _ => by_default(transport, told, log),
+            _ => by_default(transport, callback, log),
         });
         let (mut dialogue, left, right) = over(link, Recorder::new(), lenient);
         dialogue.with_left(|_, transport| transport.write(b"splain").unwrap());
@@ -281,17 +281,17 @@ fn the_same_protocols_talk_below_a_callback_that_writes_in_layer_ready() -> Resu
     each(1..=2, |case| {
         let link = Link::outer(case);
         let (client, server) = (link.client.clone(), link.server.clone());
-        let left = Recorder::reacting(move |transport: &mut Transport<'_>, told, log| match told {
-            Told::Made => {
+        let left = Recorder::reacting(move |transport: &mut Transport<'_>, callback, log| match callback {
+            Callback::Made => {
                 transport.start_tls(client.to(NAME)?)?;
                 transport.write(b"1")
             }
-            Told::Ready(_) => transport.write(b"2"),
-            _ => by_default(transport, told, log),
+            Callback::Ready(_) => transport.write(b"2"),
+            _ => by_default(transport, callback, log),
         });
-        let right = Recorder::reacting(move |transport, told, log| match told {
-            Told::Made => transport.start_tls(server.accept()?).map(|_| ()).map_err(Into::into),
-            _ => by_default(transport, told, log),
+        let right = Recorder::reacting(move |transport, callback, log| match callback {
+            Callback::Made => transport.start_tls(server.accept()?).map(|_| ()).map_err(Into::into),
+            _ => by_default(transport, callback, log),
         });
         let (_dialogue, _, right) = over(link, left, right);
         assert!(right.joined().ends_with("| data 12"), "{right:?}");
@@ -302,9 +302,9 @@ fn the_same_protocols_talk_below_a_callback_that_writes_in_layer_ready() -> Resu
 #[test]
 fn nothing_below_a_layer_that_nobody_stopped_is_delivered_when_the_connection_is_lost() {
     each(1..=3, |case| {
-        let holds = Recorder::reacting(|transport, told, log| match told {
-            Told::Ended => Ok(()),
-            _ => by_default(transport, told, log),
+        let holds = Recorder::reacting(|transport, callback, log| match callback {
+            Callback::Ended => Ok(()),
+            _ => by_default(transport, callback, log),
         });
         let (mut dialogue, _, right) = dialogue(case, Recorder::new(), holds);
         dialogue.with_left(|_, transport| {
@@ -317,8 +317,8 @@ fn nothing_below_a_layer_that_nobody_stopped_is_delivered_when_the_connection_is
         let now = dialogue.pair.now();
         dialogue.pair.right.stack.handle_error(now, std::io::ErrorKind::ConnectionReset.into());
         dialogue.run();
-        let told = right.joined();
-        assert!(told.starts_with("made | data inside | ended | lost: the socket failed: connection reset"), "{told}");
+        let log = right.joined();
+        assert!(log.starts_with("made | data inside | ended | lost: the socket failed: connection reset"), "{log}");
     });
 }
 
@@ -327,22 +327,22 @@ fn a_layer_that_became_ready_and_left_in_one_read_is_told_as_ready_before_its_by
     each(1..=3, |case| {
         let link = Link::outer(case);
         let (client, server) = (link.client.clone(), link.server.clone());
-        let left = Recorder::reacting(move |transport, told, log| match told {
-            Told::Made => {
+        let left = Recorder::reacting(move |transport, callback, log| match callback {
+            Callback::Made => {
                 transport.start_tls(client.to(NAME)?)?;
                 transport.write(b"inside")?;
                 transport.stop_tls()?;
                 transport.write(b"outside")
             }
-            _ => by_default(transport, told, log),
+            _ => by_default(transport, callback, log),
         });
-        let right = Recorder::reacting(move |transport, told, log| match told {
-            Told::Made => {
+        let right = Recorder::reacting(move |transport, callback, log| match callback {
+            Callback::Made => {
                 let layer = server.accept()?.on_peer_close(OnPeerClose::Peel);
                 transport.start_tls(layer).map(|_| ()).map_err(Into::into)
             }
-            Told::Ended => Ok(()),
-            _ => by_default(transport, told, log),
+            Callback::Ended => Ok(()),
+            _ => by_default(transport, callback, log),
         });
         let (_dialogue, left, right) = over(link, left, right);
         let version = if case.version == onionskin::tls::Version::Tls13 { "TLSv1.3" } else { "TLSv1.2" };
@@ -360,13 +360,13 @@ fn what_is_written_to_a_layer_that_has_answered_by_itself_is_dropped_and_never_l
         let layer = link.server_layer().on_peer_close(OnPeerClose::Peel);
         link.right_splices(layer);
         link.run();
-        let echo = Recorder::reacting(|transport, told, log| match told {
-            Told::Data => {
+        let echo = Recorder::reacting(|transport, callback, log| match callback {
+            Callback::Data => {
                 let bytes = transport.take_all();
                 transport.write(&bytes)
             }
-            Told::Ended => Ok(()),
-            _ => by_default(transport, told, log),
+            Callback::Ended => Ok(()),
+            _ => by_default(transport, callback, log),
         });
         let (mut dialogue, left, right) = over(link, Recorder::new(), echo);
         dialogue.pair.right.hold(true);
@@ -379,11 +379,11 @@ fn what_is_written_to_a_layer_that_has_answered_by_itself_is_dropped_and_never_l
         dialogue.pair.right.hold(false);
         dialogue.run();
         // How much was answered in time depends on how the stream was cut.
-        let told = left.joined();
-        let answered = told.trim_start_matches("made | ").split("stopped CloseNotify").next().unwrap();
+        let log = left.joined();
+        let answered = log.trim_start_matches("made | ").split("stopped CloseNotify").next().unwrap();
         let answered = answered.trim_start_matches("data ").trim_end_matches(" | ");
-        assert!("inside".starts_with(answered), "{told}");
-        assert!(told.ends_with("stopped CloseNotify | data  outside"), "{told}");
+        assert!("inside".starts_with(answered), "{log}");
+        assert!(log.ends_with("stopped CloseNotify | data  outside"), "{log}");
         assert_eq!(right.joined(), "made | ended | stopped CloseNotify");
     });
 }

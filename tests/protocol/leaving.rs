@@ -8,7 +8,7 @@ use onionskin::stack::{Limits, Stack};
 use onionskin::testing::StringTransport;
 
 use crate::common::link::{each, each_in_pieces, pattern};
-use crate::record::{Log, Recorder, Told, by_default, dialogue};
+use crate::record::{Callback, Log, Recorder, by_default, dialogue};
 
 #[test]
 fn a_close_is_told_once_to_both_sides_at_every_depth() {
@@ -21,8 +21,8 @@ fn a_close_is_told_once_to_both_sides_at_every_depth() {
             transport.write(b"never said").unwrap();
         });
         dialogue.run();
-        let told = if case.depth == 0 { "end of input" } else { "ended" };
-        assert_eq!(right.joined(), format!("made | data last words | {told} | lost: the connection was closed"));
+        let end = if case.depth == 0 { "end of input" } else { "ended" };
+        assert_eq!(right.joined(), format!("made | data last words | {end} | lost: the connection was closed"));
         assert_eq!(left.joined(), "made | lost: the connection was closed");
         assert!(dialogue.left_reason().unwrap().is_closed() && dialogue.right_reason().unwrap().is_closed());
     });
@@ -60,18 +60,18 @@ fn much_that_was_written_before_a_close_arrives_whole() {
 #[test]
 fn an_abort_in_any_callback_is_the_last_that_is_told() {
     let aborts_at = |wanted: &'static str| {
-        Recorder::reacting(move |transport: &mut Transport<'_>, told: &Told, log: &Log| {
-            if format!("{told:?}").starts_with(wanted) {
+        Recorder::reacting(move |transport: &mut Transport<'_>, callback: &Callback, log: &Log| {
+            if format!("{callback:?}").starts_with(wanted) {
                 transport.abort_connection();
                 transport.abort_connection();
                 transport.lose_connection();
                 assert!(transport.write(b"after the abort").is_ok());
                 return Ok(());
             }
-            match told {
-                Told::Made => transport.write(b"hello"),
-                Told::Ended => transport.stop_tls().map(|_| ()).map_err(Into::into),
-                _ => by_default(transport, told, log),
+            match callback {
+                Callback::Made => transport.write(b"hello"),
+                Callback::Ended => transport.stop_tls().map(|_| ()).map_err(Into::into),
+                _ => by_default(transport, callback, log),
             }
         })
     };
@@ -101,12 +101,12 @@ fn an_abort_in_any_callback_is_the_last_that_is_told() {
 #[test]
 fn an_error_of_a_callback_closes_behind_what_was_written_and_is_the_reason() {
     each(0..=2, |case| {
-        let fails = Recorder::reacting(|transport, told, log| match told {
-            Told::Data => {
+        let fails = Recorder::reacting(|transport, callback, log| match callback {
+            Callback::Data => {
                 transport.write(b"sorry")?;
                 Err("what is this".into())
             }
-            _ => by_default(transport, told, log),
+            _ => by_default(transport, callback, log),
         });
         let (mut dialogue, left, right) = dialogue(case, Recorder::new(), fails);
         dialogue.with_left(|_, transport| transport.write(b"nonsense").unwrap());
@@ -150,13 +150,13 @@ fn the_end_of_the_wire_under_tls_is_a_truncation_at_every_depth() {
 
 #[test]
 fn a_half_closed_connection_still_carries_what_is_written() {
-    let server = Recorder::reacting(|transport, told, log| match told {
-        Told::EndOfInput => {
+    let server = Recorder::reacting(|transport, callback, log| match callback {
+        Callback::EndOfInput => {
             transport.write(b"the answer")?;
             transport.lose_connection();
             Ok(())
         }
-        _ => by_default(transport, told, log),
+        _ => by_default(transport, callback, log),
     });
     let log = server.log();
     let mut transport = StringTransport::new(server);
@@ -168,19 +168,19 @@ fn a_half_closed_connection_still_carries_what_is_written() {
 
 #[test]
 fn an_end_in_the_middle_of_a_message_shows_what_is_there() {
-    let waits = Recorder::reacting(|transport, told, log| match told {
+    let waits = Recorder::reacting(|transport, callback, log| match callback {
         // Understands whole words only.
-        Told::Data => {
+        Callback::Data => {
             if let Some(end) = transport.input().iter().position(|&byte| byte == b' ') {
                 log.add_data(&transport.take(end + 1));
             }
             Ok(())
         }
-        Told::EndOfInput => {
+        Callback::EndOfInput => {
             log.add(&format!("left over: {}", transport.input().escape_ascii()));
-            by_default(transport, told, log)
+            by_default(transport, callback, log)
         }
-        _ => by_default(transport, told, log),
+        _ => by_default(transport, callback, log),
     });
     let log = waits.log();
     let mut transport = StringTransport::new(waits);
@@ -192,7 +192,7 @@ fn an_end_in_the_middle_of_a_message_shows_what_is_there() {
 #[test]
 fn a_layer_that_ends_in_the_middle_of_a_message_is_an_error() {
     each(1..=2, |case| {
-        let waits = |_: &mut Transport<'_>, _: &Told, _: &Log| Ok(());
+        let waits = |_: &mut Transport<'_>, _: &Callback, _: &Log| Ok(());
         let (mut dialogue, _, right) = dialogue(case, Recorder::new(), Recorder::reacting(waits));
         dialogue.with_left(|_, transport| {
             transport.write(b"half a mess").unwrap();
@@ -209,17 +209,17 @@ fn a_layer_that_ends_in_the_middle_of_a_message_is_an_error() {
 #[test]
 fn a_message_that_no_limit_allows_is_an_error_and_a_larger_limit_takes_it() {
     let waits_for = |limit: usize| {
-        let mut transport = StringTransport::new(Recorder::reacting(move |transport, told, log| match told {
-            Told::Made => {
+        let mut transport = StringTransport::new(Recorder::reacting(move |transport, callback, log| match callback {
+            Callback::Made => {
                 transport.expect_input(limit);
                 Ok(())
             }
-            Told::Data if transport.input().len() < 500_000 => Ok(()),
-            Told::Data => {
+            Callback::Data if transport.input().len() < 500_000 => Ok(()),
+            Callback::Data => {
                 log.add("whole");
-                by_default(transport, told, log)
+                by_default(transport, callback, log)
             }
-            _ => by_default(transport, told, log),
+            _ => by_default(transport, callback, log),
         }));
         transport.receive(&pattern(500_000));
         transport.advance(Duration::from_secs(5));
@@ -328,13 +328,13 @@ fn a_loss_waits_until_a_paused_protocol_has_read_what_came_before() {
 
 #[test]
 fn a_protocol_is_told_that_its_server_stops() -> Result {
-    let says_goodbye = Recorder::reacting(|transport, told, log| match told {
-        Told::StopRequested => {
+    let says_goodbye = Recorder::reacting(|transport, callback, log| match callback {
+        Callback::StopRequested => {
             transport.write(b"421 closing\r\n")?;
             transport.lose_connection();
             Ok(())
         }
-        _ => by_default(transport, told, log),
+        _ => by_default(transport, callback, log),
     });
     let mut transport = StringTransport::new(says_goodbye);
     transport.act(Protocol::stop_requested)?;
@@ -344,19 +344,19 @@ fn a_protocol_is_told_that_its_server_stops() -> Result {
 
 /// Goes on writing when the peer has closed its side.
 fn half_closed() -> Recorder {
-    Recorder::reacting(|transport, told, log| match told {
-        Told::EndOfInput => Ok(()),
-        _ => by_default(transport, told, log),
+    Recorder::reacting(|transport, callback, log| match callback {
+        Callback::EndOfInput => Ok(()),
+        _ => by_default(transport, callback, log),
     })
 }
 
 #[test]
 fn a_loss_after_the_end_of_input_is_told() {
     for unread in [false, true] {
-        let recorder = Recorder::reacting(move |transport, told, log| match told {
-            Told::Data if unread => Ok(()),
-            Told::EndOfInput => Ok(()),
-            _ => by_default(transport, told, log),
+        let recorder = Recorder::reacting(move |transport, callback, log| match callback {
+            Callback::Data if unread => Ok(()),
+            Callback::EndOfInput => Ok(()),
+            _ => by_default(transport, callback, log),
         });
         let log = recorder.log();
         let mut transport = StringTransport::new(recorder);
@@ -404,12 +404,12 @@ fn a_handle_can_abort_a_close_that_takes_long() {
 
 #[test]
 fn an_error_behind_a_close_in_the_same_callback_is_the_reason() {
-    let fails = Recorder::reacting(|transport, told, log| match told {
-        Told::Data => {
+    let fails = Recorder::reacting(|transport, callback, log| match callback {
+        Callback::Data => {
             transport.lose_connection();
             Err("what is this".into())
         }
-        _ => by_default(transport, told, log),
+        _ => by_default(transport, callback, log),
     });
     let mut transport = StringTransport::new(fails);
     transport.receive(b"nonsense");

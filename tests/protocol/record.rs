@@ -10,7 +10,7 @@ use crate::common::link::{Case, Link, text};
 
 /// What a protocol is told, but for the loss.
 #[derive(Clone, Debug)]
-pub(crate) enum Told {
+pub(crate) enum Callback {
     Made,
     Data,
     /// With its version, which a layer that has left again takes with it.
@@ -26,7 +26,7 @@ pub(crate) enum Told {
     StopRequested,
 }
 
-type React = dyn FnMut(&mut Transport<'_>, &Told, &Log) -> Result + Send;
+type React = dyn FnMut(&mut Transport<'_>, &Callback, &Log) -> Result + Send;
 
 /// What was told, in order; data as it came, joined.
 #[derive(Clone, Debug, Default)]
@@ -45,7 +45,7 @@ impl Recorder {
         Self::reacting(by_default)
     }
 
-    pub(crate) fn reacting(react: impl FnMut(&mut Transport<'_>, &Told, &Log) -> Result + Send + 'static) -> Self {
+    pub(crate) fn reacting(react: impl FnMut(&mut Transport<'_>, &Callback, &Log) -> Result + Send + 'static) -> Self {
         Self { log: Log::default(), ready: Vec::new(), react: Box::new(react) }
     }
 
@@ -53,32 +53,32 @@ impl Recorder {
         self.log.clone()
     }
 
-    fn tell(&mut self, transport: &mut Transport<'_>, told: &Told) -> Result {
-        match told {
-            Told::Data => {}
-            Told::Made => self.log.add("made"),
-            Told::Ready(version) => self.log.add(&format!("ready {version}")),
-            Told::Ended => self.log.add("ended"),
-            Told::Stopped(answer) => self.log.add(&format!("stopped {answer:?}")),
-            Told::Failed(error) => self.log.add(&format!("failed {:?}", error.kind())),
-            Told::EndOfInput => self.log.add("end of input"),
-            Told::Truncated => self.log.add("truncated"),
-            Told::WritingPaused => self.log.add("paused"),
-            Told::WritingResumed => self.log.add("resumed"),
-            Told::TimedOut => self.log.add("timed out"),
-            Told::StopRequested => self.log.add("stop requested"),
+    fn tell(&mut self, transport: &mut Transport<'_>, callback: &Callback) -> Result {
+        match callback {
+            Callback::Data => {}
+            Callback::Made => self.log.add("made"),
+            Callback::Ready(version) => self.log.add(&format!("ready {version}")),
+            Callback::Ended => self.log.add("ended"),
+            Callback::Stopped(answer) => self.log.add(&format!("stopped {answer:?}")),
+            Callback::Failed(error) => self.log.add(&format!("failed {:?}", error.kind())),
+            Callback::EndOfInput => self.log.add("end of input"),
+            Callback::Truncated => self.log.add("truncated"),
+            Callback::WritingPaused => self.log.add("paused"),
+            Callback::WritingResumed => self.log.add("resumed"),
+            Callback::TimedOut => self.log.add("timed out"),
+            Callback::StopRequested => self.log.add("stop requested"),
         }
-        (self.react)(transport, told, &self.log)
+        (self.react)(transport, callback, &self.log)
     }
 }
 
 /// As the defaults of the trait, and data is written down.
-pub(crate) fn by_default(transport: &mut Transport<'_>, told: &Told, log: &Log) -> Result {
-    match told {
-        Told::Data => log.add_data(&transport.take_all()),
-        Told::Ended | Told::EndOfInput | Told::Truncated => transport.lose_connection(),
-        Told::Failed(error) => return Err(error.clone().into()),
-        Told::TimedOut => return Err("timed out".into()),
+pub(crate) fn by_default(transport: &mut Transport<'_>, callback: &Callback, log: &Log) -> Result {
+    match callback {
+        Callback::Data => log.add_data(&transport.take_all()),
+        Callback::Ended | Callback::EndOfInput | Callback::Truncated => transport.lose_connection(),
+        Callback::Failed(error) => return Err(error.clone().into()),
+        Callback::TimedOut => return Err("timed out".into()),
         _ => {}
     }
     Ok(())
@@ -112,57 +112,57 @@ impl Log {
 
 impl Protocol for Recorder {
     fn connection_made(&mut self, transport: &mut Transport<'_>) -> Result {
-        self.tell(transport, &Told::Made)
+        self.tell(transport, &Callback::Made)
     }
 
     fn data_received(&mut self, transport: &mut Transport<'_>) -> Result {
-        self.tell(transport, &Told::Data)
+        self.tell(transport, &Callback::Data)
     }
 
     fn layer_ready(&mut self, transport: &mut Transport<'_>, layer: &LayerView) -> Result {
         let facts = layer.tls.as_ref().unwrap();
         assert_eq!(facts.layer, layer.id, "the facts are the layer's");
         self.ready.push(layer.id);
-        self.tell(transport, &Told::Ready(facts.version_name()))
+        self.tell(transport, &Callback::Ready(facts.version_name()))
     }
 
     fn layer_ended(&mut self, transport: &mut Transport<'_>, layer: LayerId) -> Result {
         assert!(self.ready.last().is_none_or(|ready| *ready == layer), "the innermost one ends");
-        self.tell(transport, &Told::Ended)
+        self.tell(transport, &Callback::Ended)
     }
 
     fn layer_stopped(&mut self, transport: &mut Transport<'_>, layer: LayerId, answer: PeerAnswer) -> Result {
         assert!(self.ready.pop().is_none_or(|ready| ready == layer), "the innermost one is gone");
-        self.tell(transport, &Told::Stopped(answer))
+        self.tell(transport, &Callback::Stopped(answer))
     }
 
     fn layer_failed(&mut self, transport: &mut Transport<'_>, _layer: LayerId, error: &LayerError) -> Result {
-        self.tell(transport, &Told::Failed(error.clone()))
+        self.tell(transport, &Callback::Failed(error.clone()))
     }
 
     fn end_of_input(&mut self, transport: &mut Transport<'_>) -> Result {
-        self.tell(transport, &Told::EndOfInput)
+        self.tell(transport, &Callback::EndOfInput)
     }
 
     fn input_truncated(&mut self, transport: &mut Transport<'_>, reason: &onionskin::stack::Reason) -> Result {
         assert!(reason.layer_error().unwrap().is_truncated(), "{reason}");
-        self.tell(transport, &Told::Truncated)
+        self.tell(transport, &Callback::Truncated)
     }
 
     fn writing_paused(&mut self, transport: &mut Transport<'_>) -> Result {
-        self.tell(transport, &Told::WritingPaused)
+        self.tell(transport, &Callback::WritingPaused)
     }
 
     fn writing_resumed(&mut self, transport: &mut Transport<'_>) -> Result {
-        self.tell(transport, &Told::WritingResumed)
+        self.tell(transport, &Callback::WritingResumed)
     }
 
     fn timed_out(&mut self, transport: &mut Transport<'_>) -> Result {
-        self.tell(transport, &Told::TimedOut)
+        self.tell(transport, &Callback::TimedOut)
     }
 
     fn stop_requested(&mut self, transport: &mut Transport<'_>) -> Result {
-        self.tell(transport, &Told::StopRequested)
+        self.tell(transport, &Callback::StopRequested)
     }
 
     fn connection_lost(&mut self, reason: &Reason) {

@@ -229,8 +229,8 @@ fn connections_that_do_not_end_in_time_are_aborted() {
         }
     }
     with_each_runtime(async |runtime| {
-        let (told, mut tale) = mpsc::unbounded();
-        let (server, connector) = serve(runtime, move |_: &Addresses| Stubborn(told.clone())).await;
+        let (tell, mut tale) = mpsc::unbounded();
+        let (server, connector) = serve(runtime, move |_: &Addresses| Stubborn(tell.clone())).await;
         let mut guest = connector.connect().await.unwrap();
         assert_eq!(tale.next().await, Some("made"));
         assert_eq!(server.connections(), 1);

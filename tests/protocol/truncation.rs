@@ -7,18 +7,18 @@ use onionskin::protocol::{Producer, Result, Streaming, Transport};
 use onionskin::testing::Dialogue;
 
 use crate::common::link::{Case, Link, NAME, each, pattern, text};
-use crate::record::{Log, Recorder, Told, by_default, dialogue, over};
+use crate::record::{Callback, Log, Recorder, by_default, dialogue, over};
 
 const REQUEST: &[u8] = b"request";
 
 /// Answers what comes with the same, and the loss by default.
-fn echo(transport: &mut Transport<'_>, told: &Told, log: &Log) -> Result {
-    if let Told::Data = told {
+fn echo(transport: &mut Transport<'_>, callback: &Callback, log: &Log) -> Result {
+    if let Callback::Data = callback {
         let bytes = transport.take_all();
         log.add_data(&bytes);
         return transport.write(&bytes);
     }
-    by_default(transport, told, log)
+    by_default(transport, callback, log)
 }
 
 /// The left says its request with the end of its socket behind it, in one piece if the cut lets it.
@@ -65,16 +65,16 @@ fn the_flight_of_the_finished_may_bring_the_request_and_the_end() {
 fn handshake_request_and_end(case: Case) -> (Dialogue<Recorder, Recorder>, Log) {
     let link = Link::outer(case);
     let (client, server) = (link.client.clone(), link.server.clone());
-    let asks = Recorder::reacting(move |transport, told, log| match told {
-        Told::Made => {
+    let asks = Recorder::reacting(move |transport, callback, log| match callback {
+        Callback::Made => {
             transport.start_tls(client.to(NAME)?)?;
             transport.write(REQUEST)
         }
-        _ => by_default(transport, told, log),
+        _ => by_default(transport, callback, log),
     });
-    let answers = Recorder::reacting(move |transport, told, log| match told {
-        Told::Made => transport.start_tls(server.accept()?).map(|_| ()).map_err(Into::into),
-        _ => echo(transport, told, log),
+    let answers = Recorder::reacting(move |transport, callback, log| match callback {
+        Callback::Made => transport.start_tls(server.accept()?).map(|_| ()).map_err(Into::into),
+        _ => echo(transport, callback, log),
     });
     let (left, mut pair) = (asks.log(), link.pair);
     pair.left.events();
@@ -108,8 +108,8 @@ fn a_producer_that_has_more_to_write_is_waited_for() {
     each(1..=2, |case| {
         let bytes = pattern(200_000);
         let parts: Vec<Vec<u8>> = bytes.chunks(10_000).rev().map(<[u8]>::to_vec).collect();
-        let produces = Recorder::reacting(move |transport, told, log| match told {
-            Told::Data => {
+        let produces = Recorder::reacting(move |transport, callback, log| match callback {
+            Callback::Data => {
                 log.add_data(&transport.take_all());
                 if transport.has_producer() {
                     return Ok(());
@@ -117,8 +117,8 @@ fn a_producer_that_has_more_to_write_is_waited_for() {
                 transport.register_producer(Parts(parts.clone()), Streaming::Pull)?;
                 Ok(())
             }
-            Told::WritingPaused | Told::WritingResumed => Ok(()),
-            _ => by_default(transport, told, log),
+            Callback::WritingPaused | Callback::WritingResumed => Ok(()),
+            _ => by_default(transport, callback, log),
         });
         let (mut dialogue, left, _) = dialogue(case, Recorder::new(), produces);
         left_asks_and_ends(&mut dialogue);
@@ -131,9 +131,9 @@ fn a_producer_that_has_more_to_write_is_waited_for() {
 #[test]
 fn whoever_still_works_at_the_answer_may_take_its_time() {
     each(1..=3, |case| {
-        let later = Recorder::reacting(|transport, told, log| match told {
-            Told::Truncated => Ok(()),
-            _ => by_default(transport, told, log),
+        let later = Recorder::reacting(|transport, callback, log| match callback {
+            Callback::Truncated => Ok(()),
+            _ => by_default(transport, callback, log),
         });
         let (mut dialogue, left, right) = dialogue(case, Recorder::new(), later);
         left_asks_and_ends(&mut dialogue);
@@ -152,9 +152,9 @@ fn whoever_still_works_at_the_answer_may_take_its_time() {
 #[test]
 fn a_socket_that_fails_while_it_works_is_a_loss_at_once() {
     each(1..=2, |case| {
-        let later = Recorder::reacting(|transport, told, log| match told {
-            Told::Truncated => Ok(()),
-            _ => by_default(transport, told, log),
+        let later = Recorder::reacting(|transport, callback, log| match callback {
+            Callback::Truncated => Ok(()),
+            _ => by_default(transport, callback, log),
         });
         let (mut dialogue, _, right) = dialogue(case, Recorder::new(), later);
         left_asks_and_ends(&mut dialogue);
@@ -162,8 +162,8 @@ fn a_socket_that_fails_while_it_works_is_a_loss_at_once() {
         let now = dialogue.pair.now();
         dialogue.pair.right.stack.handle_error(now, std::io::ErrorKind::BrokenPipe.into());
         dialogue.run();
-        let told = right.joined();
-        assert!(told.starts_with("made | data request | truncated | lost: the socket failed: broken pipe"), "{told}");
+        let log = right.joined();
+        assert!(log.starts_with("made | data request | truncated | lost: the socket failed: broken pipe"), "{log}");
     });
 }
 
@@ -186,14 +186,14 @@ fn a_reset_drops_the_answer_and_is_no_truncation() {
 #[test]
 fn who_has_closed_before_hears_of_nothing_else() {
     each(1..=3, |case| {
-        let says_goodbye = Recorder::reacting(|transport, told, log| match told {
-            Told::Data => {
+        let says_goodbye = Recorder::reacting(|transport, callback, log| match callback {
+            Callback::Data => {
                 log.add_data(&transport.take_all());
                 transport.write(b"bye")?;
                 transport.lose_connection();
                 Ok(())
             }
-            _ => by_default(transport, told, log),
+            _ => by_default(transport, callback, log),
         });
         let (mut dialogue, left, right) = dialogue(case, Recorder::new(), says_goodbye);
         left_asks_and_ends(&mut dialogue);
@@ -206,11 +206,11 @@ fn who_has_closed_before_hears_of_nothing_else() {
 #[test]
 fn a_protocol_that_reads_nothing_now_is_told_when_it_goes_on() {
     each(1..=2, |case| {
-        let pauses = Recorder::reacting(|transport, told, log| {
-            if let Told::Made = told {
+        let pauses = Recorder::reacting(|transport, callback, log| {
+            if let Callback::Made = callback {
                 transport.pause_producing();
             }
-            echo(transport, told, log)
+            echo(transport, callback, log)
         });
         let (mut dialogue, left, right) = dialogue(case, Recorder::new(), pauses);
         left_asks_and_ends(&mut dialogue);
@@ -225,18 +225,18 @@ fn a_protocol_that_reads_nothing_now_is_told_when_it_goes_on() {
 #[test]
 fn after_our_own_end_it_is_the_end_of_both_ways() {
     each(1..=2, |case| {
-        let ends = Recorder::reacting(|transport, told, log| {
-            if let Told::Made = told {
+        let ends = Recorder::reacting(|transport, callback, log| {
+            if let Callback::Made = callback {
                 transport.end_output();
             }
-            match told {
-                Told::Truncated => Ok(()),
-                _ => by_default(transport, told, log),
+            match callback {
+                Callback::Truncated => Ok(()),
+                _ => by_default(transport, callback, log),
             }
         });
-        let stays = Recorder::reacting(|transport, told, log| match told {
-            Told::Ended => Ok(()),
-            _ => by_default(transport, told, log),
+        let stays = Recorder::reacting(|transport, callback, log| match callback {
+            Callback::Ended => Ok(()),
+            _ => by_default(transport, callback, log),
         });
         let (mut dialogue, _, right) = over(Link::connected(case), stays, ends);
         left_asks_and_ends(&mut dialogue);

@@ -7,7 +7,7 @@ use onionskin::protocol::{Protocol, Result, Transport};
 use onionskin::testing::Dialogue;
 
 use crate::common::link::{Link, NAME, each};
-use crate::record::{Recorder, Told, by_default};
+use crate::record::{Callback, Recorder, by_default};
 
 /// Overrides nothing.
 struct Plain<P>(P);
@@ -35,15 +35,15 @@ impl<P: Protocol> Protocol for Counting<P> {
 /// Meets every callback there is.
 fn busy(link: &Link) -> Recorder {
     let client = link.client.clone();
-    Recorder::reacting(move |transport, told, log| match told {
-        Told::Made => {
+    Recorder::reacting(move |transport, callback, log| match callback {
+        Callback::Made => {
             transport.start_tls(client.to(NAME)?)?;
             transport.set_timeout(Some(std::time::Duration::from_secs(60)));
             transport.write(&[b'x'; 200_000])
         }
-        Told::Ended => transport.stop_tls().map(|_| ()).map_err(Into::into),
-        Told::TimedOut => Ok(()),
-        _ => by_default(transport, told, log),
+        Callback::Ended => transport.stop_tls().map(|_| ()).map_err(Into::into),
+        Callback::TimedOut => Ok(()),
+        _ => by_default(transport, callback, log),
     })
 }
 
@@ -51,9 +51,9 @@ fn busy(link: &Link) -> Recorder {
 fn answering(link: &Link) -> Recorder {
     let server = link.server.clone();
     let mut read = 0;
-    Recorder::reacting(move |transport, told, _| match told {
-        Told::Made => transport.start_tls(server.accept()?).map(|_| ()).map_err(Into::into),
-        Told::Data => {
+    Recorder::reacting(move |transport, callback, _| match callback {
+        Callback::Made => transport.start_tls(server.accept()?).map(|_| ()).map_err(Into::into),
+        Callback::Data => {
             let count = transport.input().len();
             read += count;
             transport.consume(count);
@@ -63,11 +63,11 @@ fn answering(link: &Link) -> Recorder {
             }
             Ok(())
         }
-        Told::TimedOut => {
+        Callback::TimedOut => {
             transport.lose_connection();
             Ok(())
         }
-        Told::Ended => transport.stop_tls().map(|_| ()).map_err(Into::into),
+        Callback::Ended => transport.stop_tls().map(|_| ()).map_err(Into::into),
         _ => Ok(()),
     })
 }
@@ -91,8 +91,8 @@ fn wrappers_that_override_nothing_change_nothing() {
             (logs.0.joined(), logs.1.joined())
         };
         assert_eq!(bare, wrapped);
-        for told in ["made", "ready", "paused", "resumed", "ended", "stopped", "timed out", "lost"] {
-            assert!(bare.0.contains(told), "{told} is not in {}", bare.0);
+        for callback in ["made", "ready", "paused", "resumed", "ended", "stopped", "timed out", "lost"] {
+            assert!(bare.0.contains(callback), "{callback} is not in {}", bare.0);
         }
     });
 }

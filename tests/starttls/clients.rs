@@ -6,57 +6,57 @@ use crate::common::link::{Link, text, tls_depth};
 use crate::subject::{assert_discreet, each_subject};
 
 /// A client by its name, what it says, one turn after the other, and what it looks for in the last answer.
-struct Said {
+struct Dialect {
     who: &'static str,
     peer: fn() -> Box<dyn StartTls>,
     says: &'static [&'static [u8]],
     hears: &'static [u8],
 }
 
-const SAID: &[Said] = &[
-    Said {
+const DIALECTS: &[Dialect] = &[
+    Dialect {
         who: "openssl s_client -starttls pop3, which does not look for the capability",
         peer: || Box::new(Pop3::new()),
         says: &[b"STLS\r\n"],
         hears: b"+OK",
     },
-    Said {
+    Dialect {
         who: "curl, and poplib of Python",
         peer: || Box::new(Pop3::new()),
         says: &[b"CAPA\r\n", b"STLS\r\n"],
         hears: b"+OK",
     },
-    Said {
+    Dialect {
         who: "openssl s_client -starttls sieve",
         peer: || Box::new(Sieve::new()),
         says: &[b"STARTTLS\r\n"],
         hears: b"OK",
     },
-    Said {
+    Dialect {
         who: "openssl s_client -starttls nntp, and nntplib of Python",
         peer: || Box::new(Nntp::new()),
         says: &[b"CAPABILITIES\r\n", b"STARTTLS\r\n"],
         hears: b"382",
     },
-    Said {
+    Dialect {
         who: "nntplib of Python, for a reader",
         peer: || Box::new(Nntp::new()),
         says: &[b"CAPABILITIES\r\n", b"MODE READER\r\n", b"CAPABILITIES\r\n", b"STARTTLS\r\n"],
         hears: b"382",
     },
-    Said {
+    Dialect {
         who: "openssl s_client -starttls irc, which looks for a number behind a source",
         peer: || Box::new(Irc::new()),
         says: &[b"STARTTLS\r\n"],
         hears: b":localhost 670 ",
     },
-    Said {
+    Dialect {
         who: "one that requests the capability, as it may and need not",
         peer: || Box::new(Irc::new()),
         says: &[b"CAP LS\r\n", b"CAP REQ :tls\r\n", b"STARTTLS\r\n"],
         hears: b":localhost 670 ",
     },
-    Said {
+    Dialect {
         who: "one that registers in the same breath",
         peer: || Box::new(Irc::new()),
         says: &[b"CAP LS 302\r\nNICK a\r\nUSER a 0 * :a\r\n", b"STARTTLS\r\n"],
@@ -68,7 +68,7 @@ const SAID: &[Said] = &[
 fn what_clients_say_before_tls_is_taken() {
     each_subject(|subject, case| {
         let name = (subject.peer)().name();
-        for said in SAID.iter().filter(|said| (said.peer)().name() == name) {
+        for said in DIALECTS.iter().filter(|said| (said.peer)().name() == name) {
             eprintln!("{}", said.who);
             let mut link = Link::new(case);
             let negotiate = Negotiate::new(&*(said.peer)(), link.server_layer());

@@ -3,7 +3,7 @@
 use clap::Args;
 use onionskin::endpoint::{Endpoint, Step};
 use onionskin::runtime::Runtime;
-use onionskin::starttls::Known;
+use onionskin::starttls::KnownProtocol;
 use onionskin::tls::TlsServer;
 
 use crate::credentials::{IdentityFiles, Trust, read_roots};
@@ -65,7 +65,7 @@ impl Options {
         });
         let requests = match protocol {
             _ if !self.lockstep => Requests::Unknown,
-            Some(Known::Imap) => Requests::TaggedLines(Vec::new()),
+            Some(KnownProtocol::Imap) => Requests::TaggedLines(Vec::new()),
             _ => Requests::Lines,
         };
         match (protocol.is_some() || self.raw, self.crlf) {

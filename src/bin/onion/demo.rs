@@ -44,7 +44,7 @@ pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Res
 
     let listener = open::listen(runtime, &open::parse("tcp:127.0.0.1:0")?).await?;
     let address = listener.local_address().as_tcp().expect("a listener of TCP has an address of TCP");
-    let (tell, told) = oneshot::channel();
+    let (tell, outcome) = oneshot::channel();
     runtime.spawn(answer(listener, service).map(|result| tell.send(result).unwrap_or(())).boxed());
 
     let socket = runtime.connect_tcp(address).await?;
@@ -52,7 +52,7 @@ pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Res
     asker.show().await?;
     let local = asker.tally()?;
     part(asker.conn).await;
-    match told.await {
+    match outcome.await {
         Ok(Ok(peer)) if peer == local.to_string() => Ok(()),
         Ok(Ok(peer)) => Err(Failure::new(format_args!("the server talked to {peer} and not to {local}"))),
         Ok(Err(failure)) => Err(failure.at("server")),

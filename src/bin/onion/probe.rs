@@ -172,14 +172,14 @@ fn failed(endpoint: &str, error: &Error, hint: Option<&str>) -> Failure {
 fn tls(look: &Look) -> Tls {
     let finding = match &look.outcome {
         Outcome::Session => Finding::new(State::Offered),
-        Outcome::Refused(refusal) => Finding::new(State::Refused).because(&refusal.detail),
-        Outcome::HangsUp(None) => Finding::new(State::HangsUp).because("right behind the handshake"),
+        Outcome::Refused(refusal) => Finding::new(State::Refused).detail(&refusal.detail),
+        Outcome::HangsUp(None) => Finding::new(State::HangsUp).detail("right behind the handshake"),
         Outcome::HangsUp(Some(error)) => {
-            let finding = Finding::new(State::HangsUp).because("right behind the handshake");
+            let finding = Finding::new(State::HangsUp).detail("right behind the handshake");
             finding.and(&questions::cause(error))
         }
-        Outcome::Failed(error) if error.is_timeout() => Finding::new(State::Hangs).because(questions::cause(error)),
-        Outcome::Failed(error) => Finding::new(State::Failed).because(questions::cause(error)),
+        Outcome::Failed(error) if error.is_timeout() => Finding::new(State::Hangs).detail(questions::cause(error)),
+        Outcome::Failed(error) => Finding::new(State::Failed).detail(questions::cause(error)),
         Outcome::NoTls(error) => no_tls(error),
     };
     let wants = if let Outcome::Refused(refusal) = &look.outcome { Some(refusal.wants) } else { None };
@@ -209,7 +209,7 @@ async fn ask(server: &Server) -> Questions {
     let name = server.protocol().map(|protocol| protocol.to_string());
     let words = name.as_deref().and_then(|name| words::words(name, server.domain(), &server.own_name()));
     let Some(words) = words else {
-        let does_not_apply = Finding::new(State::DoesNotApply).because("TLS begins at once here");
+        let does_not_apply = Finding::new(State::DoesNotApply).detail("TLS begins at once here");
         return Questions {
             glued_command: does_not_apply.clone(),
             glued_client_hello: does_not_apply.clone(),
@@ -234,7 +234,7 @@ fn no_tls(error: &Error) -> Finding {
         _ if error.is_timeout() => State::Hangs,
         _ => State::Failed,
     };
-    Finding::new(state).because(questions::cause(error))
+    Finding::new(state).detail(questions::cause(error))
 }
 
 fn untrusted(error: &Error) -> Finding {
@@ -243,8 +243,8 @@ fn untrusted(error: &Error) -> Finding {
         Some(CertificateFault::WrongName { .. }) => Finding::new(State::WrongName),
         Some(CertificateFault::Expired { .. }) => Finding::new(State::Expired),
         Some(CertificateFault::NotYetValid { .. }) => Finding::new(State::NotYetValid),
-        Some(fault) => Finding::new(State::NotAccepted).because(fault),
-        None => Finding::new(State::NotAccepted).because(questions::cause(error)),
+        Some(fault) => Finding::new(State::NotAccepted).detail(fault),
+        None => Finding::new(State::NotAccepted).detail(questions::cause(error)),
     }
 }
 

@@ -44,7 +44,7 @@ pub(crate) fn stopping() -> std::io::Result<Stopping> {
 #[cfg(unix)]
 pub(crate) fn hangups() -> std::io::Result<Hangups> {
     let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGHUP])?;
-    let (mut tell, told) = futures::channel::mpsc::channel(0);
+    let (mut tell, hangups) = futures::channel::mpsc::channel(0);
     std::thread::Builder::new().name("hangups".to_owned()).spawn(move || {
         for _ in signals.forever() {
             // One that is still to be looked at stands for this one too.
@@ -53,7 +53,7 @@ pub(crate) fn hangups() -> std::io::Result<Hangups> {
             }
         }
     })?;
-    Ok(told.boxed())
+    Ok(hangups.boxed())
 }
 
 /// There is no such signal.

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use crate::endpoint::*;
 use crate::layer::proxy_header;
 use crate::runtime::{Address, KeepAlive};
-use crate::starttls::Known;
+use crate::starttls::KnownProtocol;
 use crate::tls::Version;
 
 fn parsed(text: &str) -> Endpoint {
@@ -156,12 +156,12 @@ fn starttls_has_a_protocol_and_the_keys_of_tls() {
         trust_anchors: Some("ca.pem".into()),
         ..Default::default()
     };
-    let mut step = StartTlsStep::new(Known::Smtp, tls);
+    let mut step = StartTlsStep::new(KnownProtocol::Smtp, tls);
     assert_eq!(parsed("tcp:a:1+starttls:smtp:sni=mail.example:ca=ca.pem"), tcp("a", 1).then(step.clone()));
     (step.name, step.opportunistic) = (Some("b".into()), true);
     assert_eq!(parsed(text), tcp("a", 1).then(step));
     assert_eq!(parsed(text).to_string(), text);
-    for &(name, known) in Known::ALL {
+    for &(name, known) in KnownProtocol::ALL {
         let text = format!("unix:a+starttls:{name}");
         assert_eq!(parsed(&text), unix("a").then(StartTlsStep::new(known, TlsStep::default())));
         assert_eq!(parsed(&text).to_string(), text);

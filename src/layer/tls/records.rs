@@ -38,7 +38,7 @@ use rustls::{
 use super::engine::Onwards;
 use super::record::{HEADER, MAX_BODY};
 use super::unbuffered::Received;
-use crate::stack::{End, Order, Queue, SMALL, SMALL_COPY};
+use crate::stack::{COPY_CHUNK, COPY_THRESHOLD, End, Order, Queue};
 
 /// Both directions of one connection.
 pub(super) struct Records {
@@ -122,7 +122,7 @@ impl Records {
             ContentType::ApplicationData => {
                 let len = opened.payload.len();
                 self.patience.over_data(len)?;
-                if onwards == Onwards::ToLayer && len >= SMALL {
+                if onwards == Onwards::ToLayer && len >= COPY_THRESHOLD {
                     let from = opened.payload.as_ptr().addr() - start;
                     let mut record = input.take(HEADER + body);
                     record.advance(from);
@@ -360,10 +360,10 @@ impl Sealing {
     }
 
     fn seal(&mut self, content_type: ContentType, plain: &[u8]) -> Result<Vec<u8>, Error> {
-        // The provider copies these one by one, which keeps each copy small; see `SMALL_COPY`.
+        // The provider copies these one by one, which keeps each copy small; see `COPY_CHUNK`.
         let mut parts = [&[][..]; MAX_PARTS];
         let mut count = 0;
-        for part in plain.chunks(SMALL_COPY) {
+        for part in plain.chunks(COPY_CHUNK) {
             parts[count] = part;
             count += 1;
         }
@@ -506,4 +506,4 @@ const MAX_ALERTS: u8 = 4;
 /// The largest message behind the handshake. Tickets are the only ones with a length.
 const MAX_MESSAGE: usize = 0xffff;
 
-const MAX_PARTS: usize = super::record::MAX_PLAINTEXT.div_ceil(SMALL_COPY);
+const MAX_PARTS: usize = super::record::MAX_PLAINTEXT.div_ceil(COPY_CHUNK);

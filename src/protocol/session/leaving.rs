@@ -25,15 +25,15 @@ impl<P: Protocol> Session<P> {
                 self.await_producer(stack, now)
             }
             Leaving::InOrder(error) => {
-                let because = error.clone();
+                let failure = error.clone();
                 stack.close(now);
                 self.state.flow.end();
-                self.phase = Phase::Flushing { because, progress: Progress::new(stack, now) };
+                self.phase = Phase::Flushing { failure, progress: Progress::new(stack, now) };
                 true
             }
             Leaving::AtOnce(error) => {
-                let because = error.clone();
-                self.abort(stack, now, because);
+                let failure = error.clone();
+                self.abort(stack, now, failure);
                 true
             }
         }
@@ -74,21 +74,21 @@ impl<P: Protocol> Session<P> {
             return true;
         }
         stack.discard(now);
-        let Phase::Flushing { because, progress } = &mut self.phase else { return false };
+        let Phase::Flushing { failure, progress } = &mut self.phase else { return false };
         // A peer that has gone after it had everything is no loss.
         let loss = stack.lost().filter(|_| !stack.is_lost_after_close());
         if let (true, Some(reason)) = (stack.is_flushed(), loss) {
-            let reason = because.take().map_or_else(|| ReasonKind::Lost(reason.clone()), ReasonKind::Failed);
+            let reason = failure.take().map_or_else(|| ReasonKind::Lost(reason.clone()), ReasonKind::Failed);
             self.end(reason);
             return true;
         }
         if loss.is_none() && stack.is_flushed() {
-            self.phase = Phase::Draining { because: because.take(), until: now + LINGER };
+            self.phase = Phase::Draining { failure: failure.take(), until: now + LINGER };
             return true;
         }
         if progress.is_stuck(stack, now) {
-            let because = because.take().unwrap_or_else(unread);
-            self.abort(stack, now, Some(because));
+            let failure = failure.take().unwrap_or_else(unread);
+            self.abort(stack, now, Some(failure));
             return true;
         }
         false
@@ -102,7 +102,7 @@ impl<P: Protocol> Session<P> {
         }
         // What the peer does now no longer matters: all that was written has left in order.
         stack.discard(now);
-        let Phase::Draining { because, until } = &mut self.phase else { return false };
+        let Phase::Draining { failure, until } = &mut self.phase else { return false };
         let is_awaited = !matches!(self.state.leaving, Leaving::AtOnce(_)) && now < *until;
         if !stack.is_input_closed() && is_awaited {
             return false;
@@ -111,7 +111,7 @@ impl<P: Protocol> Session<P> {
             Input::Truncated(reason) => ReasonKind::Lost(reason.clone()),
             Input::Open | Input::Ended => ReasonKind::Closed,
         };
-        let reason = because.take().map_or_else(in_order, ReasonKind::Failed);
+        let reason = failure.take().map_or_else(in_order, ReasonKind::Failed);
         self.end(reason);
         true
     }
@@ -125,10 +125,10 @@ impl<P: Protocol> Session<P> {
         true
     }
 
-    fn abort(&mut self, stack: &mut Stack, now: Instant, because: Option<Error>) {
+    fn abort(&mut self, stack: &mut Stack, now: Instant, failure: Option<Error>) {
         stack.abort(now);
         let lost = || stack.lost().cloned().map_or(ReasonKind::Closed, ReasonKind::Lost);
-        self.end(because.map_or_else(lost, ReasonKind::Failed));
+        self.end(failure.map_or_else(lost, ReasonKind::Failed));
     }
 
     /// The end: the protocol is told, and whoever holds on to the connection.
@@ -151,14 +151,14 @@ pub(super) struct Progress {
 
 impl Progress {
     fn new(stack: &Stack, now: Instant) -> Self {
-        Self { waiting: stack.outbound_len(), until: now + STUCK }
+        Self { waiting: stack.outbound_len(), until: now + STALL_TIMEOUT }
     }
 
     /// Whether it has not become less for so long that the peer is given up.
     fn is_stuck(&mut self, stack: &Stack, now: Instant) -> bool {
         let before = std::mem::replace(&mut self.waiting, stack.outbound_len());
         if self.waiting < before {
-            self.until = now + STUCK;
+            self.until = now + STALL_TIMEOUT;
         }
         self.until <= now
     }
@@ -169,7 +169,7 @@ fn unread() -> Error {
 }
 
 /// How long a peer may take nothing at all of what was written before a close.
-const STUCK: Duration = Duration::from_secs(30);
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a peer may take to close after us.
 const LINGER: Duration = Duration::from_secs(5);

@@ -60,12 +60,12 @@ enum Phase {
     Open,
     /// Closed by us; what was written before is still to leave.
     Flushing {
-        because: Option<Error>,
+        failure: Option<Error>,
         progress: Progress,
     },
     /// All has left; the peer is to close too, so that no reset overtakes what we said last.
     Draining {
-        because: Option<Error>,
+        failure: Option<Error>,
         until: Instant,
     },
     Over(Reason),
@@ -395,13 +395,13 @@ impl<P: Protocol> Session<P> {
                 registered.pause();
                 return Ok(());
             }
-            registered.told = Some(Level::Open);
+            registered.announced = Some(Level::Open);
             registered.producer.resume_producing(transport)
         });
         registered.dry = registered.streaming == Streaming::Pull && stack.outbound_len() == before.0;
         // It saw that there is no room. If there is some again before the level is looked at, it is to be resumed.
         if registered.streaming == Streaming::Push
-            && registered.told == Some(Level::Open)
+            && registered.announced == Some(Level::Open)
             && self.state.flow.has_lent()
             && stack.outbound_len() > self.state.flow.high
         {

@@ -24,13 +24,13 @@ fn connections_in_progress_lose_nothing() {
             for index in 0..CONNECTIONS {
                 let (mut client, mut server) = path.join().await;
                 greet(&mut client, &mut server).await;
-                let (tell, told) = oneshot::channel();
+                let (tell, outcome) = oneshot::channel();
                 runtime().spawn(Box::pin(async move {
                     server.write_all(&pattern(index as u8, SIZE)).await.unwrap();
                     server.close().await.unwrap();
                     tell.send(read_all(&mut server).await).unwrap();
                 }));
-                pairs.push((client, told));
+                pairs.push((client, outcome));
             }
             // Each is in the middle of it when the signal comes.
             let mut begun = [[0; 1000]; CONNECTIONS];
@@ -42,7 +42,7 @@ fn connections_in_progress_lose_nothing() {
             let address = path.relay.endpoint.strip_prefix("tcp:").unwrap();
             assert_eq!(TcpStream::connect(address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
 
-            join_all(pairs.into_iter().zip(begun).enumerate().map(async |(index, ((mut client, told), begun))| {
+            join_all(pairs.into_iter().zip(begun).enumerate().map(async |(index, ((mut client, outcome), begun))| {
                 let seed = index as u8;
                 // A client that reads in small pieces, and only then answers.
                 let mut read = begun.to_vec();
@@ -56,7 +56,7 @@ fn connections_in_progress_lose_nothing() {
                 assert!(read == pattern(seed, SIZE), "{} bytes", read.len());
                 client.write_all(&pattern(!seed, SIZE)).await.unwrap();
                 client.close().await.unwrap();
-                let (read, result) = told.await.unwrap();
+                let (read, result) = outcome.await.unwrap();
                 result.unwrap();
                 assert!(read == pattern(!seed, SIZE), "{} bytes", read.len());
             }))

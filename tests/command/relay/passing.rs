@@ -145,7 +145,7 @@ fn the_log_has_a_line_for_each_connection() {
 fn a_proxy_step_tells_of_the_client() {
     let far = listen("tcp:127.0.0.1:0+proxy-header");
     let transport = far.endpoint().transport.to_string();
-    for (step, told) in [
+    for (step, address) in [
         ("proxy-header:version=1", None),
         ("proxy-header", None),
         ("proxy-header:from=192.0.2.7:77", Some("tcp 192.0.2.7:77")),
@@ -161,7 +161,7 @@ fn a_proxy_step_tells_of_the_client() {
             let client = client.unwrap();
             let real = client.get_ref().local_address().to_string();
             let addresses = incoming.addresses().clone();
-            assert_eq!(addresses.peer.unwrap().to_string(), told.unwrap_or(&real), "{step}");
+            assert_eq!(addresses.peer.unwrap().to_string(), address.unwrap_or(&real), "{step}");
             assert_eq!(addresses.local.unwrap().to_string(), format!("tcp 127.0.0.1:{port}"), "{step}");
             let mut server = incoming.ready().await.unwrap();
             let mut client = client;

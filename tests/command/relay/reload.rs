@@ -57,7 +57,7 @@ fn files_that_are_wrong_change_nothing() {
     let mut path = Path::new(&files, Layers::Tls, Layers::None, &[]);
     let good = fs::read(files.directory.file("key.pem")).unwrap();
     let (_, another) = files.authority.pem_identity("localhost");
-    let told = "keeps what it has";
+    let warning = "keeps what it has";
     type Damage<'a> = (&'a str, &'a dyn Fn());
     let damages: [Damage<'_>; 3] = [
         ("does not belong to the certificate", &|| drop(files.directory.write("key.pem", &another))),
@@ -69,7 +69,7 @@ fn files_that_are_wrong_change_nothing() {
         path.relay.signal("HUP");
         // Each has a line of its own: what was heard before is forgotten.
         path.relay.seen.clear();
-        let line = path.relay.hears(&["LISTEN side: ", told]);
+        let line = path.relay.hears(&["LISTEN side: ", warning]);
         assert!(line.contains(cause) && line.contains("ERROR"), "{count}: {line}");
         let (new, mut server) = block_on(client(&path, &ca));
         block_on(greet(&mut new.unwrap(), &mut server));

@@ -15,7 +15,7 @@ use onionskin::Connection;
 use onionskin::connection::{End, Error};
 use onionskin::runtime::{self, Socket};
 use onionskin::stack::Stop;
-use onionskin::starttls::Known;
+use onionskin::starttls::KnownProtocol;
 use onionskin::tls::TlsServer;
 
 use self::languages::{Answer, LANGUAGES, Language, Then};
@@ -127,7 +127,7 @@ type Outcome = Result<(), Error>;
 impl Session {
     async fn run(&mut self) -> Outcome {
         if self.manners.behind == Behind::GoesIntoTls {
-            let protocol: Known = self.language.name.parse().expect("the crate knows it too");
+            let protocol: KnownProtocol = self.language.name.parse().expect("the crate knows it too");
             let peer = protocol.peer("server.example", None);
             self.conn.start_tls_as(&*peer, self.tls.accept()?).await?;
             self.conn.send_all(self.language.greeting_inside).await?;

@@ -61,10 +61,10 @@ impl Finding {
 
     /// The question could not be asked, or the answer makes no sense.
     pub(super) fn unknown(reason: impl Display) -> Self {
-        Self::new(State::Unknown).because(reason)
+        Self::new(State::Unknown).detail(reason)
     }
 
-    pub(super) fn because(mut self, reason: impl Display) -> Self {
+    pub(super) fn detail(mut self, reason: impl Display) -> Self {
         self.detail = Some(reason.to_string());
         self
     }
@@ -72,14 +72,14 @@ impl Finding {
     /// With this too.
     pub(super) fn and(self, more: &str) -> Self {
         let detail = self.detail.as_ref().map_or_else(|| more.to_owned(), |detail| format!("{detail}; {more}"));
-        self.because(detail)
+        self.detail(detail)
     }
 
     /// With this reason, and what the server said if it said anything.
     pub(super) fn quoting(self, reason: &str, heard: &[u8]) -> Self {
         match heard {
-            [] => self.because(reason),
-            _ => self.because(format_args!("{reason}, and says {}", quoted(heard))),
+            [] => self.detail(reason),
+            _ => self.detail(format_args!("{reason}, and says {}", quoted(heard))),
         }
     }
 }

@@ -250,11 +250,11 @@ pub(super) async fn versions(server: &Server, seen: ProtocolVersion) -> Result<[
     Ok(match seen {
         ProtocolVersion::TLSv1_3 => [offers(server, Version::Tls12).await?, offered],
         ProtocolVersion::TLSv1_2 if server.newest() == Version::Tls12 => {
-            [offered, Finding::new(State::DoesNotApply).because("the protocol has no more than TLS 1.2")]
+            [offered, Finding::new(State::DoesNotApply).detail("the protocol has no more than TLS 1.2")]
         }
         ProtocolVersion::TLSv1_2 => [offered, offers(server, Version::Tls13).await?],
         old => {
-            let not = Finding::new(State::NotOffered).because(format_args!("no more than {}", version_name(old)));
+            let not = Finding::new(State::NotOffered).detail(format_args!("no more than {}", version_name(old)));
             [not.clone(), not]
         }
     })
@@ -276,7 +276,7 @@ async fn offers(server: &Server, version: Version) -> Result<Finding, Failure> {
     if seen.lock().flight.version() == Some(number(version)) {
         let asked = seen.lock().asks_for_certificate();
         let why = if asked { "a client certificate is asked for".to_owned() } else { cause(&error) };
-        return Ok(Finding::new(State::Offered).because(why));
+        return Ok(Finding::new(State::Offered).detail(why));
     }
     if error.is_timeout() {
         return Ok(Finding::new(State::Hangs));
@@ -292,10 +292,10 @@ async fn offers(server: &Server, version: Version) -> Result<Finding, Failure> {
         && flight.version() == Some(number(version))
     {
         let why = Refusal::by_everything(&flight).map_or_else(|| cause(&error), |refusal| refusal.detail);
-        return Ok(Finding::new(State::Offered).because(why));
+        return Ok(Finding::new(State::Offered).detail(why));
     }
     let not_offered = Finding::new(State::NotOffered);
-    Ok(if error.is_refused() { not_offered } else { not_offered.because(cause(&error)) })
+    Ok(if error.is_refused() { not_offered } else { not_offered.detail(cause(&error)) })
 }
 
 fn number(version: Version) -> ProtocolVersion {

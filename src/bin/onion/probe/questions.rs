@@ -41,7 +41,7 @@ pub(super) async fn glued_command(server: &Server, words: &Words) -> Result<Find
     };
     let mut heard = Vec::new();
     let finding = match server.ask(&mut conn, &request.ours, &mut heard, settled).await {
-        Heard::Answer((true, answer)) => Finding::new(State::Executed).because(answer),
+        Heard::Answer((true, answer)) => Finding::new(State::Executed).detail(answer),
         Heard::Answer((false, _)) => Finding::new(State::Dropped),
         Heard::End => Finding::new(State::Refused).quoting("the server hangs up inside TLS", &heard),
         // The session is there, and whoever is slow may still execute the command in it.
@@ -107,7 +107,7 @@ pub(super) async fn starttls_inside_tls(server: &Server, words: &Words) -> Resul
             }
             finding => finding,
         },
-        Heard::Answer((false, answer)) => Finding::new(State::Refused).because(answer),
+        Heard::Answer((false, answer)) => Finding::new(State::Refused).detail(answer),
         Heard::End => Finding::new(State::Refused).quoting("the server hangs up", &heard),
         Heard::Silence => Finding::new(State::Hangs),
     };
@@ -158,7 +158,7 @@ async fn instead(server: &Server, words: &Words, request: &Request) -> Result<bo
 async fn nested(server: &Server, conn: &mut Connection<Socket>) -> Result<Finding, Failure> {
     Ok(match conn.start_tls(server.layer(Trust::Everyone, None)?).await {
         Ok(_) => Finding::new(State::Nests),
-        Err(error) => Finding::new(State::Agrees).because(cause(&error)),
+        Err(error) => Finding::new(State::Agrees).detail(cause(&error)),
     })
 }
 
@@ -166,21 +166,21 @@ async fn nested(server: &Server, conn: &mut Connection<Socket>) -> Result<Findin
 pub(super) async fn close_notify(server: &Server, words: Option<&Words>) -> Result<Finding, Failure> {
     if server.counts_connections() {
         let why = "the server counts connections that end without a log-in, and bars the address in the end";
-        return Ok(Finding::new(State::DoesNotApply).because(why));
+        return Ok(Finding::new(State::DoesNotApply).detail(why));
     }
     let mut conn = server.connect_tls().await?;
     let stop = Stop::new().timeout(Some(server.timeout())).on_timeout(OnTimeout::Peel).lenient();
     let answered = match conn.stop_tls_with(stop).await {
         Ok(stopped) => stopped.answer == PeerAnswer::CloseNotify,
         // It may hang up in the middle of whatever it was about to say.
-        Err(error) => return Ok(Finding::new(State::HangsUp).because(cause(&error))),
+        Err(error) => return Ok(Finding::new(State::HangsUp).detail(cause(&error))),
     };
     let in_clear = words.and_then(|words| words.in_clear.as_deref()).unwrap_or_default();
     // A server that takes us for still being inside TLS may say so in a record (RFC 8446 section 5.1).
     let speaks = |heard: &[u8]| heard.first().is_some_and(|first| !matches!(first, 20..=24)).then_some(());
     let mut heard = Vec::new();
     let finding = match server.ask(&mut conn, in_clear, &mut heard, speaks).await {
-        Heard::Answer(()) => Finding::new(State::Plaintext).because(quoted(&heard)),
+        Heard::Answer(()) => Finding::new(State::Plaintext).detail(quoted(&heard)),
         Heard::End => Finding::new(State::HangsUp),
         Heard::Silence => Finding::new(State::Silent),
     };
@@ -191,7 +191,7 @@ pub(super) async fn close_notify(server: &Server, words: Option<&Words>) -> Resu
 /// What is needed for a question about the request for TLS, or why there is no such question.
 fn to_be_asked<'a>(server: &Server, words: &'a Words) -> Result<(Witness, &'a Request), Finding> {
     let peer = server.peer().expect("there are words only for those who speak a protocol");
-    let request = words.request.as_ref().map_err(|reason| Finding::new(State::DoesNotApply).because(reason))?;
+    let request = words.request.as_ref().map_err(|reason| Finding::new(State::DoesNotApply).detail(reason))?;
     Ok((Witness::new(peer), request))
 }
 
@@ -200,13 +200,13 @@ fn no_handshake(error: &Error, reached: Reached) -> Finding {
     match (reached, error.tls_error()) {
         (Reached::Nothing, _) => Finding::unknown(cause(error)),
         _ if error.is_timeout() => Finding::new(State::Hangs),
-        (Reached::Request, _) => Finding::new(State::Refused).because(cause(error)),
-        (Reached::GoAhead, _) if error.is_not_spoken() => Finding::new(State::AnsweredInClear).because(cause(error)),
+        (Reached::Request, _) => Finding::new(State::Refused).detail(cause(error)),
+        (Reached::GoAhead, _) if error.is_not_spoken() => Finding::new(State::AnsweredInClear).detail(cause(error)),
         (Reached::GoAhead, Some(rustls::Error::AlertReceived(alert))) => {
-            Finding::new(State::FedToTls).because(format_args!("the server sends the alert {alert:?}"))
+            Finding::new(State::FedToTls).detail(format_args!("the server sends the alert {alert:?}"))
         }
         // What was glued has broken the handshake, and not every TLS library says so.
-        (Reached::GoAhead, None) => Finding::new(State::FedToTls).because("the server hangs up behind the go-ahead"),
+        (Reached::GoAhead, None) => Finding::new(State::FedToTls).detail("the server hangs up behind the go-ahead"),
         (Reached::GoAhead, Some(_)) => Finding::unknown(cause(error)),
     }
 }

@@ -13,7 +13,7 @@ use onionskin::Connection;
 use onionskin::connection::Error;
 use onionskin::endpoint::{Connector, Endpoint, OpenError, Step, TlsStep};
 use onionskin::runtime::{Runtime, Socket};
-use onionskin::starttls::{Known, Mysql, Negotiate, StartTls, own_name};
+use onionskin::starttls::{KnownProtocol, Mysql, Negotiate, StartTls, own_name};
 use onionskin::tls::{TlsClient, TlsFacts, TlsLayer, Version};
 
 use super::farewell;
@@ -26,7 +26,7 @@ use crate::open;
 pub(super) struct Server {
     runtime: &'static dyn Runtime,
     below: Connector,
-    protocol: Option<Known>,
+    protocol: Option<KnownProtocol>,
     /// How MySQL is spoken, which knows what the server has said.
     mysql: Mysql,
     /// What we call ourselves, or in XMPP, whom we want to talk to.
@@ -91,7 +91,7 @@ impl Server {
         Ok(server)
     }
 
-    pub(super) fn protocol(&self) -> Option<Known> {
+    pub(super) fn protocol(&self) -> Option<KnownProtocol> {
         self.protocol
     }
 
@@ -106,7 +106,7 @@ impl Server {
 
     /// The newest version that the protocol can have: a handshake in packets of TDS cannot be one of TLS 1.3.
     pub(super) fn newest(&self) -> Version {
-        if self.protocol == Some(Known::Tds) { Version::Tls12 } else { Version::Tls13 }
+        if self.protocol == Some(KnownProtocol::Tds) { Version::Tls12 } else { Version::Tls13 }
     }
 
     /// Whether certificates are accepted unseen.
@@ -116,7 +116,7 @@ impl Server {
 
     /// Whether the server counts connections that end without a log-in, and takes none any more in the end.
     pub(super) fn counts_connections(&self) -> bool {
-        self.protocol == Some(Known::Mysql)
+        self.protocol == Some(KnownProtocol::Mysql)
     }
 
     /// Whether we have a certificate to show.
@@ -221,7 +221,7 @@ impl Server {
     /// One who asks for TLS, if it must be asked for.
     pub(super) fn peer(&self) -> Option<Box<dyn StartTls>> {
         match self.protocol? {
-            Known::Mysql => Some(Box::new(self.mysql.clone())),
+            KnownProtocol::Mysql => Some(Box::new(self.mysql.clone())),
             protocol => Some(protocol.client_at(&self.name, self.own_name.as_deref(), self.local.get())),
         }
     }

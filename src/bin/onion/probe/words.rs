@@ -309,7 +309,7 @@ const NO_VERSION: u32 = 9998;
 
 #[cfg(test)]
 mod tests {
-    use onionskin::starttls::Known;
+    use onionskin::starttls::KnownProtocol;
 
     use super::*;
 
@@ -335,7 +335,7 @@ mod tests {
 
     #[test]
     fn every_protocol_has_its_words() {
-        for (name, _) in Known::ALL {
+        for (name, _) in KnownProtocol::ALL {
             assert!(words(name, "server.example", "client.example").is_some(), "{name} has no row");
         }
     }

@@ -26,12 +26,12 @@ use futures::future::{Either, join, pending, select};
 use onionskin::connection::Error;
 use onionskin::endpoint::{Endpoint, Listener, Step, Transport};
 use onionskin::runtime::Runtime;
-use onionskin::starttls::Known;
+use onionskin::starttls::KnownProtocol;
 use onionskin::starttls::ftp::{Level, Passive, Protection, Reply};
 use onionskin::tls::TlsServer;
 
 use self::data::{Channels, Wanted};
-use super::join::{Loss, PassOn, Said, Side, Unfinished, break_off, is_end_without_close_notify};
+use super::join::{Delivered, Loss, PassOn, Side, Unfinished, break_off, is_end_without_close_notify};
 use super::passage::{End, Passages};
 use super::plan::Route;
 use super::tally::{Outcome, Tally};
@@ -39,7 +39,7 @@ use crate::part::part;
 
 /// Whether a relay between these two is made whole like this: clients bring TLS, and the server has none.
 pub(super) fn is_whole(listen: &Endpoint, connect: &Endpoint) -> bool {
-    let ends = matches!(listen.steps.last(), Some(Step::StartTls(step)) if step.protocol == Known::Ftp);
+    let ends = matches!(listen.steps.last(), Some(Step::StartTls(step)) if step.protocol == KnownProtocol::Ftp);
     let is_clear = connect.steps.iter().all(|step| matches!(step, Step::ProxyHeader(_)));
     ends && is_clear && matches!(connect.transport, Transport::Tcp { .. })
 }
@@ -143,8 +143,8 @@ impl Session {
         let Self { runtime, near, far, channels, .. } = self;
         match lost {
             None => join(part(near.finished()), part(far.finished())).await,
-            Some(Side::Listen) => join(part(near.finished()), break_off(runtime, far, Said::Something)).await,
-            Some(Side::Connect) => join(break_off(runtime, near, Said::Something), part(far.finished())).await,
+            Some(Side::Listen) => join(part(near.finished()), break_off(runtime, far, Delivered::Something)).await,
+            Some(Side::Connect) => join(break_off(runtime, near, Delivered::Something), part(far.finished())).await,
         };
         channels.finish().await;
     }

@@ -8,7 +8,7 @@ use futures::io::{AsyncRead, AsyncWrite};
 use onionskin::Connection;
 use onionskin::connection::Error;
 use onionskin::endpoint::{Endpoint, StartTlsStep, Step};
-use onionskin::starttls::{Greets, Known, Negotiate, greeting};
+use onionskin::starttls::{Greets, KnownProtocol, Negotiate, greeting};
 
 use super::ftp;
 use super::join::Side;
@@ -20,7 +20,7 @@ pub(super) enum Greeting {
     /// It passes, or both sides have dealt with it.
     Passes,
     /// The server's is taken: the client has heard ours.
-    Taken(Known),
+    Taken(KnownProtocol),
     /// The client gets one from us: the server's was taken.
     Given(Vec<u8>),
 }
@@ -69,7 +69,7 @@ impl Greeting {
 
 /// What whoever sets such a relay up should know, if there is something.
 pub(super) fn caution(listen: &Endpoint, connect: &Endpoint) -> Option<&'static str> {
-    let speaks_ftp = |endpoint| innermost(endpoint).is_some_and(|step| step.protocol == Known::Ftp);
+    let speaks_ftp = |endpoint| innermost(endpoint).is_some_and(|step| step.protocol == KnownProtocol::Ftp);
     let is_half = (speaks_ftp(listen) || speaks_ftp(connect)) && !ftp::is_whole(listen, connect);
     is_half.then_some(
         "ftp: data connections do not go through here, only the control connection does: they would if LISTEN ended with the step \
@@ -78,12 +78,12 @@ pub(super) fn caution(listen: &Endpoint, connect: &Endpoint) -> Option<&'static 
 }
 
 /// Some protocols bind what is said inside TLS to what was said before.
-fn check(protocol: Known, on_both_sides: bool) -> Result<(), Failure> {
+fn check(protocol: KnownProtocol, on_both_sides: bool) -> Result<(), Failure> {
     match protocol {
-        Known::Mysql => {
+        KnownProtocol::Mysql => {
             Err(Failure::usage("mysql: a log-in is computed from the server's own greeting, so it cannot be relayed"))
         }
-        Known::Tds if !on_both_sides => Err(Failure::usage(
+        KnownProtocol::Tds if !on_both_sides => Err(Failure::usage(
             "tds: the sides agree on encryption before they talk, so LISTEN and CONNECT both need the step",
         )),
         _ => Ok(()),

@@ -51,7 +51,7 @@ use crate::part::part;
 use crate::waiting::{Limit, Quiet};
 
 /// A connection to each side, and how far both ways between them are.
-pub(super) struct Joint {
+pub(super) struct ConnectionPair {
     timer: &'static dyn Timer,
     near: Unfinished,
     far: Unfinished,
@@ -91,7 +91,7 @@ pub(super) struct Loss {
     pub(super) cause: String,
 }
 
-impl Joint {
+impl ConnectionPair {
     /// What passes is counted in `tally`.
     pub(super) fn new(
         timer: &'static dyn Timer,
@@ -130,10 +130,10 @@ impl Joint {
                 join(part(near.finished()), part(far.finished())).await;
             }
             Some(Side::Listen) => {
-                join(leave_lost(timer, near, back.said()), break_off(timer, far, there.said())).await;
+                join(leave_lost(timer, near, back.delivered()), break_off(timer, far, there.delivered())).await;
             }
             Some(Side::Connect) => {
-                join(leave_lost(timer, far, there.said()), break_off(timer, near, back.said())).await;
+                join(leave_lost(timer, far, there.delivered()), break_off(timer, near, back.delivered())).await;
             }
         }
     }
@@ -258,11 +258,11 @@ impl Way {
     }
 
     /// Whether the receiver was told of an end, or else how much it may still be waiting for.
-    fn said(&self) -> Said {
+    fn delivered(&self) -> Delivered {
         match self.stage {
-            Stage::Ending | Stage::EndingTruncated | Stage::Over => Said::End,
-            Stage::Open | Stage::Unsent | Stage::Held if self.bytes > 0 => Said::Something,
-            Stage::Open | Stage::Unsent | Stage::Held => Said::Nothing,
+            Stage::Ending | Stage::EndingTruncated | Stage::Over => Delivered::End,
+            Stage::Open | Stage::Unsent | Stage::Held if self.bytes > 0 => Delivered::Something,
+            Stage::Open | Stage::Unsent | Stage::Held => Delivered::Nothing,
         }
     }
 
@@ -390,7 +390,7 @@ impl Drop for Unfinished {
 
 /// What a peer has heard of us before it is broken off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Said {
+pub(super) enum Delivered {
     Nothing,
     Something,
     End,
@@ -401,10 +401,10 @@ pub(super) enum Said {
 /// Inside TLS, the socket is closed without a close_notify, behind the last bytes. Where there is no TLS, only a reset can
 /// tell; but it may overtake bytes that are still on their way, so it waits until the peer's system has taken them. A Unix
 /// socket has no reset: without TLS, its peer sees an end of file.
-pub(super) async fn break_off(timer: &dyn Timer, mut conn: Unfinished, said: Said) {
+pub(super) async fn break_off(timer: &dyn Timer, mut conn: Unfinished, delivered: Delivered) {
     let is_inside_tls = conn.layers().tls().next().is_some();
-    match said {
-        Said::Nothing | Said::Something if is_inside_tls => {
+    match delivered {
+        Delivered::Nothing | Delivered::Something if is_inside_tls => {
             let mut io = conn.finished().into_inner().io;
             let truncate = async {
                 let _ = io.close().await;
@@ -412,11 +412,11 @@ pub(super) async fn break_off(timer: &dyn Timer, mut conn: Unfinished, said: Sai
             };
             select(Box::pin(truncate), timer.sleep_until(timer.now() + LAST_BYTES)).await;
         }
-        Said::Nothing => {}
-        Said::Something | Said::End => {
+        Delivered::Nothing => {}
+        Delivered::Something | Delivered::End => {
             let until = timer.now() + LAST_BYTES;
             // Who has been told of an end may be at its answer, and must have read all before a write of its fails.
-            if said == Said::End || !have_arrived(timer, &conn, until).await {
+            if delivered == Delivered::End || !have_arrived(timer, &conn, until).await {
                 // Or the system tells nothing: the peer may have closed when it had all.
                 select(Box::pin(read_to_end(&mut *conn)), timer.sleep_until(until)).await;
             }
@@ -439,11 +439,11 @@ async fn have_arrived(timer: &dyn Timer, conn: &Connection<Socket>, until: Insta
 
 /// Takes leave of a side that is lost. One that was given up because it was silent, or because of what it left out, may be there
 /// all the same, and must not take that for an end either.
-async fn leave_lost(timer: &dyn Timer, conn: Unfinished, said: Said) {
+async fn leave_lost(timer: &dyn Timer, conn: Unfinished, delivered: Delivered) {
     let (lost, is_truncated) = (conn.stack().lost(), conn.stack().truncated().is_some());
     let is_silent = || lost.and_then(Reason::layer_error).is_some_and(|error| error.kind() == LayerErrorKind::Idle);
     match lost.map_or(is_truncated, |_| is_silent()) {
-        true => break_off(timer, conn, said).await,
+        true => break_off(timer, conn, delivered).await,
         false => part(conn.finished()).await,
     }
 }
@@ -461,7 +461,7 @@ struct Progress {
 
 impl Progress {
     fn new(timer: &'static dyn Timer, waiting: usize) -> Self {
-        Self { waiting, quiet: Quiet::new(timer, Limit(Some(STUCK))) }
+        Self { waiting, quiet: Quiet::new(timer, Limit(Some(STALL_TIMEOUT))) }
     }
 
     /// The system takes much at once from us, and a slow peer little by little from the system: `system` is what it holds.
@@ -521,7 +521,7 @@ const TAKEN_LAST: &str = "the connection is taken only by who consumes this";
 const MAX_WRITES: usize = 64;
 
 /// How long a peer may take nothing at all of the last bytes.
-const STUCK: Duration = Duration::from_secs(30);
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long last bytes may be on their way before a reset follows them.
 const LAST_BYTES: Duration = Duration::from_secs(1);

@@ -17,7 +17,7 @@ use super::cancel;
 use super::class::Own;
 use super::ftp;
 use super::greeting::Greeting;
-use super::join::{Joint, Loss, PassOn, Said, Side, Unfinished, break_off};
+use super::join::{ConnectionPair, Delivered, Loss, PassOn, Side, Unfinished, break_off};
 use super::peers::{Peers, Seat};
 use super::plan::Route;
 use super::tally::{Class, Outcome, Tally};
@@ -94,7 +94,7 @@ impl Passages {
             Err(end) => {
                 let end = line.ends(self.runtime.now(), end);
                 if end.outcome == Outcome::Failed {
-                    break_off(self.runtime, near, Said::Nothing).await;
+                    break_off(self.runtime, near, Delivered::Nothing).await;
                 }
                 return end;
             }
@@ -105,20 +105,20 @@ impl Passages {
         if let Some(tls) = tls {
             return self.pass_ftp(line, (near, far), tls).await;
         }
-        let joint = Joint::new(self.runtime, near, far, self.truncated, Arc::clone(&self.tally));
-        let mut joint = joint.holding_back(self.hold);
-        let joined = match select(pin!(joint.run()), self.aborting.clone()).await {
+        let pair = ConnectionPair::new(self.runtime, near, far, self.truncated, Arc::clone(&self.tally));
+        let mut pair = pair.holding_back(self.hold);
+        let joined = match select(pin!(pair.run()), self.aborting.clone()).await {
             Either::Left((end, _)) if end.outcome == Outcome::Truncated && self.customarily_truncated => {
                 End { outcome: Outcome::TruncatedByCustom, ..end }
             }
             Either::Left((end, _)) => end,
             Either::Right(_) => Outcome::Aborted.into(),
         };
-        (line.there, line.back) = joint.bytes();
+        (line.there, line.back) = pair.bytes();
         let end = line.ends(self.runtime.now(), joined);
         match end.outcome {
             Outcome::Aborted => {}
-            _ => self.leave(joint).await,
+            _ => self.leave(pair).await,
         }
         end
     }
@@ -183,8 +183,8 @@ impl Passages {
         }
     }
 
-    async fn leave(&self, joint: Joint) {
-        select(pin!(joint.leave()), self.aborting.clone()).await;
+    async fn leave(&self, pair: ConnectionPair) {
+        select(pin!(pair.leave()), self.aborting.clone()).await;
     }
 
     async fn connect(&self, addresses: &Addresses, near: &mut Unfinished) -> Result<Unfinished, Loss> {

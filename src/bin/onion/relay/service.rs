@@ -110,16 +110,16 @@ impl Relay {
         let Self { listener, passages, abort, most, patience } = self;
         let (gone, ends) = mpsc::unbounded();
         let (read, reads) = mpsc::unbounded();
-        let news = select_all([
-            stopping.into_stream().map(|()| News::Stop).boxed(),
-            reloads.map(News::Reload).boxed(),
-            ends.map(News::Gone).boxed(),
-            reads.map(News::Read).boxed(),
+        let messages = select_all([
+            stopping.into_stream().map(|()| Message::Stop).boxed(),
+            reloads.map(Message::Reload).boxed(),
+            ends.map(Message::Gone).boxed(),
+            reads.map(Message::Read).boxed(),
         ]);
         let (tally, reading) = (Arc::clone(&passages.tally), [Reading::default(); 2]);
         let asked = Default::default();
         let serving =
-            Serving { passages, gone, news, read, reading, asked, most, live: 0, was_full: false, patience, tally };
+            Serving { passages, gone, messages, read, reading, asked, most, live: 0, was_full: false, patience, tally };
         serving.run(listener, abort).await
     }
 }
@@ -128,7 +128,7 @@ impl Relay {
 struct Serving {
     passages: Arc<Passages>,
     gone: mpsc::UnboundedSender<End>,
-    news: SelectAll<BoxStream<'static, News>>,
+    messages: SelectAll<BoxStream<'static, Message>>,
     read: mpsc::UnboundedSender<Side>,
     /// Of each side.
     reading: [Reading; 2],
@@ -156,11 +156,11 @@ enum Event {
     /// The only connection that there was to accept is gone.
     NoMorePeers,
     OutOfPatience,
-    News(News),
+    Message(Message),
 }
 
 /// What others have to tell.
-enum News {
+enum Message {
     Stop,
     Reload(Reload),
     /// The files of this side have been read again.
@@ -179,12 +179,12 @@ impl Serving {
         while matches!(stage, Stage::Serving(_)) || self.live > 0 {
             match self.next(&mut stage).await {
                 Event::Accepted(incoming) => self.begin(*incoming),
-                Event::News(News::Gone(end)) => {
+                Event::Message(Message::Gone(end)) => {
                     self.live -= 1;
                     self.tally.end(&end);
                 }
-                Event::News(News::Reload(_)) if !matches!(stage, Stage::Serving(_)) => {}
-                Event::News(News::Reload(reload)) => {
+                Event::Message(Message::Reload(_)) if !matches!(stage, Stage::Serving(_)) => {}
+                Event::Message(Message::Reload(reload)) => {
                     for side in [Side::Listen, Side::Connect] {
                         self.asked[side as usize].push(reload.clone());
                         if self.reading[side as usize].ask(side, &mark) {
@@ -192,7 +192,7 @@ impl Serving {
                         }
                     }
                 }
-                Event::News(News::Read(side)) => {
+                Event::Message(Message::Read(side)) => {
                     if self.reading[side as usize].finish() {
                         self.reload(side, &stage);
                     } else {
@@ -203,7 +203,7 @@ impl Serving {
                     is_only_one = true;
                     stage = Stage::Finishing(pending().boxed());
                 }
-                Event::News(News::Stop) => {
+                Event::Message(Message::Stop) => {
                     // The listener is closed before anybody is told.
                     stage = Stage::Finishing(runtime.sleep_until(runtime.now() + self.patience));
                     let (live, patience) = (self.live, self.patience);
@@ -232,9 +232,9 @@ impl Serving {
             Stage::Serving(_) | Stage::Aborting => pending().boxed(),
             Stage::Finishing(until) => until.map(|()| Event::OutOfPatience).boxed(),
         };
-        match select(own, self.news.next()).await {
+        match select(own, self.messages.next()).await {
             Either::Left((event, _)) => event,
-            Either::Right((news, _)) => Event::News(news.expect("the relay has a sender of its own")),
+            Either::Right((message, _)) => Event::Message(message.expect("the relay has a sender of its own")),
         }
     }
 

@@ -16,7 +16,7 @@ use onionskin::runtime::{Address, Runtime, Socket};
 use onionskin::tls::TlsServer;
 
 use super::super::class::Own;
-use super::super::join::{Joint, Loss, PassOn, Side, Unfinished};
+use super::super::join::{ConnectionPair, Loss, PassOn, Side, Unfinished};
 use super::super::passage::Passages;
 use super::super::tally::{Class, Tally};
 use crate::signals::Stopping;
@@ -113,9 +113,9 @@ impl Shared {
             self.tally.add_handshakes(Side::Listen, 1);
         }
         // An end of file is all that says that a file is whole, so one that proves nothing is never passed on as one.
-        let mut joint = Joint::new(self.runtime, near, far, PassOn::Reset, Arc::clone(&self.tally));
-        let end = joint.run().await;
-        joint.leave().await;
+        let mut pair = ConnectionPair::new(self.runtime, near, far, PassOn::Reset, Arc::clone(&self.tally));
+        let end = pair.run().await;
+        pair.leave().await;
         end.loss.map_or(Ok(()), Err)
     }
 

@@ -13,11 +13,11 @@ use onionskin::tls::{TlsClient, TlsServer};
 use super::*;
 use crate::authority::Authority;
 
-/// A joint between a client and a server, each at the other end of a wire.
+/// A pair between a client and a server, each at the other end of a wire.
 struct World {
     clock: &'static Clock,
     client: WireEnd,
-    joint: Joint,
+    pair: ConnectionPair,
     server: WireEnd,
 }
 
@@ -31,12 +31,12 @@ impl World {
             (peer, Unfinished::new(Connection::with_timer(socket, Arc::new(clock.clone()))))
         };
         let ((client, near), (server, far)) = (side(), side());
-        Self { clock, client, joint: Joint::new(clock, near, far, PassOn::default(), Arc::default()), server }
+        Self { clock, client, pair: ConnectionPair::new(clock, near, far, PassOn::default(), Arc::default()), server }
     }
 
     /// Does what can be done without waiting.
     fn run(&mut self) -> Option<End> {
-        self.joint.run().now_or_never()
+        self.pair.run().now_or_never()
     }
 
     #[track_caller]
@@ -47,17 +47,17 @@ impl World {
     }
 
     #[track_caller]
-    fn is_lost(&mut self, because: &str) {
+    fn is_lost(&mut self, cause: &str) {
         let end = self.run().expect("it is over");
         assert_eq!(end.outcome, Outcome::Lost, "{end}");
-        assert!(end.to_string().contains(because), "{end}");
+        assert!(end.to_string().contains(cause), "{end}");
     }
 
     /// Has the client send all of it.
     fn client_sends(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         while !rest.is_empty() {
-            let taken = self.client.write(rest).now_or_never().expect("the joint takes it").unwrap();
+            let taken = self.client.write(rest).now_or_never().expect("the pair takes it").unwrap();
             rest = &rest[taken..];
             self.goes_on();
         }
@@ -74,7 +74,7 @@ impl World {
     }
 }
 
-const ALMOST_STUCK: Duration = STUCK.saturating_sub(Duration::from_secs(1));
+const ALMOST_STALLED: Duration = STALL_TIMEOUT.saturating_sub(Duration::from_secs(1));
 
 #[test]
 fn last_bytes_may_take_their_time_as_long_as_some_are_taken() {
@@ -84,12 +84,12 @@ fn last_bytes_may_take_their_time_as_long_as_some_are_taken() {
     World::close(&mut world.server);
     world.goes_on();
     for _ in 0..4 {
-        world.clock.advance(ALMOST_STUCK);
+        world.clock.advance(ALMOST_STALLED);
         world.goes_on();
         assert_eq!(world.server_reads(500), 500);
         world.goes_on();
     }
-    world.clock.advance(ALMOST_STUCK);
+    world.clock.advance(ALMOST_STALLED);
     world.goes_on();
     world.clock.advance(Duration::from_secs(1));
     world.is_lost("CONNECT side: the peer did not read what was sent last");
@@ -101,7 +101,7 @@ fn a_peer_that_still_speaks_may_read_when_it_likes() {
     world.client_sends(&[7; 5000]);
     World::close(&mut world.client);
     world.goes_on();
-    world.clock.advance(100 * STUCK);
+    world.clock.advance(100 * STALL_TIMEOUT);
     world.goes_on();
     let mut read = 0;
     while read < 5000 {
@@ -110,7 +110,7 @@ fn a_peer_that_still_speaks_may_read_when_it_likes() {
     }
     World::close(&mut world.server);
     assert!(world.run().is_some_and(|end| end.outcome == Outcome::InOrder));
-    assert_eq!(world.joint.bytes(), (5000, 0));
+    assert_eq!(world.pair.bytes(), (5000, 0));
 }
 
 #[test]
@@ -120,10 +120,10 @@ fn what_came_before_a_loss_has_as_much_time() {
         world.client_sends(&[7; 5000]);
         world.client.fail(io::ErrorKind::ConnectionReset);
         world.goes_on();
-        world.clock.advance(ALMOST_STUCK);
+        world.clock.advance(ALMOST_STALLED);
         world.goes_on();
         if reads {
-            // The wire still holds the last thousand when the joint has done its part.
+            // The wire still holds the last thousand when the pair has done its part.
             for _ in 0..4 {
                 assert_eq!(world.server_reads(1000), 1000);
                 let _ = world.run();
@@ -133,7 +133,7 @@ fn what_came_before_a_loss_has_as_much_time() {
             world.clock.advance(Duration::from_secs(1));
         }
         world.is_lost("LISTEN side: ");
-        assert_eq!(world.joint.bytes(), (5000, 0));
+        assert_eq!(world.pair.bytes(), (5000, 0));
     }
 }
 
@@ -162,7 +162,7 @@ fn a_sender_waits_for_a_receiver_that_does_not_read() {
 }
 
 /// A client inside TLS, joined to a server in clear.
-fn inside_tls(pass_on: PassOn) -> (Connection<WireEnd>, Joint, WireEnd) {
+fn inside_tls(pass_on: PassOn) -> (Connection<WireEnd>, ConnectionPair, WireEnd) {
     let clock: &'static Clock = Box::leak(Box::new(Clock::new()));
     let timer = Arc::new(clock.clone());
     let ((client, near), (server, far)) = (wire(Cut::Whole, 100_000), wire(Cut::Whole, 100_000));
@@ -174,7 +174,7 @@ fn inside_tls(pass_on: PassOn) -> (Connection<WireEnd>, Joint, WireEnd) {
     let (asked, answered) = block_on(join(client.start_tls(asks), near.start_tls(answers)));
     asked.and(answered).unwrap();
     let (near, far) = (Unfinished::new(near), Unfinished::new(far));
-    (client, Joint::new(clock, near, far, pass_on, Arc::default()), server)
+    (client, ConnectionPair::new(clock, near, far, pass_on, Arc::default()), server)
 }
 
 fn read_now(from: &mut WireEnd) -> Vec<u8> {
@@ -186,14 +186,14 @@ fn read_now(from: &mut WireEnd) -> Vec<u8> {
 /// The clock stands still, so whatever waits for time to pass is stuck here.
 #[test]
 fn an_end_without_a_close_notify_and_the_answer_are_passed_on_at_once() {
-    let (mut client, mut joint, mut server) = inside_tls(PassOn::Fin);
+    let (mut client, mut pair, mut server) = inside_tls(PassOn::Fin);
     block_on(client.send_all(b"request")).unwrap();
     client.get_ref().end();
-    assert!(joint.run().now_or_never().is_none(), "the server has not answered");
+    assert!(pair.run().now_or_never().is_none(), "the server has not answered");
     assert_eq!(read_now(&mut server), b"request");
     server.write_all(b"answer").now_or_never().expect("there is room").unwrap();
     World::close(&mut server);
-    let end = joint.run().now_or_never().expect("both have ended");
+    let end = pair.run().now_or_never().expect("both have ended");
     assert_eq!(end.outcome, Outcome::Truncated, "{end}");
     assert!(end.to_string().contains("LISTEN side: layer #1 "), "{end}");
     let mut answer = Vec::new();
@@ -201,18 +201,18 @@ fn an_end_without_a_close_notify_and_the_answer_are_passed_on_at_once() {
     assert_eq!(answer, b"answer");
     // A client reads to the end and is gone: then there is nobody to wait for.
     drop((client, server));
-    joint.leave().now_or_never().expect("the place is free");
+    pair.leave().now_or_never().expect("the place is free");
 }
 
 #[test]
 fn passed_on_as_a_reset_it_is_the_end_of_both_ways() {
-    let (mut client, mut joint, server) = inside_tls(PassOn::Reset);
+    let (mut client, mut pair, server) = inside_tls(PassOn::Reset);
     block_on(client.send_all(b"request")).unwrap();
     client.get_ref().end();
-    let end = joint.run().now_or_never().expect("nothing is waited for");
+    let end = pair.run().now_or_never().expect("nothing is waited for");
     assert_eq!(end.outcome, Outcome::Truncated, "{end}");
     assert_eq!(server.arriving(), 7, "what it had said before is there");
-    let mut leave = Box::pin(joint.leave());
+    let mut leave = Box::pin(pair.leave());
     assert!(
         leave.as_mut().now_or_never().is_none(),
         "a reset must not overtake what was said, and this wire tells nothing"
@@ -224,12 +224,12 @@ fn passed_on_as_a_reset_it_is_the_end_of_both_ways() {
 
 #[test]
 fn an_end_in_the_middle_of_a_record_is_a_loss() {
-    let (mut client, mut joint, server) = inside_tls(PassOn::Fin);
+    let (mut client, mut pair, server) = inside_tls(PassOn::Fin);
     block_on(client.send_all(b"request")).unwrap();
     let mut below = client.into_inner().io;
     below.write_all(&[23, 3, 3, 0, 64, 1, 2, 3]).now_or_never().expect("there is room").unwrap();
     below.end();
-    let end = joint.run().now_or_never().expect("it is over");
+    let end = pair.run().now_or_never().expect("it is over");
     assert_eq!(end.outcome, Outcome::Lost, "{end}");
     assert!(end.to_string().contains("in the middle of a record"), "{end}");
     assert_eq!(server.arriving(), 7);
