@@ -17,8 +17,8 @@ use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use onionskin::protocol::{
-    Addresses, Factory, Handle, HandleError, LayerId, LayerView, LimitConnections, LineReceiver, Lines, PeerAnswer,
-    Protocol, Reason, Result, Transport,
+    Addresses, EndReason, Factory, Handle, HandleError, LayerId, LayerView, LimitConnections, LineReceiver, Lines,
+    PeerAnswer, Protocol, Result, Transport,
 };
 use onionskin::tls::{Identity, TlsServer};
 use onionskin::{listen_with, runtime};
@@ -169,7 +169,7 @@ impl Protocol for Guest {
         Ok(())
     }
 
-    fn connection_lost(&mut self, _: &Reason) {
+    fn connection_lost(&mut self, _: &EndReason) {
         self.members().leave(self.number);
     }
 }

@@ -21,7 +21,7 @@ use std::time::Duration;
 use futures::io::{AllowStdIo, AsyncWriteExt, copy};
 use onionskin::Connection;
 use onionskin::connection::Stop;
-use onionskin::endpoint::{Connector, Endpoint, Transport};
+use onionskin::endpoint::{BaseTransport, Connector, Endpoint};
 use onionskin::layer::IdleTimeout;
 use onionskin::runtime::{self, Runtime, Socket};
 use onionskin::starttls::Ftp;
@@ -111,7 +111,7 @@ async fn open_data(
         reply = ask(control, "PASV", &[227]).await?;
     }
     let address = Passive::of(&reply)?.beside(server);
-    let endpoint = Endpoint::new(Transport::tcp(address.ip().to_string(), address.port()));
+    let endpoint = Endpoint::new(BaseTransport::tcp(address.ip().to_string(), address.port()));
     let mut data = Connector::new(runtime, &endpoint)?.connect().await?;
     data.splice(IdleTimeout::new(PATIENCE))?;
     Ok(data)

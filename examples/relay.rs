@@ -21,7 +21,7 @@ use std::sync::{Arc, OnceLock};
 
 use onionskin::endpoint::Connector;
 use onionskin::listen_with;
-use onionskin::protocol::{Addresses, Handle, HandleError, LayerId, Protocol, Reason, Result, Streaming, Transport};
+use onionskin::protocol::{Addresses, EndReason, Handle, HandleError, LayerId, Protocol, Result, Streaming, Transport};
 use onionskin::runtime::{self, Runtime};
 use onionskin::stack;
 
@@ -141,7 +141,7 @@ impl Protocol for Side {
         Ok(())
     }
 
-    fn connection_lost(&mut self, reason: &Reason) {
+    fn connection_lost(&mut self, reason: &EndReason) {
         if reason.is_closed() {
             return; // both directions have ended, so they have on the other side
         }

@@ -10,12 +10,12 @@ use futures::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, copy, sink};
 use onionskin::Connection;
 use onionskin::connection::Error;
 use onionskin::layer::IdleTimeout;
-use onionskin::runtime::{Listener, Runtime, Socket};
+use onionskin::runtime::{ListeningSocket, Runtime, Socket};
 use onionskin::tls::TlsLayer;
 
 /// Where a data connection comes to be.
 pub(crate) enum Rendezvous {
-    Here(Listener),
+    Here(ListeningSocket),
     There(SocketAddr),
 }
 

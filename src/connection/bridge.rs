@@ -22,7 +22,7 @@ use futures::future::select;
 use futures::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::alarm::Alarm;
-use super::wakers::Task;
+use super::wakers::Half;
 use super::{Connection, Error};
 use crate::runtime::{Socket, Timer};
 use crate::stack::with_chain;
@@ -196,11 +196,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Both<IO> {
         match lost {
             Side::Local => {
                 let _ = ready!(self.poll_out(cx));
-                self.peer.poll_flushed(Task::Writer, cx).map(drop)
+                self.peer.poll_flushed(Half::Writer, cx).map(drop)
             }
             Side::Peer => {
                 let _ = ready!(self.poll_back(cx));
-                self.local.poll_flushed(Task::Writer, cx).map(drop)
+                self.local.poll_flushed(Half::Writer, cx).map(drop)
             }
         }
     }
@@ -276,7 +276,7 @@ impl Way {
                     Poll::Pending if matches!(self.stage, Stage::Open) => return Poll::Pending,
                     Poll::Pending => {
                         // Somebody must send what waits, and the sender's socket does not wake us for that.
-                        ready!(to.poll_flushed(Task::Writer, cx)).map_err(|error| lost(receiver, error))?;
+                        ready!(to.poll_flushed(Half::Writer, cx)).map_err(|error| lost(receiver, error))?;
                         self.stage = Stage::Open;
                         return Poll::Pending;
                     }

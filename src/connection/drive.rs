@@ -9,35 +9,35 @@ use std::task::Context;
 use futures::io::{AsyncRead, AsyncWrite};
 
 use super::Connection;
-use super::wakers::Task;
+use super::wakers::Half;
 use crate::stack::{Event, PeerAnswer, Readable, Stack};
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     /// Does all that can be done without waiting, but not without end: a peer can send much that comes to nothing.
     /// Afterwards the task is registered for what could not be done.
-    pub(super) fn drive(&mut self, task: Task, cx: &Context<'_>) {
-        self.drive_until(task, cx, |_| false);
+    pub(super) fn drive(&mut self, half: Half, cx: &Context<'_>) {
+        self.drive_until(half, cx, |_| false);
     }
 
     /// As [`drive`](Self::drive), but only until there is something to read: more input would only wait.
     pub(super) fn drive_until_readable(&mut self, cx: &Context<'_>) {
-        self.drive_until(Task::Reader, cx, |stack| !matches!(stack.readable(), Readable::Nothing));
+        self.drive_until(Half::Reader, cx, |stack| !matches!(stack.readable(), Readable::Nothing));
     }
 
     /// As [`drive`](Self::drive), but only until all that was written has left: what the socket has is then the reader's.
-    pub(super) fn drive_until_sent(&mut self, task: Task, cx: &Context<'_>) {
+    pub(super) fn drive_until_sent(&mut self, half: Half, cx: &Context<'_>) {
         let sent = self.wire.send_all(&mut self.stack, &mut Context::from_waker(&self.wakers.both()));
         // A reader that sleeps had nothing to read. What was written, or could not be sent, may have changed that: a loss.
         if !matches!(self.stack.readable(), Readable::Nothing) {
-            self.wakers.wake_other(task);
+            self.wakers.wake_other(half);
         }
         if !sent {
-            self.drive(task, cx);
+            self.drive(half, cx);
         }
     }
 
-    fn drive_until(&mut self, task: Task, cx: &Context<'_>, is_enough: impl Fn(&Stack) -> bool) {
-        self.wakers.register(task, cx);
+    fn drive_until(&mut self, half: Half, cx: &Context<'_>, is_enough: impl Fn(&Stack) -> bool) {
+        self.wakers.register(half, cx);
         let both = self.wakers.both();
         let mut cx = Context::from_waker(&both);
         for round in 0..MAX_ROUNDS {
@@ -46,12 +46,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
             if is_enough(&self.stack) {
                 // What was received may have to be answered, and may be what the other task waits for.
                 self.wire.send_all(&mut self.stack, &mut cx);
-                self.wakers.wake_other(task);
+                self.wakers.wake_other(half);
                 return;
             }
             if !progress {
                 if round > 0 {
-                    self.wakers.wake_other(task);
+                    self.wakers.wake_other(half);
                 }
                 return;
             }

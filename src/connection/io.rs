@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use futures::io::{AsyncBufRead, AsyncRead, AsyncWrite};
 
-use super::wakers::Task;
+use super::wakers::Half;
 use super::wire::Flushing;
 use super::{Connection, Error, ErrorKind};
 use crate::stack::{CommandError, Output, Readable, Reason, Stack, copy_to_slice};
@@ -36,7 +36,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         // Room above may have let a layer below do something that is now to be sent, or let in what a writer waits for.
         let has_room = was_full && self.stack.input_room() > 0;
         if has_room || self.stack.is_unfinished() || !matches!(self.stack.poll_output(), Output::Nothing) {
-            self.wakers.wake_other(Task::Reader);
+            self.wakers.wake_other(Half::Reader);
         }
     }
 
@@ -59,27 +59,27 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     ) -> Poll<Result<usize, Error>> {
         if self.stack.is_unfinished() {
             // Who writes on and on would have it all done within one poll of theirs.
-            self.drive(Task::Writer, cx);
+            self.drive(Half::Writer, cx);
             if self.stack.is_unfinished() {
                 return Poll::Pending;
             }
         }
         let mut written = put(&mut self.stack, self.wire.now())?;
-        self.drive_until_sent(Task::Writer, cx);
+        self.drive_until_sent(Half::Writer, cx);
         if written == 0 && !is_nothing {
             written = put(&mut self.stack, self.wire.now())?;
             if written == 0 {
                 return Poll::Pending;
             }
-            self.drive_until_sent(Task::Writer, cx);
+            self.drive_until_sent(Half::Writer, cx);
         }
         Poll::Ready(Ok(written))
     }
 
     /// Waits until all that was written has left. A peer that hangs up behind its answer is not the writer's failure,
     /// if all had left by then: the answer is to be read, and the loss behind it.
-    pub(super) fn poll_flushed(&mut self, task: Task, cx: &Context<'_>) -> Poll<Result<(), Error>> {
-        self.drive_until_sent(task, cx);
+    pub(super) fn poll_flushed(&mut self, half: Half, cx: &Context<'_>) -> Poll<Result<(), Error>> {
+        self.drive_until_sent(half, cx);
         if !self.stack.is_flushed() {
             return Poll::Pending;
         }
@@ -94,8 +94,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     /// Waits until the close that was ordered has left.
     pub(super) fn poll_closed(&mut self, cx: &Context<'_>) -> Poll<Result<(), Error>> {
         // Also what has come: who closes a socket that was not read to the end resets it, and loses what is on its way.
-        self.drive(Task::Writer, cx);
-        ready!(self.poll_flushed(Task::Writer, cx))?;
+        self.drive(Half::Writer, cx);
+        ready!(self.poll_flushed(Half::Writer, cx))?;
         // What becomes of the peer's direction is no failure of a close that has left whole.
         Poll::Ready(if self.stack.is_lost_after_close() { Ok(()) } else { self.check_lost() })
     }
@@ -146,7 +146,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<IO> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().poll_flushed(Task::Writer, cx).map_err(io::Error::from)
+        self.get_mut().poll_flushed(Half::Writer, cx).map_err(io::Error::from)
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

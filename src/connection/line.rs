@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use futures::io::{AsyncRead, AsyncWrite};
 
 use super::stop::RECORD;
-use super::wakers::Task;
+use super::wakers::Half;
 use super::{Connection, Error, ErrorKind};
 use crate::stack::Readable;
 
@@ -59,7 +59,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
             let written = poll_fn(|cx| self.poll_put(rest, cx)).await?;
             rest = &rest[written..];
         }
-        poll_fn(|cx| self.poll_flushed(Task::Writer, cx)).await
+        poll_fn(|cx| self.poll_flushed(Half::Writer, cx)).await
     }
 
     fn poll_line(&mut self, cx: &Context<'_>) -> Poll<Result<Option<Vec<u8>>, Error>> {
@@ -80,7 +80,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
             }
             // The stack holds more than by default if the limit says so.
             self.stack.await_more(self.wire.now(), limit.saturating_add(RECORD));
-            self.drive(Task::Reader, cx);
+            self.drive(Half::Reader, cx);
             let grown = matches!(self.stack.readable(), Readable::Bytes(bytes) if bytes.len() > seen);
             if !grown {
                 if self.stack.end_ahead().is_some() {

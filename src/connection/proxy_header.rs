@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use futures::io::{AsyncRead, AsyncWrite};
 
-use super::wakers::Task;
+use super::wakers::Half;
 use super::{Connection, Error};
 use crate::layer::proxy_header::{AcceptProxyHeader, ProxyHeader, Received, SendProxyHeader};
 
@@ -21,7 +21,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     /// The header is sent all the same, when anything is polled.
     pub async fn send_proxy_header(&mut self, header: &ProxyHeader) -> Result<(), Error> {
         self.splice(SendProxyHeader::new(header))?;
-        poll_fn(|cx| self.poll_flushed(Task::Writer, cx)).await
+        poll_fn(|cx| self.poll_flushed(Half::Writer, cx)).await
     }
 
     /// Takes a PROXY header from the front of what the peer sends. There is none only if that was
@@ -64,7 +64,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     }
 
     fn poll_received(&mut self, received: &Received, cx: &Context<'_>) -> Poll<Result<Option<ProxyHeader>, Error>> {
-        self.drive(Task::Reader, cx);
+        self.drive(Half::Reader, cx);
         if received.is_decided() {
             return Poll::Ready(Ok(received.header().cloned()));
         }

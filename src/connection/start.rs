@@ -5,7 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use futures::io::{AsyncRead, AsyncWrite};
 
-use super::wakers::Task;
+use super::wakers::Half;
 use super::{Connection, Error, ErrorKind};
 use crate::stack::{CommandErrorKind, Event, LayerId};
 use crate::tls::{TlsFacts, TlsLayer};
@@ -66,13 +66,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         self.stack
             .with_layer(now, id, TlsLayer::request_key_update)?
             .map_err(|error| ErrorKind::Command(CommandErrorKind::Refused(id, error).into()))?;
-        poll_fn(|cx| self.poll_flushed(Task::Reader, cx)).await?;
+        poll_fn(|cx| self.poll_flushed(Half::Reader, cx)).await?;
         // On a lost connection it was not written at all.
         self.check_lost()
     }
 
     fn poll_ready(&mut self, id: LayerId, cx: &Context<'_>) -> Poll<Result<TlsFacts, Error>> {
-        self.drive(Task::Reader, cx);
+        self.drive(Half::Reader, cx);
         if let Some(facts) = self.tls(id).filter(|layer| layer.is_ready()).map(|layer| layer.facts(id)) {
             // Our last handshake message is what the peer waits for, and nobody may poll us again for long.
             let sent = self.is_sent() || self.stack.lost().is_some();
@@ -94,7 +94,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     }
 
     fn poll_left(&mut self, id: LayerId, cx: &Context<'_>) -> Poll<Result<(), Error>> {
-        self.drive(Task::Reader, cx);
+        self.drive(Half::Reader, cx);
         if let Some(error) = self.take_failure(id) {
             return Poll::Ready(Err(error));
         }
@@ -108,7 +108,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     /// deadline for that.
     pub(super) fn poll_loss<T>(&mut self, cx: &Context<'_>) -> Poll<Result<T, Error>> {
         let Err(lost) = self.check_lost() else { return Poll::Pending };
-        let _ = ready!(self.poll_flushed(Task::Reader, cx));
+        let _ = ready!(self.poll_flushed(Half::Reader, cx));
         Poll::Ready(Err(lost))
     }
 

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use futures::io::{AsyncRead, AsyncWrite};
 
-use super::wakers::Task;
+use super::wakers::Half;
 use super::{Connection, Error, ErrorKind};
 use crate::stack::{CommandErrorKind, End, Event, LayerId, PeerAnswer, Readable, Stop};
 
@@ -85,7 +85,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     pub async fn finish(&mut self) -> Result<(), Error> {
         let id = self.innermost()?;
         self.stack.finish(self.wire.now(), id)?;
-        poll_fn(|cx| self.poll_flushed(Task::Reader, cx)).await
+        poll_fn(|cx| self.poll_flushed(Half::Reader, cx)).await
     }
 
     /// Closes the write side of the socket behind all that was written, and takes leave on no layer, so that to the peer every
@@ -111,7 +111,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
 
     fn poll_stopped(&mut self, id: LayerId, cx: &Context<'_>) -> Poll<Result<Stopped, Error>> {
         self.stack.set_read_limit(self.wire.now(), self.late_limit.saturating_add(RECORD));
-        self.drive(Task::Reader, cx);
+        self.drive(Half::Reader, cx);
         let end_is_ahead = self.stack.end_ahead() == Some(&End::Layer(id));
         if end_is_ahead && self.stack.layer(id).is_none() {
             // Our close_notify is what the peer waits for, and nobody may poll us again for long.

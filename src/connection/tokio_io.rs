@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use futures::io::{AsyncRead, AsyncWrite};
 
 use super::Connection;
-use super::wakers::Task;
+use super::wakers::Half;
 use crate::runtime::tokio_io;
 use crate::stack::COPY_CHUNK;
 
@@ -57,7 +57,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> tokio_io::AsyncWrite for Connection<IO>
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().poll_flushed(Task::Writer, cx).map_err(io::Error::from)
+        self.get_mut().poll_flushed(Half::Writer, cx).map_err(io::Error::from)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -17,9 +17,9 @@ pub(super) struct Wakers {
     both: Waker,
 }
 
-/// Which of the two tasks.
+/// Which half of the connection a task uses: one reads, one writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Task {
+pub(super) enum Half {
     Reader,
     Writer,
 }
@@ -36,8 +36,8 @@ impl Wakers {
         Self { both: Waker::from(Arc::clone(&tasks)), tasks }
     }
 
-    pub(super) fn register(&self, task: Task, cx: &Context<'_>) {
-        self.tasks.slot(task).register(cx.waker());
+    pub(super) fn register(&self, half: Half, cx: &Context<'_>) {
+        self.tasks.slot(half).register(cx.waker());
     }
 
     /// The waker that stands for both.
@@ -45,13 +45,13 @@ impl Wakers {
         self.both.clone()
     }
 
-    /// Wakes the task that is not `task`, because what `task` did may concern it.
-    pub(super) fn wake_other(&self, task: Task) {
-        self.tasks.slot(task.other()).wake();
+    /// Wakes the task that is not the one of `half`, because what that one did may concern it.
+    pub(super) fn wake_other(&self, half: Half) {
+        self.tasks.slot(half.other()).wake();
     }
 }
 
-impl Task {
+impl Half {
     fn other(self) -> Self {
         match self {
             Self::Reader => Self::Writer,
@@ -61,10 +61,10 @@ impl Task {
 }
 
 impl Tasks {
-    fn slot(&self, task: Task) -> &AtomicWaker {
-        match task {
-            Task::Reader => &self.reader,
-            Task::Writer => &self.writer,
+    fn slot(&self, half: Half) -> &AtomicWaker {
+        match half {
+            Half::Reader => &self.reader,
+            Half::Writer => &self.writer,
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::open_error::{OpenError, OpenErrorKind};
-use super::{ProxyHeaderStep, StartTlsStep, Step, TlsStep, Transport};
+use super::{BaseTransport, ProxyHeaderStep, StartTlsStep, Step, TlsStep};
 use crate::connection::Connection;
 use crate::protocol::Addresses;
 use crate::runtime::{Socket, unblock};
@@ -23,7 +23,7 @@ pub(super) enum ClientLayer {
 
 impl ClientLayer {
     /// A `tls` step without a name verifies the host of `transport`.
-    pub(super) fn new(step: &Step, transport: &Transport) -> Result<Self, OpenError> {
+    pub(super) fn new(step: &Step, transport: &BaseTransport) -> Result<Self, OpenError> {
         match step {
             Step::Tls(tls) => Ok(Self::Tls(tls.client()?, server_name(tls, transport)?)),
             Step::StartTls(step) => {
@@ -182,7 +182,7 @@ fn all<L>(steps: &[Step], make: impl Fn(&Step) -> Result<L, OpenError>) -> Resul
 }
 
 /// The name to ask for and to verify.
-fn server_name(tls: &TlsStep, transport: &Transport) -> Result<String, OpenError> {
+fn server_name(tls: &TlsStep, transport: &BaseTransport) -> Result<String, OpenError> {
     let name = tls.server_name.as_ref().or(transport.host());
     name.cloned().ok_or_else(|| OpenErrorKind::NoName.into())
 }

@@ -104,19 +104,19 @@ pub use self::proxy_header::ProxyHeaderStep;
 pub use self::server::{Server, ServerStopped, Task, connect_with, listen_with};
 pub use self::silence::{Silence, SilenceLimit};
 pub use self::starttls::StartTlsStep;
-pub use self::step::{Roots, Step, TlsStep};
-pub use self::transport::{ConnectTimeout, SystemdSocket, Transport};
+pub use self::step::{Step, TlsStep, TrustStore};
+pub use self::transport::{BaseTransport, ConnectTimeout, SystemdSocket};
 
 /// A transport and the steps on top of it.
 ///
 /// ```
-/// use onionskin::endpoint::{Endpoint, Step, TlsStep, Transport};
+/// use onionskin::endpoint::{BaseTransport, Endpoint, Step, TlsStep};
 ///
 /// let endpoint: Endpoint = "tcp:[::1]:4433+tls:sni=outer.example".parse()?;
 /// let Step::Tls(tls) = &endpoint.steps[0] else { unreachable!() };
 /// assert_eq!(tls.server_name.as_deref(), Some("outer.example"));
 ///
-/// let plain = Endpoint::new(Transport::unix("/run/app.sock"));
+/// let plain = Endpoint::new(BaseTransport::unix("/run/app.sock"));
 /// assert_eq!(plain.then(TlsStep::default()).to_string(), "unix:/run/app.sock+tls");
 /// # Ok::<_, onionskin::endpoint::ParseError>(())
 /// ```
@@ -126,7 +126,7 @@ pub use self::transport::{ConnectTimeout, SystemdSocket, Transport};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     /// The way to the wire.
-    pub transport: Transport,
+    pub transport: BaseTransport,
     /// How long a connection may be silent.
     pub silence: Silence,
     /// What to put on top, the outermost first.
@@ -135,7 +135,7 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// An endpoint with nothing on top of its transport.
-    pub fn new(transport: Transport) -> Self {
+    pub fn new(transport: BaseTransport) -> Self {
         Self { transport, silence: Silence::default(), steps: Vec::new() }
     }
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::layers::{ClientLayer, Layers, ServerLayer};
 use super::open_error::{OpenError, OpenErrorKind};
-use super::{ConnectTimeout, Endpoint, Silence, Transport, wire};
+use super::{BaseTransport, ConnectTimeout, Endpoint, Silence, wire};
 use crate::connection::Connection;
 use crate::protocol::Addresses;
-use crate::runtime::{Address, KeepAlive, Listener as SocketListener, Runtime, Socket, Timer};
+use crate::runtime::{Address, KeepAlive, ListeningSocket, Runtime, Socket, Timer};
 use crate::tls::TlsServer;
 
 /// An endpoint made ready for connecting to it, any number of times: files are read, and sessions can be resumed.
@@ -32,8 +32,8 @@ impl Connector {
     pub fn new(runtime: &'static dyn Runtime, endpoint: &Endpoint) -> Result<Self, OpenError> {
         let layers = Layers::new(&endpoint.steps, |step| ClientLayer::new(step, &endpoint.transport))?;
         let timeout = match endpoint.transport {
-            Transport::Tcp { timeout: ConnectTimeout::Never, .. } => None,
-            Transport::Tcp { timeout: ConnectTimeout::Seconds(seconds), .. } => {
+            BaseTransport::Tcp { timeout: ConnectTimeout::Never, .. } => None,
+            BaseTransport::Tcp { timeout: ConnectTimeout::Seconds(seconds), .. } => {
                 Some(Duration::from_secs(seconds.get().into()))
             }
             _ => Some(CONNECT_TIMEOUT),
@@ -136,7 +136,7 @@ impl Connector {
 #[derive(Debug)]
 pub struct Listener {
     runtime: &'static dyn Runtime,
-    sockets: SocketListener,
+    sockets: ListeningSocket,
     endpoint: Endpoint,
     keep_alive: Option<KeepAlive>,
     layers: Layers<ServerLayer>,
@@ -156,11 +156,11 @@ impl Listener {
         let listening = wire::listen(runtime, &endpoint.transport).await;
         let sockets = listening.map_err(|error| OpenErrorKind::Listen(endpoint.transport.clone(), Arc::new(error)))?;
         let keep_alive = match endpoint.transport {
-            Transport::Tcp { keep_alive, .. } => keep_alive,
+            BaseTransport::Tcp { keep_alive, .. } => keep_alive,
             _ => Some(KeepAlive::default()),
         };
         let mut endpoint = endpoint.clone();
-        if let Some(real) = Transport::to(sockets.local_address()) {
+        if let Some(real) = BaseTransport::to(sockets.local_address()) {
             endpoint.transport = real;
         }
         Ok(Self { runtime, sockets, endpoint, keep_alive, layers })
@@ -177,7 +177,7 @@ impl Listener {
     }
 
     fn ready(endpoint: &Endpoint) -> Result<Layers<ServerLayer>, OpenError> {
-        if matches!(endpoint.transport, Transport::Tcp { timeout, .. } if timeout != ConnectTimeout::Standard) {
+        if matches!(endpoint.transport, BaseTransport::Tcp { timeout, .. } if timeout != ConnectTimeout::Standard) {
             let mistake = "`timeout` is for clients: a server waits for as long as it likes";
             return Err(OpenErrorKind::Misused(mistake.to_owned()).into());
         }

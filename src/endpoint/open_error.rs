@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use super::{ParseError, Transport};
+use super::{BaseTransport, ParseError};
 use crate::connection::Error as ConnectionError;
 use crate::stack::with_chain;
 use crate::tls::ConfigError;
@@ -27,9 +27,9 @@ pub enum OpenErrorKind {
     /// Something in the endpoint is for the other side, or contradicts itself.
     Misused(String),
     /// The peer cannot be reached.
-    Connect(Transport, Arc<io::Error>),
+    Connect(BaseTransport, Arc<io::Error>),
     /// The address cannot be listened at.
-    Listen(Transport, Arc<io::Error>),
+    Listen(BaseTransport, Arc<io::Error>),
     /// A handshake failed.
     Connection(ConnectionError),
     /// The crate was built without a runtime.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::arguments::{Arguments, Printer, choice, socket_address};
 use super::error::ParseError;
 use super::step::{Step, YES};
-use crate::layer::proxy_header::{self, AcceptProxyHeader, Command, ProxyHeader, Version};
+use crate::layer::proxy_header::{self, AcceptProxyHeader, Command, HeaderVersion, ProxyHeader};
 use crate::protocol::Addresses;
 use crate::runtime::Address;
 
@@ -18,7 +18,7 @@ use crate::runtime::Address;
 #[non_exhaustive]
 pub struct ProxyHeaderStep {
     /// `version`: what a client sends; the binary form (2) unless set. A server takes either.
-    pub version: Option<Version>,
+    pub version: Option<HeaderVersion>,
     /// `from`: whom a client speaks for; unless set, the address of its own end of the socket, or of the one on whose
     /// behalf it connects ([`Connector::connect_for`](super::Connector::connect_for)).
     pub from: Option<SocketAddr>,
@@ -74,14 +74,14 @@ impl ProxyHeaderStep {
     pub(super) fn header(&self, claimed: &Addresses) -> ProxyHeader {
         let real = |address: &Option<Address>| address.as_ref().and_then(Address::as_tcp).map(canonical);
         let ends = (self.from.or_else(|| real(&claimed.local)), self.to.or_else(|| real(&claimed.peer)));
-        match (self.version.unwrap_or(Version::V2), ends) {
+        match (self.version.unwrap_or(HeaderVersion::V2), ends) {
             // The text form has no word for it: a server then takes the addresses of the socket.
-            (Version::V1, _) if self.local => ProxyHeader::v1_unknown(),
-            (Version::V2, _) if self.local => ProxyHeader::v2_local(),
-            (Version::V1, (Some(from), Some(to))) => ProxyHeader::v1(from, to),
-            (Version::V2, (Some(from), Some(to))) => ProxyHeader::v2(proxy_header::Addresses::tcp(from, to)),
-            (Version::V1, _) => ProxyHeader::v1_unknown(),
-            (Version::V2, _) => ProxyHeader::v2(proxy_header::Addresses::Unspecified),
+            (HeaderVersion::V1, _) if self.local => ProxyHeader::v1_unknown(),
+            (HeaderVersion::V2, _) if self.local => ProxyHeader::v2_local(),
+            (HeaderVersion::V1, (Some(from), Some(to))) => ProxyHeader::v1(from, to),
+            (HeaderVersion::V2, (Some(from), Some(to))) => ProxyHeader::v2(proxy_header::Addresses::tcp(from, to)),
+            (HeaderVersion::V1, _) => ProxyHeader::v1_unknown(),
+            (HeaderVersion::V2, _) => ProxyHeader::v2(proxy_header::Addresses::Unspecified),
         }
     }
 
@@ -162,4 +162,4 @@ impl From<ProxyHeaderStep> for Step {
     }
 }
 
-const VERSIONS: [(&str, Version); 2] = [("1", Version::V1), ("2", Version::V2)];
+const VERSIONS: [(&str, HeaderVersion); 2] = [("1", HeaderVersion::V1), ("2", HeaderVersion::V2)];

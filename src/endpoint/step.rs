@@ -89,7 +89,7 @@ pub struct TlsStep {
     /// `ca`: a PEM file of trust anchors to verify a server with.
     pub trust_anchors: Option<PathBuf>,
     /// `roots`: a ready-made set of trust anchors to verify a server with.
-    pub roots: Option<Roots>,
+    pub roots: Option<TrustStore>,
     /// `insecure=yes`: verify no certificate.
     pub insecure: bool,
     /// `cert`: a PEM file with our certificate chain, the end entity first.
@@ -111,7 +111,7 @@ impl TlsStep {
         Ok(Self {
             server_name: arguments.key("sni", Word::host)?,
             trust_anchors: arguments.key("ca", Word::path)?,
-            roots: arguments.key("roots", |word| word.choice(&Roots::NAMES))?,
+            roots: arguments.key("roots", |word| word.choice(&TrustStore::NAMES))?,
             insecure: arguments.key("insecure", |word| word.choice(&YES))?.is_some(),
             certificate: arguments.key("cert", Word::path)?,
             private_key: arguments.key("key", Word::path)?,
@@ -156,18 +156,18 @@ impl From<TlsStep> for Step {
 /// A ready-made set of trust anchors. Prints as in an endpoint string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Roots {
+pub enum TrustStore {
     /// `system`: those of the operating system.
     System,
     /// `webpki`: those that Mozilla trusts, compiled in.
     Webpki,
 }
 
-impl Roots {
+impl TrustStore {
     const NAMES: [(&'static str, Self); 2] = [("system", Self::System), ("webpki", Self::Webpki)];
 }
 
-impl fmt::Display for Roots {
+impl fmt::Display for TrustStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         choice(self, &Self::NAMES).fmt(f)
     }

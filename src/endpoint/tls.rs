@@ -1,6 +1,6 @@
 //! From a `tls` step to a client or a server.
 
-use super::step::{Roots as ReadyMade, TlsStep};
+use super::step::{TlsStep, TrustStore};
 use crate::tls::{
     ConfigError, ConfigErrorKind, Identity, Roots, TlsClient, TlsClientBuilder, TlsServer, TlsServerBuilder, Version,
 };
@@ -29,8 +29,8 @@ impl TlsStep {
         let builder = match (self.insecure, &self.trust_anchors, self.roots) {
             (true, None, None) => TlsClient::dangerously_without_verification(),
             (false, Some(file), None) => TlsClient::builder(Roots::from_pem_file(file)?),
-            (false, None, None | Some(ReadyMade::System)) => TlsClient::builder(system()?),
-            (false, None, Some(ReadyMade::Webpki)) => TlsClient::builder(webpki()?),
+            (false, None, None | Some(TrustStore::System)) => TlsClient::builder(system()?),
+            (false, None, Some(TrustStore::Webpki)) => TlsClient::builder(webpki()?),
             _ => return Err(misused("`ca`, `roots` and `insecure` exclude each other: give one of them")),
         };
         let mut builder = builder.alpn(&self.alpn).versions(&self.versions()?).key_log();

@@ -1,6 +1,6 @@
 //! The first step: the way to the wire.
 //!
-//! A new kind is a variant of [`Transport`] with a line in its `Display`, a function that reads it, and a row in `KINDS`.
+//! A new kind is a variant of [`BaseTransport`] with a line in its `Display`, a function that reads it, and a row in `KINDS`.
 //! How it is opened stands in `wire.rs`.
 
 use std::fmt;
@@ -16,7 +16,7 @@ use crate::runtime::{Address, KeepAlive};
 /// The first step of an endpoint: the way to the wire.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Transport {
+pub enum BaseTransport {
     /// `tcp:HOST:PORT`
     Tcp {
         /// A name, an IPv4 address, or an IPv6 address (here without its brackets).
@@ -76,7 +76,7 @@ pub enum ConnectTimeout {
     Never,
 }
 
-impl Transport {
+impl BaseTransport {
     /// `tcp:HOST:PORT`, without further keys. An IPv6 address goes without brackets here.
     pub fn tcp(host: impl Into<String>, port: u16) -> Self {
         Self::Tcp { host: host.into(), port, timeout: ConnectTimeout::Standard, keep_alive: Some(KeepAlive::default()) }
@@ -116,7 +116,7 @@ impl Transport {
     }
 }
 
-impl fmt::Display for Transport {
+impl fmt::Display for BaseTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp { host: name, port, timeout, keep_alive } => {
@@ -140,15 +140,15 @@ impl fmt::Display for Transport {
     }
 }
 
-pub(super) const KINDS: [Kind<Transport>; 5] = [
+pub(super) const KINDS: [Kind<BaseTransport>; 5] = [
     Kind { name: "tcp", usage: "tcp:HOST:PORT", read: read_tcp },
     Kind { name: "unix", usage: "unix:PATH", read: read_unix },
-    Kind { name: "stdio", usage: "stdio", read: |_| Ok(Transport::Stdio) },
+    Kind { name: "stdio", usage: "stdio", read: |_| Ok(BaseTransport::Stdio) },
     Kind { name: "fd", usage: "fd:NUMBER", read: read_descriptor },
     Kind { name: "systemd", usage: "systemd:INDEX", read: read_systemd },
 ];
 
-fn read_tcp(arguments: &mut Arguments) -> Result<Transport, ParseError> {
+fn read_tcp(arguments: &mut Arguments) -> Result<BaseTransport, ParseError> {
     let (host, port) = (arguments.positional("HOST")?.host()?, arguments.positional("PORT")?.port()?);
     let timeout = match arguments.key("timeout", Word::seconds)? {
         None => ConnectTimeout::Standard,
@@ -156,7 +156,7 @@ fn read_tcp(arguments: &mut Arguments) -> Result<Transport, ParseError> {
         Some(Some(seconds)) => ConnectTimeout::Seconds(seconds),
     };
     let keep_alive = read_keep_alive(arguments)?;
-    Ok(Transport::Tcp { host, port, timeout, keep_alive })
+    Ok(BaseTransport::Tcp { host, port, timeout, keep_alive })
 }
 
 fn read_keep_alive(arguments: &mut Arguments) -> Result<Option<KeepAlive>, ParseError> {
@@ -190,27 +190,27 @@ fn print_keep_alive<'a, 'f>(keep_alive: Option<KeepAlive>, printer: Printer<'a, 
         .key("keepalive-count", Some(count).filter(|&count| count != standard.count))
 }
 
-fn read_unix(arguments: &mut Arguments) -> Result<Transport, ParseError> {
+fn read_unix(arguments: &mut Arguments) -> Result<BaseTransport, ParseError> {
     let word = arguments.positional("PATH")?;
     match word.has_at() {
-        true => Ok(Transport::Abstract { name: word.behind_at()? }),
-        false => Ok(Transport::Unix { path: word.path()? }),
+        true => Ok(BaseTransport::Abstract { name: word.behind_at()? }),
+        false => Ok(BaseTransport::Unix { path: word.path()? }),
     }
 }
 
-fn read_descriptor(arguments: &mut Arguments) -> Result<Transport, ParseError> {
+fn read_descriptor(arguments: &mut Arguments) -> Result<BaseTransport, ParseError> {
     let number = arguments.positional("NUMBER")?.number("descriptor")?;
-    Ok(Transport::Descriptor { number })
+    Ok(BaseTransport::Descriptor { number })
 }
 
-fn read_systemd(arguments: &mut Arguments) -> Result<Transport, ParseError> {
+fn read_systemd(arguments: &mut Arguments) -> Result<BaseTransport, ParseError> {
     let index = arguments.optional();
     let position = index.as_ref().map(|word| word.position);
     let index = index.map(|word| word.number("index")).transpose()?;
     let name = arguments.key("name", Word::text)?;
     match (index, name, position) {
-        (Some(index), None, _) => Ok(Transport::Systemd(SystemdSocket::Index(index))),
-        (None, Some(name), _) => Ok(Transport::Systemd(SystemdSocket::Name(name))),
+        (Some(index), None, _) => Ok(BaseTransport::Systemd(SystemdSocket::Index(index))),
+        (None, Some(name), _) => Ok(BaseTransport::Systemd(SystemdSocket::Name(name))),
         (Some(_), Some(_), Some(position)) => {
             let message = "a socket has an index or a name: write one of them";
             Err(ParseError::new(ErrorKind::UnexpectedArgument, position, message))

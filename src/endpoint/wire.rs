@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use futures::future::{self, Either};
 
-use super::{Transport, happy_eyeballs};
-use crate::runtime::{KeepAlive, Listener, Runtime, Socket};
+use super::{BaseTransport, happy_eyeballs};
+use crate::runtime::{KeepAlive, ListeningSocket, Runtime, Socket};
 
 /// Reaches the peer, in `timeout` if that is given.
 pub(super) async fn connect(
     runtime: &dyn Runtime,
-    transport: &Transport,
+    transport: &BaseTransport,
     timeout: Option<Duration>,
 ) -> io::Result<Socket> {
     let connecting = Box::pin(reach(runtime, transport));
@@ -24,15 +24,15 @@ pub(super) async fn connect(
     }
 }
 
-async fn reach(runtime: &dyn Runtime, transport: &Transport) -> io::Result<Socket> {
+async fn reach(runtime: &dyn Runtime, transport: &BaseTransport) -> io::Result<Socket> {
     match transport {
-        Transport::Tcp { host, port, keep_alive, .. } => {
+        BaseTransport::Tcp { host, port, keep_alive, .. } => {
             let socket = happy_eyeballs::connect(runtime, host, *port).await?;
             ask(&socket, *keep_alive)?;
             Ok(socket)
         }
         #[cfg(unix)]
-        Transport::Unix { path } => runtime.connect_unix(path.clone()).await,
+        BaseTransport::Unix { path } => runtime.connect_unix(path.clone()).await,
         other => local::connect(runtime, other).await,
     }
 }
@@ -54,17 +54,17 @@ pub(super) fn ask(socket: &Socket, keep_alive: Option<KeepAlive>) -> io::Result<
     }
 }
 
-pub(super) async fn listen(runtime: &dyn Runtime, transport: &Transport) -> io::Result<Listener> {
+pub(super) async fn listen(runtime: &dyn Runtime, transport: &BaseTransport) -> io::Result<ListeningSocket> {
     match transport {
-        Transport::Tcp { host, port, .. } => listen_tcp(runtime, host, *port).await,
+        BaseTransport::Tcp { host, port, .. } => listen_tcp(runtime, host, *port).await,
         #[cfg(unix)]
-        Transport::Unix { path } => runtime.listen_unix(path.clone()).await,
+        BaseTransport::Unix { path } => runtime.listen_unix(path.clone()).await,
         other => local::listen(runtime, other),
     }
 }
 
 /// Listens at the first address of the name that can be had.
-async fn listen_tcp(runtime: &dyn Runtime, host: &str, port: u16) -> io::Result<Listener> {
+async fn listen_tcp(runtime: &dyn Runtime, host: &str, port: u16) -> io::Result<ListeningSocket> {
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     for address in runtime.resolve(host, port).await? {
         match runtime.listen_tcp(address).await {
@@ -89,35 +89,35 @@ mod local {
     use crate::runtime::inherited::{self, Inherited};
     use crate::runtime::stdio;
 
-    pub(super) async fn connect(runtime: &dyn Runtime, transport: &Transport) -> io::Result<Socket> {
+    pub(super) async fn connect(runtime: &dyn Runtime, transport: &BaseTransport) -> io::Result<Socket> {
         match transport {
             #[cfg(target_os = "linux")]
-            Transport::Abstract { name } => abstract_unix::connect(runtime, name).await,
-            Transport::Stdio => stdio::connect(runtime),
+            BaseTransport::Abstract { name } => abstract_unix::connect(runtime, name).await,
+            BaseTransport::Stdio => stdio::connect(runtime),
             other => handed_down(runtime, other)?.connected(),
         }
     }
 
-    pub(super) fn listen(runtime: &dyn Runtime, transport: &Transport) -> io::Result<Listener> {
+    pub(super) fn listen(runtime: &dyn Runtime, transport: &BaseTransport) -> io::Result<ListeningSocket> {
         match transport {
             #[cfg(target_os = "linux")]
-            Transport::Abstract { name } => abstract_unix::listen(runtime, name),
-            Transport::Stdio => stdio::listen(runtime),
+            BaseTransport::Abstract { name } => abstract_unix::listen(runtime, name),
+            BaseTransport::Stdio => stdio::listen(runtime),
             other => handed_down(runtime, other).map(Inherited::listener),
         }
     }
 
-    fn handed_down(runtime: &dyn Runtime, transport: &Transport) -> io::Result<Inherited> {
+    fn handed_down(runtime: &dyn Runtime, transport: &BaseTransport) -> io::Result<Inherited> {
         match transport {
-            Transport::Descriptor { number } => inherited::descriptor(runtime, *number),
-            Transport::Systemd(SystemdSocket::Index(index)) => {
+            BaseTransport::Descriptor { number } => inherited::descriptor(runtime, *number),
+            BaseTransport::Systemd(SystemdSocket::Index(index)) => {
                 inherited::systemd_at(runtime, usize::try_from(*index).unwrap_or(usize::MAX))
             }
-            Transport::Systemd(SystemdSocket::Name(name)) => inherited::systemd_named(runtime, name),
-            Transport::Abstract { .. } => Err(unsupported(
+            BaseTransport::Systemd(SystemdSocket::Name(name)) => inherited::systemd_named(runtime, name),
+            BaseTransport::Abstract { .. } => Err(unsupported(
                 r"only Linux has abstract sockets: write a path (\@ for a file whose name begins with @)",
             )),
-            Transport::Tcp { .. } | Transport::Unix { .. } | Transport::Stdio => {
+            BaseTransport::Tcp { .. } | BaseTransport::Unix { .. } | BaseTransport::Stdio => {
                 Err(unsupported("this transport is not handed down"))
             }
         }
@@ -128,11 +128,11 @@ mod local {
 mod local {
     use super::*;
 
-    pub(super) async fn connect(_: &dyn Runtime, _: &Transport) -> io::Result<Socket> {
+    pub(super) async fn connect(_: &dyn Runtime, _: &BaseTransport) -> io::Result<Socket> {
         Err(unsupported(NOT_HERE))
     }
 
-    pub(super) fn listen(_: &dyn Runtime, _: &Transport) -> io::Result<Listener> {
+    pub(super) fn listen(_: &dyn Runtime, _: &BaseTransport) -> io::Result<ListeningSocket> {
         Err(unsupported(NOT_HERE))
     }
 

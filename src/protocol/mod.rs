@@ -82,7 +82,7 @@ pub use self::factory::Factory;
 pub use self::flow::{Producer, ProducerError, Streaming};
 pub use self::handle::{Handle, HandleError};
 pub use self::limit::LimitConnections;
-pub use self::reason::{Reason, ReasonKind};
+pub use self::reason::{EndReason, EndReasonKind};
 pub use self::receiver::{LineReceiver, Lines, StringReceiver, Strings};
 pub use self::run::{Finished, Running, run};
 pub use self::session::Session;
@@ -277,7 +277,7 @@ pub trait Protocol: Send + 'static {
 
     /// The connection is over. Called last, and exactly once for each [`connection_made`](Self::connection_made), also
     /// when its driver is dropped, unless it is dropped by a panic.
-    fn connection_lost(&mut self, reason: &Reason) {
+    fn connection_lost(&mut self, reason: &EndReason) {
         if let Some(inner) = self.wrapped() {
             inner.connection_lost(reason);
         }

@@ -8,12 +8,12 @@ use crate::stack::{self, with_chain};
 
 /// Why a connection is over. Cheap to clone.
 #[derive(Clone)]
-pub struct Reason(ReasonKind);
+pub struct EndReason(EndReasonKind);
 
-/// The kinds of [`Reason`].
+/// The kinds of [`EndReason`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum ReasonKind {
+pub enum EndReasonKind {
     /// It was closed in order, and what was written before has left.
     Closed,
     /// A callback of the protocol failed, and the connection was closed because of that.
@@ -22,17 +22,17 @@ pub enum ReasonKind {
     Lost(stack::Reason),
 }
 
-impl Reason {
+impl EndReason {
     /// What kind of reason this is.
     #[must_use]
-    pub fn kind(&self) -> &ReasonKind {
+    pub fn kind(&self) -> &EndReasonKind {
         &self.0
     }
 
     /// Whether the connection was closed in order.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        matches!(self.0, ReasonKind::Closed)
+        matches!(self.0, EndReasonKind::Closed)
     }
 
     /// Whether we ended the connection ourselves, without ceremony.
@@ -45,7 +45,7 @@ impl Reason {
     #[must_use]
     pub fn error(&self) -> Option<&Error> {
         match &self.0 {
-            ReasonKind::Failed(error) => Some(error),
+            EndReasonKind::Failed(error) => Some(error),
             _ => None,
         }
     }
@@ -54,40 +54,40 @@ impl Reason {
     #[must_use]
     pub fn loss(&self) -> Option<&stack::Reason> {
         match &self.0 {
-            ReasonKind::Lost(reason) => Some(reason),
+            EndReasonKind::Lost(reason) => Some(reason),
             _ => None,
         }
     }
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for EndReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            ReasonKind::Closed => f.write_str("the connection was closed"),
-            ReasonKind::Failed(error) => error.fmt(f),
-            ReasonKind::Lost(reason) => reason.fmt(f),
+            EndReasonKind::Closed => f.write_str("the connection was closed"),
+            EndReasonKind::Failed(error) => error.fmt(f),
+            EndReasonKind::Lost(reason) => reason.fmt(f),
         }
     }
 }
 
-impl fmt::Debug for Reason {
+impl fmt::Debug for EndReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         with_chain(self, f)
     }
 }
 
-impl StdError for Reason {
+impl StdError for EndReason {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &self.0 {
-            ReasonKind::Closed => None,
-            ReasonKind::Failed(error) => error.source(),
-            ReasonKind::Lost(reason) => reason.source(),
+            EndReasonKind::Closed => None,
+            EndReasonKind::Failed(error) => error.source(),
+            EndReasonKind::Lost(reason) => reason.source(),
         }
     }
 }
 
-impl From<ReasonKind> for Reason {
-    fn from(kind: ReasonKind) -> Self {
+impl From<EndReasonKind> for EndReason {
+    fn from(kind: EndReasonKind) -> Self {
         Self(kind)
     }
 }

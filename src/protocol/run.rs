@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use futures::io::{AsyncRead, AsyncWrite};
 
-use super::{Addresses, Handle, Protocol, Reason, Session};
+use super::{Addresses, EndReason, Handle, Protocol, Session};
 use crate::Connection;
 use crate::connection::alarm::Alarm;
 use crate::connection::drive::MAX_ROUNDS;
@@ -69,7 +69,7 @@ pub struct Finished<P> {
     /// The protocol.
     pub protocol: P,
     /// Why its connection is over.
-    pub reason: Reason,
+    pub reason: EndReason,
 }
 
 impl<IO, P: Protocol> Running<IO, P> {

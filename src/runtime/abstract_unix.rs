@@ -4,7 +4,7 @@ use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 
-use super::{Listener, Runtime, Socket};
+use super::{ListeningSocket, Runtime, Socket};
 
 /// Connects to the socket with this name.
 ///
@@ -23,6 +23,6 @@ pub(crate) async fn connect(runtime: &dyn Runtime, name: &str) -> io::Result<Soc
 /// # Errors
 ///
 /// `AddrInUse` if somebody listens there already; `InvalidInput` for a name of more than 107 bytes.
-pub(crate) fn listen(runtime: &dyn Runtime, name: &str) -> io::Result<Listener> {
+pub(crate) fn listen(runtime: &dyn Runtime, name: &str) -> io::Result<ListeningSocket> {
     runtime.adopt_unix_listener(UnixListener::bind_addr(&SocketAddr::from_abstract_name(name)?)?)
 }

@@ -13,7 +13,7 @@ use futures::future::{BoxFuture, LocalBoxFuture};
 #[cfg(unix)]
 use super::Address;
 use super::half_close::{HalfClose, ShutdownWrite};
-use super::{Accept, Listener, Runtime, Socket, Timer, listen, some_address};
+use super::{Accept, ListeningSocket, Runtime, Socket, Timer, listen, some_address};
 
 /// async-std: its global executor, which starts with the first task.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,7 +41,7 @@ impl Runtime for AsyncStd {
         Box::pin(async move { tcp_socket(TcpStream::connect(to).await?, to) })
     }
 
-    fn listen_tcp(&self, at: SocketAddr) -> BoxFuture<'static, io::Result<Listener>> {
+    fn listen_tcp(&self, at: SocketAddr) -> BoxFuture<'static, io::Result<ListeningSocket>> {
         Box::pin(async move { tcp_listener(listen::bind_tcp(at)?) })
     }
 
@@ -51,7 +51,7 @@ impl Runtime for AsyncStd {
     }
 
     #[cfg(unix)]
-    fn listen_unix(&self, at: std::path::PathBuf) -> BoxFuture<'static, io::Result<Listener>> {
+    fn listen_unix(&self, at: std::path::PathBuf) -> BoxFuture<'static, io::Result<ListeningSocket>> {
         Box::pin(async move { unix::listen(at) })
     }
 
@@ -60,7 +60,7 @@ impl Runtime for AsyncStd {
         tcp_socket(stream.into(), peer)
     }
 
-    fn adopt_tcp_listener(&self, listener: net::TcpListener) -> io::Result<Listener> {
+    fn adopt_tcp_listener(&self, listener: net::TcpListener) -> io::Result<ListeningSocket> {
         tcp_listener(listener)
     }
 
@@ -71,7 +71,7 @@ impl Runtime for AsyncStd {
     }
 
     #[cfg(unix)]
-    fn adopt_unix_listener(&self, listener: std::os::unix::net::UnixListener) -> io::Result<Listener> {
+    fn adopt_unix_listener(&self, listener: std::os::unix::net::UnixListener) -> io::Result<ListeningSocket> {
         let local = Address::unix(&listener.local_addr()?);
         Ok(unix::listener(listener, local, None))
     }
@@ -110,9 +110,9 @@ impl Accept for TcpListener {
     }
 }
 
-fn tcp_listener(listener: net::TcpListener) -> io::Result<Listener> {
+fn tcp_listener(listener: net::TcpListener) -> io::Result<ListeningSocket> {
     let local = listener.local_addr()?;
-    Ok(Listener::new(TcpListener::from(listener), local.into()))
+    Ok(ListeningSocket::new(TcpListener::from(listener), local.into()))
 }
 
 fn tcp_socket(stream: TcpStream, peer: SocketAddr) -> io::Result<Socket> {
@@ -145,14 +145,14 @@ mod unix {
         socket(UnixStream::connect(&to).await?, Address::Unix(Some(to)))
     }
 
-    pub(super) fn listen(at: PathBuf) -> io::Result<Listener> {
+    pub(super) fn listen(at: PathBuf) -> io::Result<ListeningSocket> {
         let (listener, file) = listen::bind_unix(&at)?;
         Ok(self::listener(listener, Address::Unix(Some(at)), Some(file)))
     }
 
     /// `file` is the one to remove in the end.
-    pub(super) fn listener(listener: DirectListener, local: Address, file: Option<SocketFile>) -> Listener {
-        Listener::new(Acceptor { listener: listener.into(), _file: file }, local)
+    pub(super) fn listener(listener: DirectListener, local: Address, file: Option<SocketFile>) -> ListeningSocket {
+        ListeningSocket::new(Acceptor { listener: listener.into(), _file: file }, local)
     }
 
     #[derive(Debug)]

@@ -16,12 +16,12 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use listenfd::ListenFd;
 use rustix::net::{AddressFamily, SocketType, getpeername, getsockname, sockopt};
 
-use super::{Listener, Runtime, Socket, single};
+use super::{ListeningSocket, Runtime, Socket, single};
 
 /// What a descriptor turned out to be.
 #[derive(Debug)]
 pub(crate) enum Inherited {
-    Listening(Listener),
+    Listening(ListeningSocket),
     Connected(Socket),
 }
 
@@ -39,7 +39,7 @@ impl Inherited {
     }
 
     /// A listener: for a connection, one that has it and no other.
-    pub(crate) fn listener(self) -> Listener {
+    pub(crate) fn listener(self) -> ListeningSocket {
         match self {
             Self::Listening(listener) => listener,
             Self::Connected(socket) => single::listener(socket),

@@ -66,7 +66,7 @@ pub use self::keep_alive::KeepAlive;
 pub use self::pair::tcp_pair;
 #[cfg(feature = "smol")]
 pub use self::smol::Smol;
-pub use self::socket::{Accept, Address, Listener, Socket};
+pub use self::socket::{Accept, Address, ListeningSocket, Socket};
 #[cfg(feature = "tokio")]
 pub use self::tokio::Tokio;
 #[cfg(feature = "tokio")]
@@ -109,12 +109,12 @@ pub trait Runtime: Timer {
     /// than the system's: race it against [`Timer::sleep_until`].
     fn connect_tcp(&self, to: SocketAddr) -> BoxFuture<'static, io::Result<Socket>>;
 
-    /// Listens for TCP connections. Port 0 picks a free one: see [`Listener::local_address`].
+    /// Listens for TCP connections. Port 0 picks a free one: see [`ListeningSocket::local_address`].
     ///
     /// # Errors
     ///
     /// `AddrInUse` if somebody listens there already, and whatever else the system reports.
-    fn listen_tcp(&self, at: SocketAddr) -> BoxFuture<'static, io::Result<Listener>>;
+    fn listen_tcp(&self, at: SocketAddr) -> BoxFuture<'static, io::Result<ListeningSocket>>;
 
     /// Connects to the Unix socket at `to`.
     ///
@@ -133,7 +133,7 @@ pub trait Runtime: Timer {
     ///
     /// `AddrInUse` if somebody listens there, and if the path exists and is not a socket: no such file is ever touched.
     #[cfg(unix)]
-    fn listen_unix(&self, at: PathBuf) -> BoxFuture<'static, io::Result<Listener>>;
+    fn listen_unix(&self, at: PathBuf) -> BoxFuture<'static, io::Result<ListeningSocket>>;
 
     /// Takes a connection that was opened elsewhere, with `TCP_NODELAY` set and [`KeepAlive`] at its standard times.
     ///
@@ -149,7 +149,7 @@ pub trait Runtime: Timer {
     /// # Errors
     ///
     /// As the system reports them.
-    fn adopt_tcp_listener(&self, listener: TcpListener) -> io::Result<Listener>;
+    fn adopt_tcp_listener(&self, listener: TcpListener) -> io::Result<ListeningSocket>;
 
     /// Takes a connection over a Unix socket that was opened elsewhere. Otherwise as [`adopt_tcp`](Self::adopt_tcp).
     ///
@@ -166,7 +166,7 @@ pub trait Runtime: Timer {
     ///
     /// As the system reports them.
     #[cfg(unix)]
-    fn adopt_unix_listener(&self, listener: UnixListener) -> io::Result<Listener>;
+    fn adopt_unix_listener(&self, listener: UnixListener) -> io::Result<ListeningSocket>;
 
     /// Looks up the addresses of `host`, in the order of preference that the system gives.
     ///

@@ -7,15 +7,15 @@ use futures::FutureExt;
 use futures::channel::oneshot;
 use futures::future::{BoxFuture, Shared};
 
-use super::{Accept, Listener, Socket};
+use super::{Accept, ListeningSocket, Socket};
 
 /// Hands out `socket`. The next `accept` waits until that one is dropped, and then fails: a server that serves until it
 /// can accept no more has served by then.
-pub(super) fn listener(socket: Socket) -> Listener {
+pub(super) fn listener(socket: Socket) -> ListeningSocket {
     let local = socket.local_address().clone();
     let (alive, ended) = oneshot::channel::<()>();
     let socket = socket.holding(alive);
-    Listener::new(Single { socket: Mutex::new(Some(socket)), ended: ended.shared() }, local)
+    ListeningSocket::new(Single { socket: Mutex::new(Some(socket)), ended: ended.shared() }, local)
 }
 
 #[derive(Debug)]

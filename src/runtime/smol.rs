@@ -10,7 +10,7 @@ use smol::Async;
 #[cfg(unix)]
 use super::Address;
 use super::half_close::{HalfClose, ShutdownWrite};
-use super::{Accept, Listener, Runtime, Socket, Timer, listen, some_address};
+use super::{Accept, ListeningSocket, Runtime, Socket, Timer, listen, some_address};
 
 /// smol: its global executor, on one thread unless `SMOL_THREADS` says otherwise.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,7 +37,7 @@ impl Runtime for Smol {
         Box::pin(async move { tcp_socket(Async::<TcpStream>::connect(to).await?, to) })
     }
 
-    fn listen_tcp(&self, at: SocketAddr) -> BoxFuture<'static, io::Result<Listener>> {
+    fn listen_tcp(&self, at: SocketAddr) -> BoxFuture<'static, io::Result<ListeningSocket>> {
         Box::pin(async move { tcp_listener(listen::bind_tcp(at)?) })
     }
 
@@ -47,7 +47,7 @@ impl Runtime for Smol {
     }
 
     #[cfg(unix)]
-    fn listen_unix(&self, at: std::path::PathBuf) -> BoxFuture<'static, io::Result<Listener>> {
+    fn listen_unix(&self, at: std::path::PathBuf) -> BoxFuture<'static, io::Result<ListeningSocket>> {
         Box::pin(async move { unix::listen(at) })
     }
 
@@ -56,7 +56,7 @@ impl Runtime for Smol {
         tcp_socket(Async::new(stream)?, peer)
     }
 
-    fn adopt_tcp_listener(&self, listener: TcpListener) -> io::Result<Listener> {
+    fn adopt_tcp_listener(&self, listener: TcpListener) -> io::Result<ListeningSocket> {
         tcp_listener(listener)
     }
 
@@ -67,7 +67,7 @@ impl Runtime for Smol {
     }
 
     #[cfg(unix)]
-    fn adopt_unix_listener(&self, listener: std::os::unix::net::UnixListener) -> io::Result<Listener> {
+    fn adopt_unix_listener(&self, listener: std::os::unix::net::UnixListener) -> io::Result<ListeningSocket> {
         let local = Address::unix(&listener.local_addr()?);
         unix::listener(listener, local, None)
     }
@@ -98,9 +98,9 @@ impl Accept for Async<TcpListener> {
     }
 }
 
-fn tcp_listener(listener: TcpListener) -> io::Result<Listener> {
+fn tcp_listener(listener: TcpListener) -> io::Result<ListeningSocket> {
     let local = listener.local_addr()?;
-    Ok(Listener::new(Async::new(listener)?, local.into()))
+    Ok(ListeningSocket::new(Async::new(listener)?, local.into()))
 }
 
 fn tcp_socket(stream: Async<TcpStream>, peer: SocketAddr) -> io::Result<Socket> {
@@ -127,15 +127,19 @@ mod unix {
         socket(Async::<UnixStream>::connect(&to).await?, Address::Unix(Some(to)))
     }
 
-    pub(super) fn listen(at: PathBuf) -> io::Result<Listener> {
+    pub(super) fn listen(at: PathBuf) -> io::Result<ListeningSocket> {
         let (listener, file) = listen::bind_unix(&at)?;
         self::listener(listener, Address::Unix(Some(at)), Some(file))
     }
 
     /// `file` is the one to remove in the end.
-    pub(super) fn listener(listener: UnixListener, local: Address, file: Option<SocketFile>) -> io::Result<Listener> {
+    pub(super) fn listener(
+        listener: UnixListener,
+        local: Address,
+        file: Option<SocketFile>,
+    ) -> io::Result<ListeningSocket> {
         let acceptor = Acceptor { listener: Async::new(listener)?, _file: file };
-        Ok(Listener::new(acceptor, local))
+        Ok(ListeningSocket::new(acceptor, local))
     }
 
     #[derive(Debug)]

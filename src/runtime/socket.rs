@@ -189,12 +189,12 @@ impl fmt::Debug for Socket {
 
 /// A socket that waits for connections. Dropping it stops listening.
 #[derive(Debug)]
-pub struct Listener {
+pub struct ListeningSocket {
     source: Box<dyn Accept>,
     local: Address,
 }
 
-impl Listener {
+impl ListeningSocket {
     /// Wraps a listener of another make, for a [`Runtime`](super::Runtime) of your own.
     pub fn new(source: impl Accept + 'static, local: Address) -> Self {
         Self { source: Box::new(source), local }
@@ -224,7 +224,7 @@ impl Listener {
     }
 }
 
-/// Where a [`Listener`] takes its connections from.
+/// Where a [`ListeningSocket`] takes its connections from.
 pub trait Accept: fmt::Debug + Send + Sync {
     /// Waits for the next connection. Dropping the future must not lose one.
     fn accept(&self) -> BoxFuture<'_, io::Result<Socket>>;

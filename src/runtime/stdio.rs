@@ -28,7 +28,7 @@ use futures::io::{AsyncRead, AsyncWrite};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::inherited::{self, Inherited};
-use super::{Address, Listener, Runtime, Socket, single};
+use super::{Address, ListeningSocket, Runtime, Socket, single};
 
 /// Takes standard input and output.
 ///
@@ -64,7 +64,7 @@ pub(crate) fn connect(runtime: &dyn Runtime) -> io::Result<Socket> {
 /// # Errors
 ///
 /// As [`connect`].
-pub(crate) fn listen(runtime: &dyn Runtime) -> io::Result<Listener> {
+pub(crate) fn listen(runtime: &dyn Runtime) -> io::Result<ListeningSocket> {
     connect(runtime).map(single::listener)
 }
 

@@ -21,7 +21,7 @@ use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
 #[cfg(unix)]
 use super::Address;
-use super::{Accept, Listener, Runtime, Socket, Timer, listen, some_address};
+use super::{Accept, ListeningSocket, Runtime, Socket, Timer, listen, some_address};
 
 /// tokio: the runtime around the call, else a multi-thread one that the process shares.
 ///
@@ -57,7 +57,7 @@ impl Runtime for Tokio {
         in_context(async move { tcp_socket(TcpStream::connect(to).await?, to) })
     }
 
-    fn listen_tcp(&self, at: SocketAddr) -> BoxFuture<'static, io::Result<Listener>> {
+    fn listen_tcp(&self, at: SocketAddr) -> BoxFuture<'static, io::Result<ListeningSocket>> {
         in_context(async move { tcp_listener(listen::bind_tcp(at)?) })
     }
 
@@ -67,7 +67,7 @@ impl Runtime for Tokio {
     }
 
     #[cfg(unix)]
-    fn listen_unix(&self, at: std::path::PathBuf) -> BoxFuture<'static, io::Result<Listener>> {
+    fn listen_unix(&self, at: std::path::PathBuf) -> BoxFuture<'static, io::Result<ListeningSocket>> {
         in_context(async move { unix::listen(at) })
     }
 
@@ -78,7 +78,7 @@ impl Runtime for Tokio {
         tcp_socket(TcpStream::from_std(stream)?, peer)
     }
 
-    fn adopt_tcp_listener(&self, listener: net::TcpListener) -> io::Result<Listener> {
+    fn adopt_tcp_listener(&self, listener: net::TcpListener) -> io::Result<ListeningSocket> {
         let _entered = current().enter();
         listener.set_nonblocking(true)?;
         tcp_listener(listener)
@@ -93,7 +93,7 @@ impl Runtime for Tokio {
     }
 
     #[cfg(unix)]
-    fn adopt_unix_listener(&self, listener: std::os::unix::net::UnixListener) -> io::Result<Listener> {
+    fn adopt_unix_listener(&self, listener: std::os::unix::net::UnixListener) -> io::Result<ListeningSocket> {
         let _entered = current().enter();
         let local = Address::unix(&listener.local_addr()?);
         listener.set_nonblocking(true)?;
@@ -166,9 +166,9 @@ impl Accept for TcpListener {
     }
 }
 
-fn tcp_listener(listener: net::TcpListener) -> io::Result<Listener> {
+fn tcp_listener(listener: net::TcpListener) -> io::Result<ListeningSocket> {
     let local = listener.local_addr()?;
-    Ok(Listener::new(TcpListener::from_std(listener)?, local.into()))
+    Ok(ListeningSocket::new(TcpListener::from_std(listener)?, local.into()))
 }
 
 fn tcp_socket(stream: TcpStream, peer: SocketAddr) -> io::Result<Socket> {
@@ -229,7 +229,7 @@ mod unix {
         socket(UnixStream::connect(&to).await?, Address::Unix(Some(to)))
     }
 
-    pub(super) fn listen(at: PathBuf) -> io::Result<Listener> {
+    pub(super) fn listen(at: PathBuf) -> io::Result<ListeningSocket> {
         let (listener, file) = listen::bind_unix(&at)?;
         self::listener(listener, Address::Unix(Some(at)), Some(file))
     }
@@ -239,9 +239,9 @@ mod unix {
         listener: std::os::unix::net::UnixListener,
         local: Address,
         file: Option<SocketFile>,
-    ) -> io::Result<Listener> {
+    ) -> io::Result<ListeningSocket> {
         let acceptor = Acceptor { listener: UnixListener::from_std(listener)?, _file: file };
-        Ok(Listener::new(acceptor, local))
+        Ok(ListeningSocket::new(acceptor, local))
     }
 
     #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! STARTTLS around a protocol of the callback side.
 
 use super::{Error, Negotiate};
-use crate::protocol::{LayerId, LayerView, PeerAnswer, Protocol, Reason, Result, Transport};
+use crate::protocol::{EndReason, LayerId, LayerView, PeerAnswer, Protocol, Result, Transport};
 use crate::stack::LayerError;
 
 /// A protocol that begins behind STARTTLS: it is told of nothing before TLS is there.
@@ -111,7 +111,7 @@ impl<P: Protocol> Protocol for Secured<P> {
         }
     }
 
-    fn connection_lost(&mut self, reason: &Reason) {
+    fn connection_lost(&mut self, reason: &EndReason) {
         if let Some(inner) = self.wrapped() {
             inner.connection_lost(reason);
         }

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::envelope::Envelope;
 use super::{Cut, Dialogue, StringTransport};
-use crate::protocol::{Error, ErrorKind, LayerId, PeerAnswer, Protocol, Reason, Result, Transport};
+use crate::protocol::{EndReason, Error, ErrorKind, LayerId, PeerAnswer, Protocol, Result, Transport};
 use crate::stack::Layer;
 
 /// Checks that a framer reports the same messages however its stream is cut, and whichever layers it came through.
@@ -196,19 +196,19 @@ impl<P: Protocol> Conformance<P> {
     }
 
     #[track_caller]
-    fn judge(&self, witness: &Witness, reason: Option<&Reason>, case: &str) {
+    fn judge(&self, witness: &Witness, reason: Option<&EndReason>, case: &str) {
         let expected: Vec<&[u8]> = self.messages.iter().map(|message| &*message.content).collect();
         let seen = &witness.seen().contents;
         if *seen != expected {
             let (seen, expected) = (list(seen.iter().map(Vec::as_slice)), list(expected));
-            let end = reason.map_or("it is still there".to_owned(), Reason::to_string);
+            let end = reason.map_or("it is still there".to_owned(), EndReason::to_string);
             panic!("{case}:\n reported {seen}\n expected {expected}\n the connection: {end}");
         }
-        let loss = reason.and_then(Reason::loss);
+        let loss = reason.and_then(EndReason::loss);
         if let Some(loss) = loss {
             panic!("{case}: the connection was lost: {loss}");
         }
-        let error = reason.and_then(Reason::error);
+        let error = reason.and_then(EndReason::error);
         let (kind, expected) = (error.map(Error::kind), self.failure.as_ref().map(|&(_, kind)| kind));
         assert_eq!(kind, expected, "{case}: the end of the connection: {error:?}");
     }

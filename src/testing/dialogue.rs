@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::{Cut, Pair, Peer};
-use crate::protocol::{Addresses, Protocol, Reason, Session, Transport};
+use crate::protocol::{Addresses, EndReason, Protocol, Session, Transport};
 use crate::stack::Limits;
 
 /// Two protocols that talk to each other over a [`Pair`], in its time and with its cuts.
@@ -112,12 +112,12 @@ impl<L: Protocol, R: Protocol> Dialogue<L, R> {
     }
 
     /// Why the left's connection is over, if it was told.
-    pub fn left_reason(&self) -> Option<&Reason> {
+    pub fn left_reason(&self) -> Option<&EndReason> {
         self.left.reason()
     }
 
     /// Why the right's connection is over, if it was told.
-    pub fn right_reason(&self) -> Option<&Reason> {
+    pub fn right_reason(&self) -> Option<&EndReason> {
         self.right.reason()
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
 
-use crate::protocol::{Addresses, Handle, Protocol, Reason, Session, Transport};
+use crate::protocol::{Addresses, EndReason, Handle, Protocol, Session, Transport};
 use crate::stack::{Limits, Output, Stack};
 
 /// A transport for unit tests of one protocol: what the peer sends is said by the test, and what is sent is kept.
@@ -150,7 +150,7 @@ impl<P: Protocol> StringTransport<P> {
     }
 
     /// Why the connection is over, if the protocol was told that it is.
-    pub fn reason(&self) -> Option<&Reason> {
+    pub fn reason(&self) -> Option<&EndReason> {
         self.session.reason()
     }
 

@@ -6,7 +6,7 @@ use onionskin::connection::{Error, LayerView, Layers, Parts, Stopped};
 use onionskin::endpoint::{Connector, Incoming};
 use onionskin::layer::{Counter, Deflate, IdleTimeout, Throttle, TrafficLog};
 use onionskin::protocol::{Addresses, Handle, LimitConnections, Lines, Strings};
-use onionskin::runtime::{self, Listener, Runtime, Socket};
+use onionskin::runtime::{self, ListeningSocket, Runtime, Socket};
 use onionskin::stack::{Ends, Event, Layer, Queue, Reason, Report, Stack};
 use onionskin::starttls::{Negotiate, Negotiation, StartTls};
 use onionskin::testing::{Clock, Fault, Pair, WireEnd};
@@ -24,7 +24,7 @@ fn public_types_are_send_and_sync() {
     is_shared::<Conn>();
     is_shared::<Parts<Socket>>();
     is_shared::<(Layers, LayerView, Stopped, Error)>();
-    is_shared::<(Socket, Listener, runtime::Address, dyn Runtime)>();
+    is_shared::<(Socket, ListeningSocket, runtime::Address, dyn Runtime)>();
     is_shared::<(Stack, Event, Reason, Report, Ends<'_>, Queue<onionskin::stack::End>)>();
     is_shared::<dyn Layer>();
     is_shared::<(Counter, Deflate, IdleTimeout, Throttle, TrafficLog, TlsLayer, Negotiate, Fault)>();
@@ -34,7 +34,7 @@ fn public_types_are_send_and_sync() {
     is_shared::<(starttls::Error, starttls::KnownProtocol)>();
     is_shared::<(Connector, endpoint::Listener, Incoming, endpoint::OpenError, endpoint::Endpoint)>();
     is_shared::<(endpoint::Server, endpoint::ServerStopped, endpoint::Task<Quiet>)>();
-    is_shared::<(Handle, Addresses, Lines, Strings, protocol::Error, protocol::Reason)>();
+    is_shared::<(Handle, Addresses, Lines, Strings, protocol::Error, protocol::EndReason)>();
     is_shared::<LimitConnections<fn(&Addresses) -> Quiet>>();
     is_shared::<(WireEnd, Clock, Pair)>();
 }

@@ -10,7 +10,7 @@ use futures::channel::oneshot;
 use futures::future::{join, join_all};
 use futures::io::{AsyncReadExt, AsyncWriteExt};
 use onionskin::Connection;
-use onionskin::runtime::{self, Listener, Runtime, Socket, block_on};
+use onionskin::runtime::{self, ListeningSocket, Runtime, Socket, block_on};
 use onionskin::stack::Stop;
 use onionskin::tls::Version;
 
@@ -46,7 +46,7 @@ fn tls_nests_three_deep_and_stops_over_unix_sockets() {
 
 async fn converse(
     runtime: &'static dyn Runtime,
-    listener: &Listener,
+    listener: &ListeningSocket,
     asker: impl Future<Output = Socket>,
     version: Version,
 ) {
@@ -185,7 +185,7 @@ pub(crate) fn connect(runtime: &'static dyn Runtime, socket: Socket) -> Connecti
     Connection::with_timer(socket, Arc::new(runtime)).named(label)
 }
 
-pub(crate) async fn listen_tcp(runtime: &dyn Runtime) -> (Listener, std::net::SocketAddr) {
+pub(crate) async fn listen_tcp(runtime: &dyn Runtime) -> (ListeningSocket, std::net::SocketAddr) {
     let listener = runtime.listen_tcp((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
     let address = listener.local_address().as_tcp().unwrap();
     (listener, address)

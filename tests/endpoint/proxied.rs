@@ -7,7 +7,7 @@ use futures::future::join;
 use futures::io::AsyncWriteExt;
 use onionskin::connection::Error;
 use onionskin::endpoint::{Connector, Listener, Server};
-use onionskin::layer::proxy_header::{Command, ProxyHeader, TlvKind, Version};
+use onionskin::layer::proxy_header::{Command, HeaderVersion, ProxyHeader, TlvKind};
 use onionskin::protocol::{Addresses, LimitConnections, Protocol, Result, Transport};
 use onionskin::runtime::{Address, Runtime};
 
@@ -39,7 +39,7 @@ fn the_header_tells_who_the_client_is_before_the_handshake_inside() {
                 let addresses = incoming.addresses().clone();
                 assert_eq!(addresses.peer.unwrap().to_string(), "tcp 192.0.2.1:4321");
                 assert_eq!(addresses.local.unwrap().to_string(), "tcp 198.51.100.2:25");
-                assert_eq!(addresses.proxy_header.unwrap().version() == Version::V1, version == 1);
+                assert_eq!(addresses.proxy_header.unwrap().version() == HeaderVersion::V1, version == 1);
                 incoming.ready().await.unwrap()
             };
             let (client, mut server) = join(client.connect(), serve).await;

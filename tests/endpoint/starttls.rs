@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use futures::future::join;
 use futures::io::{AsyncReadExt, AsyncWriteExt};
 use onionskin::endpoint::{Admitted, Connector, Endpoint, Listener, Server};
-use onionskin::protocol::{Addresses, Error, LayerId, Protocol, Reason, Result, Transport};
+use onionskin::protocol::{Addresses, EndReason, Error, LayerId, Protocol, Result, Transport};
 use onionskin::stack::LayerError;
 use onionskin::starttls::{self, ErrorKind, KnownProtocol, Negotiate, Secured, Smtp};
 use onionskin::tls::{OnFailure, TlsServer};
@@ -93,7 +93,7 @@ impl Protocol for Mail {
         Ok(())
     }
 
-    fn connection_lost(&mut self, reason: &Reason) {
+    fn connection_lost(&mut self, reason: &EndReason) {
         self.0.note(if reason.is_closed() { "closed".to_owned() } else { format!("lost: {reason}") });
     }
 }

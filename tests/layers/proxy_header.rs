@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use onionskin::layer::Counter;
 use onionskin::layer::proxy_header::{
-    AcceptProxyHeader, Addresses, Command, ProxyHeader, Received, SendProxyHeader, TlvKind, Transport, Version,
+    AcceptProxyHeader, Addresses, Command, HeaderVersion, ProxyHeader, Received, SendProxyHeader, SocketType, TlvKind,
 };
 use onionskin::stack::{Event, LayerError, LayerErrorKind, LayerId, PeerAnswer};
 use onionskin::testing::{Cut, Pair};
@@ -26,7 +26,7 @@ fn headers() -> Vec<ProxyHeader> {
     let unix =
         |transport| Addresses::Unix { source: b"/run/a".to_vec(), destination: b"\0abstract".to_vec(), transport };
     let (SocketAddr::V4(source), SocketAddr::V4(destination)) = v4() else { unreachable!() };
-    let datagram = Addresses::Ipv4 { source, destination, transport: Transport::Datagram };
+    let datagram = Addresses::Ipv4 { source, destination, transport: SocketType::Datagram };
     let with_tlvs = |header: ProxyHeader| {
         let header = header.with_tlv(TlvKind::Authority, "mail.example").unwrap();
         let header = header.with_tlv(TlvKind::Other(0xe0), []).unwrap();
@@ -40,8 +40,8 @@ fn headers() -> Vec<ProxyHeader> {
         ProxyHeader::v2(Addresses::tcp(v4().0, v4().1)),
         ProxyHeader::v2(Addresses::tcp(v6().0, v6().1)),
         ProxyHeader::v2(datagram),
-        ProxyHeader::v2(unix(Transport::Stream)),
-        ProxyHeader::v2(unix(Transport::Datagram)),
+        ProxyHeader::v2(unix(SocketType::Stream)),
+        ProxyHeader::v2(unix(SocketType::Datagram)),
         ProxyHeader::v2(Addresses::Unspecified),
         ProxyHeader::v2_local(),
         with_tlvs(ProxyHeader::v2(Addresses::tcp(v4().0, v4().1))),
@@ -382,7 +382,7 @@ fn optional_is_no_excuse_for_a_malformed_header() {
 fn only_the_version_that_is_allowed_is_a_header() {
     each(0..=0, |case| {
         let (v1, v2) = (headers()[0].encode(), headers()[4].encode());
-        for (only, good, bad) in [(Version::V1, &v1, &v2), (Version::V2, &v2, &v1)] {
+        for (only, good, bad) in [(HeaderVersion::V1, &v1, &v2), (HeaderVersion::V2, &v2, &v1)] {
             assert!(refused(case, AcceptProxyHeader::new().only(only), good, false).is_none());
             let error = refused(case, AcceptProxyHeader::new().only(only), bad, false);
             assert_eq!(error.map(|error| error.0), Some(LayerErrorKind::NotSpoken));
@@ -408,7 +408,7 @@ fn what_we_write_is_what_the_crate_ppp_reads() {
     for header in headers() {
         let bytes = header.encode();
         match header.version() {
-            Version::V1 => {
+            HeaderVersion::V1 => {
                 let read = ppp::v1::Header::try_from(&bytes[..]).unwrap();
                 assert_eq!(read.header.as_bytes(), bytes);
                 let unknown = read.addresses == ppp::v1::Addresses::Unknown;
@@ -482,7 +482,7 @@ proptest! {
         match parsed {
             Ok(Some((header, len))) => {
                 prop_assert!(len <= bytes.len());
-                prop_assert!(header.version() == Version::V2 || len <= 107);
+                prop_assert!(header.version() == HeaderVersion::V2 || len <= 107);
                 // What is written again is read as the same.
                 let again = header.encode();
                 prop_assert_eq!(ProxyHeader::parse(&again).unwrap(), Some((header.clone(), again.len())));

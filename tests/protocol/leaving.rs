@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use onionskin::protocol::{Error, ErrorKind, Protocol, ReasonKind, Result, Session, Transport};
+use onionskin::protocol::{EndReasonKind, Error, ErrorKind, Protocol, Result, Session, Transport};
 use onionskin::stack::{Limits, Stack};
 use onionskin::testing::StringTransport;
 
@@ -310,7 +310,7 @@ fn the_defaults_of_the_trait_drop_input_and_close_when_the_peer_does() {
     transport.receive(&pattern(1_000_000));
     assert_eq!(transport.stack().inbound_len(), 0);
     transport.end_of_input();
-    assert!(matches!(transport.reason().unwrap().kind(), ReasonKind::Closed));
+    assert!(matches!(transport.reason().unwrap().kind(), EndReasonKind::Closed));
 }
 
 #[test]

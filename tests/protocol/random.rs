@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use onionskin::protocol::{
-    LayerId, LayerView, PeerAnswer, Producer, Protocol, Reason, Result, Stop, Streaming, Transport,
+    EndReason, LayerId, LayerView, PeerAnswer, Producer, Protocol, Result, Stop, Streaming, Transport,
 };
 use onionskin::stack::LayerError;
 use onionskin::testing::{Cut, Dialogue, Dice};
@@ -135,7 +135,7 @@ struct Player {
     /// Messages in order, as they were read.
     received: u32,
     producers: Arc<Producers>,
-    reason: Option<Reason>,
+    reason: Option<EndReason>,
     totals: Arc<Totals>,
 }
 
@@ -408,7 +408,7 @@ impl Protocol for Player {
         self.act(transport)
     }
 
-    fn connection_lost(&mut self, reason: &Reason) {
+    fn connection_lost(&mut self, reason: &EndReason) {
         assert!(self.made);
         assert!(self.reason.replace(reason.clone()).is_none(), "once");
         self.totals.lost.fetch_add(1, Ordering::Relaxed);

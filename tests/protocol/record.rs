@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use onionskin::protocol::{LayerId, LayerView, PeerAnswer, Protocol, Reason, Result, Transport};
+use onionskin::protocol::{EndReason, LayerId, LayerView, PeerAnswer, Protocol, Result, Transport};
 use onionskin::stack::LayerError;
 use onionskin::testing::{Cut, Dialogue, Pair};
 
@@ -165,7 +165,7 @@ impl Protocol for Recorder {
         self.tell(transport, &Callback::StopRequested)
     }
 
-    fn connection_lost(&mut self, reason: &Reason) {
+    fn connection_lost(&mut self, reason: &EndReason) {
         self.log.add(&format!("lost: {reason}"));
     }
 }

@@ -11,7 +11,7 @@ use futures::stream::StreamExt;
 use onionskin::Connection;
 use onionskin::endpoint::{Connector, Listener, Server};
 use onionskin::protocol::{
-    Addresses, Factory, LayerView, LimitConnections, LineReceiver, Lines, Protocol, Reason, Result, Stop, Transport,
+    Addresses, EndReason, Factory, LayerView, LimitConnections, LineReceiver, Lines, Protocol, Result, Stop, Transport,
 };
 use onionskin::runtime::{self, Runtime};
 use onionskin::testing::{Clock, Cut, Dialogue, wire};
@@ -105,7 +105,7 @@ impl Protocol for Diver {
         self.send_line(transport, b"depth")
     }
 
-    fn connection_lost(&mut self, reason: &Reason) {
+    fn connection_lost(&mut self, reason: &EndReason) {
         self.reason = Some(reason.to_string());
     }
 }
@@ -223,7 +223,7 @@ fn connections_that_do_not_end_in_time_are_aborted() {
             Ok(())
         }
 
-        fn connection_lost(&mut self, reason: &Reason) {
+        fn connection_lost(&mut self, reason: &EndReason) {
             assert!(reason.is_aborted(), "{reason}");
             self.0.unbounded_send("aborted").unwrap();
         }

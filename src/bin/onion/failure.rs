@@ -5,7 +5,7 @@ use std::io;
 use std::process::ExitCode;
 
 use onionskin::connection::Error;
-use onionskin::endpoint::{OpenError, OpenErrorKind, Transport};
+use onionskin::endpoint::{BaseTransport, OpenError, OpenErrorKind};
 use onionskin::printable::Printable;
 use onionskin::rustls::{self, AlertDescription};
 use onionskin::starttls;
@@ -117,7 +117,7 @@ impl From<OpenError> for Failure {
             }
             OpenErrorKind::Connection(error) => error.clone().into(),
             OpenErrorKind::Connect(
-                Transport::Tcp { .. } | Transport::Unix { .. } | Transport::Abstract { .. },
+                BaseTransport::Tcp { .. } | BaseTransport::Unix { .. } | BaseTransport::Abstract { .. },
                 cause,
             ) => match cause.kind() {
                 io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
@@ -125,7 +125,7 @@ impl From<OpenError> for Failure {
                 }
                 _ => Self::new(error),
             },
-            OpenErrorKind::Listen(Transport::Tcp { .. }, cause) if cause.kind() == io::ErrorKind::AddrInUse => {
+            OpenErrorKind::Listen(BaseTransport::Tcp { .. }, cause) if cause.kind() == io::ErrorKind::AddrInUse => {
                 Self::new(format_args!("{error}: stop who listens there, or choose another port (0 picks one)"))
             }
             _ if error.is_usage() => Self::usage(error),

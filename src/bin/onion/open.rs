@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use onionskin::Connection;
-use onionskin::endpoint::{Connector, Endpoint, Listener, Step, TlsStep, Transport};
+use onionskin::endpoint::{BaseTransport, Connector, Endpoint, Listener, Step, TlsStep};
 use onionskin::runtime::{Runtime, Socket};
 use onionskin::tls::{Identity, TlsServer};
 
@@ -41,7 +41,7 @@ pub(crate) async fn connect(
 pub(crate) fn complete(endpoint: &Endpoint, defaults: &ClientDefaults<'_>) -> Result<Endpoint, Failure> {
     let mut endpoint = endpoint.clone();
     let name = host(&endpoint).to_owned();
-    if endpoint.transport == Transport::Stdio {
+    if endpoint.transport == BaseTransport::Stdio {
         return Err(Failure::usage("stdio: what is typed in comes from there already, so no connection can"));
     }
     for step in &mut endpoint.steps {

@@ -15,7 +15,7 @@ use futures::future::{BoxFuture, LocalBoxFuture};
 use futures::task::noop_waker;
 
 use crate::endpoint::{Connector, Endpoint, happy_eyeballs};
-use crate::runtime::{Listener, Runtime, Socket, Timer};
+use crate::runtime::{ListeningSocket, Runtime, Socket, Timer};
 use crate::testing::{Clock, Cut, wire};
 
 const V6: [&str; 3] = ["[2001:db8::1]:25", "[2001:db8::2]:25", "[2001:db8::3]:25"];
@@ -284,7 +284,7 @@ impl Runtime for Network {
         futures::future::ready(Ok(self.addresses.clone())).boxed()
     }
 
-    fn listen_tcp(&self, _at: SocketAddr) -> BoxFuture<'static, io::Result<Listener>> {
+    fn listen_tcp(&self, _at: SocketAddr) -> BoxFuture<'static, io::Result<ListeningSocket>> {
         unreachable!("the network has clients only")
     }
 
@@ -294,7 +294,7 @@ impl Runtime for Network {
     }
 
     #[cfg(unix)]
-    fn listen_unix(&self, _at: std::path::PathBuf) -> BoxFuture<'static, io::Result<Listener>> {
+    fn listen_unix(&self, _at: std::path::PathBuf) -> BoxFuture<'static, io::Result<ListeningSocket>> {
         unreachable!("the network has TCP only")
     }
 
@@ -302,7 +302,7 @@ impl Runtime for Network {
         unreachable!("the network has no sockets")
     }
 
-    fn adopt_tcp_listener(&self, _listener: TcpListener) -> io::Result<Listener> {
+    fn adopt_tcp_listener(&self, _listener: TcpListener) -> io::Result<ListeningSocket> {
         unreachable!("the network has no sockets")
     }
 
@@ -312,7 +312,7 @@ impl Runtime for Network {
     }
 
     #[cfg(unix)]
-    fn adopt_unix_listener(&self, _listener: std::os::unix::net::UnixListener) -> io::Result<Listener> {
+    fn adopt_unix_listener(&self, _listener: std::os::unix::net::UnixListener) -> io::Result<ListeningSocket> {
         unreachable!("the network has no sockets")
     }
 

@@ -20,19 +20,19 @@ fn error(text: &str) -> ParseError {
 }
 
 fn tcp(host: &str, port: u16) -> Endpoint {
-    Endpoint::new(Transport::tcp(host, port))
+    Endpoint::new(BaseTransport::tcp(host, port))
 }
 
 fn unix(path: &str) -> Endpoint {
-    Endpoint::new(Transport::unix(path))
+    Endpoint::new(BaseTransport::unix(path))
 }
 
 fn abstract_socket(name: &str) -> Endpoint {
-    Endpoint::new(Transport::Abstract { name: name.into() })
+    Endpoint::new(BaseTransport::Abstract { name: name.into() })
 }
 
 fn systemd(socket: SystemdSocket) -> Endpoint {
-    Endpoint::new(Transport::Systemd(socket))
+    Endpoint::new(BaseTransport::Systemd(socket))
 }
 
 #[test]
@@ -43,8 +43,8 @@ fn transports() {
     assert_eq!(parsed("tcp:[::1]:25"), tcp("::1", 25));
     assert_eq!(parsed("tcp:[fe80::1%eth0]:25"), tcp("fe80::1%eth0", 25));
     assert_eq!(parsed("unix:/run/app.sock"), unix("/run/app.sock"));
-    assert_eq!(parsed("stdio"), Endpoint::new(Transport::Stdio));
-    assert_eq!(parsed("fd:3"), Endpoint::new(Transport::Descriptor { number: 3 }));
+    assert_eq!(parsed("stdio"), Endpoint::new(BaseTransport::Stdio));
+    assert_eq!(parsed("fd:3"), Endpoint::new(BaseTransport::Descriptor { number: 3 }));
     assert_eq!(parsed("systemd:0"), systemd(SystemdSocket::Index(0)));
     assert_eq!(parsed("systemd:name=http"), systemd(SystemdSocket::Name("http".into())));
 }
@@ -52,7 +52,7 @@ fn transports() {
 #[test]
 fn an_address_has_its_transport() {
     let to = |address: Address| {
-        let transport = Transport::to(&address)?;
+        let transport = BaseTransport::to(&address)?;
         assert_eq!(parsed(&transport.to_string()).transport, transport);
         Some(transport.to_string())
     };
@@ -72,7 +72,7 @@ fn an_address_has_its_transport() {
 #[test]
 fn how_long_to_connect() {
     let with = |text: &str| match parsed(text).transport {
-        Transport::Tcp { timeout, .. } => timeout,
+        BaseTransport::Tcp { timeout, .. } => timeout,
         other => panic!("{other:?}"),
     };
     assert_eq!(with("tcp:a:1"), ConnectTimeout::Standard);
@@ -84,7 +84,7 @@ fn how_long_to_connect() {
 #[test]
 fn how_a_silent_peer_is_asked() {
     let with = |text: &str| match parsed(text).transport {
-        Transport::Tcp { keep_alive, .. } => {
+        BaseTransport::Tcp { keep_alive, .. } => {
             keep_alive.map(|KeepAlive { idle, interval, count }| (idle, interval, count))
         }
         other => panic!("{other:?}"),
@@ -134,7 +134,7 @@ fn an_at_begins_an_abstract_name_and_a_backslash_makes_it_a_path() {
 fn every_proxy_header_key() {
     let text = "tcp:a:1+proxy-header:version=1:from=192.0.2.1:50000:to=[2001:db8::1]:443:local=yes:optional=yes+tls";
     let step = ProxyHeaderStep {
-        version: Some(proxy_header::Version::V1),
+        version: Some(proxy_header::HeaderVersion::V1),
         from: Some("192.0.2.1:50000".parse().unwrap()),
         to: Some("[2001:db8::1]:443".parse().unwrap()),
         local: true,
@@ -188,7 +188,7 @@ fn every_tls_key() {
     let step = TlsStep {
         server_name: Some("a.example".into()),
         trust_anchors: Some("ca.pem".into()),
-        roots: Some(Roots::Webpki),
+        roots: Some(TrustStore::Webpki),
         insecure: true,
         certificate: Some("chain.pem".into()),
         private_key: Some("key.pem".into()),
@@ -363,16 +363,16 @@ fn path() -> impl Strategy<Value = std::path::PathBuf> {
     any_text().prop_map(Into::into)
 }
 
-fn transport() -> impl Strategy<Value = Transport> {
+fn transport() -> impl Strategy<Value = BaseTransport> {
     prop_oneof![
         (host_text(), any::<u16>(), timeout(), option::of(keep_alive()))
-            .prop_map(|(host, port, timeout, keep_alive)| Transport::Tcp { host, port, timeout, keep_alive }),
-        path().prop_map(|path| Transport::Unix { path }),
-        any_text().prop_map(|name| Transport::Abstract { name }),
-        Just(Transport::Stdio),
-        any::<u32>().prop_map(|number| Transport::Descriptor { number }),
-        any::<u32>().prop_map(|index| Transport::Systemd(SystemdSocket::Index(index))),
-        any_text().prop_map(|name| Transport::Systemd(SystemdSocket::Name(name))),
+            .prop_map(|(host, port, timeout, keep_alive)| BaseTransport::Tcp { host, port, timeout, keep_alive }),
+        path().prop_map(|path| BaseTransport::Unix { path }),
+        any_text().prop_map(|name| BaseTransport::Abstract { name }),
+        Just(BaseTransport::Stdio),
+        any::<u32>().prop_map(|number| BaseTransport::Descriptor { number }),
+        any::<u32>().prop_map(|index| BaseTransport::Systemd(SystemdSocket::Index(index))),
+        any_text().prop_map(|name| BaseTransport::Systemd(SystemdSocket::Name(name))),
     ]
 }
 
@@ -395,7 +395,7 @@ fn socket_address() -> impl Strategy<Value = std::net::SocketAddr> {
 
 prop_compose! {
     fn proxy_header_step()(
-        version in option::of(prop_oneof![Just(proxy_header::Version::V1), Just(proxy_header::Version::V2)]),
+        version in option::of(prop_oneof![Just(proxy_header::HeaderVersion::V1), Just(proxy_header::HeaderVersion::V2)]),
         from in option::of(socket_address()),
         to in option::of(socket_address()),
         local in any::<bool>(),
@@ -413,7 +413,7 @@ prop_compose! {
     fn tls_step()(
         server_name in option::of(host_text()),
         paths in [option::of(path()), option::of(path()), option::of(path()), option::of(path())],
-        roots in option::of(prop_oneof![Just(Roots::System), Just(Roots::Webpki)]),
+        roots in option::of(prop_oneof![Just(TrustStore::System), Just(TrustStore::Webpki)]),
         insecure in any::<bool>(),
         alpn in vec(any_text().prop_map(|name| name.replace(',', ";")), 0..3),
         min_version in option::of(version()),

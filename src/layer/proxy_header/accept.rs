@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::parse::{BLOCK_HEADER, Front, announced_len, not_spoken};
-use super::{ProxyHeader, Version};
+use super::{HeaderVersion, ProxyHeader};
 use crate::stack::{
     End, Ends, Facts, Failure, Layer, LayerError, LayerErrorKind, LayerId, Opens, Overdue, Patience, PeerAnswer, Report,
 };
@@ -27,7 +27,7 @@ use crate::stack::{
 #[derive(Debug)]
 pub struct AcceptProxyHeader {
     received: Received,
-    only: Option<Version>,
+    only: Option<HeaderVersion>,
     optional: bool,
     limit: usize,
     timeout: Option<Duration>,
@@ -42,7 +42,7 @@ impl AcceptProxyHeader {
 
     /// Accepts one version only. The other is then no header at all.
     #[must_use]
-    pub fn only(mut self, version: Version) -> Self {
+    pub fn only(mut self, version: HeaderVersion) -> Self {
         self.only = Some(version);
         self
     }
@@ -89,8 +89,8 @@ impl AcceptProxyHeader {
             Front::NoHeader => return self.without(front),
             Front::Header(version) if self.only.is_some_and(|only| only != version) => return self.without(front),
             Front::Undecided if ended.is_some() && !lost && self.optional => return Ok(Some(None)),
-            Front::Undecided | Front::Header(Version::V1) => {}
-            Front::Header(Version::V2) => self.check_len(front, input.room())?,
+            Front::Undecided | Front::Header(HeaderVersion::V1) => {}
+            Front::Header(HeaderVersion::V2) => self.check_len(front, input.room())?,
         }
         if let Some((header, len)) = ProxyHeader::parse(front)? {
             input.consume(len);

@@ -29,7 +29,7 @@ use crate::stack::{LayerError, LayerErrorKind};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ProxyHeader {
-    pub(super) version: Version,
+    pub(super) version: HeaderVersion,
     pub(super) command: Command,
     pub(super) addresses: Addresses,
     pub(super) tlvs: Vec<Tlv>,
@@ -38,7 +38,7 @@ pub struct ProxyHeader {
 /// The form of a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Version {
+pub enum HeaderVersion {
     /// A line of text.
     V1,
     /// Binary.
@@ -68,7 +68,7 @@ pub enum Addresses {
         /// What that connected to.
         destination: SocketAddrV4,
         /// What it came over.
-        transport: Transport,
+        transport: SocketType,
     },
     /// IPv6. A header carries neither flow nor scope.
     Ipv6 {
@@ -77,7 +77,7 @@ pub enum Addresses {
         /// What that connected to.
         destination: SocketAddrV6,
         /// What it came over.
-        transport: Transport,
+        transport: SocketType,
     },
     /// Unix sockets, version 2 only. At most 108 bytes each, without the zeros behind.
     Unix {
@@ -86,14 +86,14 @@ pub enum Addresses {
         /// What that connected to.
         destination: Vec<u8>,
         /// What it came over.
-        transport: Transport,
+        transport: SocketType,
     },
 }
 
 /// What the connection that is passed on came over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Transport {
+pub enum SocketType {
     /// TCP, or a stream socket.
     Stream,
     /// UDP, or a datagram socket; version 2 only.
@@ -105,25 +105,25 @@ impl ProxyHeader {
     /// A header of version 1, for TCP. If the addresses are of two families, IPv4 is written as IPv6.
     #[must_use]
     pub fn v1(source: SocketAddr, destination: SocketAddr) -> Self {
-        Self::new(Version::V1, Command::Proxy, Addresses::tcp(source, destination).without_scope())
+        Self::new(HeaderVersion::V1, Command::Proxy, Addresses::tcp(source, destination).without_scope())
     }
 
     /// A header of version 1 that tells nothing: `PROXY UNKNOWN`.
     #[must_use]
     pub fn v1_unknown() -> Self {
-        Self::new(Version::V1, Command::Proxy, Addresses::Unspecified)
+        Self::new(HeaderVersion::V1, Command::Proxy, Addresses::Unspecified)
     }
 
     /// A header of version 2. Paths of Unix sockets are cut after 108 bytes, as in the socket API.
     #[must_use]
     pub fn v2(addresses: Addresses) -> Self {
-        Self::new(Version::V2, Command::Proxy, addresses.without_scope())
+        Self::new(HeaderVersion::V2, Command::Proxy, addresses.without_scope())
     }
 
     /// A header of version 2 for a connection of the proxy's own.
     #[must_use]
     pub fn v2_local() -> Self {
-        Self::new(Version::V2, Command::Local, Addresses::Unspecified)
+        Self::new(HeaderVersion::V2, Command::Local, Addresses::Unspecified)
     }
 
     /// Adds further information. The value of a checksum is computed, whatever is given for it.
@@ -133,7 +133,7 @@ impl ProxyHeader {
     /// In version 1 and in a header of the proxy's own, which have no place for it; and when the header would be longer
     /// than its length can tell, 65,535 bytes.
     pub fn with_tlv(mut self, kind: TlvKind, value: impl AsRef<[u8]>) -> Result<Self, LayerError> {
-        if self.version == Version::V1 || self.command == Command::Local {
+        if self.version == HeaderVersion::V1 || self.command == Command::Local {
             let message = "only a PROXY header of version 2, for another's connection, carries further information";
             return Err(LayerError::new(LayerErrorKind::Unsupported, message));
         }
@@ -161,7 +161,7 @@ impl ProxyHeader {
         self.with_tlv(TlvKind::Crc32c, [0; 4])
     }
 
-    pub(super) fn new(version: Version, command: Command, addresses: Addresses) -> Self {
+    pub(super) fn new(version: HeaderVersion, command: Command, addresses: Addresses) -> Self {
         Self { version, command, addresses, tlvs: Vec::new() }
     }
 
@@ -179,7 +179,7 @@ impl ProxyHeader {
 impl ProxyHeader {
     /// The form in which it came, or goes.
     #[must_use]
-    pub fn version(&self) -> Version {
+    pub fn version(&self) -> HeaderVersion {
         self.version
     }
 
@@ -240,8 +240,8 @@ impl ProxyHeader {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         match self.version {
-            Version::V1 => self.encode_line().into_bytes(),
-            Version::V2 => self.encode_block(),
+            HeaderVersion::V1 => self.encode_line().into_bytes(),
+            HeaderVersion::V2 => self.encode_block(),
         }
     }
 
@@ -307,7 +307,7 @@ impl Addresses {
     /// Two addresses of TCP. If they are of two families, IPv4 is written as IPv6 (RFC 4291 section 2.5.5.2).
     #[must_use]
     pub fn tcp(source: SocketAddr, destination: SocketAddr) -> Self {
-        let transport = Transport::Stream;
+        let transport = SocketType::Stream;
         if let (SocketAddr::V4(source), SocketAddr::V4(destination)) = (source, destination) {
             return Self::Ipv4 { source, destination, transport };
         }
@@ -343,8 +343,8 @@ impl Addresses {
         };
         family << 4
             | match transport {
-                Transport::Stream => 1,
-                Transport::Datagram => 2,
+                SocketType::Stream => 1,
+                SocketType::Datagram => 2,
             }
     }
 
@@ -368,8 +368,8 @@ fn to_v6(address: SocketAddr) -> SocketAddrV6 {
 impl fmt::Display for ProxyHeader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.version {
-            Version::V1 => "v1 ",
-            Version::V2 => "v2 ",
+            HeaderVersion::V1 => "v1 ",
+            HeaderVersion::V2 => "v2 ",
         })?;
         match self.command {
             Command::Proxy => self.addresses.fmt(f),

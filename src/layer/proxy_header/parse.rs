@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::str::FromStr;
 
 use super::tlv::{self, crc32c};
-use super::{Addresses, Command, ProxyHeader, TlvKind, Transport, Version};
+use super::{Addresses, Command, HeaderVersion, ProxyHeader, SocketType, TlvKind};
 use crate::printable::Printable;
 use crate::stack::{LayerError, LayerErrorKind};
 
@@ -19,8 +19,8 @@ impl ProxyHeader {
         match Front::of(bytes) {
             Front::Undecided => Ok(None),
             Front::NoHeader => Err(not_spoken(bytes)),
-            Front::Header(Version::V1) => parse_line(bytes),
-            Front::Header(Version::V2) => parse_block(bytes),
+            Front::Header(HeaderVersion::V1) => parse_line(bytes),
+            Front::Header(HeaderVersion::V2) => parse_block(bytes),
         }
     }
 }
@@ -30,13 +30,13 @@ impl ProxyHeader {
 pub(super) enum Front {
     /// It may yet be a header.
     Undecided,
-    Header(Version),
+    Header(HeaderVersion),
     NoHeader,
 }
 
 impl Front {
     pub(super) fn of(bytes: &[u8]) -> Self {
-        for (signature, version) in [(LINE_SIGNATURE, Version::V1), (SIGNATURE, Version::V2)] {
+        for (signature, version) in [(LINE_SIGNATURE, HeaderVersion::V1), (SIGNATURE, HeaderVersion::V2)] {
             if bytes.starts_with(signature) {
                 return Self::Header(version);
             }
@@ -86,7 +86,7 @@ fn parse_line(bytes: &[u8]) -> Result<Option<(ProxyHeader, usize)>, LayerError> 
         }
         _ => return Err(malformed("its family is neither TCP4 nor TCP6 nor UNKNOWN")),
     };
-    Ok(Some((ProxyHeader::new(Version::V1, Command::Proxy, addresses), end + 2)))
+    Ok(Some((ProxyHeader::new(HeaderVersion::V1, Command::Proxy, addresses), end + 2)))
 }
 
 fn parse_addresses<A>(words: &str) -> Result<(SocketAddr, SocketAddr), LayerError>
@@ -118,7 +118,7 @@ fn parse_block(bytes: &[u8]) -> Result<Option<(ProxyHeader, usize)>, LayerError>
     let command = match first[VERSION_AND_COMMAND] & 0x0f {
         PROXY => Command::Proxy,
         // All that it says beyond that is to be ignored, the family too.
-        LOCAL => return Ok(Some((ProxyHeader::new(Version::V2, Command::Local, Addresses::Unspecified), len))),
+        LOCAL => return Ok(Some((ProxyHeader::new(HeaderVersion::V2, Command::Local, Addresses::Unspecified), len))),
         _ => return Err(malformed("its command is neither LOCAL nor PROXY")),
     };
     let (addresses, rest) = match first[FAMILY] {
@@ -128,7 +128,7 @@ fn parse_block(bytes: &[u8]) -> Result<Option<(ProxyHeader, usize)>, LayerError>
         }
         _ => return Err(malformed("its address family is not known")),
     };
-    let mut header = ProxyHeader::new(Version::V2, command, addresses);
+    let mut header = ProxyHeader::new(HeaderVersion::V2, command, addresses);
     match tlv::read_all(rest) {
         Some(tlvs) => header.tlvs = tlvs,
         // What it is for an unknown family is not known either.
@@ -140,7 +140,7 @@ fn parse_block(bytes: &[u8]) -> Result<Option<(ProxyHeader, usize)>, LayerError>
 }
 
 fn read_addresses(family: u8, block: &[u8]) -> Option<(Addresses, &[u8])> {
-    let transport = if family & 0x0f == 1 { Transport::Stream } else { Transport::Datagram };
+    let transport = if family & 0x0f == 1 { SocketType::Stream } else { SocketType::Datagram };
     match family >> 4 {
         1 => {
             let (ips, rest) = block.split_first_chunk::<8>()?;

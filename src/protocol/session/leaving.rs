@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::{Input, Phase, Session};
 use crate::protocol::handle::Command;
 use crate::protocol::transport::Leaving;
-use crate::protocol::{Error, ErrorKind, Protocol, Reason, ReasonKind};
+use crate::protocol::{EndReason, EndReasonKind, Error, ErrorKind, Protocol};
 use crate::stack::Stack;
 
 impl<P: Protocol> Session<P> {
@@ -78,7 +78,7 @@ impl<P: Protocol> Session<P> {
         // A peer that has gone after it had everything is no loss.
         let loss = stack.lost().filter(|_| !stack.is_lost_after_close());
         if let (true, Some(reason)) = (stack.is_flushed(), loss) {
-            let reason = failure.take().map_or_else(|| ReasonKind::Lost(reason.clone()), ReasonKind::Failed);
+            let reason = failure.take().map_or_else(|| EndReasonKind::Lost(reason.clone()), EndReasonKind::Failed);
             self.end(reason);
             return true;
         }
@@ -108,10 +108,10 @@ impl<P: Protocol> Session<P> {
             return false;
         }
         let in_order = || match &self.input {
-            Input::Truncated(reason) => ReasonKind::Lost(reason.clone()),
-            Input::Open | Input::Ended => ReasonKind::Closed,
+            Input::Truncated(reason) => EndReasonKind::Lost(reason.clone()),
+            Input::Open | Input::Ended => EndReasonKind::Closed,
         };
-        let reason = failure.take().map_or_else(in_order, ReasonKind::Failed);
+        let reason = failure.take().map_or_else(in_order, EndReasonKind::Failed);
         self.end(reason);
         true
     }
@@ -127,13 +127,13 @@ impl<P: Protocol> Session<P> {
 
     fn abort(&mut self, stack: &mut Stack, now: Instant, failure: Option<Error>) {
         stack.abort(now);
-        let lost = || stack.lost().cloned().map_or(ReasonKind::Closed, ReasonKind::Lost);
-        self.end(failure.map_or_else(lost, ReasonKind::Failed));
+        let lost = || stack.lost().cloned().map_or(EndReasonKind::Closed, EndReasonKind::Lost);
+        self.end(failure.map_or_else(lost, EndReasonKind::Failed));
     }
 
     /// The end: the protocol is told, and whoever holds on to the connection.
-    pub(super) fn end(&mut self, reason: ReasonKind) {
-        let reason = Reason::from(reason);
+    pub(super) fn end(&mut self, reason: EndReasonKind) {
+        let reason = EndReason::from(reason);
         log::debug!("{}: {reason}", self.state.addresses);
         self.phase = Phase::Over(reason.clone());
         self.state.handle.close();

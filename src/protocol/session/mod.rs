@@ -26,7 +26,7 @@ use super::flow::Level;
 use super::handle::Command;
 use super::transport::State;
 use super::{
-    Addresses, Error, ErrorKind, Handle, LayerId, LayerView, PeerAnswer, Protocol, Reason, ReasonKind, Result,
+    Addresses, EndReason, EndReasonKind, Error, ErrorKind, Handle, LayerId, LayerView, PeerAnswer, Protocol, Result,
     Streaming, Transport,
 };
 use crate::connection::RECORD;
@@ -68,7 +68,7 @@ enum Phase {
         failure: Option<Error>,
         until: Instant,
     },
-    Over(Reason),
+    Over(EndReason),
 }
 
 /// How what the peer says came to its end, as the protocol was told.
@@ -127,7 +127,7 @@ impl<P: Protocol> Session<P> {
     }
 
     /// Why the connection is over, if it is and the protocol was told.
-    pub fn reason(&self) -> Option<&Reason> {
+    pub fn reason(&self) -> Option<&EndReason> {
         match &self.phase {
             Phase::Over(reason) => Some(reason),
             _ => None,
@@ -140,7 +140,7 @@ impl<P: Protocol> Session<P> {
     }
 
     /// The protocol, and why its connection is over, if it is.
-    pub fn into_protocol(mut self) -> (P, Option<Reason>) {
+    pub fn into_protocol(mut self) -> (P, Option<EndReason>) {
         let reason = self.reason().cloned();
         let protocol = self.protocol.take().expect(PRESENT);
         (protocol, reason)
@@ -358,7 +358,7 @@ impl<P: Protocol> Session<P> {
     /// Tells the loss, if there is one; the alert that tells the peer why is first given its time to leave.
     fn tell_loss(&mut self, stack: &mut Stack) -> bool {
         let Some(reason) = stack.lost().filter(|_| stack.is_flushed()) else { return false };
-        self.end(ReasonKind::Lost(reason.clone()));
+        self.end(EndReasonKind::Lost(reason.clone()));
         true
     }
 
@@ -474,7 +474,7 @@ impl<P: Protocol> Drop for Session<P> {
         self.state.flow.end();
         let is_live = !matches!(self.phase, Phase::New | Phase::Over(_));
         if is_live && self.protocol.is_some() {
-            self.end(ReasonKind::Lost(stack::Reason::aborted()));
+            self.end(EndReasonKind::Lost(stack::Reason::aborted()));
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use onionskin::protocol::{Error, ErrorKind, LayerId, PeerAnswer, Protocol, Reason, ReasonKind, Result, Transport};
+use onionskin::protocol::{
+    EndReason, EndReasonKind, Error, ErrorKind, LayerId, PeerAnswer, Protocol, Result, Transport,
+};
 use onionskin::stack::LayerError;
 use onionskin::testing::{Cut, Dialogue, StringTransport};
 use onionskin::tls::{TlsClient, TlsLayer, TlsServer, Version};
@@ -97,7 +99,7 @@ fn each(test: impl Fn(Case, Role, Dialogue<Peer, Receiver<Upgrade>>)) {
 
 fn layer_error(dialogue: &Dialogue<Peer, Receiver<Upgrade>>) -> &LayerError {
     let reason = dialogue.right_reason().expect("the connection is over");
-    let ReasonKind::Lost(loss) = reason.kind() else { panic!("it is not lost: {reason}") };
+    let EndReasonKind::Lost(loss) = reason.kind() else { panic!("it is not lost: {reason}") };
     loss.layer_error().expect("a layer has failed")
 }
 
@@ -256,7 +258,7 @@ fn a_message_is_not_completed_outside_the_layer_that_it_began_in() {
         dialogue.advance(Duration::from_secs(5));
         assert_eq!(dialogue.right().log[..], ["0 START", "ready"], "{case:?}");
         let reason = dialogue.right_reason();
-        let kind = reason.and_then(Reason::error).map(Error::kind);
+        let kind = reason.and_then(EndReason::error).map(Error::kind);
         assert_eq!(kind, Some(ErrorKind::Unfinished), "{case:?}: {reason:?}");
     });
 }

@@ -19,7 +19,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use clap::ValueEnum;
-use onionskin::endpoint::Transport;
+use onionskin::endpoint::BaseTransport;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -115,7 +115,7 @@ impl File<'_> {
     fn check_places(&self, relays: &[Plan]) -> Result<(), Failure> {
         for (at, relay) in relays.iter().enumerate() {
             let place = |plan: &Plan| plan.route.listen.endpoint.transport.clone();
-            let fixed = !matches!(place(relay), Transport::Tcp { port: 0, .. });
+            let fixed = !matches!(place(relay), BaseTransport::Tcp { port: 0, .. });
             if let Some(other) = relays[..at].iter().find(|other| fixed && place(other) == place(relay)) {
                 let (one, two, place) = (&other.route.label, &relay.route.label, place(relay));
                 let message = format_args!("the relays {one} and {two} both listen at {place}");

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use futures::future::{Either, join, pending, select};
 use onionskin::connection::Error;
-use onionskin::endpoint::{Endpoint, Listener, Step, Transport};
+use onionskin::endpoint::{BaseTransport, Endpoint, Listener, Step};
 use onionskin::runtime::Runtime;
 use onionskin::starttls::KnownProtocol;
 use onionskin::starttls::ftp::{Level, Passive, Protection, Reply};
@@ -41,7 +41,7 @@ use crate::part::part;
 pub(super) fn is_whole(listen: &Endpoint, connect: &Endpoint) -> bool {
     let ends = matches!(listen.steps.last(), Some(Step::StartTls(step)) if step.protocol == KnownProtocol::Ftp);
     let is_clear = connect.steps.iter().all(|step| matches!(step, Step::ProxyHeader(_)));
-    ends && is_clear && matches!(connect.transport, Transport::Tcp { .. })
+    ends && is_clear && matches!(connect.transport, BaseTransport::Tcp { .. })
 }
 
 /// The control connection, joined, and its data connections.
@@ -281,9 +281,9 @@ fn at(endpoint: &Endpoint, address: SocketAddr) -> Endpoint {
     let mut endpoint = endpoint.clone();
     endpoint.steps.clear();
     match &mut endpoint.transport {
-        Transport::Tcp { host, port, .. } => (*host, *port) = (new_host, new_port),
+        BaseTransport::Tcp { host, port, .. } => (*host, *port) = (new_host, new_port),
         // The socket of a listener may have been handed down.
-        other => *other = Transport::tcp(new_host, new_port),
+        other => *other = BaseTransport::tcp(new_host, new_port),
     }
     endpoint
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use onionskin::endpoint::{Connector, Endpoint, Listener, Transport};
+use onionskin::endpoint::{BaseTransport, Connector, Endpoint, Listener};
 use onionskin::runtime::Runtime;
 
 use super::config;
@@ -67,8 +67,11 @@ impl Plans {
             }
             (None, ..) => return Err(Failure::usage("LISTEN and CONNECT are missing")),
         };
-        let mut from_input: Vec<_> =
-            plans.relays.iter_mut().filter(|plan| plan.route.listen.endpoint.transport == Transport::Stdio).collect();
+        let mut from_input: Vec<_> = plans
+            .relays
+            .iter_mut()
+            .filter(|plan| plan.route.listen.endpoint.transport == BaseTransport::Stdio)
+            .collect();
         if from_input.is_empty() && options.end_of_input.is_set() {
             return Err(Failure::usage("--wait and --half-close are about standard input, and no LISTEN is stdio"));
         }

@@ -70,11 +70,11 @@ fn grant_files(needed: u64) -> u64 {
 /// How many a connection takes: some runtimes have two for one that is not TCP, and where FTP has its data connections through
 /// here too, a client has one of these most of the time.
 fn descriptors(plan: &Plan) -> usize {
-    use onionskin::endpoint::Transport;
+    use onionskin::endpoint::BaseTransport;
 
     let sides = [&plan.route.listen.endpoint, &plan.route.connect.endpoint];
     let control: usize =
-        sides.into_iter().map(|side| if let Transport::Tcp { .. } = side.transport { 1 } else { 2 }).sum();
+        sides.into_iter().map(|side| if let BaseTransport::Tcp { .. } = side.transport { 1 } else { 2 }).sum();
     let data = if ftp::is_whole(sides[0], sides[1]) { 2 } else { 0 };
     control + data
 }

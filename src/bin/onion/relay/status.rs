@@ -11,7 +11,7 @@ use futures::future::{BoxFuture, Either, FutureExt, pending, select};
 use futures::io::{AsyncReadExt, AsyncWriteExt};
 use futures::stream::{FuturesUnordered, StreamExt};
 use onionskin::Connection;
-use onionskin::endpoint::{Endpoint, Incoming, Listener, Transport};
+use onionskin::endpoint::{BaseTransport, Endpoint, Incoming, Listener};
 use onionskin::runtime::{Runtime, Socket};
 
 use super::metrics::Metrics;
@@ -29,7 +29,7 @@ pub(super) fn endpoint(text: &str) -> Result<Endpoint, Failure> {
     };
     let endpoint = open::parse(&full).map_err(|error| error.at("status"))?;
     match endpoint.transport {
-        Transport::Stdio => {
+        BaseTransport::Stdio => {
             Err(Failure::usage("status: standard input and output are no place to ask again and again"))
         }
         _ => Ok(endpoint),
