@@ -2,6 +2,7 @@
 
 use std::any::Any;
 
+use super::fate::Sent;
 use super::list::{NodeState, WIRE};
 use super::{End, Layer, LayerId, Reason, Side, Stack};
 
@@ -66,14 +67,14 @@ impl Stack {
     /// Whether the connection was lost only after we had closed it and everything had left.
     #[must_use]
     pub fn is_lost_after_close(&self) -> bool {
-        self.lost_after_close
+        self.fate.sent() == Some(Sent::Closed)
     }
 
     /// Whether bytes that were written, or orders, were still on their way down when the connection was lost, and never
     /// left. What the socket had taken by then has left.
     #[must_use]
     pub fn is_lost_unsent(&self) -> bool {
-        self.lost_unsent
+        self.fate.sent() == Some(Sent::NotAll)
     }
 
     /// The number of bytes on their way down, in all boundaries.

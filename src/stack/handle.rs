@@ -4,7 +4,7 @@ use std::io;
 use std::time::Instant;
 
 use super::list::WIRE;
-use super::{End, LINGER, Reason, Side, Stack};
+use super::{End, Reason, Side, Stack};
 
 impl Stack {
     /// Takes bytes from the wire, as many as there is room for, and returns how many.
@@ -53,7 +53,7 @@ impl Stack {
         for index in due {
             self.time_out(index, now);
         }
-        if self.linger.is_some_and(|linger| linger <= now) {
+        if self.fate.linger().is_some_and(|linger| linger <= now) {
             self.drop_outbound(WIRE);
             self.wire_output = Side::Closed;
         }
@@ -80,8 +80,7 @@ impl Stack {
         }
         if count > 0 {
             self.wire_has_taken();
-            // A peer that takes something is not the one that the linger is there for.
-            self.linger = self.linger.map(|_| now + LINGER);
+            self.fate.linger_on(now);
         }
         self.settle(now);
     }

@@ -56,7 +56,7 @@ mod spare;
 mod stop;
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use self::boundary::Boundary;
 use self::drawing::DEFAULT_LABEL;
@@ -122,14 +122,9 @@ pub struct Stack {
     /// one, writes are refused: they would leave in clear of a layer that the writer believes in.
     unacknowledged: Vec<LayerId>,
     fate: Fate,
-    lost_after_close: bool,
-    /// Whether a loss has dropped bytes that were written, or orders.
-    lost_unsent: bool,
     application: Side,
     wire_input: Side,
     wire_output: Side,
-    /// After a loss, until when some of what is left to send, an alert, has to leave.
-    linger: Option<Instant>,
     /// Whether any layer waits for its peer.
     has_clocks: bool,
     /// While one does: since when the wire has taken nothing of what there is for it.
@@ -185,12 +180,9 @@ impl Stack {
             left_unseen: Vec::new(),
             unacknowledged: Vec::new(),
             fate: Fate::Whole,
-            lost_after_close: false,
-            lost_unsent: false,
             application: Side::Open,
             wire_input: Side::Open,
             wire_output: Side::Open,
-            linger: None,
             has_clocks: false,
             untaken_since: None,
             unfinished: None,
@@ -208,6 +200,3 @@ impl Stack {
 
 /// Two records of the largest size and a little more.
 const MIN_BUFFER: usize = 40 * 1024;
-
-/// After a loss, how long the peer may take nothing of what is still to be sent (an alert).
-const LINGER: Duration = Duration::from_secs(5);

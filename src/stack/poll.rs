@@ -58,7 +58,7 @@ impl Stack {
     pub fn poll_deadline(&self) -> Option<Instant> {
         let layers = self.list.outer_to_inner().filter_map(|index| self.deadline(index));
         let unfinished = self.unfinished.map(|unfinished| unfinished.since);
-        layers.chain(self.linger.filter(|_| !self.is_flushed())).chain(unfinished).min()
+        layers.chain(self.fate.linger().filter(|_| !self.is_flushed())).chain(unfinished).min()
     }
 
     /// Whether layers still have work that was put off, so that a little input cannot keep a thread for long.

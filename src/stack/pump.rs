@@ -13,7 +13,7 @@ use std::time::Instant;
 use super::layer::{Consequence, Failure, Neighbours, Waiting};
 use super::list::{NodeState, WIRE};
 use super::{
-    Boundary, CommandError, CommandErrorKind, Described, End, Ends, Event, LINGER, Layer, LayerError, LayerErrorKind,
+    Boundary, CommandError, CommandErrorKind, Described, End, Ends, Event, Layer, LayerError, LayerErrorKind,
     LayerLoss, Order, PeerAnswer, Reason, Report, Side, Stack, Stop,
 };
 
@@ -307,18 +307,16 @@ impl Stack {
             return;
         }
 
-        self.drop_outbound(index);
         let loss = self.loss_of(index, error.clone());
+        if self.fate.fail(loss, self.wire_output == Side::Closed, now) {
+            self.wire_input = Side::Closed;
+        }
+        self.drop_outbound(index);
         let node = self.list.node_mut(index);
         node.state = NodeState::Failed;
         node.clock = None;
         node.above.inbound.push_mark(End::Lost);
         self.wake_above(index);
-        if self.fate.fail(loss) {
-            self.lost_after_close = self.wire_output == Side::Closed;
-            self.linger = Some(now + LINGER);
-            self.wire_input = Side::Closed;
-        }
         self.log_change(format_args!("layer {id} failed: {error}"));
         if consequence == Consequence::GiveUp {
             self.drop_outbound(WIRE);
@@ -339,11 +337,11 @@ impl Stack {
 
     /// Ends everything from the wire upwards, for `reason` if there was none before.
     pub(super) fn lose_wire(&mut self, now: Instant, reason: Reason) {
-        self.drop_outbound(WIRE);
         let was_closed = std::mem::replace(&mut self.wire_output, Side::Closed) == Side::Closed;
         let change = format!("the connection is lost: {reason}");
-        if self.fate.lose_wire(reason) {
-            self.lost_after_close = was_closed;
+        let is_first = self.fate.lose_wire(reason, was_closed);
+        self.drop_outbound(WIRE);
+        if is_first {
             self.wire_input = Side::Closed;
             self.wire().inbound.push_mark(End::Lost);
             self.wake_above(WIRE);
@@ -361,7 +359,9 @@ impl Stack {
 
     /// Drops, for a loss, all that is on its way down above this layer.
     pub(super) fn drop_outbound(&mut self, index: usize) {
-        self.lost_unsent |= self.list.upwards(index).any(|index| !self.list.node(index).above.outbound.is_empty());
+        if self.list.upwards(index).any(|index| !self.list.node(index).above.outbound.is_empty()) {
+            self.fate.drop_unsent();
+        }
         self.clear_outbound(index, |_| false);
     }
 
