@@ -38,8 +38,8 @@
 //!
 //! | feature | what it brings |
 //! |---|---|
-//! | `async-std` (default), `smol`, `tokio` | a runtime; with none, [`Connection::with_timer`] takes your own clock |
-//! | `aws-lc-rs` (default), `ring` | a provider of cryptography; with none, pass one, with both, aws-lc-rs is taken |
+//! | `async-std` (default), `smol`, `tokio` | a runtime; with none, [`Connection::with_timer`] takes your own clock, with several see [`runtime::preferred`] |
+//! | `aws-lc-rs` (default), `ring` | a provider of cryptography; with none, install or pass one, with both see [`tls::default_provider`] |
 //! | `system-roots` (default), `webpki-roots` | trust anchors: those of the operating system, those that are compiled in |
 //! | `deflate` | compression, the layer [`Deflate`](layer::Deflate) |
 //! | `xmpp` | STARTTLS of XMPP |

@@ -48,6 +48,7 @@
 //! | | `alpn` | protocols with commas between them | the same |
 //! | | `min`, `max` | versions: `1.2` or `1.3` | the same |
 //! | | `client-ca` | | a PEM file; clients must show a certificate |
+//! | | `keylog` | `yes` to write the secrets to the file that `SSLKEYLOGFILE` names | the same |
 //! | `starttls:PROTOCOL` | | TLS that the protocol is asked for: [`KnownProtocol`](crate::starttls::KnownProtocol) has the names | the same |
 //! | | all keys of `tls` | as there | as there |
 //! | | `name` | what it calls itself, or whom it asks for (XMPP) | what it calls itself |

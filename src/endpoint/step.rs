@@ -104,6 +104,9 @@ pub struct TlsStep {
     pub max_version: Option<Version>,
     /// `client-ca`: a PEM file of trust anchors; a server then demands a client certificate.
     pub client_trust_anchors: Option<PathBuf>,
+    /// `keylog=yes`: write the secrets of every connection to the file that `SSLKEYLOGFILE` in the environment names, if it is
+    /// set. Whoever has that file can read everything.
+    pub key_log: bool,
 }
 
 impl TlsStep {
@@ -119,6 +122,7 @@ impl TlsStep {
             min_version: arguments.key("min", |word| word.choice(&VERSIONS))?,
             max_version: arguments.key("max", |word| word.choice(&VERSIONS))?,
             client_trust_anchors: arguments.key("client-ca", Word::path)?,
+            key_log: arguments.key("keylog", |word| word.choice(&YES))?.is_some(),
         })
     }
 }
@@ -138,6 +142,7 @@ impl TlsStep {
             .key("min", self.min_version.as_ref().map(|version| choice(version, &VERSIONS)))
             .key("max", self.max_version.as_ref().map(|version| choice(version, &VERSIONS)))
             .key("client-ca", self.client_trust_anchors.as_deref().map(path))
+            .key("keylog", self.key_log.then_some("yes"))
     }
 }
 

@@ -8,7 +8,7 @@ use crate::tls::{
 impl TlsStep {
     /// The client that this step describes, made anew: keep it, to resume sessions.
     ///
-    /// Without trust anchors in the step, those of the system are taken. `SSLKEYLOGFILE` is honoured.
+    /// Without trust anchors in the step, those of the system are taken.
     ///
     /// # Errors
     ///
@@ -33,7 +33,7 @@ impl TlsStep {
             (false, None, Some(TrustStore::Webpki)) => TlsClient::builder(webpki()?),
             _ => return Err(misused("`ca`, `roots` and `insecure` exclude each other: give one of them")),
         };
-        let mut builder = builder.alpn(&self.alpn).versions(&self.versions()?).key_log();
+        let mut builder = builder.alpn(&self.alpn).versions(&self.versions()?).key_log(self.key_log);
         if let Some(identity) = self.identity()? {
             builder = builder.identity(identity);
         }
@@ -61,7 +61,8 @@ impl TlsStep {
             ));
         }
         let identity = self.identity()?.ok_or_else(|| misused("a server needs `cert` and `key`"))?;
-        let mut builder = TlsServer::builder(identity).alpn(&self.alpn).versions(&self.versions()?).key_log();
+        let mut builder =
+            TlsServer::builder(identity).alpn(&self.alpn).versions(&self.versions()?).key_log(self.key_log);
         if let Some(file) = &self.client_trust_anchors {
             builder = builder.require_client_certificates(Roots::from_pem_file(file)?);
         }

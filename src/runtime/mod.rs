@@ -9,6 +9,8 @@
 //! | `smol` | `Smol` | async-io | smol's global executor |
 //! | `tokio` | `Tokio` | tokio | the tokio runtime around the call, else one that the process shares |
 //!
+//! Where none is named, [`preferred`] says which is taken.
+//!
 //! Every method works on every thread, whatever executor polls the futures: a `Tokio` socket may be
 //! awaited under `smol::block_on`, and the other way round.
 //!
@@ -24,6 +26,7 @@ pub(crate) mod abstract_unix;
 mod async_std;
 #[cfg(all(target_os = "linux", any(feature = "async-std", feature = "smol", feature = "tokio")))]
 mod backlog;
+mod choice;
 #[cfg(any(feature = "async-std", feature = "smol"))]
 mod half_close;
 #[cfg(all(unix, any(feature = "async-std", feature = "smol", feature = "tokio")))]
@@ -61,6 +64,7 @@ use futures::future::{BoxFuture, LocalBoxFuture};
 
 #[cfg(feature = "async-std")]
 pub use self::async_std::AsyncStd;
+pub use self::choice::{AlreadyInstalled, all, install, preferred};
 pub use self::keep_alive::KeepAlive;
 #[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
 pub use self::pair::tcp_pair;
@@ -209,13 +213,6 @@ pub fn block_on<F: Future>(runtime: &dyn Runtime, future: F) -> F::Output {
     output.expect("a runtime's block_on returns when the future is done")
 }
 
-/// The runtime to take when the user named none: async-std, else smol, else tokio.
-///
-/// `None` if the crate was built without any of them.
-pub fn preferred() -> Option<&'static dyn Runtime> {
-    all().first().copied()
-}
-
 /// Does `work`, which may have to wait for a disk or a network file system, on a thread where it holds up nobody.
 ///
 /// Dropping the future does not end the work, only the wait for it.
@@ -236,18 +233,6 @@ pub(crate) async fn unblock<T: Send + 'static>(work: impl FnOnce() -> T + Send +
 #[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
 pub(crate) fn preferred_timer() -> std::sync::Arc<dyn Timer> {
     std::sync::Arc::new(preferred().expect("a runtime is compiled in"))
-}
-
-/// The runtimes that were compiled in, in the order of [`preferred`].
-pub fn all() -> &'static [&'static dyn Runtime] {
-    &[
-        #[cfg(feature = "async-std")]
-        &AsyncStd,
-        #[cfg(feature = "smol")]
-        &Smol,
-        #[cfg(feature = "tokio")]
-        &Tokio,
-    ]
 }
 
 /// Holds every implementation to the promise in [`Runtime::resolve`].

@@ -122,6 +122,11 @@ fn current() -> Handle {
     Handle::try_current().unwrap_or_else(|_| shared().handle().clone())
 }
 
+/// Whether this is called inside a tokio runtime.
+pub(super) fn is_around() -> bool {
+    Handle::try_current().is_ok()
+}
+
 fn shared() -> &'static Reactor {
     static SHARED: OnceLock<Reactor> = OnceLock::new();
     SHARED.get_or_init(|| {

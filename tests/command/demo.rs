@@ -64,7 +64,14 @@ fn a_depth_out_of_range_is_wrong_usage() {
 fn the_secrets_of_every_layer_go_to_the_key_log_if_it_is_wanted() {
     let directory = Directory::new();
     let file = directory.file("keys");
-    let outcome = finish(onion(["demo", "--depth", "2"]).env("SSLKEYLOGFILE", &file).spawn().unwrap()).succeeded();
+    let demo = |options: &[&str]| {
+        let arguments = ["demo", "--depth", "2"].iter().chain(options).copied();
+        finish(onion(arguments).env("SSLKEYLOGFILE", &file).spawn().unwrap()).succeeded()
+    };
+    // The variable may be there for another program, or be inherited.
+    demo(&[]);
+    assert!(!std::path::Path::new(&file).exists(), "nobody has asked for it");
+    let outcome = demo(&["--keylog"]);
     let keys = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{error}: {outcome:?}"));
     // Client and server write each secret once: the outer layer speaks TLS 1.3, the inner one TLS 1.2.
     for label in ["CLIENT_TRAFFIC_SECRET_0 ", "SERVER_TRAFFIC_SECRET_0 ", "CLIENT_RANDOM "] {

@@ -10,6 +10,7 @@ use crate::credentials::{IdentityFiles, Trust, read_roots};
 use crate::dialogue::{Dialogue, Leaving, Pace, Partner};
 use crate::failure::Failure;
 use crate::input::{self, LineEnds, Requests, Source, Splitter};
+use crate::key_log::KeyLog;
 use crate::open::{self, ClientDefaults};
 use crate::part::part;
 use crate::waiting::{AtEnd, EndOfInput, Limit};
@@ -54,6 +55,8 @@ pub(crate) struct Options {
     patience: Option<Limit>,
     #[command(flatten)]
     identity: IdentityFiles,
+    #[command(flatten)]
+    key_log: KeyLog,
 }
 
 impl Options {
@@ -78,14 +81,15 @@ impl Options {
 }
 
 pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Result<(), Failure> {
-    let endpoint = open::parse(&options.endpoint)?;
+    let endpoint = options.key_log.fill(open::parse(&options.endpoint)?)?;
+    let key_log = options.key_log.wanted()?;
     let trust = match &options.ca {
         _ if options.insecure => Trust::Everyone,
         Some(file) => Trust::Roots(read_roots("--ca", file)?),
         None => Trust::System,
     };
     let identity = options.identity.read()?;
-    let server = identity.clone().map(|identity| TlsServer::builder(identity).key_log().build()).transpose()?;
+    let server = identity.clone().map(|identity| TlsServer::builder(identity).key_log(key_log).build()).transpose()?;
     let defaults =
         ClientDefaults { trust_anchors: options.ca.as_ref(), insecure: options.insecure, identity: &options.identity };
     let source = options.source(&endpoint)?;
@@ -98,7 +102,7 @@ pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Res
     let conn = open::connect(runtime, &endpoint, &defaults).await?;
 
     let input = input::read(runtime, source).map_err(|error| Failure::new(error).at("cannot start a thread"))?;
-    let partner = Partner { host: open::host(&endpoint).to_owned(), trust, identity, server };
+    let partner = Partner { host: open::host(&endpoint).to_owned(), trust, identity, server, key_log };
     let pace = if options.lockstep { Pace::Lockstep } else { Pace::Free };
     let leaving = Leaving::new(runtime, at_end, patience, counts_answers);
     let mut dialogue = Dialogue::new(conn, input, partner, pace, leaving);
@@ -127,7 +131,7 @@ command of the onion line protocol that has their name, wait for its OK, and the
   \quit              let the peer close every layer and the connection
 Two backslashes at the beginning of a line send one. The bytes behind a line `SINK n` are sent as they are.
 
-Environment: SSLKEYLOGFILE=FILE has the secrets of every layer written there, RUST_LOG=debug shows what layers do.
+Environment: SSLKEYLOGFILE=FILE is where --keylog writes, RUST_LOG=debug shows what layers do.
 
 The end of standard input: many servers take our end for the end of the conversation, and what they had still to say is
 lost. So unless standard input is a terminal, our direction stays open until the peer ends, or until everything asked in the

@@ -57,10 +57,10 @@ impl Trust {
     /// A client to be configured further.
     pub(crate) fn client(&self) -> Result<TlsClientBuilder, Failure> {
         let roots = match self {
-            Self::Everyone => return Ok(TlsClient::dangerously_without_verification().key_log()),
+            Self::Everyone => return Ok(TlsClient::dangerously_without_verification()),
             Self::Roots(roots) => roots.clone(),
             Self::System => Roots::system()?,
         };
-        Ok(TlsClient::builder(roots).key_log())
+        Ok(TlsClient::builder(roots))
     }
 }

@@ -19,6 +19,7 @@ use onionskin::tls::{Roots, TlsClient, TlsFacts, TlsServer, Version};
 use crate::authority::Authority;
 use crate::drawing::{Drawing, Frame};
 use crate::failure::Failure;
+use crate::key_log::KeyLog;
 use crate::meter::Meter;
 use crate::open;
 use crate::part::part;
@@ -35,12 +36,15 @@ pub(crate) struct Options {
     /// How many layers
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=16))]
     depth: u8,
+    #[command(flatten)]
+    key_log: KeyLog,
 }
 
 pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Result<(), Failure> {
     let depth = usize::from(options.depth);
+    let key_log = options.key_log.wanted()?;
     let authority = Authority::new()?;
-    let service = Service { server: Some(server(&authority, depth)?), client: None };
+    let service = Service { server: Some(server(&authority, depth, key_log)?), client: None };
 
     let listener = open::listen(runtime, &open::parse("tcp:127.0.0.1:0")?).await?;
     let address = listener.local_address().as_tcp().expect("a listener of TCP has an address of TCP");
@@ -48,7 +52,7 @@ pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Res
     runtime.spawn(answer(listener, service).map(|result| tell.send(result).unwrap_or(())).boxed());
 
     let socket = runtime.connect_tcp(address).await?;
-    let mut asker = Asker::new(runtime, socket, authority.roots()?, depth);
+    let mut asker = Asker::new(runtime, socket, authority.roots()?, depth, key_log);
     asker.show().await?;
     let local = asker.tally()?;
     part(asker.conn).await;
@@ -61,13 +65,13 @@ pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Res
 }
 
 /// A server with one certificate for each layer, chosen by SNI.
-fn server(authority: &Authority, depth: usize) -> Result<TlsServer, Failure> {
+fn server(authority: &Authority, depth: usize, key_log: bool) -> Result<TlsServer, Failure> {
     let mut builder = TlsServer::builder(authority.identity(&["localhost"])?);
     for layer in 1..=depth {
         let name = layer_name(layer);
         builder = builder.name(name.as_str(), authority.identity(&[&name])?);
     }
-    Ok(builder.key_log().build()?)
+    Ok(builder.key_log(key_log).build()?)
 }
 
 /// The server's task: one connection. Returns whom it talked to.
@@ -86,6 +90,7 @@ struct Asker {
     conn: Connection<Meter<Socket>>,
     roots: Roots,
     depth: usize,
+    key_log: bool,
     drawing: Drawing,
     said: Count,
     heard: Count,
@@ -100,11 +105,11 @@ struct Count {
 }
 
 impl Asker {
-    fn new(runtime: &'static dyn Runtime, socket: Socket, roots: Roots, depth: usize) -> Self {
+    fn new(runtime: &'static dyn Runtime, socket: Socket, roots: Roots, depth: usize, key_log: bool) -> Self {
         let label = socket.peer_address().to_string();
         let conn = Connection::with_timer(Meter::new(socket), Arc::new(runtime)).named(label);
         let (said, heard) = (Count::default(), Count::default());
-        Self { conn, roots, depth, drawing: Drawing::new(depth), said, heard, handshakes: 0, stops: 0 }
+        Self { conn, roots, depth, key_log, drawing: Drawing::new(depth), said, heard, handshakes: 0, stops: 0 }
     }
 
     async fn show(&mut self) -> Result<(), Failure> {
@@ -143,7 +148,7 @@ impl Asker {
             1 => (Version::Tls13, Frame::Single),
             _ => (Version::Tls12, Frame::Double),
         };
-        let client = TlsClient::builder(self.roots.clone()).versions(&[version]).key_log().build()?;
+        let client = TlsClient::builder(self.roots.clone()).versions(&[version]).key_log(self.key_log).build()?;
         self.ask(&Command::Start(Some(name.clone()))).await?;
         let facts = self.conn.start_tls(client.to(&name)?).await?;
         self.handshakes += 1;

@@ -114,6 +114,7 @@ pub(crate) struct Partner {
     pub(crate) identity: Option<Identity>,
     /// How to be the TLS server.
     pub(crate) server: Option<TlsServer>,
+    pub(crate) key_log: bool,
 }
 
 /// Whether answers are waited for.
@@ -526,7 +527,7 @@ impl Dialogue {
 
 impl Partner {
     fn client(&self) -> Result<TlsClient, Failure> {
-        let builder = self.trust.client()?;
+        let builder = self.trust.client()?.key_log(self.key_log);
         Ok(match &self.identity {
             Some(identity) => builder.identity(identity.clone()),
             None => builder,

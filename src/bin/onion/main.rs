@@ -34,6 +34,7 @@ mod dialogue;
 mod drawing;
 mod failure;
 mod input;
+mod key_log;
 mod logging;
 mod manual;
 mod meter;

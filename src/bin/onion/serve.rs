@@ -17,6 +17,7 @@ use onionskin::tls::{Identity, Roots, TlsClient, TlsServer};
 use crate::authority::SelfSigned;
 use crate::credentials::{IdentityFiles, read_identity, read_roots};
 use crate::failure::Failure;
+use crate::key_log::KeyLog;
 use crate::logging::Format;
 use crate::open::{self, ServerDefaults};
 use crate::part::part;
@@ -51,13 +52,15 @@ pub(crate) struct Options {
     ca: Option<PathBuf>,
     #[command(flatten)]
     silence: SilenceOptions,
+    #[command(flatten)]
+    key_log: KeyLog,
     /// What the log looks like
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) log_format: Format,
 }
 
 pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Result<(), Failure> {
-    let endpoint = options.silence.fill(open::parse(&options.endpoint)?);
+    let endpoint = options.key_log.fill(options.silence.fill(open::parse(&options.endpoint)?))?;
     let server = Arc::new(Server::new(&endpoint, options)?);
     let stopping = stopping().map_err(|error| Failure::new(error).at("cannot listen for signals"))?;
     let listener = open::listen(runtime, &endpoint).await?;
@@ -96,6 +99,7 @@ struct Server {
 
 impl Server {
     fn new(endpoint: &Endpoint, options: &Options) -> Result<Self, Failure> {
+        let key_log = options.key_log.wanted()?;
         let own = options.self_signed.as_ref().map(|directory| SelfSigned::in_directory(directory)).transpose()?;
         let files = match &own {
             Some(own) => &IdentityFiles { cert: Some(own.certificate.clone()), key: Some(own.key.clone()) },
@@ -111,12 +115,12 @@ impl Server {
             ServerDefaults { identity: files, named: &named, client_trust_anchors: options.client_ca.as_ref() };
         let outer = open::servers(endpoint, &defaults)?;
         let server = match identity {
-            Some(identity) => Some(server(identity, &named, client_roots)?),
+            Some(identity) => Some(server(identity, &named, client_roots, key_log)?),
             None => None,
         };
         let trusted = options.ca.as_ref().or(own.as_ref().map(|own| &own.authority));
         let client = match trusted {
-            Some(file) => Some(TlsClient::builder(read_roots("--ca", file)?).key_log().build()?),
+            Some(file) => Some(TlsClient::builder(read_roots("--ca", file)?).key_log(key_log).build()?),
             None => None,
         };
         Ok(Self {
@@ -128,14 +132,19 @@ impl Server {
     }
 }
 
-fn server(identity: Identity, named: &[(String, Identity)], clients: Option<Roots>) -> Result<TlsServer, Failure> {
+fn server(
+    identity: Identity,
+    named: &[(String, Identity)],
+    clients: Option<Roots>,
+    key_log: bool,
+) -> Result<TlsServer, Failure> {
     let named = named.iter().cloned();
     let builder = named.fold(TlsServer::builder(identity), |builder, (name, identity)| builder.name(name, identity));
     let builder = match clients {
         Some(roots) => builder.require_client_certificates(roots),
         None => builder,
     };
-    Ok(builder.key_log().build()?)
+    Ok(builder.key_log(key_log).build()?)
 }
 
 fn named_identity(text: &str) -> Result<(String, Identity), Failure> {
@@ -248,7 +257,7 @@ const PROTOCOL: &str = r"Commands of the onion line protocol; each is answered a
   QUIT              BYE, then the end of every layer and of the connection
 Anything else is answered with ERR and the reason.
 
-Environment: SSLKEYLOGFILE=FILE has the secrets of every layer written there, RUST_LOG=debug shows what layers do.";
+Environment: SSLKEYLOGFILE=FILE is where --keylog writes, RUST_LOG=debug shows what layers do.";
 
 /// What is logged unless `RUST_LOG` says otherwise. The lines for people leave connections out that end well.
 pub(crate) fn shown(format: Format) -> &'static str {

@@ -184,7 +184,7 @@ fn two_layers_of_tls() {
 #[test]
 fn every_tls_key() {
     let text = "unix:s+tls:sni=a.example:ca=ca.pem:roots=webpki:insecure=yes:cert=chain.pem\
-                :key=key.pem:alpn=h2,http/1.1:min=1.2:max=1.3:client-ca=clients.pem";
+                :key=key.pem:alpn=h2,http/1.1:min=1.2:max=1.3:client-ca=clients.pem:keylog=yes";
     let step = TlsStep {
         server_name: Some("a.example".into()),
         trust_anchors: Some("ca.pem".into()),
@@ -196,6 +196,7 @@ fn every_tls_key() {
         min_version: Some(Version::Tls12),
         max_version: Some(Version::Tls13),
         client_trust_anchors: Some("clients.pem".into()),
+        key_log: true,
     };
     assert_eq!(parsed(text), unix("s").then(step));
     assert_eq!(parsed(text).to_string(), text);
@@ -418,6 +419,7 @@ prop_compose! {
         alpn in vec(any_text().prop_map(|name| name.replace(',', ";")), 0..3),
         min_version in option::of(version()),
         max_version in option::of(version()),
+        key_log in any::<bool>(),
     ) -> TlsStep {
         let [trust_anchors, certificate, private_key, client_trust_anchors] = paths;
         TlsStep {
@@ -431,6 +433,7 @@ prop_compose! {
             min_version,
             max_version,
             client_trust_anchors,
+            key_log,
         }
     }
 }

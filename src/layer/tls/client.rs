@@ -143,10 +143,10 @@ impl TlsClientBuilder {
         self
     }
 
-    /// Writes the secrets of every connection to the file that the environment variable `SSLKEYLOGFILE` names, if
-    /// it is set. Whoever has that file can read everything.
-    pub fn key_log(mut self) -> Self {
-        self.key_log = true;
+    /// Whether the secrets of every connection are written to the file that the environment variable `SSLKEYLOGFILE` names, if
+    /// it is set. Whoever has that file can read everything, so the variable alone does nothing: it is off unless set here.
+    pub fn key_log(mut self, wanted: bool) -> Self {
+        self.key_log = wanted;
         self
     }
 

@@ -253,23 +253,30 @@ pub(super) fn supported(versions: &[Version]) -> Vec<&'static SupportedProtocolV
     versions.iter().map(supported).collect()
 }
 
-/// The provider of cryptography that this crate was built with: aws-lc-rs if it is there, else ring, else the one
-/// that the process has installed.
+/// The provider of cryptography to take where none is named: the one that the process has installed
+/// ([`CryptoProvider::install_default`]), else the one that this crate was built with, aws-lc-rs before ring.
+///
+/// Which were built in depends on what all crates of the program ask for, and so may change with any of them; what is installed
+/// does not. Nothing is installed by this crate.
 ///
 /// # Errors
 ///
 /// When there is none.
 pub fn default_provider() -> Result<Arc<CryptoProvider>, ConfigError> {
+    CryptoProvider::get_default().cloned().or_else(built_in).ok_or_else(|| {
+        let message = "no provider of cryptography: enable the feature `aws-lc-rs` or `ring`, or install or pass one";
+        ConfigError::new(ConfigErrorKind::NoProvider, message)
+    })
+}
+
+fn built_in() -> Option<Arc<CryptoProvider>> {
     #[cfg(feature = "aws-lc-rs")]
     let provider = Some(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
     #[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]
     let provider = Some(Arc::new(rustls::crypto::ring::default_provider()));
     #[cfg(not(any(feature = "ring", feature = "aws-lc-rs")))]
-    let provider = CryptoProvider::get_default().cloned();
-    provider.ok_or_else(|| {
-        let message = "no provider of cryptography: enable the feature `aws-lc-rs` or `ring`, or pass one";
-        ConfigError::new(ConfigErrorKind::NoProvider, message)
-    })
+    let provider = None;
+    provider
 }
 
 /// Why a client or server could not be configured.

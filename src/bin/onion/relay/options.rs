@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::join::PassOn;
+use crate::key_log::KeyLog;
 use crate::logging::Format;
 use crate::silence::SilenceOptions;
 use crate::waiting::EndOfInput;
@@ -36,6 +37,8 @@ pub(crate) struct Options {
     /// Where Prometheus can fetch metrics, at /metrics: a port of 127.0.0.1, HOST:PORT or an endpoint
     #[arg(long, value_name = "ADDRESS")]
     pub(super) status: Option<String>,
+    #[command(flatten)]
+    pub(super) key_log: KeyLog,
     /// What the log looks like
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) log_format: Format,
@@ -167,7 +170,7 @@ and when the process is to end (Type=notify-reload); with WATCHDOG_USEC, twice i
 Log: a line for each connection when it ends, on standard error, with the layers and bytes of both sides. RUST_LOG=warn
 shows less, RUST_LOG=debug what layers do. With --log-format json each line is an object, which has what is known as fields:
 relay, listen, connect, connection, peer, outcome, side, class, cause, bytes_there, bytes_back, seconds, listen_layers,
-connect_layers. SSLKEYLOGFILE=FILE has the secrets of every layer written there.
+connect_layers.
 
 Metrics: --status 9100 serves http://127.0.0.1:9100/metrics for Prometheus: what was accepted, what is live, how connections
 ended, handshakes, failures by class, and bytes, for each relay. A port alone is one of the loopback address, since nobody is

@@ -78,6 +78,10 @@ impl Plans {
         if let AtEnd::Wait(limit) = options.end_of_input.choice() {
             from_input.iter_mut().for_each(|plan| plan.hold = Some(limit));
         }
+        let routes = plans.relays.iter_mut().map(|plan| &mut plan.route);
+        for side in routes.flat_map(|route| [&mut route.listen, &mut route.connect]) {
+            side.endpoint = options.key_log.fill(side.endpoint.clone())?;
+        }
         if let Some(status) = &options.status {
             plans.status = Some(status::endpoint(status)?);
         }
