@@ -32,6 +32,8 @@ impl Timer for AsyncStd {
     }
 }
 
+impl super::sealed::Sealed for AsyncStd {}
+
 impl Runtime for AsyncStd {
     fn name(&self) -> &'static str {
         "async-std"

@@ -76,6 +76,11 @@ pub use self::tokio::Tokio;
 #[cfg(feature = "tokio")]
 pub(crate) use self::tokio::io_traits as tokio_io;
 
+pub(crate) mod sealed {
+    /// Whoever implements it knows [`Runtime`](super::Runtime) as it is today.
+    pub trait Sealed {}
+}
+
 /// A clock and its alarm.
 ///
 /// Apart from [`Runtime`], so that a connection over a socket of your own needs no more than this,
@@ -101,7 +106,12 @@ impl<T: Timer + ?Sized> Timer for &T {
 /// What the library asks of an async runtime.
 ///
 /// The futures do nothing before they are polled, and cancel when they are dropped.
-pub trait Runtime: Timer {
+///
+/// It is sealed: those that there are, `AsyncStd`, `Smol` and `Tokio`, are values without content and so live for ever, as
+/// `&'static dyn Runtime`, which whatever outlives a call keeps ([`Connector`](crate::endpoint::Connector), for example). So a
+/// method may be added here, or take a further argument, and no program breaks. For a socket of another runtime there is
+/// [`Connection::with_timer`](crate::Connection::with_timer), which asks for a [`Timer`] only.
+pub trait Runtime: Timer + sealed::Sealed {
     /// The name of the feature that brings this runtime: `async-std`, `smol`, `tokio`.
     fn name(&self) -> &'static str;
 

@@ -28,6 +28,8 @@ impl Timer for Smol {
     }
 }
 
+impl super::sealed::Sealed for Smol {}
+
 impl Runtime for Smol {
     fn name(&self) -> &'static str {
         "smol"

@@ -48,6 +48,8 @@ impl Timer for Tokio {
     }
 }
 
+impl super::sealed::Sealed for Tokio {}
+
 impl Runtime for Tokio {
     fn name(&self) -> &'static str {
         "tokio"

@@ -23,6 +23,7 @@ fn installed() {
     let error = runtime::install(runtime::all()[0]).unwrap_err();
     assert_eq!(error.name(), last.name());
     assert!(error.to_string().contains(last.name()), "{error}");
+    assert_eq!(format!("{error:?}"), error.to_string());
     assert_eq!(preferred(), last.name());
 }
 

@@ -246,6 +246,8 @@ impl Timer for Network {
     }
 }
 
+impl crate::runtime::sealed::Sealed for Network {}
+
 impl Runtime for Network {
     fn name(&self) -> &'static str {
         "script"
