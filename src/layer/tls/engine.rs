@@ -16,13 +16,13 @@ use std::sync::Arc;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, Error, ServerConfig};
 
+use super::agreed::Agreed;
+use super::alert::NO_APPLICATION_PROTOCOL;
 use super::hello::{Hello, HelloRead};
-use super::record::{Front, HEADER, MAX_PLAINTEXT};
+use super::record::{Front, HEADER, MAX_PLAINTEXT, Onwards, Received};
 use super::records::Records;
 use super::unbuffered::Unbuffered;
 use crate::stack::{End, Order, Queue};
-
-pub(super) use super::unbuffered::{Agreed, Received};
 
 /// One side of one TLS connection.
 pub(super) struct Engine {
@@ -34,27 +34,14 @@ pub(super) struct Engine {
     server_name: Option<String>,
 }
 
-/// Who does the records.
+/// How far it has come, and who does the records.
 enum Stage {
+    Handshaking(Unbuffered),
+    /// The handshake is done, and rustls goes on with the records: for good, or until they can be taken over.
     Unbuffered(Unbuffered),
     Records(Box<Records>),
     /// Nobody: the keys could not be taken over, and the layer has failed.
     Failed,
-}
-
-/// Who gets what an engine has made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Onwards {
-    /// Another layer, which takes each record at once: it is given the very storage that the record was opened or sealed in.
-    ToLayer,
-    /// The application or the wire, which take what they like of one run of bytes.
-    ToOutside,
-}
-
-impl Onwards {
-    pub(super) fn to(layer: bool) -> Self {
-        if layer { Self::ToLayer } else { Self::ToOutside }
-    }
 }
 
 impl Engine {
@@ -77,7 +64,7 @@ impl Engine {
         if hello.config.alpn_protocols.iter().all(|served| served != protocol.as_bytes()) {
             let mut config = ServerConfig::clone(&hello.config);
             config.alpn_protocols.push(protocol.into());
-            self.stage = Stage::Unbuffered(Unbuffered::server(Arc::new(config))?);
+            self.stage = Stage::Handshaking(Unbuffered::server(Arc::new(config))?);
         }
         Ok(())
     }
@@ -85,7 +72,7 @@ impl Engine {
     fn new(unbuffered: Unbuffered, largest_record: Option<usize>, hello: Option<Box<Hello>>) -> Self {
         // rustls counts the header in, and takes no size that leaves less than this.
         let largest = largest_record.map_or(MAX_PLAINTEXT, |size| size.saturating_sub(HEADER).max(1));
-        Self { stage: Stage::Unbuffered(unbuffered), largest, hello, server_name: None }
+        Self { stage: Stage::Handshaking(unbuffered), largest, hello, server_name: None }
     }
 
     /// Takes input until one record of plaintext has been given to `plain`, or as far as it goes. What the peer is to get
@@ -109,11 +96,11 @@ impl Engine {
             }
             self.hello = None;
         }
-        if let Stage::Unbuffered(_) = self.stage {
-            self.take_over(input, output)?;
-        }
+        self.take_over(input, output)?;
         let records = match &mut self.stage {
-            Stage::Unbuffered(unbuffered) => return unbuffered.receive(input, plain, output),
+            Stage::Handshaking(unbuffered) | Stage::Unbuffered(unbuffered) => {
+                return unbuffered.receive(input, plain, output);
+            }
             Stage::Records(records) => records,
             Stage::Failed => return Err(Error::HandshakeNotComplete),
         };
@@ -134,7 +121,7 @@ impl Engine {
     ) -> Result<(), Error> {
         self.take_over(input, output)?;
         match &mut self.stage {
-            Stage::Unbuffered(unbuffered) => unbuffered.send(input, plain, output),
+            Stage::Handshaking(unbuffered) | Stage::Unbuffered(unbuffered) => unbuffered.send(input, plain, output),
             Stage::Records(records) => records.seal(plain, output, onwards),
             Stage::Failed => Err(Error::HandshakeNotComplete),
         }
@@ -143,7 +130,7 @@ impl Engine {
     /// Seals our close_notify: the last that this engine sends.
     pub(super) fn close(&mut self, input: &mut Queue<End>, output: &mut Queue<Order>) -> Result<(), Error> {
         match &mut self.stage {
-            Stage::Unbuffered(unbuffered) => unbuffered.close(input, output),
+            Stage::Handshaking(unbuffered) | Stage::Unbuffered(unbuffered) => unbuffered.close(input, output),
             Stage::Records(records) => records.close(output),
             Stage::Failed => Err(Error::HandshakeNotComplete),
         }
@@ -152,7 +139,7 @@ impl Engine {
     /// Sends a KeyUpdate (RFC 8446 section 4.6.3) that asks the peer for one in return.
     pub(super) fn refresh(&mut self, input: &mut Queue<End>, output: &mut Queue<Order>) -> Result<(), Error> {
         match &mut self.stage {
-            Stage::Unbuffered(unbuffered) => unbuffered.refresh(input, output),
+            Stage::Handshaking(unbuffered) | Stage::Unbuffered(unbuffered) => unbuffered.refresh(input, output),
             Stage::Records(records) => records.refresh(output),
             Stage::Failed => Err(Error::HandshakeNotComplete),
         }
@@ -161,7 +148,7 @@ impl Engine {
     /// Answers a KeyUpdate that has not been answered yet.
     pub(super) fn flush(&mut self, input: &mut Queue<End>, output: &mut Queue<Order>) -> Result<(), Error> {
         match &mut self.stage {
-            Stage::Unbuffered(unbuffered) => unbuffered.flush(input, output),
+            Stage::Handshaking(unbuffered) | Stage::Unbuffered(unbuffered) => unbuffered.flush(input, output),
             Stage::Records(records) => records.flush(output),
             Stage::Failed => Err(Error::HandshakeNotComplete),
         }
@@ -170,7 +157,7 @@ impl Engine {
     /// Sends the alert that an error has left, if there is one and it may still be sent.
     pub(super) fn alert(&mut self, input: &Queue<End>, output: &mut Queue<Order>) {
         match &mut self.stage {
-            Stage::Unbuffered(unbuffered) => unbuffered.alert(input, output),
+            Stage::Handshaking(unbuffered) | Stage::Unbuffered(unbuffered) => unbuffered.alert(input, output),
             Stage::Records(records) => records.alert(output),
             Stage::Failed => {}
         }
@@ -179,7 +166,7 @@ impl Engine {
     /// Makes the error, and the alert, for input that cannot be TLS by its first byte.
     pub(super) fn reject(&mut self, first: u8) -> Error {
         match &mut self.stage {
-            Stage::Unbuffered(unbuffered) => unbuffered.reject(first),
+            Stage::Handshaking(unbuffered) | Stage::Unbuffered(unbuffered) => unbuffered.reject(first),
             Stage::Records(records) => records.reject(),
             Stage::Failed => Error::HandshakeNotComplete,
         }
@@ -190,14 +177,10 @@ impl Engine {
         self.largest
     }
 
-    pub(super) fn is_handshaking(&self) -> bool {
-        matches!(&self.stage, Stage::Unbuffered(unbuffered) if unbuffered.is_handshaking())
-    }
-
     /// Whether the input begins with a record of which nothing has been used, and no message of the peer has come in part.
     pub(super) fn is_at_record_boundary(&self) -> bool {
         match &self.stage {
-            Stage::Unbuffered(unbuffered) => unbuffered.is_at_record_boundary(),
+            Stage::Handshaking(unbuffered) | Stage::Unbuffered(unbuffered) => unbuffered.is_at_record_boundary(),
             Stage::Records(records) => records.is_between_messages(),
             Stage::Failed => false,
         }
@@ -208,15 +191,21 @@ impl Engine {
         self.server_name.as_deref()
     }
 
-    /// What the handshake agreed on; to be asked for when it is done.
-    pub(super) fn agreed(&self) -> Agreed {
-        match &self.stage {
-            Stage::Unbuffered(unbuffered) => unbuffered.agreed(),
-            Stage::Records(_) | Stage::Failed => Agreed::default(),
+    /// What the handshake agreed on: given once, on the first call after the handshake was done. Only then are the records taken
+    /// over, so it cannot be too late.
+    pub(super) fn complete_handshake(&mut self) -> Option<Agreed> {
+        let Stage::Handshaking(unbuffered) = &self.stage else { return None };
+        if unbuffered.is_handshaking() {
+            return None;
         }
+        let agreed = unbuffered.agreed();
+        if let Stage::Handshaking(unbuffered) = std::mem::replace(&mut self.stage, Stage::Failed) {
+            self.stage = Stage::Unbuffered(unbuffered);
+        }
+        Some(agreed)
     }
 
-    /// Takes the records over as soon as they can be, and what was [agreed](Self::agreed) is known.
+    /// Takes the records over as soon as they can be, and the handshake [has been completed](Self::complete_handshake).
     pub(super) fn take_over(&mut self, input: &mut Queue<End>, output: &mut Queue<Order>) -> Result<(), Error> {
         let Stage::Unbuffered(unbuffered) = &mut self.stage else { return Ok(()) };
         if !unbuffered.can_hand_over() {
@@ -225,7 +214,8 @@ impl Engine {
         // An answer to a KeyUpdate would be lost.
         unbuffered.flush(input, output)?;
         if let Stage::Unbuffered(unbuffered) = std::mem::replace(&mut self.stage, Stage::Failed) {
-            self.stage = Stage::Records(Box::new(unbuffered.hand_over()?));
+            let (keys, secrets) = unbuffered.hand_over()?;
+            self.stage = Stage::Records(Box::new(Records::new(keys, secrets)?));
         }
         Ok(())
     }
@@ -234,13 +224,10 @@ impl Engine {
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stage: &dyn fmt::Debug = match &self.stage {
-            Stage::Unbuffered(unbuffered) => unbuffered,
+            Stage::Handshaking(unbuffered) | Stage::Unbuffered(unbuffered) => unbuffered,
             Stage::Records(records) => records,
             Stage::Failed => &"failed",
         };
         f.debug_struct("Engine").field("stage", stage).field("server_name", &self.server_name).finish_non_exhaustive()
     }
 }
-
-/// A record with the fatal alert 120, in clear as all alerts before a ServerHello (RFC 7301 section 3.2).
-const NO_APPLICATION_PROTOCOL: [u8; 7] = [21, 3, 3, 0, 2, 2, 120];

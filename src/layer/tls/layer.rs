@@ -3,12 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::engine::{Agreed, Engine, Onwards, Received};
+use super::agreed::Agreed;
+use super::engine::Engine;
 use super::facts::{Outline, Role, TlsFacts, Traffic, version_name};
 use super::failure::explain;
 use super::halves::{self, Handshake, WriteHalf};
 use super::pace::Pace;
-use super::record::{Front, MAX_PLAINTEXT};
+use super::record::{Front, MAX_PLAINTEXT, Onwards, Received};
 use crate::layer::halves::{ReadHalf, Stopping};
 use crate::stack::{
     End, Ends, Facts, Failure, Framing, GoesFirst, Layer, LayerError, LayerErrorKind, LayerId, OnTimeout, Opens, Order,
@@ -351,8 +352,10 @@ impl TlsLayer {
             self.traffic.wire_bytes_in += (before.0 - input.len()) as u64;
             self.traffic.bytes_in += (plain.len() - before.1) as u64;
             // Before its error is looked at: what is wrong behind the last flight is no failure of the handshake.
-            if self.handshake.is_handshaking() && !self.engine.is_handshaking() {
-                self.complete_handshake(ends);
+            if let Some(agreed) = self.engine.complete_handshake() {
+                self.handshake.complete(ends.now());
+                self.agreed = agreed;
+                ends.report(Report::Ready);
             }
             let received = match received {
                 Ok(received) => received,
@@ -379,12 +382,6 @@ impl TlsLayer {
         let error = explain(error, input.front());
         self.engine.alert(input, output);
         self.fail(error)
-    }
-
-    fn complete_handshake(&mut self, ends: &mut Ends<'_>) {
-        self.handshake.complete(ends.now());
-        self.agreed = self.engine.agreed();
-        ends.report(Report::Ready);
     }
 
     /// The input is used up as far as it goes: is there an end behind it?

@@ -3,24 +3,32 @@
 //! | file | idea |
 //! |---|---|
 //! | `layer.rs` | the layer: what moves when, how it starts and stops |
-//! | `halves.rs` | its states |
-//! | `engine.rs` | rustls; the only file that names its connection types |
-//! | `record.rs` | as much of a record as must be known before rustls gets it |
+//! | `halves.rs`, `pace.rs` | its states, and how large its records are |
+//! | `engine.rs` | TLS without I/O: who does the records, before and after the handshake |
+//! | `unbuffered.rs`, `driven.rs` | the connection of rustls, what rustls leaves to us, and how it is driven |
+//! | `records.rs`, `keys.rs` | the records of TLS 1.3 once the handshake is done, and their keys |
+//! | `record.rs`, `alert.rs`, `agreed.rs`, `hello.rs` | what those have in common: a record, an alert, what was agreed, what a client asks for |
 //! | `facts.rs`, `failure.rs`, `words.rs` | what can be said about a layer, and about its end |
 //! | `client.rs`, `server.rs`, `config.rs` | configurations, made once and shared |
 //! | `verify.rs`, `fault.rs` | whose certificate is accepted, and what is wrong with one that is not |
 //! | `pem.rs`, `x509.rs`, `algorithm.rs`, `der.rs` | what a file, a certificate or a key is, for words and for what rustls leaves |
+//!
+//! A line uses those below it, and no two files use each other.
 
+mod agreed;
+mod alert;
 mod algorithm;
 mod client;
 mod config;
 mod der;
+mod driven;
 mod engine;
 mod facts;
 mod failure;
 mod fault;
 mod halves;
 mod hello;
+mod keys;
 mod layer;
 mod pace;
 mod pem;

@@ -1,4 +1,5 @@
-//! As much of a TLS record as must be known before rustls gets it (RFC 8446 section 5.1).
+//! What all who work on records have in common (RFC 8446 section 5.1): what stands at the front of the input, what came of it,
+//! and who gets that.
 
 /// What stands at the front of a layer's input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,34 @@ impl Front {
             }
             _ => Self::Incomplete,
         }
+    }
+}
+
+/// What came of the record at the front of the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Received {
+    /// One record's plaintext was given on; there may be more to do.
+    Plaintext,
+    /// Something between the two sides, and nothing for others.
+    Message,
+    /// Nothing more can be done with this input.
+    Blocked,
+    /// The peer's close_notify; what follows in the input is not this connection's.
+    PeerClosed,
+}
+
+/// Who gets what was in a record, or a record that was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Onwards {
+    /// Another layer, which takes each record at once: it is given the very storage that the record was opened or sealed in.
+    ToLayer,
+    /// The application or the wire, which take what they like of one run of bytes.
+    ToOutside,
+}
+
+impl Onwards {
+    pub(super) fn to(layer: bool) -> Self {
+        if layer { Self::ToLayer } else { Self::ToOutside }
     }
 }
 

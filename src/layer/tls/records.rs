@@ -24,21 +24,15 @@
 use std::fmt;
 
 use bytes::{Buf, Bytes, BytesMut};
-use rustls::client::ClientConnectionData;
-use rustls::crypto::cipher::{
-    AeadKey, InboundOpaqueMessage, Iv, MessageDecrypter, MessageEncrypter, OutboundChunks, OutboundPlainMessage,
-};
-use rustls::kernel::KernelConnection;
-use rustls::server::ServerConnectionData;
 use rustls::{
-    AlertDescription, ConnectionTrafficSecrets, ContentType, Error, ExtractedSecrets, HandshakeType, InvalidMessage,
-    PeerMisbehaved, ProtocolVersion, SupportedCipherSuite, Tls13CipherSuite,
+    AlertDescription, ContentType, Error, ExtractedSecrets, HandshakeType, InvalidMessage, PeerMisbehaved,
+    SupportedCipherSuite, Tls13CipherSuite,
 };
 
-use super::engine::Onwards;
-use super::record::{HEADER, MAX_BODY};
-use super::unbuffered::Received;
-use crate::stack::{COPY_CHUNK, COPY_THRESHOLD, End, Order, Queue};
+use super::alert::{FATAL, WARNING, alert_over};
+use super::keys::{Keys, Opening, Sealing, inappropriate};
+use super::record::{HEADER, MAX_BODY, Onwards, Received};
+use crate::stack::{COPY_THRESHOLD, End, Order, Queue};
 
 /// Both directions of one connection.
 pub(super) struct Records {
@@ -58,19 +52,7 @@ pub(super) struct Records {
     alert: Option<AlertDescription>,
 }
 
-/// Where new keys come from, and where tickets go.
-pub(super) enum Keys {
-    Client(KernelConnection<ClientConnectionData>),
-    Server(KernelConnection<ServerConnectionData>),
-}
-
 impl Records {
-    /// Whether the provider gives out keys of this suite, and so the records can be ours.
-    pub(super) fn can_take(suite: SupportedCipherSuite) -> bool {
-        let SupportedCipherSuite::Tls13(suite) = suite else { return false };
-        suite.aead_alg.extract_keys(AeadKey::from([0; 32]), Iv::from([0; 12])).is_ok()
-    }
-
     pub(super) fn new(keys: Keys, secrets: ExtractedSecrets) -> Result<Self, Error> {
         let SupportedCipherSuite::Tls13(suite) = keys.suite() else { return Err(Error::HandshakeNotComplete) };
         let ((sealed, tx), (opened, rx)) = (secrets.tx, secrets.rx);
@@ -80,7 +62,7 @@ impl Records {
             keys,
             suite,
             sealing,
-            opening: Opening { decrypter: decrypter(suite, rx), number: opened },
+            opening: Opening::new(suite, rx, opened),
             message: Vec::new(),
             patience: Patience::default(),
             owes_key_update: false,
@@ -254,7 +236,7 @@ impl Records {
                     (NOT_REQUESTED, Some(rest)) => self.awaited_key_updates = rest,
                     _ => self.patience.over_key_update()?,
                 }
-                self.opening = Opening { decrypter: decrypter(self.suite, keys.update_rx()?), number: 0 };
+                self.opening = Opening::new(self.suite, keys.update_rx()?, 0);
                 self.owes_key_update |= request == REQUESTED;
                 Ok(())
             }
@@ -301,99 +283,6 @@ impl fmt::Debug for Records {
             .field("sealed", &self.sealing.number)
             .field("opened", &self.opening.number)
             .finish_non_exhaustive()
-    }
-}
-
-impl Keys {
-    fn suite(&self) -> SupportedCipherSuite {
-        match self {
-            Self::Client(keys) => keys.negotiated_cipher_suite(),
-            Self::Server(keys) => keys.negotiated_cipher_suite(),
-        }
-    }
-
-    fn update_tx(&mut self) -> Result<ConnectionTrafficSecrets, Error> {
-        let (_, secrets) = match self {
-            Self::Client(keys) => keys.update_tx_secret(),
-            Self::Server(keys) => keys.update_tx_secret(),
-        }?;
-        Ok(secrets)
-    }
-
-    fn update_rx(&mut self) -> Result<ConnectionTrafficSecrets, Error> {
-        let (_, secrets) = match self {
-            Self::Client(keys) => keys.update_rx_secret(),
-            Self::Server(keys) => keys.update_rx_secret(),
-        }?;
-        Ok(secrets)
-    }
-}
-
-/// The direction to the peer, with one key.
-struct Sealing {
-    encrypter: Box<dyn MessageEncrypter>,
-    /// How many records the key has sealed.
-    number: u64,
-    most: u64,
-}
-
-impl Sealing {
-    fn new(suite: &Tls13CipherSuite, secrets: ConnectionTrafficSecrets) -> Self {
-        let (key, iv) = parts(secrets);
-        Self { encrypter: suite.aead_alg.encrypter(key, iv), number: 0, most: suite.common.confidentiality_limit }
-    }
-
-    /// Goes on behind the records that rustls has sealed with this key.
-    fn go_on_from(&mut self, number: u64) -> Result<(), Error> {
-        if number > 0 {
-            // AWS-LC takes the first nonce that it sees for that of record 0, and insists on greater ones from there on. So it
-            // is shown that one, in a record that nobody gets: the one that was sent with it is rustls's.
-            self.encrypter.encrypt(message(ContentType::ApplicationData, OutboundChunks::Single(&[])), 0)?;
-        }
-        self.number = number;
-        Ok(())
-    }
-
-    /// Whether the key may seal no more data: its last record is the KeyUpdate.
-    fn is_used_up(&self) -> bool {
-        self.number > 0 && self.number >= self.most.saturating_sub(1)
-    }
-
-    fn seal(&mut self, content_type: ContentType, plain: &[u8]) -> Result<Vec<u8>, Error> {
-        // The provider copies these one by one, which keeps each copy small; see `COPY_CHUNK`.
-        let mut parts = [&[][..]; MAX_PARTS];
-        let mut count = 0;
-        for part in plain.chunks(COPY_CHUNK) {
-            parts[count] = part;
-            count += 1;
-        }
-        let sealed =
-            self.encrypter.encrypt(message(content_type, OutboundChunks::new(&parts[..count])), self.number)?;
-        self.number += 1;
-        Ok(sealed.encode())
-    }
-}
-
-/// The direction from the peer, with one key.
-struct Opening {
-    decrypter: Box<dyn MessageDecrypter>,
-    number: u64,
-}
-
-impl Opening {
-    fn open<'a>(
-        &mut self,
-        content_type: ContentType,
-        body: &'a mut [u8],
-    ) -> Result<rustls::crypto::cipher::InboundPlainMessage<'a>, Error> {
-        // The header's content type is for show in TLS 1.3 (section 5.2), and a change_cipher_spec only in the handshake.
-        if content_type != ContentType::ApplicationData {
-            return Err(inappropriate(content_type));
-        }
-        let record = InboundOpaqueMessage::new(content_type, ProtocolVersion::TLSv1_2, body);
-        let opened = self.decrypter.decrypt(record, self.number)?;
-        self.number += 1;
-        Ok(opened)
     }
 }
 
@@ -446,53 +335,9 @@ fn header(input: &[u8]) -> Result<(ContentType, usize), Error> {
     Ok((ContentType::from(content_type), body))
 }
 
-fn message(typ: ContentType, payload: OutboundChunks<'_>) -> OutboundPlainMessage<'_> {
-    OutboundPlainMessage { typ, version: ProtocolVersion::TLSv1_3, payload }
-}
-
-fn decrypter(suite: &Tls13CipherSuite, secrets: ConnectionTrafficSecrets) -> Box<dyn MessageDecrypter> {
-    let (key, iv) = parts(secrets);
-    suite.aead_alg.decrypter(key, iv)
-}
-
-fn parts(secrets: ConnectionTrafficSecrets) -> (AeadKey, Iv) {
-    match secrets {
-        ConnectionTrafficSecrets::Aes128Gcm { key, iv }
-        | ConnectionTrafficSecrets::Aes256Gcm { key, iv }
-        | ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => (key, iv),
-        _ => unreachable!("a suite that gives its keys out gives one of these"),
-    }
-}
-
-fn inappropriate(got_type: ContentType) -> Error {
-    Error::InappropriateMessage { expect_types: vec![ContentType::ApplicationData, ContentType::Handshake], got_type }
-}
-
-/// What the peer is told (section 6.2).
-pub(super) fn alert_over(error: &Error) -> Option<AlertDescription> {
-    match error {
-        Error::AlertReceived(_) => None,
-        Error::DecryptError => Some(AlertDescription::BadRecordMac),
-        Error::PeerSentOversizedRecord | Error::InvalidMessage(InvalidMessage::MessageTooLarge) => {
-            Some(AlertDescription::RecordOverflow)
-        }
-        Error::InvalidMessage(InvalidMessage::InvalidKeyUpdate) => Some(AlertDescription::IllegalParameter),
-        Error::InvalidMessage(InvalidMessage::InvalidEmptyPayload) => Some(AlertDescription::UnexpectedMessage),
-        Error::InvalidMessage(_) => Some(AlertDescription::DecodeError),
-        Error::PeerMisbehaved(_) | Error::InappropriateMessage { .. } | Error::InappropriateHandshakeMessage { .. } => {
-            Some(AlertDescription::UnexpectedMessage)
-        }
-        _ => Some(AlertDescription::InternalError),
-    }
-}
-
 /// Of a KeyUpdate: whether one is wanted in return.
 const NOT_REQUESTED: u8 = 0;
 const REQUESTED: u8 = 1;
-
-/// Levels of alerts.
-const WARNING: u8 = 1;
-const FATAL: u8 = 2;
 
 /// 3 in SSL 3.0 and in every TLS.
 const MAJOR_VERSION: u8 = 3;
@@ -505,5 +350,3 @@ const MAX_ALERTS: u8 = 4;
 
 /// The largest message behind the handshake. Tickets are the only ones with a length.
 const MAX_MESSAGE: usize = 0xffff;
-
-const MAX_PARTS: usize = super::record::MAX_PLAINTEXT.div_ceil(COPY_CHUNK);

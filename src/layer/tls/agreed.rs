@@ -1,0 +1,31 @@
+//! What a handshake agrees on. It is taken out of rustls once, when the handshake is done, since the connection that knows it is
+//! gone soon after.
+
+use rustls::crypto::SupportedKxGroup;
+use rustls::pki_types::CertificateDer;
+use rustls::{CipherSuite, CommonState, HandshakeKind, NamedGroup, ProtocolVersion};
+
+/// What the handshake agreed on; by default nothing yet.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Agreed {
+    pub(super) version: Option<ProtocolVersion>,
+    pub(super) cipher_suite: Option<CipherSuite>,
+    pub(super) key_exchange_group: Option<NamedGroup>,
+    pub(super) alpn: Option<Vec<u8>>,
+    pub(super) peer_certificates: Vec<CertificateDer<'static>>,
+    pub(super) resumed: bool,
+}
+
+impl Agreed {
+    /// What `connection` has agreed on, whose handshake is done.
+    pub(super) fn of(connection: &CommonState) -> Self {
+        Self {
+            version: connection.protocol_version(),
+            cipher_suite: connection.negotiated_cipher_suite().map(|suite| suite.suite()),
+            key_exchange_group: connection.negotiated_key_exchange_group().map(SupportedKxGroup::name),
+            alpn: connection.alpn_protocol().map(<[u8]>::to_vec),
+            peer_certificates: connection.peer_certificates().map(<[_]>::to_vec).unwrap_or_default(),
+            resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
+        }
+    }
+}
