@@ -71,8 +71,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         while let Some(event) = self.stack.poll_event() {
             match event {
                 // `TlsLayer::is_ready` tells it too, for as long as the layer is there.
-                // The second kind left no end to be read.
-                Event::Ready(_) | Event::Stopped(_, PeerAnswer::NotNeeded) => {}
+                // `Layer::asks` tells the second. The third kind left no end to be read.
+                Event::Ready(_) | Event::Asked(_) | Event::Stopped(_, PeerAnswer::NotNeeded) => {}
                 Event::Stopped(..) | Event::Failed { .. } => self.ended.push(event),
             }
         }

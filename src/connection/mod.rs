@@ -54,6 +54,7 @@
 //! ```
 
 pub(crate) mod alarm;
+mod asked;
 mod bridge;
 pub(crate) mod drive;
 mod error;
@@ -78,6 +79,7 @@ use self::wire::Wire;
 use crate::runtime::Timer;
 use crate::stack::{Event, Layer, Readable, Remains, Stack};
 
+pub use self::asked::Asked;
 pub use self::bridge::{BridgeError, Bridged};
 pub use self::error::{Error, ErrorKind};
 pub use self::layers::{LayerView, Layers};

@@ -153,7 +153,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     pub(super) fn is_ended(&self, id: LayerId) -> bool {
         self.ended.iter().any(|event| match event {
             Event::Stopped(layer, _) | Event::Failed { layer, .. } => *layer == id,
-            Event::Ready(_) => false,
+            Event::Asked(_) | Event::Ready(_) => false,
         })
     }
 }

@@ -3,6 +3,7 @@
 //! | layer | what it does | how it leaves |
 //! |---|---|---|
 //! | [`tls`] | TLS 1.2 and 1.3, client and server | it is stopped |
+//! | [`Opening`](opening::Opening) | says what comes first, as SOCKS and STARTTLS do, and may ask its application | by itself, or becomes another |
 //! | [`Deflate`] | compresses, as IMAP does (RFC 4978); feature `deflate` | it is stopped |
 //! | [`proxy_header`] | the PROXY protocol: a header in front of the stream, sent and accepted | by itself |
 //! | [`Counter`] | counts bytes each way | it is taken out |
@@ -22,6 +23,7 @@ mod counter;
 mod deflate;
 mod halves;
 mod idle;
+pub mod opening;
 pub mod proxy_header;
 mod throttle;
 pub mod tls;

@@ -48,7 +48,7 @@
 //!
 //! ```text
 //! connection_made
-//!    │   data_received · layer_ready · layer_ended · layer_stopped · layer_failed      in the order of the bytes
+//!    │   data_received · layer_asked · layer_ready · layer_ended · layer_stopped · layer_failed      in the order of the bytes
 //!    │   writing_paused · writing_resumed · timed_out · stop_requested
 //!    │   end_of_input · input_truncated
 //! connection_lost     exactly once, and nothing after it
@@ -65,6 +65,7 @@
 //! [`testing`](crate::testing) without a socket.
 
 mod addresses;
+mod answer;
 mod error;
 mod factory;
 mod flow;
@@ -77,6 +78,7 @@ mod session;
 mod transport;
 
 pub use self::addresses::Addresses;
+pub use self::answer::Answer;
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::factory::Factory;
 pub use self::flow::{Producer, ProducerError, Streaming};
@@ -146,6 +148,21 @@ pub trait Protocol: Send + 'static {
     /// As [`connection_made`](Self::connection_made).
     fn layer_ready(&mut self, transport: &mut Transport<'_>, layer: &LayerView) -> Result {
         self.wrapped().map_or(Ok(()), |inner| inner.layer_ready(transport, layer))
+    }
+
+    /// A layer waits for an answer before it goes on: a server's negotiation that wants to know whether the client gets what it
+    /// asks for. [`Transport::question`] has what that is; [`Transport::grant`] and [`Transport::refuse`] answer at once, and
+    /// [`Transport::answer_later`] takes the answer to somebody who will know. Until then the peer waits, and what it sends is
+    /// kept. By default nobody knows, and the layer says no ([`Transport::decline`]).
+    ///
+    /// # Errors
+    ///
+    /// As [`connection_made`](Self::connection_made).
+    fn layer_asked(&mut self, transport: &mut Transport<'_>, layer: &LayerView) -> Result {
+        match self.wrapped() {
+            Some(inner) => inner.layer_asked(transport, layer),
+            None => Ok(transport.decline(layer.id)?),
+        }
     }
 
     /// The peer has ended this layer, and everything that came through it has been read. Nothing more is read until

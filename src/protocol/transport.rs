@@ -384,6 +384,15 @@ impl Transport<'_> {
         self.stack.with_layer(self.now, layer, change)
     }
 
+    /// Answers nothing to what a layer has asked: its peer is told no; see [`Stack::decline`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Stack::decline`].
+    pub fn decline(&mut self, layer: LayerId) -> Result<(), CommandError> {
+        self.stack.decline(self.now, layer)
+    }
+
     fn innermost(&self) -> Result<LayerId, CommandError> {
         self.stack.innermost_stoppable().ok_or_else(|| CommandErrorKind::NothingToStop.into())
     }

@@ -228,6 +228,26 @@ impl Stack {
         self.lose_wire(now, Reason::aborted());
     }
 
+    /// Answers nothing to what a layer has asked ([`Event::Asked`](super::Event::Asked)): its peer is told no, in whatever words
+    /// the layer's protocol has for it.
+    ///
+    /// # Errors
+    ///
+    /// When the layer is gone, or has asked nothing that is still to be answered; and when the connection is lost.
+    pub fn decline(&mut self, now: Instant, id: LayerId) -> Result<(), CommandError> {
+        let index = self.list.find(id)?;
+        if let Some(reason) = self.fate.lost() {
+            return Err(CommandErrorKind::Lost(reason.clone()).into());
+        }
+        if !self.list.node_mut(index).layer.decline() {
+            return Err(CommandErrorKind::NotAsked(id).into());
+        }
+        self.ask_awaited(index);
+        self.wake(index);
+        self.settle(now);
+        Ok(())
+    }
+
     /// Changes a layer of a known type, and lets it act on that at once.
     ///
     /// # Errors

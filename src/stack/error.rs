@@ -273,6 +273,10 @@ pub enum CommandErrorKind {
     Finished(LayerId),
     /// The layer ended by itself and the application has not yet gone on below it.
     Ended(LayerId),
+    /// The layer has asked nothing that is still to be answered.
+    NotAsked(LayerId),
+    /// The layer waits for the application to answer what it has asked, and goes no further before.
+    Asks(LayerId),
     /// The limit on the number of layers is reached.
     TooDeep(usize),
     /// The write side of the connection was closed.
@@ -329,6 +333,8 @@ impl fmt::Display for CommandError {
             CommandErrorKind::Stopping(id) => write!(f, "layer {id} is being stopped: wait until it is gone"),
             CommandErrorKind::Finished(id) => write!(f, "layer {id} is finished: nothing more can be written to it"),
             CommandErrorKind::Ended(id) => write!(f, "layer {id} has ended; stop it to go on below it"),
+            CommandErrorKind::NotAsked(id) => write!(f, "layer {id} has asked nothing that is still to be answered"),
+            CommandErrorKind::Asks(id) => write!(f, "layer {id} waits for the application to answer what it has asked"),
             CommandErrorKind::TooDeep(limit) => write!(f, "more than {limit} layers"),
             CommandErrorKind::Closed => f.write_str("the connection is closed for writing"),
             CommandErrorKind::Lost(reason) => write!(f, "the connection is lost: {reason}"),

@@ -9,6 +9,9 @@ use super::{LayerError, LayerId, PeerAnswer, Reason};
 pub enum Event {
     /// The layer's handshake is done.
     Ready(LayerId),
+    /// The layer waits for the application to answer something, such as whether a target is reached. It says what, and takes
+    /// the answer, by its type; who has none says so with [`Stack::decline`](super::Stack::decline).
+    Asked(LayerId),
     /// The layer has been peeled after a stop. What it had still delivered, and the end mark behind that, can
     /// still be read.
     Stopped(LayerId, PeerAnswer),

@@ -121,6 +121,17 @@ pub trait Layer: Any + Send + Sync + fmt::Debug {
         Ok(())
     }
 
+    /// Whether the layer has asked the application something ([`Report::Asked`]) and waits for the answer.
+    fn asks(&self) -> bool {
+        false
+    }
+
+    /// The application does not answer what the layer has asked ([`Stack::decline`](super::Stack::decline)); the layer tells
+    /// its peer when it is called next. Whether anything was still to be answered.
+    fn decline(&mut self) -> bool {
+        false
+    }
+
     /// What the layer waits for from its peer, and how long the peer may take for it: a handshake, the answer to a stop.
     ///
     /// Time that our own output takes to leave is not the peer's. The stack knows what has left, so it keeps the clock: that
@@ -334,6 +345,9 @@ pub enum Report {
     /// The peer has ended the layer, and the layer was told to answer that by itself. Reported again on every call
     /// until the stop is ordered: while a stoppable layer stands above, it is not.
     StopWanted,
+    /// The application is to answer something before the layer goes on. What that is, and how it is answered, is the layer's
+    /// own affair ([`Stack::with_layer`](super::Stack::with_layer)).
+    Asked,
     /// What the layer waits for ([`Layer::awaits`]) has changed, and there is nothing else to report.
     Waits,
     /// The layer is done with: peel it. Allowed anywhere in the list.

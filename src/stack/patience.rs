@@ -31,19 +31,20 @@ use super::{LayerError, LayerErrorKind, Order, Stack};
 
 /// What a layer waits for from its peer, and how long the peer may take for it; see [`Layer::awaits`](super::Layer::awaits).
 ///
-/// Two that are equal are one and the same wait. The clock begins anew with one that is not.
+/// Two that are equal, but for [`held`](Self::held), are one and the same wait. The clock begins anew with one that is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
     what: &'static str,
     limit: Duration,
     behind_stop: bool,
+    is_held: bool,
 }
 
 impl Patience {
     /// The peer may take `limit` for `what`, which is a phrase such as `the handshake`.
     #[must_use]
     pub fn new(what: &'static str, limit: Duration) -> Self {
-        Self { what, limit, behind_stop: false }
+        Self { what, limit, behind_stop: false, is_held: false }
     }
 
     /// As [`new`](Self::new), for the answer to a stop: it is not the peer's turn before the layer has met the
@@ -52,6 +53,17 @@ impl Patience {
     pub fn behind_stop(mut self) -> Self {
         self.behind_stop = true;
         self
+    }
+
+    /// Whether the clock stands still, because the peer waits for our own application at the time.
+    #[must_use]
+    pub fn held(mut self, is_held: bool) -> Self {
+        self.is_held = is_held;
+        self
+    }
+
+    fn is_same(self, other: Self) -> bool {
+        self.held(false) == other.held(false)
     }
 
     /// What is waited for.
@@ -116,10 +128,11 @@ impl Stack {
     pub(super) fn ask_awaited(&mut self, index: usize) {
         let node = self.list.node_mut(index);
         let awaited = node.layer.awaits().filter(|_| node.state != NodeState::Failed);
-        if node.clock.as_ref().map(|clock| clock.patience) != awaited {
-            node.clock = awaited.map(Clock::new);
-            self.has_clocks |= awaited.is_some();
+        match (&mut node.clock, awaited) {
+            (Some(clock), Some(awaited)) if clock.patience.is_same(awaited) => clock.patience = awaited,
+            _ => node.clock = awaited.map(Clock::new),
         }
+        self.has_clocks |= awaited.is_some();
     }
 
     /// Lets the clocks run or stand, by whose turn it is now.
@@ -132,7 +145,7 @@ impl Stack {
         let mut cursor = self.list.above(WIRE);
         while let Some(index) = cursor {
             if self.list.node(index).clock.is_some() {
-                let is_ours = unsent || self.awaits_own_stop(index);
+                let is_ours = unsent || self.is_held(index) || self.awaits_own_stop(index);
                 if let Some(clock) = &mut self.list.node_mut(index).clock {
                     clock.give_turn(is_ours, now);
                 }
@@ -149,6 +162,10 @@ impl Stack {
     /// The wire has taken something.
     pub(super) fn wire_has_taken(&mut self) {
         self.untaken_since = None;
+    }
+
+    fn is_held(&self, index: usize) -> bool {
+        self.list.node(index).clock.as_ref().is_some_and(|clock| clock.patience.is_held)
     }
 
     /// Whether the order that a layer's clock waits for is still on its way down to it. One that the layer leaves standing
@@ -215,7 +232,7 @@ impl Stack {
         }
         self.wake(index);
         self.ask_awaited(index);
-        if self.list.node(index).clock.as_ref().is_some_and(|clock| clock.patience == patience) {
+        if self.list.node(index).clock.as_ref().is_some_and(|clock| clock.patience.is_same(patience)) {
             let message = format!("the layer waits on for {}, although the time for it is over", patience.what);
             self.fail(index, now, Failure::lose(LayerError::new(LayerErrorKind::Limit, message)));
         }

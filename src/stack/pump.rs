@@ -197,6 +197,10 @@ impl Stack {
                     self.measure();
                     self.events.push_back(Event::Ready(id));
                 }
+                Report::Asked => {
+                    self.log_change(format_args!("layer {id} asks the application"));
+                    self.events.push_back(Event::Asked(id));
+                }
                 // It is asked when all of its reports have been read.
                 Report::Waits => {}
                 Report::Ended => self.log_change(format_args!("layer {id} ended")),

@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use crate::layer::opening;
 use crate::printable::Printable;
 use crate::stack::{LayerError, LayerErrorKind, with_chain};
 
@@ -57,6 +58,9 @@ pub enum ErrorKind {
     TooLong,
     /// The client was refused as often as it may be ([`Negotiate::refusals`](super::Negotiate::refusals)), and went on.
     TurnedAway,
+    /// The client asked for TLS, and the application of the server did not agree
+    /// ([`Negotiate::asking`](super::Negotiate::asking)).
+    Declined,
 }
 
 impl Error {
@@ -110,20 +114,9 @@ impl Error {
         )
     }
 
-    /// The peer sent a line longer than this.
-    pub(super) fn line_too_long(limit: usize) -> Self {
-        Self::new(ErrorKind::TooLong, format!("the peer sends a line of more than the {limit} bytes that are accepted"))
-    }
-
-    /// The peer sent or announced more than this over the whole negotiation.
-    pub(super) fn too_much(limit: usize) -> Self {
-        let message = format!("the peer sends more than the {limit} bytes that are accepted before TLS, all in all");
-        Self::new(ErrorKind::TooLong, message)
-    }
-
-    /// The client does not hear what it is told.
-    pub(super) fn turned_away() -> Self {
-        Self::new(ErrorKind::TurnedAway, "the client was refused again and again, and goes on without asking for TLS")
+    /// The application did not agree to TLS, and there are no words for that.
+    pub(super) fn declined() -> Self {
+        Self::new(ErrorKind::Declined, "the client asked for TLS, and the application did not agree")
     }
 
     /// The client of PostgreSQL has come with a CancelRequest, and is done with or served.
@@ -209,8 +202,33 @@ impl Error {
             ErrorKind::Closed => LayerErrorKind::Truncated,
             ErrorKind::TimedOut => LayerErrorKind::HandshakeTimeout,
             ErrorKind::TooLong | ErrorKind::TurnedAway => LayerErrorKind::Limit,
+            ErrorKind::Declined => LayerErrorKind::Unsupported,
         };
         LayerError::new(kind, format!("{protocol}: {self}")).caused_by(Inside(self))
+    }
+}
+
+/// What is wrong with any negotiation, in the words of this one.
+impl From<opening::Error> for Error {
+    fn from(error: opening::Error) -> Self {
+        use opening::ErrorKind as Kind;
+        let message = error.to_string();
+        match error.kind() {
+            Kind::LineTooLong(_) => Self::new(ErrorKind::TooLong, message),
+            Kind::TooMuch(limit) => {
+                let message =
+                    format!("the peer sends more than the {limit} bytes that are accepted before TLS, all in all");
+                Self::new(ErrorKind::TooLong, message)
+            }
+            Kind::OutOfTurn => Self::out_of_turn(),
+            Kind::TurnedAway => {
+                let message = "the client was refused again and again, and goes on without asking for TLS";
+                Self::new(ErrorKind::TurnedAway, message)
+            }
+            Kind::Ended(_) => Self::new(ErrorKind::Closed, message),
+            Kind::TimedOut(_) | Kind::NotRead => Self::new(ErrorKind::TimedOut, message),
+            Kind::Unanswered => Self::declined(),
+        }
     }
 }
 

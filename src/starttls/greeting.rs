@@ -7,8 +7,7 @@ use super::{Exchange, Progress, StartTls};
 #[must_use]
 pub fn greeting(protocol: impl StartTls) -> Vec<u8> {
     let mut server = protocol.server();
-    let mut said = Exchange::output();
-    let mut exchange = Exchange::of(&[], &mut said);
+    let mut exchange = Exchange::of(&[]);
     while let Ok(Progress::Going) = server.advance(&mut exchange) {}
-    said.front().to_vec()
+    exchange.unsay()
 }

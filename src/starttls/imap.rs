@@ -15,7 +15,7 @@
 //! too, so it is an error here.
 
 use super::reply::command;
-use super::{Error, ErrorKind, Exchange, Negotiation, Progress, StartTls};
+use super::{Error, ErrorKind, Exchange, Machine, Progress, StartTls};
 
 /// IMAP.
 ///
@@ -45,11 +45,11 @@ impl StartTls for Imap {
         "imap"
     }
 
-    fn client(&self) -> Box<dyn Negotiation> {
+    fn client(&self) -> Box<dyn Machine> {
         Box::new(if self.greeted { Client::Greeted } else { Client::Greeting })
     }
 
-    fn server(&self) -> Box<dyn Negotiation> {
+    fn server(&self) -> Box<dyn Machine> {
         Box::new(Server { greeted: self.greeted })
     }
 }
@@ -62,7 +62,7 @@ enum Client {
     Answer,
 }
 
-impl Negotiation for Client {
+impl Machine for Client {
     fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
         if let Self::Greeted = self {
             exchange.ask(b"A CAPABILITY\r\n")?;
@@ -117,7 +117,7 @@ struct Server {
     greeted: bool,
 }
 
-impl Negotiation for Server {
+impl Machine for Server {
     fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
         if !self.greeted {
             self.greeted = true;
@@ -140,7 +140,7 @@ impl Negotiation for Server {
             ("* CAPABILITY IMAP4rev1 STARTTLS LOGINDISABLED\r\n", "OK done")
         } else if is("LOGOUT") {
             ("* BYE farewell\r\n", "OK done")
-        } else if exchange.allows_plaintext() {
+        } else if exchange.is_optional() {
             return Err(Error::not_asked(word));
         } else {
             // RFC 5530 section 3.

@@ -16,7 +16,7 @@
 //! asks, and asks only between two lines. An answer that was there before is out of turn.
 
 use super::reply::one_word;
-use super::{Error, Exchange, Greets, Negotiation, Progress, StartTls};
+use super::{Error, Exchange, Greets, Machine, Progress, StartTls};
 
 /// IRC.
 ///
@@ -62,11 +62,11 @@ impl StartTls for Irc {
         Greets::Never
     }
 
-    fn client(&self) -> Box<dyn Negotiation> {
+    fn client(&self) -> Box<dyn Machine> {
         Box::new(Client::Connected)
     }
 
-    fn server(&self) -> Box<dyn Negotiation> {
+    fn server(&self) -> Box<dyn Machine> {
         Box::new(Server { name: self.name.clone() })
     }
 }
@@ -79,7 +79,7 @@ enum Client {
     Answer,
 }
 
-impl Negotiation for Client {
+impl Machine for Client {
     fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
         let Some(line) = exchange.line()? else { return Ok(self.ask(exchange)) };
         let message = Message::parse(line);
@@ -148,7 +148,7 @@ struct Server {
     name: String,
 }
 
-impl Negotiation for Server {
+impl Machine for Server {
     fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
         let Some(line) = exchange.line()? else { return Ok(Progress::Waiting) };
         let message = Message::parse(line);
@@ -171,7 +171,7 @@ impl Negotiation for Server {
             &[b"409 * :no origin"]
         } else if is("PING") {
             &[b"PONG ", self.name.as_bytes(), b" :", first]
-        } else if exchange.allows_plaintext() {
+        } else if exchange.is_optional() {
             return Err(Error::not_asked(message.command));
         } else {
             // There are clients that take 451 for the answer to STARTTLS if it has that word in it.

@@ -11,7 +11,7 @@
 //! go on in clear, with a close_notify (section 4.14.3).
 
 use super::ber::{Element, Header, element};
-use super::{Error, ErrorKind, Exchange, Greets, Negotiation, Progress, StartTls};
+use super::{Error, ErrorKind, Exchange, Greets, Machine, Progress, StartTls};
 
 /// LDAP.
 ///
@@ -38,11 +38,11 @@ impl StartTls for Ldap {
         Greets::Never
     }
 
-    fn client(&self) -> Box<dyn Negotiation> {
+    fn client(&self) -> Box<dyn Machine> {
         Box::new(Client::Silent)
     }
 
-    fn server(&self) -> Box<dyn Negotiation> {
+    fn server(&self) -> Box<dyn Machine> {
         Box::new(Server)
     }
 }
@@ -53,7 +53,7 @@ enum Client {
     Asked,
 }
 
-impl Negotiation for Client {
+impl Machine for Client {
     fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
         if let Self::Silent = self {
             let name = element(REQUEST_NAME, &[START_TLS]);
@@ -83,7 +83,7 @@ impl Negotiation for Client {
 #[derive(Debug)]
 struct Server;
 
-impl Negotiation for Server {
+impl Machine for Server {
     fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
         let Some(Message { id, operation, whole }) = Message::take(exchange, self.awaits())? else {
             return Ok(Progress::Waiting);
@@ -108,7 +108,7 @@ impl Negotiation for Server {
             ABANDON_REQUEST => None,
             other => Some(answer_to(other).ok_or_else(|| Error::malformed(self.awaits(), whole))?),
         };
-        if exchange.allows_plaintext() {
+        if exchange.is_optional() {
             // A bind has a password in it.
             return Err(Error::new(ErrorKind::NotAsked, "the client goes on without StartTLS"));
         }

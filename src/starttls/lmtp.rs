@@ -1,7 +1,7 @@
 //! LMTP (RFC 2033): as SMTP, with LHLO in place of EHLO.
 
 use super::smtp::{Client, Server};
-use super::{Negotiation, Smtp, StartTls};
+use super::{Machine, Smtp, StartTls};
 
 /// LMTP.
 ///
@@ -34,11 +34,11 @@ impl StartTls for Lmtp {
         "lmtp"
     }
 
-    fn client(&self) -> Box<dyn Negotiation> {
+    fn client(&self) -> Box<dyn Machine> {
         Box::new(Client::new(&self.0, "LHLO"))
     }
 
-    fn server(&self) -> Box<dyn Negotiation> {
+    fn server(&self) -> Box<dyn Machine> {
         Box::new(Server::new(&self.0, "LHLO", "LMTP"))
     }
 }

@@ -24,7 +24,7 @@
 //!
 //! # What was said before TLS is forgotten
 //!
-//! The greeting and the capabilities are read by the [`Negotiation`] alone, which is dropped when TLS begins. The
+//! The greeting and the capabilities are read by the [`Machine`] alone, which is dropped when TLS begins. The
 //! application starts anew inside TLS, as the RFCs demand (RFC 3207 section 4.2 and its like). Bytes that stand behind the
 //! go-ahead go into TLS and fail there, and so does a command that was put behind the request: neither is ever seen as if it
 //! had come through TLS. A ClientHello behind the request is just what TLS waits for.
@@ -56,7 +56,7 @@
 //!   wire                 wire                    wire
 //! ```
 //!
-//! [`StartTls`] is a kind of protocol, and makes the two sides of its [`Negotiation`]: a small machine that sees what was
+//! [`StartTls`] is a kind of protocol, and makes the two sides of its [`Machine`]: a small machine that sees what was
 //! received, takes what it has parsed, and says what to send. [`Negotiate`] is the layer that drives one: it gives nothing
 //! to the application, holds back what that writes, keeps a deadline and a limit, and becomes the TLS layer at the very byte
 //! behind the go-ahead. So async code and callbacks, clients and servers, run the same code, and a further protocol is a
@@ -65,7 +65,6 @@
 mod ber;
 mod connection;
 mod error;
-mod exchange;
 pub mod ftp;
 mod greeting;
 mod imap;
@@ -91,7 +90,6 @@ use std::fmt;
 
 pub use self::connection::Opportunity;
 pub use self::error::{Error, ErrorKind};
-pub use self::exchange::Exchange;
 pub use self::ftp::Ftp;
 pub use self::greeting::greeting;
 pub use self::imap::Imap;
@@ -101,7 +99,7 @@ pub use self::known::{KnownProtocol, UnknownProtocol};
 pub use self::ldap::Ldap;
 pub use self::lmtp::Lmtp;
 pub use self::mysql::{Mysql, MysqlGreeting, MysqlSeen};
-pub use self::negotiate::Negotiate;
+pub use self::negotiate::{Negotiate, Start, TlsWanted};
 pub use self::nntp::Nntp;
 pub use self::own_name::own_name;
 pub use self::pop3::Pop3;
@@ -112,11 +110,13 @@ pub use self::smtp::Smtp;
 pub use self::tds::{Tds, TdsAgreed, TdsEncryption};
 #[cfg(feature = "xmpp")]
 pub use self::xmpp::Xmpp;
+#[doc(no_inline)]
+pub use crate::layer::opening::Exchange;
 use crate::stack::Layer;
 
 /// An application protocol that can start TLS.
 ///
-/// A value says how to be one of its peers: by which name to greet, for instance. It makes a new [`Negotiation`] for each
+/// A value says how to be one of its peers: by which name to greet, for instance. It makes a new [`Machine`] for each
 /// start.
 pub trait StartTls: fmt::Debug + Send + Sync {
     /// The name of the protocol, as it shows in errors, drawings and endpoint strings: `smtp`.
@@ -128,12 +128,12 @@ pub trait StartTls: fmt::Debug + Send + Sync {
     }
 
     /// The side that asks for TLS.
-    fn client(&self) -> Box<dyn Negotiation>;
+    fn client(&self) -> Box<dyn Machine>;
 
     /// The side that is asked.
     ///
     /// Until TLS is there it answers what a client must be able to say before, and refuses everything else.
-    fn server(&self) -> Box<dyn Negotiation>;
+    fn server(&self) -> Box<dyn Machine>;
 }
 
 impl<T: StartTls + ?Sized> StartTls for &T {
@@ -145,11 +145,11 @@ impl<T: StartTls + ?Sized> StartTls for &T {
         (**self).greets()
     }
 
-    fn client(&self) -> Box<dyn Negotiation> {
+    fn client(&self) -> Box<dyn Machine> {
         (**self).client()
     }
 
-    fn server(&self) -> Box<dyn Negotiation> {
+    fn server(&self) -> Box<dyn Machine> {
         (**self).server()
     }
 }
@@ -179,7 +179,7 @@ pub enum Greets {
 /// - When it fails, nothing of the message it failed at is taken, and what it has sent is still sent. Only the answer to
 ///   what it has asked itself, if that comes down to no TLS, is taken all the same: it is for nobody else, and whoever goes on
 ///   in clear would take it for an answer to a question of his own. So a client takes all of such an answer before it fails.
-pub trait Negotiation: fmt::Debug + Send + Sync {
+pub trait Machine: fmt::Debug + Send + Sync {
     /// Does the next thing.
     ///
     /// # Errors
@@ -194,6 +194,16 @@ pub trait Negotiation: fmt::Debug + Send + Sync {
     /// behind them.
     fn turn_away(&mut self, _exchange: &mut Exchange<'_>) {}
 
+    /// The application did not agree to TLS ([`Negotiate::asking`]), and the go-ahead was not sent: says so, and the client may
+    /// go on. By default nothing is said, and the connection is lost.
+    ///
+    /// # Errors
+    ///
+    /// When that is the end of the connection.
+    fn decline(&mut self, _exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
+        Err(Error::declined())
+    }
+
     /// Whether the client may begin TLS in place of asking for it, as things stand: under the name of which application
     /// protocol it must do so (ALPN), as the protocol of the port would not be told from others otherwise.
     fn direct_tls(&self) -> Option<&'static str> {
@@ -207,7 +217,7 @@ pub trait Negotiation: fmt::Debug + Send + Sync {
     }
 }
 
-/// How far a [`Negotiation`] has come.
+/// How far a [`Machine`] has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// More input is needed.

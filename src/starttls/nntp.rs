@@ -14,7 +14,7 @@
 //! ```
 
 use super::reply::{Line, command};
-use super::{Error, Exchange, Negotiation, Progress, StartTls};
+use super::{Error, Exchange, Machine, Progress, StartTls};
 
 /// NNTP.
 ///
@@ -44,11 +44,11 @@ impl StartTls for Nntp {
         "nntp"
     }
 
-    fn client(&self) -> Box<dyn Negotiation> {
+    fn client(&self) -> Box<dyn Machine> {
         Box::new(if self.greeted { Client::Greeted } else { Client::Greeting })
     }
 
-    fn server(&self) -> Box<dyn Negotiation> {
+    fn server(&self) -> Box<dyn Machine> {
         Box::new(Server { greeted: self.greeted })
     }
 }
@@ -65,7 +65,7 @@ enum Client {
     Answer,
 }
 
-impl Negotiation for Client {
+impl Machine for Client {
     fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
         match *self {
             Self::Greeted => {
@@ -131,7 +131,7 @@ struct Server {
     greeted: bool,
 }
 
-impl Negotiation for Server {
+impl Machine for Server {
     fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
         if !self.greeted {
             self.greeted = true;
@@ -157,7 +157,7 @@ impl Negotiation for Server {
         } else if is("MODE") && argument.eq_ignore_ascii_case(b"READER") {
             // Newsreaders begin with it, whatever the capabilities are, and give up if it is refused.
             exchange.send(b"200 ready\r\n");
-        } else if exchange.allows_plaintext() {
+        } else if exchange.is_optional() {
             return Err(Error::not_asked(verb));
         } else {
             // RFC 3977 section 3.2.1.

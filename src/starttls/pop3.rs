@@ -13,7 +13,7 @@
 //! ```
 
 use super::reply::command;
-use super::{Error, Exchange, Negotiation, Progress, StartTls};
+use super::{Error, Exchange, Machine, Progress, StartTls};
 
 /// POP3.
 ///
@@ -44,11 +44,11 @@ impl StartTls for Pop3 {
         "pop3"
     }
 
-    fn client(&self) -> Box<dyn Negotiation> {
+    fn client(&self) -> Box<dyn Machine> {
         Box::new(if self.greeted { Client::Greeted } else { Client::Greeting })
     }
 
-    fn server(&self) -> Box<dyn Negotiation> {
+    fn server(&self) -> Box<dyn Machine> {
         Box::new(Server { greeted: self.greeted })
     }
 }
@@ -65,7 +65,7 @@ enum Client {
     Answer,
 }
 
-impl Negotiation for Client {
+impl Machine for Client {
     fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
         if let Self::Greeted = self {
             exchange.ask(b"CAPA\r\n")?;
@@ -116,7 +116,7 @@ struct Server {
     greeted: bool,
 }
 
-impl Negotiation for Server {
+impl Machine for Server {
     fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
         if !self.greeted {
             self.greeted = true;
@@ -138,7 +138,7 @@ impl Negotiation for Server {
         } else if is("CAPA") {
             // No USER and no SASL: there is no way to log in yet.
             exchange.send(b"+OK\r\nSTLS\r\n.\r\n");
-        } else if exchange.allows_plaintext() {
+        } else if exchange.is_optional() {
             return Err(Error::not_asked(verb));
         } else {
             exchange.refuse(b"-ERR STLS first\r\n");

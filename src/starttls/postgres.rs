@@ -18,7 +18,7 @@
 //! The answer to SSLRequest is one byte. What a server from before 7.0 says to a request that it does not know begins with an `E`. Its
 //! words are not shown to anybody: whoever sits in between may have put them there.
 
-use super::{Error, ErrorKind, Exchange, Greets, Negotiation, Progress, StartTls};
+use super::{Error, ErrorKind, Exchange, Greets, Machine, Progress, StartTls};
 
 /// PostgreSQL.
 ///
@@ -90,11 +90,11 @@ impl StartTls for Postgres {
         Greets::Never
     }
 
-    fn client(&self) -> Box<dyn Negotiation> {
+    fn client(&self) -> Box<dyn Machine> {
         Box::new(Client::Silent)
     }
 
-    fn server(&self) -> Box<dyn Negotiation> {
+    fn server(&self) -> Box<dyn Machine> {
         Box::new(Server { accepts_cancel: self.accepts_cancel, is_silent: true })
     }
 }
@@ -105,7 +105,7 @@ enum Client {
     Asked,
 }
 
-impl Negotiation for Client {
+impl Machine for Client {
     fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
         if let Self::Silent = self {
             exchange.ask(&request(SSL_REQUEST))?;
@@ -136,7 +136,7 @@ struct Server {
     is_silent: bool,
 }
 
-impl Negotiation for Server {
+impl Machine for Server {
     fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
         let Some(&announced) = exchange.peek(4)?.and_then(<[u8]>::first_chunk) else { return Ok(Progress::Waiting) };
         let len = u32::from_be_bytes(announced) as usize;
@@ -163,7 +163,7 @@ impl Negotiation for Server {
             return Err(Error::cancel(self.accepts_cancel));
         }
         // A StartupMessage, or a CancelRequest that is none. That has a secret in it, so neither is quoted.
-        if !exchange.allows_plaintext() {
+        if !exchange.is_optional() {
             exchange.send(&error_response("TLS is required: send SSLRequest first"));
         }
         Err(Error::new(ErrorKind::NotAsked, "the client goes on without SSLRequest"))

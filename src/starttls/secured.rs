@@ -74,7 +74,7 @@ impl<P: Protocol> Protocol for Secured<P> {
     }
 
     fn layer_ready(&mut self, transport: &mut Transport<'_>, layer: &LayerView) -> Result {
-        if self.is_ours(layer.id) {
+        if self.is_ours(layer.id) && layer.tls.is_some() {
             self.state = State::Open;
             return self.protocol.connection_made(transport);
         }

@@ -15,7 +15,7 @@
 //! A string may be a literal (section 4): its length in braces, the end of the line, and then that many bytes of anything,
 //! lines that look like `OK` and `"STARTTLS"` among them. So a message is more than a line, and is taken as a whole.
 
-use super::{Error, ErrorKind, Exchange, Greets, Negotiation, Progress, StartTls};
+use super::{Error, ErrorKind, Exchange, Greets, Machine, Progress, StartTls};
 
 /// ManageSieve.
 ///
@@ -51,11 +51,11 @@ impl StartTls for Sieve {
         Greets::Again
     }
 
-    fn client(&self) -> Box<dyn Negotiation> {
+    fn client(&self) -> Box<dyn Machine> {
         Box::new(if self.greeted { Client::Greeted } else { Client::Capabilities { offered: false } })
     }
 
-    fn server(&self) -> Box<dyn Negotiation> {
+    fn server(&self) -> Box<dyn Machine> {
         Box::new(Server { greeted: self.greeted })
     }
 }
@@ -73,7 +73,7 @@ enum Client {
     Answer,
 }
 
-impl Negotiation for Client {
+impl Machine for Client {
     fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
         match self {
             Self::Greeted => {
@@ -123,7 +123,7 @@ struct Server {
     greeted: bool,
 }
 
-impl Negotiation for Server {
+impl Machine for Server {
     fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
         if !self.greeted {
             self.greeted = true;
@@ -154,7 +154,7 @@ impl Negotiation for Server {
         } else if is("LOGOUT") {
             exchange.send(b"OK \"bye\"\r\n");
             return Err(Error::left());
-        } else if exchange.allows_plaintext() {
+        } else if exchange.is_optional() {
             return Err(Error::not_asked(verb));
         } else {
             // Section 1.3.

@@ -12,7 +12,7 @@
 //! ```
 
 use super::reply::{Line, Words, command, one_word};
-use super::{Error, Exchange, Negotiation, Progress, StartTls};
+use super::{Error, Exchange, Machine, Progress, StartTls};
 
 /// SMTP, also for submission.
 ///
@@ -58,11 +58,11 @@ impl StartTls for Smtp {
         "smtp"
     }
 
-    fn client(&self) -> Box<dyn Negotiation> {
+    fn client(&self) -> Box<dyn Machine> {
         Box::new(Client::new(self, "EHLO"))
     }
 
-    fn server(&self) -> Box<dyn Negotiation> {
+    fn server(&self) -> Box<dyn Machine> {
         Box::new(Server::new(self, "EHLO", "ESMTP"))
     }
 }
@@ -90,7 +90,7 @@ impl Client {
     }
 }
 
-impl Negotiation for Client {
+impl Machine for Client {
     fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
         if let Asking::Hello = self.state {
             exchange.ask(&[self.hello.as_bytes(), b"\r\n"].concat())?;
@@ -173,7 +173,7 @@ impl Server {
     }
 }
 
-impl Negotiation for Server {
+impl Machine for Server {
     fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
         if let Some(greeting) = self.greeting.take() {
             exchange.send(greeting.as_bytes());
@@ -196,7 +196,7 @@ impl Negotiation for Server {
             exchange.refuse(b"501 5.5.4 wrong number of arguments\r\n");
         } else if is("NOOP") || is("RSET") {
             exchange.send(b"250 2.0.0 fine\r\n");
-        } else if exchange.allows_plaintext() {
+        } else if exchange.is_optional() {
             return Err(Error::not_asked(verb));
         } else {
             // RFC 3207 section 4.

@@ -8,7 +8,7 @@ use onionskin::layer::{Counter, Deflate, IdleTimeout, Throttle, TrafficLog};
 use onionskin::protocol::{Addresses, Handle, LimitConnections, Lines, Strings};
 use onionskin::runtime::{self, ListeningSocket, Runtime, Socket};
 use onionskin::stack::{Ends, Event, Layer, Queue, Reason, Report, Stack};
-use onionskin::starttls::{Negotiate, Negotiation, StartTls};
+use onionskin::starttls::{Machine, Negotiate, StartTls};
 use onionskin::testing::{Clock, Fault, Pair, WireEnd};
 use onionskin::tls::{TlsClient, TlsFacts, TlsLayer, TlsServer};
 use onionskin::{Connection, endpoint, protocol, starttls, tls};
@@ -30,7 +30,7 @@ fn public_types_are_send_and_sync() {
     is_shared::<(Counter, Deflate, IdleTimeout, Throttle, TrafficLog, TlsLayer, Negotiate, Fault)>();
     is_shared::<(TlsClient, TlsServer, TlsFacts, tls::Roots, tls::Identity, tls::ConfigError)>();
     is_shared::<dyn StartTls>();
-    is_shared::<dyn Negotiation>();
+    is_shared::<dyn Machine>();
     is_shared::<(starttls::Error, starttls::KnownProtocol)>();
     is_shared::<(Connector, endpoint::Listener, Incoming, endpoint::OpenError, endpoint::Endpoint)>();
     is_shared::<(endpoint::Server, endpoint::ServerStopped, endpoint::Task<Quiet>)>();

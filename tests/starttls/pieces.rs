@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use onionskin::starttls::{Error, Exchange, Negotiate, Negotiation, Progress, StartTls};
+use onionskin::starttls::{Error, Exchange, Machine, Negotiate, Progress, StartTls};
 use onionskin::testing::{Cut, Pair};
 
 /// A protocol that says nothing and counts how often it is asked.
@@ -26,16 +26,16 @@ impl StartTls for Counting {
         "counting"
     }
 
-    fn client(&self) -> Box<dyn Negotiation> {
+    fn client(&self) -> Box<dyn Machine> {
         Box::new(self.clone())
     }
 
-    fn server(&self) -> Box<dyn Negotiation> {
+    fn server(&self) -> Box<dyn Machine> {
         Box::new(self.clone())
     }
 }
 
-impl Negotiation for Counting {
+impl Machine for Counting {
     fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let is_there = match self.asks {

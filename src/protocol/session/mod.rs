@@ -240,6 +240,13 @@ impl<P: Protocol> Session<P> {
                     self.tell(stack, now, |protocol, transport| protocol.layer_ready(transport, &layer));
                 }
             }
+            Event::Asked(id) => {
+                // It may have been answered already, or have gone.
+                if let Some(layer) = stack.layer(id).filter(|layer| layer.asks()).map(|layer| LayerView::of(id, layer))
+                {
+                    self.tell(stack, now, |protocol, transport| protocol.layer_asked(transport, &layer));
+                }
+            }
             Event::Stopped(id, PeerAnswer::NotNeeded) => {
                 self.tell(stack, now, |protocol, transport| {
                     protocol.layer_stopped(transport, id, PeerAnswer::NotNeeded)
@@ -451,7 +458,7 @@ impl Departure {
     fn of(event: Event) -> Option<Self> {
         match event {
             // It left no end to be read.
-            Event::Ready(_) | Event::Stopped(_, PeerAnswer::NotNeeded) => None,
+            Event::Ready(_) | Event::Asked(_) | Event::Stopped(_, PeerAnswer::NotNeeded) => None,
             Event::Stopped(layer, answer) => Some(Self::Stopped(layer, answer)),
             Event::Failed { layer, error, .. } => Some(Self::Failed(layer, error)),
         }

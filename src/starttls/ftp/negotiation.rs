@@ -3,7 +3,7 @@
 use super::protection::{Change, Protection};
 use super::reply::{Place, Replies};
 use crate::starttls::reply::{Words, command};
-use crate::starttls::{Error, Exchange, Negotiation, Progress, StartTls};
+use crate::starttls::{Error, Exchange, Machine, Progress, StartTls};
 
 /// FTP.
 ///
@@ -33,12 +33,12 @@ impl StartTls for Ftp {
         "ftp"
     }
 
-    fn client(&self) -> Box<dyn Negotiation> {
+    fn client(&self) -> Box<dyn Machine> {
         let state = if self.greeted { Asking::Greeted } else { Asking::Greeting };
         Box::new(Client { state, replies: Replies::default(), refusal: Words::default() })
     }
 
-    fn server(&self) -> Box<dyn Negotiation> {
+    fn server(&self) -> Box<dyn Machine> {
         Box::new(Server { greeted: self.greeted, protection: Protection::new() })
     }
 }
@@ -58,7 +58,7 @@ enum Asking {
     Answer,
 }
 
-impl Negotiation for Client {
+impl Machine for Client {
     fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
         if let Asking::Greeted = self.state {
             exchange.ask(b"AUTH TLS\r\n")?;
@@ -107,7 +107,7 @@ struct Server {
     protection: Protection,
 }
 
-impl Negotiation for Server {
+impl Machine for Server {
     fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
         if !self.greeted {
             self.greeted = true;
@@ -137,7 +137,7 @@ impl Negotiation for Server {
             exchange.send(b"200 fine\r\n");
         } else if is("SYST") {
             exchange.send(b"215 UNIX Type: L8\r\n");
-        } else if exchange.allows_plaintext() {
+        } else if exchange.is_optional() {
             return Err(Error::not_asked(verb));
         } else {
             exchange.refuse(b"530 AUTH TLS first\r\n");

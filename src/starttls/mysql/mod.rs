@@ -16,7 +16,7 @@ mod greeting;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use self::greeting::MysqlGreeting;
-use super::{Error, ErrorKind, Exchange, Negotiation, Progress, StartTls};
+use super::{Error, ErrorKind, Exchange, Machine, Progress, StartTls};
 
 /// MySQL and MariaDB.
 ///
@@ -121,11 +121,11 @@ impl StartTls for Mysql {
         "mysql"
     }
 
-    fn client(&self) -> Box<dyn Negotiation> {
+    fn client(&self) -> Box<dyn Machine> {
         Box::new(Client { capabilities: self.capabilities, said: self.said.clone(), state: Asking::Greeting })
     }
 
-    fn server(&self) -> Box<dyn Negotiation> {
+    fn server(&self) -> Box<dyn Machine> {
         let greeting = MysqlGreeting { capabilities: self.capabilities, ..self.greeting.clone() };
         Box::new(Server { greeting, scramble: self.scramble, said: self.said.clone(), state: Asked::Silent })
     }
@@ -145,7 +145,7 @@ enum Asking {
     Asked,
 }
 
-impl Negotiation for Client {
+impl Machine for Client {
     fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
         match self.state {
             Asking::Greeting => {
@@ -201,7 +201,7 @@ enum Asked {
     Greeted,
 }
 
-impl Negotiation for Server {
+impl Machine for Server {
     fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
         if let Asked::Silent = self.state {
             self.greeting.scramble = self.scramble.map_or_else(greeting::draw_scramble, Ok)?.to_vec();
@@ -224,7 +224,7 @@ impl Negotiation for Server {
         if asks {
             return Err(malformed());
         }
-        if !exchange.allows_plaintext() {
+        if !exchange.is_optional() {
             exchange.send(&packet(2, SECURE_TRANSPORT_REQUIRED));
         }
         Err(Error::new(ErrorKind::NotAsked, "the client goes on without SSLRequest"))

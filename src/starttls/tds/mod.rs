@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use self::framing::HandshakeFraming;
 use self::packet::{HEADER, Header, PRELOGIN, REPLY, packet};
 use self::prelogin::Prelogin;
-use super::{Error, ErrorKind, Exchange, Greets, Negotiation, Progress, StartTls};
+use super::{Error, ErrorKind, Exchange, Greets, Machine, Progress, StartTls};
 use crate::stack::Layer;
 
 /// TDS, the protocol of SQL Server, up to TLS 1.2.
@@ -124,11 +124,11 @@ impl StartTls for Tds {
         Greets::Never
     }
 
-    fn client(&self) -> Box<dyn Negotiation> {
+    fn client(&self) -> Box<dyn Machine> {
         Box::new(Client { tds: self.clone(), state: Asking::Silent })
     }
 
-    fn server(&self) -> Box<dyn Negotiation> {
+    fn server(&self) -> Box<dyn Machine> {
         Box::new(Server { tds: self.clone() })
     }
 }
@@ -145,7 +145,7 @@ enum Asking {
     Asked,
 }
 
-impl Negotiation for Client {
+impl Machine for Client {
     fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
         if let Asking::Silent = self.state {
             let wanted = if self.tds.login_only { OFF } else { ON };
@@ -190,7 +190,7 @@ struct Server {
     tds: Tds,
 }
 
-impl Negotiation for Server {
+impl Machine for Server {
     fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
         let first = exchange.peek(1)?.and_then(<[u8]>::first);
         if first.is_some_and(|kind| LOGINS.contains(kind)) {
@@ -206,7 +206,7 @@ impl Negotiation for Server {
             Some(OFF) => (REQ, TdsEncryption::Everything),
             Some(ON | REQ) => (ON, TdsEncryption::Everything),
             None | Some(NOT_SUP) => {
-                if !exchange.allows_plaintext() {
+                if !exchange.is_optional() {
                     self.answer(REQ, exchange);
                 }
                 return Err(Error::new(ErrorKind::NotAsked, "the client does not do TLS"));

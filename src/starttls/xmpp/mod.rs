@@ -18,7 +18,7 @@ use std::hash::{BuildHasher, RandomState};
 use quick_xml::escape::escape;
 
 use self::stream::{Child, Piece, STREAMS, Stream};
-use super::{Error, ErrorKind, Exchange, Greets, Negotiation, Progress, StartTls};
+use super::{Error, ErrorKind, Exchange, Greets, Machine, Progress, StartTls};
 
 /// XMPP, between a client and a server or between two servers.
 ///
@@ -90,7 +90,7 @@ impl StartTls for Xmpp {
         Greets::Never
     }
 
-    fn client(&self) -> Box<dyn Negotiation> {
+    fn client(&self) -> Box<dyn Machine> {
         let to = ("to", &*self.domain);
         let header = match &self.from {
             Some(from) => self.header(&[to, ("from", from)]),
@@ -99,7 +99,7 @@ impl StartTls for Xmpp {
         Box::new(Client { header, state: Asking::Silent, stream: Stream::new() })
     }
 
-    fn server(&self) -> Box<dyn Negotiation> {
+    fn server(&self) -> Box<dyn Machine> {
         Box::new(Server { xmpp: self.clone(), state: Asked::Header, stream: Stream::new() })
     }
 }
@@ -119,7 +119,7 @@ enum Asking {
     Answer,
 }
 
-impl Negotiation for Client {
+impl Machine for Client {
     fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
         if let Asking::Silent = self.state {
             exchange.ask(self.header.as_bytes())?;
@@ -179,14 +179,14 @@ enum Asked {
     StartTls,
 }
 
-impl Negotiation for Server {
+impl Machine for Server {
     fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
         let Some(piece) = self.stream.next(exchange, self.awaits())? else { return Ok(Progress::Waiting) };
         match piece {
             Piece::Header { from, .. } => {
                 self.state = Asked::StartTls;
                 let header = self.header(from.as_deref());
-                let required = if exchange.allows_plaintext() { "" } else { "<required/>" };
+                let required = if exchange.is_optional() { "" } else { "<required/>" };
                 let offer = format!("<starttls xmlns='{TLS}'>{required}</starttls>");
                 exchange.send(format!("{header}<stream:features>{offer}</stream:features>").as_bytes());
                 Ok(Progress::Going)
@@ -200,7 +200,7 @@ impl Negotiation for Server {
                 Err(Error::left())
             }
             Piece::Child(_) => {
-                if !exchange.allows_plaintext() {
+                if !exchange.is_optional() {
                     let condition = format!("<policy-violation xmlns='{CONDITIONS}'/>");
                     exchange.send(format!("<stream:error>{condition}</stream:error></stream:stream>").as_bytes());
                 }

@@ -333,8 +333,7 @@ mod tests {
     /// bytes are scanned, how many events parsed.
     fn read(input: &[u8], step: usize) -> (Option<Result<String, ()>>, usize, usize) {
         let mut stream = Stream::new();
-        let mut output = Exchange::output();
-        let header = stream.next(&mut Exchange::of(HEADER, &mut output), "");
+        let header = stream.next(&mut Exchange::of(HEADER), "");
         assert!(matches!(header, Ok(Some(Piece::Header { .. }))), "{header:?}");
         let (mut scanned, mut events) = (0, 0);
         for end in (0..=input.len()).step_by(step) {

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use onionskin::stack::Layer;
-use onionskin::starttls::{Error, Exchange, Greets, Negotiation, Progress, StartTls};
+use onionskin::starttls::{Error, Exchange, Greets, Machine, Progress, StartTls};
 
 use super::seen::Seen;
 
@@ -52,24 +52,24 @@ impl StartTls for Witness {
         self.protocol.greets()
     }
 
-    fn client(&self) -> Box<dyn Negotiation> {
+    fn client(&self) -> Box<dyn Machine> {
         let (reached, seen) = (Arc::clone(&self.reached), self.seen.clone());
         Box::new(Watched { negotiation: self.protocol.client(), reached, seen })
     }
 
-    fn server(&self) -> Box<dyn Negotiation> {
+    fn server(&self) -> Box<dyn Machine> {
         self.protocol.server()
     }
 }
 
 #[derive(Debug)]
 struct Watched {
-    negotiation: Box<dyn Negotiation>,
+    negotiation: Box<dyn Machine>,
     reached: Arc<Mutex<Reached>>,
     seen: Option<Seen>,
 }
 
-impl Negotiation for Watched {
+impl Machine for Watched {
     fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
         let progress = self.negotiation.advance(exchange)?;
         let reached = match progress {

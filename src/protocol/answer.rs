@@ -1,0 +1,129 @@
+//! What a layer asks a protocol, and the answer, at once or later.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use super::{Handle, HandleError, LayerId, Result, Transport};
+use crate::layer::opening::{Answerable, Negotiation, Opening};
+use crate::stack::{CommandError, CommandErrorKind};
+
+/// What a layer asks; see [`layer_asked`](super::Protocol::layer_asked).
+impl Transport<'_> {
+    /// What the negotiation of this layer asks, as long as an answer is owed.
+    #[must_use]
+    pub fn question<N: Negotiation>(&self, layer: LayerId) -> Option<&N::Question> {
+        self.stack().layer_as::<Opening<N>>(layer)?.question()
+    }
+
+    /// Grants what this layer asks for. What it answers leaves behind what was said before, and the layer goes on.
+    ///
+    /// # Errors
+    ///
+    /// When nothing is asked, or the layer is gone or of another kind, or the connection is lost: nobody was granted anything.
+    pub fn grant<N: Answerable>(&mut self, layer: LayerId, grant: N::Grant) -> Result<(), CommandError> {
+        self.answer_with(layer, |opening: &mut Opening<N>| opening.grant(grant))
+    }
+
+    /// Refuses what this layer asks for.
+    ///
+    /// # Errors
+    ///
+    /// As [`grant`](Self::grant).
+    pub fn refuse<N: Answerable>(&mut self, layer: LayerId, refusal: N::Refusal) -> Result<(), CommandError> {
+        self.answer_with(layer, |opening: &mut Opening<N>| opening.refuse(refusal))
+    }
+
+    /// Takes the answer to what this layer asks away, to give it later from wherever it is known: from a task that dials,
+    /// say. One that is dropped declines.
+    ///
+    /// # Errors
+    ///
+    /// As [`grant`](Self::grant).
+    pub fn answer_later<N: Answerable>(&self, layer: LayerId) -> Result<Answer<N>, CommandError> {
+        if self.question::<N>(layer).is_none() {
+            return Err(CommandErrorKind::NotAsked(layer).into());
+        }
+        Ok(Answer { handle: self.handle(), layer, is_given: false, kind: PhantomData })
+    }
+
+    fn answer_with<N: Answerable>(
+        &mut self,
+        layer: LayerId,
+        answer: impl FnOnce(&mut Opening<N>) -> bool,
+    ) -> Result<(), CommandError> {
+        if let Some(reason) = self.stack().lost() {
+            return Err(CommandErrorKind::Lost(reason.clone()).into());
+        }
+        if self.with_layer(layer, answer)? { Ok(()) } else { Err(CommandErrorKind::NotAsked(layer).into()) }
+    }
+}
+
+/// The answer that an application owes a layer, to be given once, from any task or thread; got from
+/// [`Transport::answer_later`].
+///
+/// Dropping it declines: the peer is told no, in the words of the protocol. An answer whose connection is over meanwhile goes
+/// nowhere, and [`Protocol::connection_lost`](super::Protocol::connection_lost) has told why.
+pub struct Answer<N: Answerable> {
+    handle: Handle,
+    layer: LayerId,
+    is_given: bool,
+    kind: PhantomData<fn() -> N>,
+}
+
+impl<N: Answerable> Answer<N> {
+    /// The layer that asked.
+    #[must_use]
+    pub fn layer(&self) -> LayerId {
+        self.layer
+    }
+
+    /// As [`Transport::grant`].
+    ///
+    /// # Errors
+    ///
+    /// When the connection is over.
+    pub fn grant(self, grant: N::Grant) -> Result<(), HandleError> {
+        self.give(move |transport, layer| transport.grant::<N>(layer, grant))
+    }
+
+    /// As [`Transport::refuse`].
+    ///
+    /// # Errors
+    ///
+    /// When the connection is over.
+    pub fn refuse(self, refusal: N::Refusal) -> Result<(), HandleError> {
+        self.give(move |transport, layer| transport.refuse::<N>(layer, refusal))
+    }
+
+    fn give(
+        mut self,
+        answer: impl FnOnce(&mut Transport<'_>, LayerId) -> Result<(), CommandError> + Send + 'static,
+    ) -> Result<(), HandleError> {
+        self.is_given = true;
+        let layer = self.layer;
+        self.handle.call(move |transport| {
+            // One that comes too late, behind a loss, is no error of the protocol's.
+            let _ = answer(transport, layer);
+            Ok(())
+        })
+    }
+}
+
+impl<N: Answerable> Drop for Answer<N> {
+    fn drop(&mut self) {
+        if self.is_given {
+            return;
+        }
+        let layer = self.layer;
+        let _ = self.handle.call(move |transport| {
+            let _ = transport.decline(layer);
+            Ok(())
+        });
+    }
+}
+
+impl<N: Answerable> fmt::Debug for Answer<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer").field("layer", &self.layer).finish_non_exhaustive()
+    }
+}
