@@ -31,7 +31,7 @@ fn talk_and_stop(flush: &str) {
         conn.write_line("STOP").await.unwrap();
         assert_eq!(conn.read_line().await.unwrap().unwrap(), b"STOPPING");
         assert_eq!(conn.read(&mut [0]).await.unwrap(), 0);
-        let stopped = conn.stop_tls_with(Stop::new().writes_at_once()).await.unwrap();
+        let stopped = conn.stop_with(Stop::new().writes_at_once()).await.unwrap();
         assert_eq!((stopped.answer, stopped.late.len()), (PeerAnswer::CloseNotify, 0));
         conn.write_line("hello").await.unwrap();
         assert_eq!(conn.read_line().await.unwrap().unwrap(), b"CLEAR hello");

@@ -117,7 +117,7 @@ impl Session {
             Change::Nothing => {}
             Change::StartTls => _ = self.control.start_tls(self.tls.accept()?).await?,
             Change::StopTls(stop) => {
-                let late = self.control.stop_tls_with(stop).await?.late;
+                let late = self.control.stop_with(stop).await?.late;
                 let mut lines: VecDeque<_> = late.split(|&byte| byte == b'\n').map(Vec::from).collect();
                 lines.pop_back(); // behind the last line feed there is no command
                 lines.iter_mut().for_each(|line| _ = line.pop_if(|last| *last == b'\r'));

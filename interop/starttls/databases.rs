@@ -108,7 +108,7 @@ async fn serve_tds(mut conn: Connection<Socket>, tls: TlsServer, expected: TdsEn
     let (kind, _) = tds_message(&mut conn).await.expect("a log-in comes");
     assert_eq!(kind, LOGIN7);
     if agreed == Some(TdsEncryption::LoginOnly) {
-        conn.stop_tls_with(Stop::new().abandon()).await.unwrap();
+        conn.stop_with(Stop::new().abandon()).await.unwrap();
         assert_eq!(conn.depth(), 0, "the answer is in clear");
     }
     conn.send_all(&tds_reply(&[&LOGIN_ACK[..], &DONE].concat())).await.unwrap();

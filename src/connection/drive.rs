@@ -8,8 +8,8 @@ use std::task::Context;
 
 use futures::io::{AsyncRead, AsyncWrite};
 
-use super::Connection;
 use super::wakers::Half;
+use super::{Connection, LayerView};
 use crate::stack::{Event, PeerAnswer, Readable, Stack};
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
@@ -36,7 +36,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         }
     }
 
-    fn drive_until(&mut self, half: Half, cx: &Context<'_>, is_enough: impl Fn(&Stack) -> bool) {
+    /// As [`drive`](Self::drive), but only until there is enough.
+    pub(super) fn drive_until(&mut self, half: Half, cx: &Context<'_>, is_enough: impl Fn(&Stack) -> bool) {
         self.wakers.register(half, cx);
         let both = self.wakers.both();
         let mut cx = Context::from_waker(&both);
@@ -70,10 +71,18 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     pub(super) fn collect_events(&mut self) {
         while let Some(event) = self.stack.poll_event() {
             match event {
-                // `TlsLayer::is_ready` tells it too, for as long as the layer is there.
-                // `Layer::asks` tells the second. The third kind left no end to be read.
-                Event::Ready(_) | Event::Asked(_) | Event::Stopped(_, PeerAnswer::NotNeeded) => {}
-                Event::Stopped(..) | Event::Failed { .. } => self.ended.push(event),
+                // As long as the layer is there, it can be asked itself.
+                Event::Ready(id) if self.stack.layer(id).is_some() => {}
+                Event::Ready(id) => {
+                    self.left.extend(self.stack.layer_at_ready(id).map(|layer| LayerView::of(id, layer)))
+                }
+                // `Layer::asks` tells the first. The second kind left no end to be read.
+                Event::Asked(_) | Event::Stopped(_, PeerAnswer::NotNeeded) => {}
+                Event::Stopped(id, _) | Event::Failed { layer: id, .. } => {
+                    // It is its end that there is to know.
+                    self.take_left(id);
+                    self.ended.push(event);
+                }
             }
         }
     }

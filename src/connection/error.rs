@@ -40,6 +40,9 @@ pub enum ErrorKind {
     Command(CommandError),
     /// The layer failed and was peeled, as its options asked. The connection lives.
     Peeled(LayerId, LayerError),
+    /// The layer of this name is ready, and has become one whose facts are of another type than those of the layer that was
+    /// opened. The connection lives.
+    OtherFacts(LayerId, &'static str),
     /// More arrived during a stop than the limit on late bytes allows. Nothing is lost: read them, then stop again.
     TooMuchLate(usize),
     /// A line is longer than the limit. Nothing of it was consumed.
@@ -151,7 +154,7 @@ impl Error {
                 ErrorKind::UnfinishedLine => io::ErrorKind::UnexpectedEof,
                 ErrorKind::LineTooLong(_) | ErrorKind::TooMuchLate(_) => io::ErrorKind::InvalidData,
                 ErrorKind::LineBreak => io::ErrorKind::InvalidInput,
-                ErrorKind::Peeled(..) | ErrorKind::Config(_) => io::ErrorKind::Other,
+                ErrorKind::Peeled(..) | ErrorKind::OtherFacts(..) | ErrorKind::Config(_) => io::ErrorKind::Other,
             },
         }
     }
@@ -163,6 +166,9 @@ impl fmt::Display for Error {
             ErrorKind::Lost(reason) => reason.fmt(f),
             ErrorKind::Command(error) => error.fmt(f),
             ErrorKind::Peeled(id, error) => write!(f, "layer {id}: {error}"),
+            ErrorKind::OtherFacts(id, name) => {
+                write!(f, "layer {id} ({name}) has facts of another type than the layer that was opened")
+            }
             ErrorKind::TooMuchLate(limit) => write!(f, "more than {limit} bytes arrived while the layer was stopped"),
             ErrorKind::LineTooLong(limit) => write!(f, "a line is longer than {limit} bytes"),
             ErrorKind::UnfinishedLine => f.write_str("the stream ended in the middle of a line"),

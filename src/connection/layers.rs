@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::stack::{Described, Layer, LayerId, Stack};
+use crate::stack::{Described, Facts, Layer, LayerId, Opens, Stack};
 use crate::tls::{TlsFacts, TlsLayer};
 
 /// The layers of a connection at one moment, from the wire inwards.
@@ -43,8 +43,9 @@ pub struct LayerView {
     pub description: String,
     /// What the drawing shows beside it: [`Layer::details`].
     pub details: Vec<String>,
-    /// What is known of it, if it is TLS.
+    /// What is known of it, if it is TLS; also before it is ready.
     pub tls: Option<TlsFacts>,
+    facts: Option<Facts>,
 }
 
 impl Layers {
@@ -88,8 +89,26 @@ impl<'a> IntoIterator for &'a Layers {
 impl LayerView {
     pub(crate) fn of(id: LayerId, layer: &dyn Layer) -> Self {
         let any: &dyn std::any::Any = layer;
-        let tls = any.downcast_ref::<TlsLayer>().map(|layer| layer.facts(id));
-        Self { id, name: layer.name(), description: Described(layer).to_string(), details: layer.details(), tls }
+        Self {
+            id,
+            name: layer.name(),
+            description: Described(layer).to_string(),
+            details: layer.details(),
+            tls: any.downcast_ref::<TlsLayer>().map(|layer| layer.facts(id)),
+            facts: layer.opened(id),
+        }
+    }
+
+    /// What it has to say, if it is ready, and of this kind or of one that has the same facts.
+    #[must_use]
+    pub fn facts<L: Opens>(&self) -> Option<&L::Facts> {
+        self.facts.as_ref()?.to::<L>()
+    }
+
+    /// Whether it is ready: for TLS, the handshake is done.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.facts.is_some()
     }
 }
 

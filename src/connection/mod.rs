@@ -62,6 +62,7 @@ mod io;
 mod layers;
 mod leave;
 mod line;
+mod open;
 mod proxy_header;
 mod start;
 mod stop;
@@ -140,6 +141,8 @@ pub struct Connection<IO> {
     wakers: Wakers,
     /// Layers that were peeled and that nobody has asked about yet; each has an end to be read.
     ended: Vec<Event>,
+    /// Layers that have left as soon as they were ready, and that nobody has asked about yet.
+    left: Vec<LayerView>,
     late_limit: usize,
     line_limit: usize,
     line_search: LineSearch,
@@ -164,6 +167,7 @@ impl<IO> Connection<IO> {
             wire: Wire::new(io, timer),
             wakers: Wakers::new(),
             ended: Vec::new(),
+            left: Vec::new(),
             late_limit: LATE_LIMIT,
             line_limit: LINE_LIMIT,
             line_search: LineSearch::default(),

@@ -1,13 +1,9 @@
 //! The PROXY protocol at the front of a connection.
 
-use std::future::poll_fn;
-use std::task::{Context, Poll};
-
 use futures::io::{AsyncRead, AsyncWrite};
 
-use super::wakers::Half;
 use super::{Connection, Error};
-use crate::layer::proxy_header::{AcceptProxyHeader, ProxyHeader, Received, SendProxyHeader};
+use crate::layer::proxy_header::{AcceptProxyHeader, ProxyHeader, SendProxyHeader};
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     /// Sends a PROXY header, behind what was written before, and waits until it is sent.
@@ -20,8 +16,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     ///
     /// The header is sent all the same, when anything is polled.
     pub async fn send_proxy_header(&mut self, header: &ProxyHeader) -> Result<(), Error> {
-        self.splice(SendProxyHeader::new(header))?;
-        poll_fn(|cx| self.poll_flushed(Half::Writer, cx)).await
+        self.open(SendProxyHeader::new(header)).await
     }
 
     /// Takes a PROXY header from the front of what the peer sends. There is none only if that was
@@ -58,16 +53,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     /// The layer stays and waits for the header when anything is polled. [`AcceptProxyHeader::received`], asked before, has
     /// it then.
     pub async fn accept_proxy_header(&mut self, accept: AcceptProxyHeader) -> Result<Option<ProxyHeader>, Error> {
-        let received = accept.received();
-        self.splice(accept)?;
-        poll_fn(|cx| self.poll_received(&received, cx)).await
-    }
-
-    fn poll_received(&mut self, received: &Received, cx: &Context<'_>) -> Poll<Result<Option<ProxyHeader>, Error>> {
-        self.drive(Half::Reader, cx);
-        if received.is_decided() {
-            return Poll::Ready(Ok(received.header().cloned()));
-        }
-        self.poll_loss(cx)
+        self.open(accept).await
     }
 }

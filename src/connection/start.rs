@@ -11,7 +11,7 @@ use crate::stack::{CommandErrorKind, Event, LayerId};
 use crate::tls::{TlsFacts, TlsLayer};
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
-    /// Starts TLS inside whatever layers are there, and waits until the handshake is done and our part of it sent.
+    /// [Opens](Self::open) TLS inside whatever layers are there: returns when the handshake is done and our part of it sent.
     ///
     /// Bytes that were received and not yet read go into the new layer: if the peer had put plaintext behind the line
     /// that announced TLS, the handshake fails. What was written before leaves before the handshake, outside it.
@@ -25,33 +25,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     ///
     /// # Cancellation
     ///
-    /// The layer stays, and its handshake goes on when anything is polled; [`ready`](Self::ready) waits for it again.
+    /// As [`open`](Self::open).
     pub async fn start_tls(&mut self, layer: TlsLayer) -> Result<TlsFacts, Error> {
-        let id = self.splice(layer)?;
-        self.ready(id).await
-    }
-
-    /// Waits until the handshake of a TLS layer is done and our part of it sent.
-    ///
-    /// # Errors
-    ///
-    /// As [`start_tls`](Self::start_tls); when the layer has ended already; and when there is no such layer.
-    pub async fn ready(&mut self, id: LayerId) -> Result<TlsFacts, Error> {
-        poll_fn(|cx| self.poll_ready(id, cx)).await
-    }
-
-    /// Waits until a layer that leaves when it has done its work has left, and what it had to say is sent.
-    ///
-    /// # Errors
-    ///
-    /// When the connection is lost before, or the layer fails and is peeled.
-    pub async fn left(&mut self, id: LayerId) -> Result<(), Error> {
-        poll_fn(|cx| self.poll_left(id, cx)).await
+        self.open(layer).await
     }
 
     /// What is known of a TLS layer.
     pub fn tls_facts(&self, id: LayerId) -> Option<TlsFacts> {
-        self.tls(id).map(|layer| layer.facts(id))
+        self.stack.layer_as::<TlsLayer>(id).map(|layer| layer.facts(id))
     }
 
     /// Has new keys made for both directions of a TLS 1.3 layer (RFC 8446 section 4.6.3), and waits until the request
@@ -69,39 +50,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         poll_fn(|cx| self.poll_flushed(Half::Reader, cx)).await?;
         // On a lost connection it was not written at all.
         self.check_lost()
-    }
-
-    fn poll_ready(&mut self, id: LayerId, cx: &Context<'_>) -> Poll<Result<TlsFacts, Error>> {
-        self.drive(Half::Reader, cx);
-        if let Some(facts) = self.tls(id).filter(|layer| layer.is_ready()).map(|layer| layer.facts(id)) {
-            // Our last handshake message is what the peer waits for, and nobody may poll us again for long.
-            let sent = self.is_sent() || self.stack.lost().is_some();
-            return if sent { Poll::Ready(Ok(facts)) } else { Poll::Pending };
-        }
-        if self.stack.lost().is_some() {
-            return self.poll_loss(cx);
-        }
-        if let Some(error) = self.take_failure(id) {
-            return Poll::Ready(Err(error));
-        }
-        match self.stack.layer(id) {
-            Some(_) => Poll::Pending,
-            None if self.is_ended(id) => {
-                Poll::Ready(Err(ErrorKind::Command(CommandErrorKind::Ended(id).into()).into()))
-            }
-            None => Poll::Ready(Err(self.no_such_layer(id))),
-        }
-    }
-
-    fn poll_left(&mut self, id: LayerId, cx: &Context<'_>) -> Poll<Result<(), Error>> {
-        self.drive(Half::Reader, cx);
-        if let Some(error) = self.take_failure(id) {
-            return Poll::Ready(Err(error));
-        }
-        if self.stack.layer(id).is_none() && self.is_sent() {
-            return Poll::Ready(Ok(()));
-        }
-        self.poll_loss(cx)
     }
 
     /// Waits for a loss, and then until what layers have to say to it, an alert, has had its chance to leave; `drive` has a
@@ -125,10 +73,5 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
 
     pub(super) fn no_such_layer(&self, id: LayerId) -> Error {
         ErrorKind::Command(CommandErrorKind::NoSuchLayer(id).into()).into()
-    }
-
-    fn tls(&self, id: LayerId) -> Option<&TlsLayer> {
-        let layer: &dyn std::any::Any = self.stack.layer(id)?;
-        layer.downcast_ref()
     }
 }

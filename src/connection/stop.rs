@@ -22,10 +22,10 @@ pub struct Stopped {
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
-    /// Stops the innermost TLS layer and waits until it is gone and our close_notify sent; the socket and the layers
-    /// below stay as they are. If the innermost layer that can be stopped is [`Deflate`](crate::layer::Deflate), it is
-    /// that one, and a final block stands for the close_notify. If the peer has stopped it already, this answers, and
-    /// goes on below.
+    /// Stops the innermost layer that ends by an exchange with its peer, and waits until it is gone and our part of that sent;
+    /// the socket and the layers below stay as they are. TLS ends by a close_notify on each side (RFC 8446 section 6.1),
+    /// [`Deflate`](crate::layer::Deflate) by a final block. If the peer has stopped it already, this answers, and goes on
+    /// below. Layers that merely look or count have no such end, and are passed over: [`remove`](Self::remove) takes them out.
     ///
     /// # Errors
     ///
@@ -36,26 +36,43 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     ///
     /// The stop goes on when anything is polled. Reads return 0 where the layer ends, until this is called again,
     /// which then joins the first stop.
-    pub async fn stop_tls(&mut self) -> Result<Stopped, Error> {
-        self.stop_tls_with(Stop::new()).await
+    pub async fn stop(&mut self) -> Result<Stopped, Error> {
+        self.stop_with(Stop::new()).await
     }
 
-    /// As [`stop_tls`](Self::stop_tls), with options.
+    /// Another name for [`stop`](Self::stop), for code in which the layer is TLS.
     ///
     /// # Errors
     ///
-    /// As [`stop_tls`](Self::stop_tls); and when the layer refuses to be abandoned.
-    pub async fn stop_tls_with(&mut self, stop: Stop) -> Result<Stopped, Error> {
+    /// As [`stop`](Self::stop).
+    ///
+    /// # Cancellation
+    ///
+    /// As [`stop`](Self::stop).
+    pub async fn stop_tls(&mut self) -> Result<Stopped, Error> {
+        self.stop().await
+    }
+
+    /// As [`stop`](Self::stop), with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`stop`](Self::stop); and when the layer refuses to be abandoned.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`stop`](Self::stop).
+    pub async fn stop_with(&mut self, stop: Stop) -> Result<Stopped, Error> {
         let id = self.begin_stop(stop)?;
         poll_fn(|cx| self.poll_stopped(id, cx)).await
     }
 
-    /// Orders the stop of the innermost TLS layer without sending anything yet. What is written next waits below it,
-    /// or leaves right behind its close_notify if the options say so. Complete it with [`stop_tls`](Self::stop_tls).
+    /// Orders the stop of the innermost layer that can be stopped, without sending anything yet. What is written next waits
+    /// below it, or leaves right behind its close_notify if the options say so. Complete it with [`stop`](Self::stop).
     ///
     /// # Errors
     ///
-    /// As [`stop_tls_with`](Self::stop_tls_with).
+    /// As [`stop_with`](Self::stop_with).
     pub fn begin_stop(&mut self, stop: Stop) -> Result<LayerId, Error> {
         // One that is gone is read before one that is only about to go.
         if let Some(id) = self.stack.peeled_ahead().or_else(|| self.stack.ended_by_itself()) {
@@ -76,12 +93,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         Ok(self.stack.write(self.wire.now(), bytes)?)
     }
 
-    /// Closes the write half of the innermost TLS layer and waits until its close_notify is sent. Reading goes on;
-    /// [`stop_tls`](Self::stop_tls) completes the stop. If that was begun before, this changes nothing.
+    /// Closes the write half of the innermost layer that can be stopped (a half-close), and waits until its close_notify, or its
+    /// final block, is sent. Reading goes on; [`stop`](Self::stop) completes the stop. If that was begun before, this changes
+    /// nothing.
     ///
     /// # Errors
     ///
-    /// When there is no TLS layer, or the connection is lost.
+    /// When there is no such layer, or the connection is lost.
     pub async fn finish(&mut self) -> Result<(), Error> {
         let id = self.innermost()?;
         self.stack.finish(self.wire.now(), id)?;

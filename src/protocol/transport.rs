@@ -7,7 +7,7 @@ use super::flow::Flow;
 use super::{Addresses, Error, ErrorKind, Handle, LayerId, Layers, Producer, ProducerError, Result, Stop, Streaming};
 use crate::layer::proxy_header::ProxyHeader;
 use crate::runtime::Address;
-use crate::stack::{CommandError, CommandErrorKind, Layer, Readable, Stack};
+use crate::stack::{CommandError, CommandErrorKind, Layer, Opens, Readable, Stack};
 use crate::tls::{TlsFacts, TlsLayer};
 
 /// What a [`Protocol`](super::Protocol) does to its connection. All of it may be called in every callback.
@@ -108,8 +108,7 @@ impl<'a> Transport<'a> {
     /// What is known of a TLS layer, if it is still there.
     #[must_use]
     pub fn tls_facts(&self, layer: LayerId) -> Option<TlsFacts> {
-        let found: &dyn std::any::Any = self.stack.layer(layer)?;
-        found.downcast_ref::<TlsLayer>().map(|tls| tls.facts(layer))
+        self.stack.layer_as::<TlsLayer>(layer).map(|tls| tls.facts(layer))
     }
 
     /// The stack itself, to look at.
@@ -307,17 +306,31 @@ impl Transport<'_> {
 
 /// Layers.
 impl Transport<'_> {
-    /// Starts TLS inside whatever layers are there. Input that was not taken goes into it, and what was written leaves
-    /// before it, outside. [`layer_ready`](super::Protocol::layer_ready) follows when the handshake is done.
+    /// Opens a layer of any kind inside those that are there: puts it in, and has
+    /// [`layer_ready`](super::Protocol::layer_ready) called when it is ready, with what it has to say
+    /// ([`LayerView::facts`]); [`Connection::open`](crate::Connection::open) lists it. Input that was not taken goes into the
+    /// layer, and what was written leaves before it, outside.
+    ///
+    /// # Errors
+    ///
+    /// As [`Stack::splice`].
+    pub fn open<L: Opens>(&mut self, layer: L) -> Result<LayerId, CommandError> {
+        let id = self.stack.open(self.now, layer)?;
+        self.state.position.changes += 1;
+        Ok(id)
+    }
+
+    /// [Opens](Self::open) TLS: [`layer_ready`](super::Protocol::layer_ready) follows when the handshake is done.
     ///
     /// # Errors
     ///
     /// As [`Stack::splice`].
     pub fn start_tls(&mut self, layer: TlsLayer) -> Result<LayerId, CommandError> {
-        self.splice(layer)
+        self.open(layer)
     }
 
-    /// Puts any layer between the innermost one and the protocol.
+    /// Puts any layer between the innermost one and the protocol, as [`open`](Self::open) does, for those that need not say
+    /// anything: only what the layer itself reports is told.
     ///
     /// # Errors
     ///
@@ -328,30 +341,41 @@ impl Transport<'_> {
         Ok(id)
     }
 
-    /// Stops the innermost TLS layer. What was written before leaves through it; what is written from now on waits, and
-    /// leaves below it. [`data_received`](super::Protocol::data_received) still gets what was on its way, and then
-    /// [`layer_stopped`](super::Protocol::layer_stopped) follows. If the peer has stopped the layer, this answers.
+    /// Stops the innermost layer that ends by an exchange with its peer: TLS by a close_notify on each side (RFC 8446 section
+    /// 6.1), [`Deflate`](crate::layer::Deflate) by a final block. What was written before leaves through it; what is written
+    /// from now on waits, and leaves below it. [`data_received`](super::Protocol::data_received) still gets what was on its
+    /// way, and then [`layer_stopped`](super::Protocol::layer_stopped) follows. If the peer has stopped the layer, this
+    /// answers.
     ///
     /// # Errors
     ///
     /// When there is no layer to stop, and as [`Stack::stop`].
-    pub fn stop_tls(&mut self) -> Result<LayerId, CommandError> {
-        self.stop_tls_with(Stop::new())
+    pub fn stop(&mut self) -> Result<LayerId, CommandError> {
+        self.stop_with(Stop::new())
     }
 
-    /// As [`stop_tls`](Self::stop_tls), with options.
+    /// Another name for [`stop`](Self::stop), for code in which the layer is TLS.
     ///
     /// # Errors
     ///
-    /// As [`stop_tls`](Self::stop_tls), and when the layer refuses to be stopped like this.
-    pub fn stop_tls_with(&mut self, stop: Stop) -> Result<LayerId, CommandError> {
+    /// As [`stop`](Self::stop).
+    pub fn stop_tls(&mut self) -> Result<LayerId, CommandError> {
+        self.stop()
+    }
+
+    /// As [`stop`](Self::stop), with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`stop`](Self::stop), and when the layer refuses to be stopped like this.
+    pub fn stop_with(&mut self, stop: Stop) -> Result<LayerId, CommandError> {
         let id = self.innermost()?;
         self.stack.stop(self.now, id, stop)?;
         Ok(id)
     }
 
-    /// Closes the write half of the innermost TLS layer, behind what was written. Reading goes on, and
-    /// [`stop_tls`](Self::stop_tls) completes the stop.
+    /// Closes the write half of the innermost layer that can be stopped (a half-close), behind what was written. Reading goes
+    /// on, and [`stop`](Self::stop) completes the stop.
     ///
     /// # Errors
     ///

@@ -7,8 +7,9 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
-use super::Layer;
+use super::{CommandError, Event, Layer, LayerId, Stack};
 
 /// A layer that can be opened: put in, and waited for until it has said what it has to say.
 ///
@@ -47,6 +48,30 @@ use super::Layer;
 pub trait Opens: Layer {
     /// What it has to say: `()` if that is nothing. Cheap to clone where that is possible.
     type Facts: Clone + fmt::Debug + Send + Sync + 'static;
+}
+
+impl Stack {
+    /// As [`splice`](Self::splice), for who waits for [`Event::Ready`]: it follows for a layer of any kind, also for one that is
+    /// ready as soon as it is put in and reports nothing. [`opened`](Self::opened) has its facts then.
+    ///
+    /// # Errors
+    ///
+    /// As [`splice`](Self::splice).
+    pub fn open<L: Opens>(&mut self, now: Instant, layer: L) -> Result<LayerId, CommandError> {
+        let id = self.splice(now, Box::new(layer))?;
+        let is_told = || self.events.iter().any(|event| matches!(event, Event::Ready(ready) if *ready == id));
+        if self.layer(id).is_some_and(|layer| layer.opened(id).is_some()) && !is_told() {
+            self.events.push_back(Event::Ready(id));
+        }
+        Ok(id)
+    }
+
+    /// What a layer has to say, if it is there and ready; and if it has left, as long as its [`Event::Ready`] is the last that
+    /// [`poll_event`](Self::poll_event) has returned, or is still to come.
+    #[must_use]
+    pub fn opened(&self, id: LayerId) -> Option<Facts> {
+        self.layer_at_ready(id)?.opened(id)
+    }
 }
 
 /// The facts of some layer, as of when they were asked for. Clones share them.

@@ -76,8 +76,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     ///
     /// As [`start_tls`](Self::start_tls).
     pub async fn negotiate(&mut self, negotiate: Negotiate) -> Result<TlsFacts, Error> {
-        let id = self.splice(negotiate)?;
-        self.ready(id).await
+        self.open(negotiate).await
     }
 }
 
@@ -89,6 +88,6 @@ impl Transport<'_> {
     ///
     /// As [`Stack::splice`](crate::stack::Stack::splice). When the negotiation fails, the connection is lost.
     pub fn start_tls_as(&mut self, protocol: impl StartTls, tls: TlsLayer) -> Result<LayerId, CommandError> {
-        self.splice(Negotiate::new(protocol, tls))
+        self.open(Negotiate::new(protocol, tls))
     }
 }

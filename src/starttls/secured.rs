@@ -68,7 +68,7 @@ impl<P: Protocol> Protocol for Secured<P> {
 
     fn connection_made(&mut self, transport: &mut Transport<'_>) -> Result {
         if let State::New(negotiate) = std::mem::replace(&mut self.state, State::Refused) {
-            self.state = State::Negotiating(transport.splice(*negotiate)?);
+            self.state = State::Negotiating(transport.open(*negotiate)?);
         }
         Ok(())
     }

@@ -134,7 +134,7 @@ fn a_stop_behind_much_for_a_slow_reader_loses_none_of_it() {
 fn a_stop_may_go_on_without_the_peers_answer() {
     let (mut left, mut right, clock) = layered(Cut::Whole, 10_000, &[Version::Tls13]);
     let stop = Stop::new().timeout(Some(Duration::from_secs(60))).on_timeout(OnTimeout::Peel);
-    let mut stopped = Task::new(left.stop_tls_with(stop));
+    let mut stopped = Task::new(left.stop_with(stop));
     assert!(stopped.run().is_none());
     clock.advance(Duration::from_secs(60));
     assert_eq!(stopped.run().unwrap().unwrap().answer, PeerAnswer::TimedOut);
@@ -148,7 +148,7 @@ fn a_stop_may_go_on_without_the_peers_answer() {
 #[test]
 fn a_stop_without_a_deadline_waits_for_ever() {
     let (mut left, mut right, clock) = layered(Cut::Whole, 10_000, &[Version::Tls13]);
-    let mut stop = Task::new(left.stop_tls_with(Stop::new().timeout(None)));
+    let mut stop = Task::new(left.stop_with(Stop::new().timeout(None)));
     assert!(stop.run().is_none());
     assert_eq!(clock.until_next_alarm(), None);
     clock.advance(Duration::from_secs(1_000_000));
@@ -163,7 +163,7 @@ fn a_stop_without_a_deadline_waits_for_ever() {
 #[test]
 fn a_grace_lets_the_peer_go_first_and_no_longer() {
     let (mut left, mut right, clock) = layered(Cut::Whole, 10_000, &[Version::Tls13]);
-    let mut stop = Task::new(left.stop_tls_with(Stop::new().after_peer(Stop::GRACE)));
+    let mut stop = Task::new(left.stop_with(Stop::new().after_peer(Stop::GRACE)));
     assert!(stop.run().is_none());
     assert_eq!(right.get_ref().arriving(), 0);
     clock.advance(Stop::GRACE);

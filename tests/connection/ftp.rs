@@ -19,7 +19,7 @@ async fn answer(conn: &mut Conn, mut protection: Protection) -> Result<(), Error
         conn.write_line(answer.reply()).await?;
         match answer.change() {
             Change::StartTls => _ = conn.start_tls(server()).await?,
-            Change::StopTls(stop) => _ = conn.stop_tls_with(stop).await?,
+            Change::StopTls(stop) => _ = conn.stop_with(stop).await?,
             Change::Nothing => {}
         }
     }

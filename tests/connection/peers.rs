@@ -122,7 +122,7 @@ where
             }
             b"STOPTLS" => {
                 conn.write_line("SO LONG").await?;
-                conn.stop_tls_with(Stop::new().after_peer(Stop::GRACE)).await?;
+                conn.stop_with(Stop::new().after_peer(Stop::GRACE)).await?;
             }
             _ => conn.write_line(&line).await?,
         }

@@ -156,7 +156,7 @@ fn one_socket_starts_and_stops_a_thousand_times() {
                 let line = conn.read_line().await.unwrap().unwrap();
                 assert_eq!(line, n.to_string().into_bytes());
                 conn.write_line(line).await.unwrap();
-                conn.stop_tls_with(Stop::new().after_peer(Stop::GRACE)).await.unwrap();
+                conn.stop_with(Stop::new().after_peer(Stop::GRACE)).await.unwrap();
             }
             assert_eq!(conn.read_line().await.unwrap().unwrap(), b"done");
             conn.stack().depth()

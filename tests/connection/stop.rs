@@ -362,10 +362,10 @@ fn a_peer_that_leaves_out_its_close_notify_is_let_pass_only_if_asked() {
         for lenient in [true, false] {
             let (mut left, mut right, _clock) = layered(Cut::Whole, 10_000, &[version]);
             talk(&mut left, &mut right);
-            assert_eq!(alone(right.stop_tls_with(Stop::new().abandon())).unwrap().answer, PeerAnswer::Abandoned);
+            assert_eq!(alone(right.stop_with(Stop::new().abandon())).unwrap().answer, PeerAnswer::Abandoned);
             alone(right.write_line("in clear")).unwrap();
             if lenient {
-                let stopped = alone(left.stop_tls_with(Stop::new().lenient())).unwrap();
+                let stopped = alone(left.stop_with(Stop::new().lenient())).unwrap();
                 assert_eq!(stopped.answer, PeerAnswer::Missing);
                 assert_eq!(alone(left.read_line()).unwrap().unwrap(), b"in clear");
             } else {

@@ -309,7 +309,7 @@ fn nothing_below_a_layer_that_nobody_stopped_is_delivered_when_the_connection_is
         let (mut dialogue, _, right) = dialogue(case, Recorder::new(), holds);
         dialogue.with_left(|_, transport| {
             transport.write(b"inside").unwrap();
-            transport.stop_tls_with(Stop::new().writes_at_once()).unwrap();
+            transport.stop_with(Stop::new().writes_at_once()).unwrap();
             transport.write(b"outside").unwrap();
         });
         dialogue.run();

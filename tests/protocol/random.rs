@@ -265,7 +265,7 @@ impl Player {
                     stop = stop.after_peer(Duration::from_millis(100));
                 }
                 // There may be none.
-                let _ = transport.stop_tls_with(stop);
+                let _ = transport.stop_with(stop);
             }
             10 if self.wild && self.dice.one_in(6) => {
                 self.left = true;
@@ -366,7 +366,7 @@ impl Protocol for Player {
         let innermost = self.layers.last_mut().expect("there is one");
         assert_eq!(*innermost, (layer, Stage::Ready));
         innermost.1 = Stage::Ended;
-        transport.stop_tls_with(Stop::new().timeout(None))?;
+        transport.stop_with(Stop::new().timeout(None))?;
         self.act(transport)
     }
 

@@ -63,7 +63,7 @@ impl LineReceiver for Server {
         self.send_line(transport, answer.reply())?;
         match answer.change() {
             Change::StartTls => _ = transport.start_tls(self.tls.accept()?)?,
-            Change::StopTls(stop) => _ = transport.stop_tls_with(stop)?,
+            Change::StopTls(stop) => _ = transport.stop_with(stop)?,
             Change::Nothing => {}
         }
         Ok(())
@@ -222,7 +222,7 @@ impl Control {
     }
 
     fn client_stops(&mut self, stop: Stop) {
-        self.dialogue.with_left(|_, transport| transport.stop_tls_with(stop)).unwrap();
+        self.dialogue.with_left(|_, transport| transport.stop_with(stop)).unwrap();
     }
 
     fn client_starts(&mut self) {

@@ -162,7 +162,7 @@ impl Asker {
             _ => (Command::StopAsker, Stop::new(), "client first"),
         };
         self.ask(&command).await?;
-        let stopped = self.conn.stop_tls_with(stop).await?;
+        let stopped = self.conn.stop_with(stop).await?;
         if !stopped.late.is_empty() {
             return Err(Failure::new(format_args!("{} bytes came behind the stop", stopped.late.len())));
         }

@@ -302,7 +302,7 @@ impl Dialogue {
     }
 
     async fn stop(&mut self, stop: Stop) -> Result<(), Failure> {
-        let stopped = self.conn.stop_tls_with(stop).await?;
+        let stopped = self.conn.stop_with(stop).await?;
         self.show_late(&stopped)
     }
 

@@ -181,7 +181,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Session<IO> {
 
     /// What comes through the layer behind the command that stops it is read past, never answered.
     async fn stop(&mut self, stop: Stop) -> Result<(), Error> {
-        let stopped = self.conn.stop_tls_with(stop).await?;
+        let stopped = self.conn.stop_with(stop).await?;
         if !stopped.late.is_empty() {
             log::debug!("{} late bytes behind the stop of layer {}", stopped.late.len(), stopped.layer);
         }

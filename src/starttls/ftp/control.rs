@@ -40,7 +40,7 @@ where
 /// # Errors
 ///
 /// When the control connection has no TLS, and nothing was sent; when the server refuses ([`Error::is_refused`]), and TLS
-/// stays; as [`Connection::stop_tls_with`].
+/// stays; as [`Connection::stop_with`].
 ///
 /// # Cancellation
 ///
@@ -51,7 +51,7 @@ where
 {
     require_tls(conn)?;
     agree(conn, "CCC", "CCC").await?;
-    Ok(conn.stop_tls_with(stop).await?)
+    Ok(conn.stop_with(stop).await?)
 }
 
 /// Sends a command and waits for a reply to it, whatever it says; a preliminary one (1yz) too. The next one is

@@ -45,7 +45,7 @@ use crate::starttls::reply::command;
 ///         self.send_line(transport, answer.reply())?;
 ///         match answer.change() {
 ///             Change::StartTls => _ = transport.start_tls(self.tls.accept()?)?,
-///             Change::StopTls(stop) => _ = transport.stop_tls_with(stop)?,
+///             Change::StopTls(stop) => _ = transport.stop_with(stop)?,
 ///             Change::Nothing => {}
 ///         }
 ///         Ok(())
@@ -54,7 +54,7 @@ use crate::starttls::reply::command;
 /// ```
 ///
 /// Async code does the same with [`write_line`](crate::Connection::write_line), which sends the reply in a segment of its
-/// own, [`start_tls`](crate::Connection::start_tls), and [`stop_tls_with`](crate::Connection::stop_tls_with), which hands
+/// own, [`start_tls`](crate::Connection::start_tls), and [`stop_with`](crate::Connection::stop_with), which hands
 /// back as [`late`](crate::connection::Stopped::late) what the client sent through TLS behind CCC.
 #[derive(Clone, Debug)]
 pub struct Protection {

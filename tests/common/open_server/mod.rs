@@ -164,7 +164,7 @@ impl Session {
                 }
                 Inside::Replaces => {
                     self.conn.send_all(go_ahead).await?;
-                    self.conn.stop_tls_with(Stop::new().abandon()).await?;
+                    self.conn.stop_with(Stop::new().abandon()).await?;
                     self.conn.start_tls(self.tls.accept()?).await?;
                     return Ok(());
                 }

@@ -148,7 +148,7 @@ async fn ask_again(
 async fn instead(server: &Server, words: &Words, request: &Request) -> Result<bool, Failure> {
     let asked = ask_again(server, words, request, &mut Vec::new()).await?;
     let Ok((mut conn, Heard::Answer((true, _)))) = asked else { return Ok(false) };
-    if conn.stop_tls_with(Stop::new().abandon()).await.is_err() {
+    if conn.stop_with(Stop::new().abandon()).await.is_err() {
         return Ok(false);
     }
     Ok(conn.start_tls(server.layer(Trust::Everyone, None)?).await.is_ok())
@@ -170,7 +170,7 @@ pub(super) async fn close_notify(server: &Server, words: Option<&Words>) -> Resu
     }
     let mut conn = server.connect_tls().await?;
     let stop = Stop::new().timeout(Some(server.timeout())).on_timeout(OnTimeout::Peel).lenient();
-    let answered = match conn.stop_tls_with(stop).await {
+    let answered = match conn.stop_with(stop).await {
         Ok(stopped) => stopped.answer == PeerAnswer::CloseNotify,
         // It may hang up in the middle of whatever it was about to say.
         Err(error) => return Ok(Finding::new(State::HangsUp).detail(cause(&error))),
