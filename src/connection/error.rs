@@ -62,6 +62,11 @@ impl Error {
         error.get_ref()?.downcast_ref()
     }
 
+    /// Why the connection is lost whose read or write returned this.
+    pub(crate) fn loss_in(error: &io::Error) -> Option<Reason> {
+        Self::of(error)?.reason().cloned()
+    }
+
     /// What kind of error this is.
     #[must_use]
     pub fn kind(&self) -> &ErrorKind {
@@ -78,7 +83,8 @@ impl Error {
         }
     }
 
-    /// The error of the layer that is the cause, if a layer is.
+    /// The error of the layer that is the cause, if a layer is. It may be one of a connection below, where this one runs over
+    /// another ([`Reason::below`]); all questions here are answered so.
     #[must_use]
     pub fn layer_error(&self) -> Option<&LayerError> {
         match self.kind() {

@@ -164,7 +164,7 @@ impl<IO> Connection<IO> {
     pub fn with_limits(io: IO, timer: Arc<dyn Timer>, limits: Limits) -> Self {
         Self {
             stack: Stack::new(limits),
-            wire: Wire::new(io, timer),
+            wire: Wire::new(io, timer, Error::loss_in),
             wakers: Wakers::new(),
             ended: Vec::new(),
             left: Vec::new(),

@@ -11,7 +11,7 @@ use futures::io::{AsyncRead, AsyncWrite};
 
 use super::alarm::Alarm;
 use crate::runtime::Timer;
-use crate::stack::{Output, Stack};
+use crate::stack::{Output, Reason, Stack};
 
 /// A socket with a clock: all that a [`Stack`] needs to live.
 #[derive(Debug)]
@@ -20,6 +20,7 @@ pub(crate) struct Wire<IO> {
     alarm: Alarm,
     flushing: Flushing,
     backlog: fn(&IO) -> Option<usize>,
+    loss_in: fn(&io::Error) -> Option<Reason>,
 }
 
 /// What has become of the bytes that the socket keeps itself.
@@ -31,8 +32,9 @@ pub(crate) enum Flushing {
 }
 
 impl<IO> Wire<IO> {
-    pub(crate) fn new(io: IO, timer: Arc<dyn Timer>) -> Self {
-        Self { io, alarm: Alarm::new(timer), flushing: Flushing::Done, backlog: |_| None }
+    /// Over a socket whose errors may be those of a connection below: `loss_in` takes out why that is lost.
+    pub(crate) fn new(io: IO, timer: Arc<dyn Timer>, loss_in: fn(&io::Error) -> Option<Reason>) -> Self {
+        Self { io, alarm: Alarm::new(timer), flushing: Flushing::Done, backlog: |_| None, loss_in }
     }
 
     /// How to ask what the system still holds of what was written.
@@ -103,7 +105,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
                 }
                 Poll::Ready(Err(error)) => {
                     self.take_arrived(stack, &error, cx);
-                    stack.handle_error(now, error);
+                    self.fail(stack, error);
                 }
             }
             moved = true;
@@ -114,7 +116,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
                 Poll::Ready(Ok(())) => self.flushing = Flushing::Done,
                 Poll::Ready(Err(error)) => {
                     self.flushing = Flushing::Failed;
-                    stack.handle_error(self.now(), error);
+                    self.fail(stack, error);
                     moved = true;
                 }
             }
@@ -128,7 +130,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
             return false;
         }
         match self.read(stack, cx) {
-            Poll::Ready(Err(error)) => stack.handle_error(self.now(), error),
+            Poll::Ready(Err(error)) => self.fail(stack, error),
             Poll::Ready(Ok(0)) => stack.handle_eof(self.now()),
             Poll::Ready(Ok(_)) => {}
             Poll::Pending => return false,
@@ -148,8 +150,23 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
             match self.read(stack, cx) {
                 Poll::Ready(Ok(1..)) => {}
                 Poll::Ready(Ok(0)) if error.kind() == io::ErrorKind::BrokenPipe => return stack.handle_eof(self.now()),
+                // A cut is one too, in a connection below: the reader learns of it, and the writer of the loss.
+                Poll::Ready(Err(cut)) => {
+                    if let Some(cut) = (self.loss_in)(&cut).filter(Reason::is_inbound_only) {
+                        stack.handle_loss(self.now(), cut);
+                    }
+                    return;
+                }
                 Poll::Ready(_) | Poll::Pending => return,
             }
+        }
+    }
+
+    /// The socket has failed; or it is a connection that is lost, for a reason of its own.
+    fn fail(&self, stack: &mut Stack, error: io::Error) {
+        match (self.loss_in)(&error) {
+            Some(below) => stack.handle_loss(self.now(), below),
+            None => stack.handle_error(self.now(), error),
         }
     }
 

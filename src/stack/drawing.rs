@@ -38,7 +38,7 @@ impl Stack {
     }
 
     fn draw_line(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&clean(&self.label))?;
+        f.write_str(&clean(self.label.as_deref().unwrap_or(WIRE_NAME)))?;
         for index in self.list.outer_to_inner() {
             let node = self.list.node(index);
             write!(f, " ─ {}", clean(&Described(&*node.layer).to_string()))?;
@@ -60,7 +60,7 @@ impl Stack {
             page.rows(f, head, &facts_of(&*self.list.node(index).layer))?;
         }
         page.boundary(f, &self.list.node(WIRE).above)?;
-        f.write_str(&page.row("wire", &self.facts_of_wire().join(SPACE)))
+        f.write_str(&page.row(WIRE_NAME, &self.facts_of_wire().join(SPACE)))
     }
 
     fn box_of(&self, index: usize) -> String {
@@ -84,8 +84,8 @@ impl Stack {
 
     fn facts_of_wire(&self) -> Vec<String> {
         let mut facts = Vec::new();
-        if self.label != DEFAULT_LABEL {
-            facts.push(cut(&clean(&self.label), MAX_LABEL_LENGTH));
+        if let Some(label) = &self.label {
+            facts.push(cut(&clean(label), MAX_LABEL_LENGTH));
         }
         if self.wire_input != Side::Open && self.lost().is_none() {
             facts.push("end of file received".to_owned());
@@ -207,8 +207,8 @@ fn cut(text: &str, width: usize) -> String {
     text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }
 
-/// How the wire of a stack is called that has no better label.
-pub(super) const DEFAULT_LABEL: &str = "wire";
+/// What stands for the wire in a drawing, and in a line of a stack whose wire has no name.
+const WIRE_NAME: &str = "wire";
 
 /// What the log lines are filed under, whichever file writes them.
 const LOG: &str = "onionskin::stack";

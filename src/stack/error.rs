@@ -7,10 +7,9 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::io;
 use std::sync::Arc;
 
-use super::LayerId;
+use super::{LayerId, Reason};
 use crate::printable::Printable;
 
 /// Why a layer failed.
@@ -114,138 +113,6 @@ impl fmt::Debug for LayerError {
 impl StdError for LayerError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.source.as_deref().map(|source| source as _)
-    }
-}
-
-/// Why a connection was lost: one first cause, and what it did to each layer.
-///
-/// Cheap to clone.
-#[derive(Clone)]
-pub struct Reason(Arc<Cause>);
-
-struct Cause {
-    first: FirstCause,
-    layers: Vec<LayerLoss>,
-}
-
-#[derive(Clone)]
-enum FirstCause {
-    Layer,
-    Wire(Arc<io::Error>),
-    Aborted,
-}
-
-/// What the loss of the connection meant to one layer.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct LayerLoss {
-    /// The layer.
-    pub layer: LayerId,
-    /// Its [`name`](super::Layer::name) or fuller description.
-    pub description: String,
-    /// What went wrong for it.
-    pub error: LayerError,
-}
-
-impl Reason {
-    pub(crate) fn layer(loss: LayerLoss) -> Self {
-        Self(Arc::new(Cause { first: FirstCause::Layer, layers: vec![loss] }))
-    }
-
-    pub(crate) fn wire(error: io::Error) -> Self {
-        Self(Arc::new(Cause { first: FirstCause::Wire(Arc::new(error)), layers: Vec::new() }))
-    }
-
-    pub(crate) fn aborted() -> Self {
-        Self(Arc::new(Cause { first: FirstCause::Aborted, layers: Vec::new() }))
-    }
-
-    pub(crate) fn and(&self, loss: LayerLoss) -> Self {
-        let mut layers = self.0.layers.clone();
-        layers.push(loss);
-        Self(Arc::new(Cause { first: self.0.first.clone(), layers }))
-    }
-
-    /// Adds the layers of an earlier reason, as what this loss finds already there.
-    pub(crate) fn with_layers_of(&self, earlier: &Self) -> Self {
-        let layers = self.0.layers.iter().chain(&earlier.0.layers).cloned().collect();
-        Self(Arc::new(Cause { first: self.0.first.clone(), layers }))
-    }
-
-    /// Whether this layer is among those that failed.
-    pub(crate) fn names(&self, layer: LayerId) -> bool {
-        self.0.layers.iter().any(|loss| loss.layer == layer)
-    }
-
-    /// The layers that failed, from the first cause inwards.
-    #[must_use]
-    pub fn layers(&self) -> &[LayerLoss] {
-        &self.0.layers
-    }
-
-    /// The error of the layer that failed first, if it was a layer.
-    #[must_use]
-    pub fn layer_error(&self) -> Option<&LayerError> {
-        match self.0.first {
-            FirstCause::Layer => self.0.layers.first().map(|loss| &loss.error),
-            _ => None,
-        }
-    }
-
-    /// The error of the socket, if that came first.
-    #[must_use]
-    pub fn io_error(&self) -> Option<&io::Error> {
-        match &self.0.first {
-            FirstCause::Wire(error) => Some(error),
-            _ => None,
-        }
-    }
-
-    /// Whether we ended the connection ourselves, without ceremony.
-    #[must_use]
-    pub fn is_aborted(&self) -> bool {
-        matches!(self.0.first, FirstCause::Aborted)
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut rest = self.0.layers.as_slice();
-        match &self.0.first {
-            FirstCause::Wire(error) => write!(f, "the socket failed: {}", Printable::new(&error.to_string()))?,
-            FirstCause::Aborted => f.write_str("the connection was aborted")?,
-            FirstCause::Layer => {
-                if let Some((first, others)) = rest.split_first() {
-                    write!(f, "{first}")?;
-                    rest = others;
-                }
-            }
-        }
-        rest.iter().try_for_each(|loss| write!(f, "; {loss}"))
-    }
-}
-
-impl fmt::Debug for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        with_chain(self, f)
-    }
-}
-
-impl StdError for Reason {
-    /// What stands behind the first cause, which is in the text: [`layer_error`](Self::layer_error) and
-    /// [`io_error`](Self::io_error) have it.
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        match &self.0.first {
-            FirstCause::Wire(error) => error.source(),
-            FirstCause::Layer => self.layer_error()?.source(),
-            FirstCause::Aborted => None,
-        }
-    }
-}
-
-impl fmt::Display for LayerLoss {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "layer {} ({}): {}", self.layer, Printable::new(&self.description), self.error)
     }
 }
 

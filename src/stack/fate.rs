@@ -16,7 +16,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{LayerLoss, Reason};
+use super::{LayerId, Reason};
 
 #[derive(Debug)]
 pub(super) enum Fate {
@@ -73,33 +73,33 @@ impl Fate {
         self.loss()?.linger
     }
 
-    /// The stream below one more layer has ended before the layer's own.
-    pub(super) fn truncate(&mut self, loss: LayerLoss) {
+    /// The peer's direction is cut off: its stream ended before that of one more layer, or what the wire runs over is cut off.
+    pub(super) fn truncate(&mut self, cut: Reason) {
         match self {
-            Self::Whole => *self = Self::Truncated(Reason::layer(loss)),
-            Self::Truncated(reason) => *reason = reason.and(loss),
+            Self::Whole => *self = Self::Truncated(cut.of_inbound_only()),
+            Self::Truncated(reason) => *reason = reason.clone().and(&cut),
             Self::Lost(Loss { reason, truncated, .. }) => {
-                *reason = reason.and(loss.clone());
+                *reason = reason.clone().and(&cut);
                 // The first of them may stand behind bytes that had no room yet when all was lost.
                 *truncated = Some(match truncated.take() {
-                    Some(earlier) => earlier.and(loss),
-                    None => Reason::layer(loss),
+                    Some(earlier) => earlier.and(&cut),
+                    None => cut.of_inbound_only(),
                 });
             }
         }
     }
 
     /// One more layer has failed, with our direction closed by then or not; whether nothing was lost before.
-    pub(super) fn fail(&mut self, loss: LayerLoss, was_closed: bool, now: Instant) -> bool {
+    pub(super) fn fail(&mut self, layer: LayerId, failure: Reason, was_closed: bool, now: Instant) -> bool {
         let reason = match self {
-            Self::Whole => Reason::layer(loss),
+            Self::Whole => failure,
             // What was told of a layer is not told twice.
-            Self::Truncated(reason) if reason.names(loss.layer) => reason.clone(),
-            Self::Truncated(reason) => reason.and(loss),
+            Self::Truncated(reason) if reason.names(layer) => reason.clone(),
+            Self::Truncated(reason) => reason.clone().and(&failure),
             Self::Lost(Loss { reason, .. }) => {
                 // What takes too long after the loss is no news.
-                if !loss.error.is_timeout() {
-                    *reason = reason.and(loss);
+                if !failure.is_timeout() {
+                    *reason = reason.clone().and(&failure);
                 }
                 return false;
             }
@@ -108,11 +108,11 @@ impl Fate {
         true
     }
 
-    /// The socket has failed, or we have given up, with our direction closed by then or not; whether nothing was lost before.
+    /// The wire is lost, or we have given up, with our direction closed by then or not; whether nothing was lost before.
     pub(super) fn lose_wire(&mut self, reason: Reason, was_closed: bool) -> bool {
         let reason = match self {
             Self::Whole => reason,
-            Self::Truncated(earlier) => reason.with_layers_of(earlier),
+            Self::Truncated(earlier) => reason.and(earlier),
             Self::Lost(_) => return false,
         };
         self.lose(reason, was_closed, None);
@@ -144,7 +144,7 @@ impl Fate {
     fn lose(&mut self, reason: Reason, was_closed: bool, linger: Option<Instant>) {
         let truncated = self.truncated().cloned();
         let sent = if was_closed { Sent::Closed } else { Sent::All };
-        *self = Self::Lost(Loss { reason, truncated, sent, linger });
+        *self = Self::Lost(Loss { reason: reason.of_both_directions(), truncated, sent, linger });
     }
 }
 

@@ -47,6 +47,27 @@ impl Stack {
         self.lose_wire(now, Reason::wire(error));
     }
 
+    /// The connection that the wire runs over is lost, for this reason: that of a tunnel's carrier, or of a
+    /// [`Connection`](crate::Connection) in the place of the socket. What was received before can still be read, and whoever
+    /// asks why this connection is lost learns all of it ([`Reason::below`]).
+    ///
+    /// A loss is never an end. Where only what the peer sends was cut off below ([`Reason::is_inbound_only`]), the same is so
+    /// here: our own direction stays open ([`truncated`](Self::truncated)).
+    pub fn handle_loss(&mut self, now: Instant, below: Reason) {
+        let is_inbound_only = below.is_inbound_only();
+        let reason = Reason::over(below);
+        if !is_inbound_only {
+            self.lose_wire(now, reason);
+        } else if self.wire_input == Side::Open {
+            self.wire_input = Side::Closed;
+            self.fate.truncate(self.reason(reason));
+            self.wire().inbound.push_mark(End::Truncated);
+            self.wake_above(WIRE);
+            self.log_change(format_args!("what the wire runs over is cut off"));
+            self.settle(now);
+        }
+    }
+
     /// Tells the layers whose deadline has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
         let due: Vec<usize> = self.list.outer_to_inner().filter(|&index| self.is_due(index, now)).collect();

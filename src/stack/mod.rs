@@ -51,15 +51,16 @@ mod opens;
 mod patience;
 mod poll;
 mod pump;
+mod reason;
 mod remains;
 mod spare;
 mod stop;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 use self::boundary::Boundary;
-use self::drawing::DEFAULT_LABEL;
 use self::fate::Fate;
 use self::layer::Waiting;
 use self::list::List;
@@ -69,12 +70,13 @@ pub(crate) use self::boundary::{COPY_CHUNK, COPY_THRESHOLD, copy_to_slice};
 pub use self::boundary::{End, Order, Queue};
 pub(crate) use self::drawing::Described;
 pub(crate) use self::error::with_chain;
-pub use self::error::{CommandError, CommandErrorKind, LayerError, LayerErrorKind, LayerLoss, Reason};
+pub use self::error::{CommandError, CommandErrorKind, LayerError, LayerErrorKind};
 pub use self::event::{Event, Output, Readable};
 pub use self::id::LayerId;
 pub use self::layer::{Ends, Failure, Framing, Layer, Report, Way, Ways};
 pub use self::opens::{Facts, Opens};
 pub use self::patience::{Overdue, Patience};
+pub use self::reason::{LayerLoss, Reason};
 pub use self::remains::Remains;
 pub use self::stop::{GoesFirst, OnTimeout, PeerAnswer, Stop};
 
@@ -85,8 +87,9 @@ pub use self::stop::{GoesFirst, OnTimeout, PeerAnswer, Stop};
 /// The driver owns the socket and the clock. It calls, in any order:
 ///
 /// - `handle_*` when something happened: bytes came in ([`handle_input`](Self::handle_input)), the peer closed
-///   ([`handle_eof`](Self::handle_eof)), the socket failed ([`handle_error`](Self::handle_error)), a deadline
-///   passed ([`handle_timeout`](Self::handle_timeout)), bytes were sent ([`handle_sent`](Self::handle_sent));
+///   ([`handle_eof`](Self::handle_eof)), the socket failed ([`handle_error`](Self::handle_error)), what it runs over is
+///   lost ([`handle_loss`](Self::handle_loss)), a deadline passed ([`handle_timeout`](Self::handle_timeout)), bytes were
+///   sent ([`handle_sent`](Self::handle_sent));
 /// - commands of the application: [`splice`](Self::splice), [`stop`](Self::stop), [`finish`](Self::finish),
 ///   [`remove`](Self::remove), [`write`](Self::write), [`consume`](Self::consume), [`pass_end`](Self::pass_end),
 ///   [`close`](Self::close), [`abort`](Self::abort).
@@ -112,7 +115,8 @@ pub struct Stack {
     list: List,
     /// Whom the layer that was called last has given something.
     given: Option<usize>,
-    label: String,
+    /// How the wire is called, if it has a name.
+    label: Option<Arc<str>>,
     limits: Limits,
     write_limit: usize,
     events: VecDeque<Event>,
@@ -173,7 +177,7 @@ impl Stack {
         Self {
             list: List::new(limits.buffer),
             given: None,
-            label: DEFAULT_LABEL.to_owned(),
+            label: None,
             limits,
             write_limit: limits.buffer,
             events: VecDeque::new(),
@@ -194,7 +198,7 @@ impl Stack {
 
     /// Names the wire, as it shows in drawings and logs: `tcp 127.0.0.1:25`. It is `wire` unless set.
     pub fn name_wire(&mut self, label: impl Into<String>) {
-        self.label = label.into();
+        self.label = Some(Arc::from(label.into()));
     }
 }
 

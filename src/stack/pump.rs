@@ -312,7 +312,7 @@ impl Stack {
         }
 
         let loss = self.loss_of(index, error.clone());
-        if self.fate.fail(loss, self.wire_output == Side::Closed, now) {
+        if self.fate.fail(id, loss, self.wire_output == Side::Closed, now) {
             self.wire_input = Side::Closed;
         }
         self.drop_outbound(index);
@@ -334,14 +334,20 @@ impl Stack {
         }
     }
 
-    fn loss_of(&self, index: usize, error: LayerError) -> LayerLoss {
+    fn loss_of(&self, index: usize, error: LayerError) -> Reason {
         let description = Described(&*self.list.node(index).layer).to_string();
-        LayerLoss { layer: self.list.id(index), description, error }
+        self.reason(Reason::layer(LayerLoss { layer: self.list.id(index), description, error }))
+    }
+
+    /// A reason of this stack.
+    pub(super) fn reason(&self, reason: Reason) -> Reason {
+        reason.on(self.label.clone())
     }
 
     /// Ends everything from the wire upwards, for `reason` if there was none before.
     pub(super) fn lose_wire(&mut self, now: Instant, reason: Reason) {
         let was_closed = std::mem::replace(&mut self.wire_output, Side::Closed) == Side::Closed;
+        let reason = self.reason(reason);
         let change = format!("the connection is lost: {reason}");
         let is_first = self.fate.lose_wire(reason, was_closed);
         self.drop_outbound(WIRE);

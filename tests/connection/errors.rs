@@ -4,12 +4,13 @@
 use std::collections::BTreeSet;
 use std::error::Error as StdError;
 use std::path::Path;
+use std::sync::Arc;
 use std::{fs, io};
 
 use onionskin::stack::{CommandError, CommandErrorKind, LayerError, LayerErrorKind, Reason};
 use onionskin::testing::Cut;
 use onionskin::tls::{CertificateFault, ConfigError, Roots};
-use onionskin::{connection, endpoint, protocol, rustls, starttls};
+use onionskin::{Connection, connection, endpoint, protocol, rustls, starttls};
 
 use crate::common::{Authority, BOTH};
 use crate::executor::{alone, both};
@@ -28,7 +29,7 @@ fn errors() -> Vec<(&'static str, Box<dyn StdError>)> {
     let unknown = || rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
     let layer = || LayerError::new(LayerErrorKind::Certificate, "it is not to be trusted").caused_by(unknown());
     add("LayerError", Box::new(layer()));
-    for reason in [by_a_handshake(), by_the_socket(), by_a_negotiation(), by_two_layers()] {
+    for reason in [by_a_handshake(), by_the_socket(), by_a_negotiation(), by_two_layers(), by_one_below()] {
         let lost = || CommandError::from(CommandErrorKind::Lost(reason.clone()));
         add("Reason", Box::new(reason.clone()));
         add("CommandError", Box::new(lost()));
@@ -111,6 +112,23 @@ fn by_two_layers() -> Reason {
     drop(right);
     let reason = alone(left.read_line()).unwrap_err().reason().expect("the connection is lost").clone();
     assert_eq!(reason.layers().len(), 2, "{reason}");
+    reason
+}
+
+/// A certificate that fails in a connection which another one runs over.
+fn by_one_below() -> Reason {
+    let (mut left, mut right, clock) = pair(Cut::Whole, 100_000);
+    let stranger = Authority::new().client(BOTH).to(NAME).unwrap();
+    left.splice(stranger).unwrap();
+    right.splice(server()).unwrap();
+    let connect = |io| Connection::with_timer(io, Arc::new(clock.clone())).named("tunnel 2");
+    let (mut left, mut right) = (connect(left.named("tcp carrier.test:443")), connect(right));
+    let (error, _) = both(async { left.start_tls(client(VERSIONS[1])).await.unwrap_err() }, right.start_tls(server()));
+    let reason = error.reason().expect("the connection is lost").clone();
+    assert!(reason.is_certificate() && reason.below().is_some_and(Reason::is_certificate), "{reason}");
+    let shown = reason.to_string();
+    assert!(shown.starts_with("tcp carrier.test:443: layer #1 (tls"), "{shown}");
+    assert!(shown.contains("; with it tunnel 2: layer #1 (tls"), "{shown}");
     reason
 }
 

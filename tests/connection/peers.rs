@@ -89,7 +89,10 @@ pub(crate) fn layered(cut: Cut, capacity: usize, versions: &[Version]) -> (Conn,
 
 /// Starts one layer more.
 #[track_caller]
-pub(crate) fn start(left: &mut Conn, right: &mut Conn, version: Version) {
+pub(crate) fn start<IO>(left: &mut Connection<IO>, right: &mut Connection<IO>, version: Version)
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
     let (started, accepted) = both(left.start_tls(client(version)), right.start_tls(server()));
     assert_eq!(started.unwrap().version, accepted.unwrap().version);
 }
