@@ -36,9 +36,9 @@ fn errors() -> Vec<(&'static str, Box<dyn StdError>)> {
         add("Error", Box::new(connection::Error::from(lost())));
         add("OpenError", Box::new(endpoint::OpenError::from(connection::Error::from(lost()))));
         add("Error", Box::new(protocol::Error::from(lost())));
-        add("Reason", Box::new(protocol::EndReason::from(protocol::EndReasonKind::Lost(reason.clone()))));
+        add("EndReason", Box::new(protocol::EndReason::from(protocol::EndReasonKind::Lost(reason.clone()))));
         let failed = protocol::EndReasonKind::Failed(lost().into());
-        add("Reason", Box::new(protocol::EndReason::from(failed)));
+        add("EndReason", Box::new(protocol::EndReason::from(failed)));
         add("Error", Box::new(starttls::ftp::Error::from(connection::Error::from(lost()))));
         let id = reason.layers().first().map(|loss| loss.layer);
         if let Some(id) = id {
