@@ -375,10 +375,7 @@ impl<IO> DerefMut for Unfinished<IO> {
 impl<IO> Drop for Unfinished<IO> {
     fn drop(&mut self) {
         let Some(conn) = self.0.take() else { return };
-        let io: Box<dyn Any> = Box::new(conn.into_inner().io);
-        if let Ok(socket) = io.downcast::<Socket>()
-            && let Err(error) = socket.reset()
-        {
+        if let Err(error) = conn.reset() {
             log::debug!("closed without a reset: {error}");
         }
     }

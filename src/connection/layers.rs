@@ -22,6 +22,9 @@ use crate::tls::{TlsFacts, TlsLayer};
 /// wire          tcp 127.0.0.1:25
 /// ```
 ///
+/// Over a tunnel ([`Connection::into_socket`](super::Connection::into_socket)) the layers of what carries it stand below,
+/// behind `over`; they are not among those that can be iterated, as they are not this connection's.
+///
 /// A layer says `handshaking` until it knows more, and `finished`, `stopping` or `failed` beside its id. What waits
 /// between two layers on its way up (▲) and down (▼) shows where it does; when a connection is stuck, that is the place.
 #[derive(Clone, Debug)]
@@ -29,6 +32,19 @@ pub struct Layers {
     line: String,
     drawing: String,
     layers: Vec<LayerView>,
+}
+
+/// What stands behind the layers of a connection whose socket is a connection too.
+pub(super) fn below(chain: &str, drawing: bool) -> String {
+    if !drawing {
+        return format!(" over {chain}");
+    }
+    // The application of the one below is the wire of the one above.
+    let chain = match chain.strip_prefix("application") {
+        Some(rest) => format!("over{:7}{rest}", ""),
+        None => chain.to_owned(),
+    };
+    format!("\n    │\n{}", chain.lines().map(str::trim_end).collect::<Vec<_>>().join("\n"))
 }
 
 /// One layer of [`Layers`].
@@ -52,6 +68,15 @@ impl Layers {
     pub(crate) fn of(stack: &Stack) -> Self {
         let view = |(id, layer)| LayerView::of(id, layer);
         Self { line: stack.to_string(), drawing: format!("{stack:#}"), layers: stack.layers().map(view).collect() }
+    }
+
+    /// The same over what the socket itself runs over, if that is a connection too.
+    pub(super) fn over(mut self, chain: impl Fn(bool) -> Option<String>) -> Self {
+        if let (Some(line), Some(drawing)) = (chain(false), chain(true)) {
+            self.line += &below(&line, false);
+            self.drawing += &below(&drawing, true);
+        }
+        self
     }
 
     /// From the wire inwards.

@@ -53,6 +53,7 @@
 //! }
 //! ```
 
+mod addresses;
 pub(crate) mod alarm;
 mod asked;
 mod bridge;
@@ -64,6 +65,7 @@ mod leave;
 mod line;
 mod open;
 mod proxy_header;
+mod socket;
 mod start;
 mod stop;
 #[cfg(feature = "tokio")]
@@ -80,6 +82,7 @@ use self::wire::Wire;
 use crate::runtime::Timer;
 use crate::stack::{Event, Layer, Readable, Remains, Stack};
 
+pub use self::addresses::Addresses;
 pub use self::asked::Asked;
 pub use self::bridge::{BridgeError, Bridged};
 pub use self::error::{Error, ErrorKind};
@@ -146,6 +149,9 @@ pub struct Connection<IO> {
     late_limit: usize,
     line_limit: usize,
     line_search: LineSearch,
+    addresses: Addresses,
+    /// What the socket runs over, if it is itself no socket of the system's: on one line, or as a drawing.
+    chain: fn(&IO, bool) -> Option<String>,
 }
 
 impl<IO> Connection<IO> {
@@ -171,6 +177,8 @@ impl<IO> Connection<IO> {
             late_limit: LATE_LIMIT,
             line_limit: LINE_LIMIT,
             line_search: LineSearch::default(),
+            addresses: Addresses::default(),
+            chain: |_, _| None,
         }
     }
 
@@ -202,7 +210,7 @@ impl<IO> Connection<IO> {
 
     /// The layers as they stand.
     pub fn layers(&self) -> Layers {
-        Layers::of(&self.stack)
+        Layers::of(&self.stack).over(|drawing| (self.chain)(self.get_ref(), drawing))
     }
 
     /// The number of layers.
@@ -291,7 +299,11 @@ impl<IO> Parts<IO> {
 impl<IO> fmt::Display for Connection<IO> {
     /// The layers from the wire inwards, in one line; with `{:#}`, a drawing: see [`Layers`].
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.stack.fmt(f)
+        self.stack.fmt(f)?;
+        match (self.chain)(self.get_ref(), f.alternate()) {
+            Some(chain) => f.write_str(&layers::below(&chain, f.alternate())),
+            None => Ok(()),
+        }
     }
 }
 

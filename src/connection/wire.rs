@@ -42,6 +42,11 @@ impl<IO> Wire<IO> {
         self.backlog = backlog;
     }
 
+    /// What the system still holds of what was written, if anybody can tell.
+    pub(crate) fn backlog(&self) -> Option<usize> {
+        (self.backlog)(&self.io)
+    }
+
     /// An alarm for somebody else, on the same clock.
     pub(crate) fn alarm(&self) -> Alarm {
         self.alarm.another()
@@ -194,7 +199,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
     fn fire(&mut self, stack: &mut Stack, cx: &mut Context<'_>) -> bool {
         let is_due = self.alarm.is_due(stack.poll_deadline(), cx);
         if is_due {
-            stack.set_backlog((self.backlog)(&self.io).unwrap_or(0));
+            stack.set_backlog(self.backlog().unwrap_or(0));
             stack.handle_timeout(self.now());
         }
         is_due

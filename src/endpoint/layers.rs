@@ -7,8 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::open_error::{OpenError, OpenErrorKind};
 use super::{BaseTransport, ProxyHeaderStep, StartTlsStep, Step, TlsStep};
-use crate::connection::Connection;
-use crate::protocol::Addresses;
+use crate::connection::{Addresses, Connection};
 use crate::runtime::{Socket, unblock};
 use crate::tls::{TlsClient, TlsServer};
 
@@ -103,7 +102,7 @@ impl ServerLayer {
             Self::ProxyHeader(proxy) => {
                 let header = connection.accept_proxy_header(proxy.accept()).await?;
                 let socket = Addresses::from(connection.get_ref());
-                Ok(header.map(|header| super::proxy_header::addresses(header, &socket)))
+                Ok(header.map(|header| super::proxy_header::addresses(header, socket)))
             }
         }
     }

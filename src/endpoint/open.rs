@@ -7,9 +7,8 @@ use std::time::Duration;
 use super::layers::{ClientLayer, Layers, ServerLayer};
 use super::open_error::{OpenError, OpenErrorKind};
 use super::{BaseTransport, ConnectTimeout, Endpoint, Silence, wire};
-use crate::connection::Connection;
-use crate::protocol::Addresses;
-use crate::runtime::{Address, KeepAlive, ListeningSocket, Runtime, Socket, Timer};
+use crate::connection::{Addresses, Connection};
+use crate::runtime::{Address, KeepAlive, ListeningSocket, Runtime, Socket};
 use crate::tls::TlsServer;
 
 /// An endpoint made ready for connecting to it, any number of times: files are read, and sessions can be resumed.
@@ -122,9 +121,12 @@ impl Connector {
         let transport = &self.endpoint.transport;
         let connecting = wire::connect(self.runtime, transport, self.timeout).await;
         let socket = connecting.map_err(|error| OpenErrorKind::Connect(transport.clone(), Arc::new(error)))?;
-        let addresses = Addresses::from(&socket);
-        let mut connection = over(socket, self.runtime, &addresses, self.endpoint.silence);
-        let claimed = claimed.unwrap_or(addresses);
+        let mut connection = over(socket, self.runtime, self.endpoint.silence);
+        if let Some(target) = transport.target() {
+            let addresses = connection.addresses().clone().towards(target);
+            connection.set_addresses(addresses);
+        }
+        let claimed = claimed.unwrap_or_else(|| connection.addresses().clone());
         for layer in layers.iter() {
             layer.open(&mut connection, &claimed).await?;
         }
@@ -260,9 +262,8 @@ impl Listener {
         if let Err(error) = wire::ask(&socket, self.keep_alive) {
             log::debug!("nobody asks whether {} is still there: {error}", socket.peer_address());
         }
-        let addresses = Addresses::from(&socket);
-        let connection = over(socket, self.runtime, &addresses, self.endpoint.silence);
-        Ok(Incoming { connection, addresses, layers: self.layers.current().to_vec() })
+        let connection = over(socket, self.runtime, self.endpoint.silence);
+        Ok(Incoming { connection, layers: self.layers.current().to_vec() })
     }
 }
 
@@ -270,7 +271,6 @@ impl Listener {
 #[derive(Debug)]
 pub struct Incoming {
     connection: Connection<Socket>,
-    addresses: Addresses,
     /// Those that are still to be opened.
     layers: Vec<ServerLayer>,
 }
@@ -280,7 +280,7 @@ impl Incoming {
     ///
     /// Behind a `proxy-header` step the other end is the proxy, until [`identify`](Self::identify) has heard for whom it speaks.
     pub fn addresses(&self) -> &Addresses {
-        &self.addresses
+        self.connection.addresses()
     }
 
     /// The server of TLS that the innermost step with TLS has, with the certificates that it has now: for further connections of
@@ -303,8 +303,7 @@ impl Incoming {
         let open = self.layers.iter().rposition(ServerLayer::tells_peer).map_or(0, |last| last + 1);
         for layer in self.layers.drain(..open) {
             if let Some(addresses) = layer.open(&mut self.connection).await? {
-                self.connection = self.connection.named(addresses.to_string());
-                self.addresses = addresses;
+                self.connection.set_addresses(addresses);
             }
         }
         Ok(self)
@@ -314,7 +313,7 @@ impl Incoming {
     /// transport knows no reset. So no client takes it for the end of what there was to say.
     pub fn turn_away(self) {
         // What cannot be reset is closed by that.
-        let _ = self.connection.into_inner().io.reset();
+        let _ = self.connection.reset();
     }
 
     /// Does the handshakes of all layers, from the wire inwards.
@@ -367,10 +366,8 @@ pub enum Admitted {
 }
 
 /// The connection that the steps are to be put upon.
-fn over(socket: Socket, runtime: &'static dyn Runtime, addresses: &Addresses, silence: Silence) -> Connection<Socket> {
-    let timer: Arc<dyn Timer> = Arc::new(runtime);
-    let mut connection =
-        Connection::with_timer(socket, timer).named(addresses.to_string()).asking_backlog(Socket::unsent);
+fn over(socket: Socket, runtime: &'static dyn Runtime, silence: Silence) -> Connection<Socket> {
+    let mut connection = Connection::over(socket, Arc::new(runtime));
     if let Some(layer) = silence.layer() {
         connection.splice(layer).expect("a connection without layers takes one");
     }

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use super::arguments::{Arguments, Printer, choice, socket_address};
 use super::error::ParseError;
 use super::step::{Step, YES};
+use crate::connection::Addresses;
 use crate::layer::proxy_header::{self, AcceptProxyHeader, Command, HeaderVersion, ProxyHeader};
-use crate::protocol::Addresses;
 use crate::runtime::Address;
 
 /// A header of the PROXY protocol: a client sends one, a server expects one.
@@ -101,8 +101,7 @@ fn canonical(address: SocketAddr) -> SocketAddr {
 
 /// Who talks to whom behind a proxy, if its header tells: else it is the two ends of the socket, as it is for the proxy's
 /// own connections.
-pub(super) fn addresses(header: ProxyHeader, socket: &Addresses) -> Addresses {
-    let mut addresses = socket.clone();
+pub(super) fn addresses(header: ProxyHeader, mut addresses: Addresses) -> Addresses {
     if header.command() == Command::Proxy {
         match header.addresses() {
             proxy_header::Addresses::Ipv4 { source, destination, .. } => {

@@ -16,7 +16,7 @@ use futures::stream::StreamExt;
 
 use super::layers::{Layers, ServerLayer};
 use super::{Connector, Endpoint, Incoming, Listener, OpenError, OpenErrorKind};
-use crate::protocol::{Addresses, Factory, Finished, Handle, Protocol, run};
+use crate::protocol::{Factory, Finished, Handle, Protocol, run};
 use crate::runtime::{Address, Runtime};
 
 /// Connects to `endpoint` on the preferred runtime, and hands the connection over to `protocol` in a task of its own.
@@ -85,9 +85,7 @@ impl Connector {
     ///
     /// As [`connect`](Self::connect): the protocol is dropped, and never hears of a connection.
     pub async fn connect_with<P: Protocol>(&self, protocol: P) -> Result<Task<P>, OpenError> {
-        let connection = self.connect().await?;
-        let addresses = Addresses::from(connection.get_ref());
-        let running = run(connection, protocol).between(addresses);
+        let running = run(self.connect().await?, protocol);
         let handle = running.handle();
         let (done, finished) = oneshot::channel();
         self.runtime().spawn(Box::pin(async move {
@@ -294,9 +292,8 @@ async fn serve<F: Factory>(incoming: Incoming, serving: Arc<Serving<F>>, ticket:
 
 async fn open<F: Factory>(incoming: Incoming, factory: &F, ticket: &Ticket) -> Result<(), OpenError> {
     let incoming = incoming.identify().await?;
-    let addresses = incoming.addresses().clone();
-    let Some(protocol) = factory.build(&addresses) else { return Ok(()) };
-    let running = run(incoming.ready().await?, protocol).between(addresses);
+    let Some(protocol) = factory.build(incoming.addresses()) else { return Ok(()) };
+    let running = run(incoming.ready().await?, protocol);
     ticket.begin(running.handle());
     running.await;
     Ok(())

@@ -95,6 +95,17 @@ impl BaseTransport {
         }
     }
 
+    /// Whom a client asks for.
+    pub(super) fn target(&self) -> Option<Address> {
+        match self {
+            Self::Tcp { host, port, .. } => Some(Address::to_be_resolved(host, *port)),
+            Self::Unix { path } => Some(Address::Unix(Some(path.clone()))),
+            Self::Abstract { name } => Some(Address::Abstract(name.clone().into_bytes())),
+            Self::Stdio => Some(Address::Stdio),
+            Self::Descriptor { .. } | Self::Systemd(_) => None,
+        }
+    }
+
     /// The transport that leads to `address`, if one does.
     pub(super) fn to(address: &Address) -> Option<Self> {
         match address {
@@ -111,6 +122,7 @@ impl BaseTransport {
             }
             Address::Unix(path) => path.clone().map(Self::unix),
             Address::Abstract(name) => String::from_utf8(name.clone()).ok().map(|name| Self::Abstract { name }),
+            Address::Name { host, port } => Some(Self::tcp(host, *port)),
             Address::Stdio => Some(Self::Stdio),
         }
     }

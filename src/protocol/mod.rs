@@ -64,7 +64,6 @@
 //! [`connect_with`](crate::connect_with) and [`listen_with`](crate::listen_with) do that for an endpoint, and
 //! [`testing`](crate::testing) without a socket.
 
-mod addresses;
 mod answer;
 mod error;
 mod factory;
@@ -77,7 +76,6 @@ mod run;
 mod session;
 mod transport;
 
-pub use self::addresses::Addresses;
 pub use self::answer::Answer;
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::factory::Factory;
@@ -90,7 +88,7 @@ pub use self::run::{Finished, Running, run};
 pub use self::session::Session;
 pub use self::transport::Transport;
 #[doc(no_inline)]
-pub use crate::connection::{LayerId, LayerView, Layers, PeerAnswer, Stop};
+pub use crate::connection::{Addresses, LayerId, LayerView, Layers, PeerAnswer, Stop};
 use crate::stack::LayerError;
 #[cfg(doc)]
 use crate::stack::Stack;

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use futures::io::{AsyncRead, AsyncWrite};
 
-use super::{Addresses, EndReason, Handle, Protocol, Session};
+use super::{EndReason, Handle, Protocol, Session};
 use crate::Connection;
 use crate::connection::alarm::Alarm;
 use crate::connection::drive::MAX_ROUNDS;
@@ -32,16 +32,17 @@ use crate::stack::Stack;
 /// }
 /// ```
 ///
-/// Layers that are there stay, and so does all input that was not read; an end in it is told where it stands. The protocol
+/// The protocol knows the addresses that the connection has ([`Connection::between`]). Layers that are there stay, and so does all input that was not read; an end in it is told where it stands. The protocol
 /// is not told that layers are ready that were so before.
 pub fn run<IO, P>(connection: Connection<IO>, protocol: P) -> Running<IO, P>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
     P: Protocol,
 {
+    let addresses = connection.addresses().clone();
     let (stack, wire, ended) = connection.into_driven();
     let alarm = wire.alarm();
-    let session = Session::new(protocol, Addresses::default()).after(ended);
+    let session = Session::new(protocol, addresses).after(ended);
     Running { handle: session.handle(), live: Some(Live { stack, wire, session, alarm }) }
 }
 
@@ -73,14 +74,6 @@ pub struct Finished<P> {
 }
 
 impl<IO, P: Protocol> Running<IO, P> {
-    /// Tells the protocol who talks to whom.
-    pub fn between(mut self, addresses: Addresses) -> Self {
-        if let Some(live) = &mut self.live {
-            live.session.set_addresses(addresses);
-        }
-        self
-    }
-
     /// A way to the connection from other tasks and threads.
     pub fn handle(&self) -> Handle {
         self.handle.clone()

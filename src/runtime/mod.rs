@@ -22,6 +22,7 @@
 
 #[cfg(all(target_os = "linux", any(feature = "async-std", feature = "smol", feature = "tokio")))]
 pub(crate) mod abstract_unix;
+mod address;
 #[cfg(feature = "async-std")]
 mod async_std;
 #[cfg(all(target_os = "linux", any(feature = "async-std", feature = "smol", feature = "tokio")))]
@@ -62,6 +63,7 @@ use std::time::Instant;
 
 use futures::future::{BoxFuture, LocalBoxFuture};
 
+pub use self::address::{Address, AddressError};
 #[cfg(feature = "async-std")]
 pub use self::async_std::AsyncStd;
 pub use self::choice::{AlreadyInstalled, all, install, preferred};
@@ -70,7 +72,7 @@ pub use self::keep_alive::KeepAlive;
 pub use self::pair::tcp_pair;
 #[cfg(feature = "smol")]
 pub use self::smol::Smol;
-pub use self::socket::{Accept, Address, ListeningSocket, Socket};
+pub use self::socket::{Accept, Carrier, ListeningSocket, Socket};
 #[cfg(feature = "tokio")]
 pub use self::tokio::Tokio;
 #[cfg(feature = "tokio")]

@@ -1,10 +1,10 @@
-//! What every runtime hands out: connected sockets, listeners, and their addresses.
+//! What every runtime hands out: connected sockets and listeners. And what else a socket can be: a tunnel.
 
 use std::any::Any;
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
+#[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -12,8 +12,7 @@ use std::task::{Context, Poll};
 use futures::future::BoxFuture;
 use futures::io::{AsyncRead, AsyncWrite};
 
-use super::KeepAlive;
-use crate::printable::Printable;
+use super::{Address, KeepAlive};
 
 /// A connected stream socket of any runtime.
 ///
@@ -24,9 +23,17 @@ pub struct Socket {
     stream: Mutex<Box<dyn Stream>>,
     local: Address,
     peer: Address,
-    system: Option<System>,
+    /// Where a tunnel leads.
+    way: Option<Box<Way>>,
+    beside: Option<Beside>,
     /// Dropped behind the stream.
     _held: Option<Box<dyn Any + Send + Sync>>,
+}
+
+#[derive(Debug)]
+struct Way {
+    target: Address,
+    via: Vec<Address>,
 }
 
 impl Socket {
@@ -34,7 +41,39 @@ impl Socket {
     ///
     /// Its `poll_close` must keep the promise of this type: the write side closes, reading goes on.
     pub fn new(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, local: Address, peer: Address) -> Self {
-        Self { stream: Mutex::new(Box::new(stream)), local, peer, system: None, _held: None }
+        Self { stream: Mutex::new(Box::new(stream)), local, peer, way: None, beside: None, _held: None }
+    }
+
+    /// A tunnel to `target`, which goes over `carrier` and through the hosts of `via`, the first from here first. The socket
+    /// of the system that carries it all has the ends `local` and `peer`.
+    ///
+    /// ```
+    /// # #[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))] {
+    /// use onionskin::Connection;
+    /// use onionskin::runtime::{Address, Socket};
+    /// use onionskin::tls::{TlsClient, TlsFacts};
+    ///
+    /// // Whoever is at the far end of `carrier` has been asked for "mail.example", and passes on what comes.
+    /// fn through(carrier: Connection<Socket>) -> Result<Connection<Socket>, onionskin::runtime::AddressError> {
+    ///     let tunnel = carrier.into_socket(Address::to_host("mail.example", 993)?);
+    ///     println!("{tunnel}");
+    ///     Ok(Connection::new(tunnel))
+    /// }
+    /// # }
+    /// ```
+    pub fn over<C: Carrier>(carrier: C, local: Address, peer: Address, target: Address, via: Vec<Address>) -> Self {
+        let beside = Beside {
+            reset: |carrier| carrier.downcast::<C>().expect(TYPE).reset(),
+            keep_alive: |carrier| known::<C>(carrier).keep_alive(),
+            set_keep_alive: |carrier, keep_alive| known::<C>(carrier).set_keep_alive(keep_alive),
+            carrier: Some(CarrierFacts {
+                unsent: |carrier| known::<C>(carrier).unsent(),
+                line: |carrier| known::<C>(carrier).to_string(),
+                drawing: |carrier| format!("{:#}", known::<C>(carrier)),
+            }),
+        };
+        let way = Some(Box::new(Way { target, via }));
+        Self { way, beside: Some(beside), ..Self::new(carrier, local, peer) }
     }
 
     /// As [`new`](Self::new), for a stream that the system can [`reset`](Self::reset), and whose peer it asks whether it is
@@ -44,22 +83,20 @@ impl Socket {
     where
         S: AsyncRead + AsyncWrite + std::os::fd::AsFd + Unpin + Send + 'static,
     {
-        fn known<S: 'static>(stream: &dyn Any) -> &S {
-            stream.downcast_ref().expect("the stream has the type that it was made with")
-        }
-        let system = System {
+        let beside = Beside {
             // A socket that is closed without lingering sends a reset, and not the end of the stream.
             reset: |stream| {
-                Ok(rustix::net::sockopt::set_socket_linger(known::<S>(stream), Some(std::time::Duration::ZERO))?)
+                Ok(rustix::net::sockopt::set_socket_linger(known::<S>(&*stream), Some(std::time::Duration::ZERO))?)
             },
             keep_alive: |stream| super::keep_alive::of(known::<S>(stream)),
             set_keep_alive: |stream, keep_alive| super::keep_alive::set(known::<S>(stream), keep_alive),
+            carrier: None,
         };
         // Some systems refuse options to a socket whose peer is gone already, which is no news and shows soon.
         if let Err(error) = super::keep_alive::set(&stream, Some(KeepAlive::default())) {
             log::debug!("nobody asks whether {peer} is still there: {error}");
         }
-        Self { system: Some(system), ..Self::new(stream, local.into(), peer.into()) }
+        Self { beside: Some(beside), ..Self::new(stream, local.into(), peer.into()) }
     }
 
     #[cfg(all(not(unix), any(feature = "async-std", feature = "smol", feature = "tokio")))]
@@ -83,16 +120,15 @@ impl Socket {
     /// Closes the socket with a reset (RST, RFC 9293 section 3.10.7): the peer's reads fail, where a socket that is
     /// dropped shows it an end of file, which is easily taken for the end of what was to be said.
     ///
-    /// What the system has not yet sent is lost, and some systems drop what the peer has not yet read.
+    /// What the system has not yet sent is lost, and some systems drop what the peer has not yet read. A tunnel is reset as
+    /// its [`Carrier`] does it; one over a connection of its own resets the socket that carries it.
     ///
     /// # Errors
     ///
     /// `Unsupported` if it is not TCP, or not Unix: it is dropped then.
     pub fn reset(self) -> io::Result<()> {
-        let Some(System { reset, .. }) = self.system else { return Err(io::ErrorKind::Unsupported.into()) };
-        let stream = self.stream.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let stream: &dyn Any = &*stream;
-        reset(stream)
+        let Some(Beside { reset, .. }) = self.beside else { return Err(io::ErrorKind::Unsupported.into()) };
+        reset(self.stream.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// How the system asks the peer whether it is still there, when it says nothing; `None` if it does not.
@@ -101,7 +137,7 @@ impl Socket {
     ///
     /// `Unsupported` if it is not TCP, or not Unix.
     pub fn keep_alive(&self) -> io::Result<Option<KeepAlive>> {
-        self.with_system(|system, stream| (system.keep_alive)(stream))
+        self.with_stream(|beside, stream| (beside.keep_alive)(stream))
     }
 
     /// Has the system ask the peer in this way whether it is still there, or not at all with `None`. Every socket of
@@ -111,23 +147,39 @@ impl Socket {
     ///
     /// `Unsupported` if it is not TCP, or not Unix; `InvalidInput` for times that the system does not take.
     pub fn set_keep_alive(&self, keep_alive: Option<KeepAlive>) -> io::Result<()> {
-        self.with_system(|system, stream| (system.set_keep_alive)(stream, keep_alive))
+        self.with_stream(|beside, stream| (beside.set_keep_alive)(stream, keep_alive))
     }
 
     /// How many of the bytes that were written the peer's system has not taken yet. `None` where that cannot be known: it is
-    /// for TCP and Linux, and some containers and hardened services may not ask (that takes a netlink socket).
+    /// for TCP and Linux, and some containers and hardened services may not ask (that takes a netlink socket). A tunnel says it
+    /// of what carries it.
     pub fn unsent(&self) -> Option<usize> {
+        if let Some(carrier) = self.carrier() {
+            return self.with_stream(|_, stream| Ok((carrier.unsent)(stream))).ok().flatten();
+        }
         #[cfg(all(target_os = "linux", any(feature = "async-std", feature = "smol", feature = "tokio")))]
-        if self.system.is_some() {
+        if self.beside.is_some() {
             return super::backlog::of(self.local.as_tcp()?, self.peer.as_tcp()?);
         }
         None
     }
 
-    fn with_system<R>(&self, act: impl FnOnce(System, &dyn Any) -> io::Result<R>) -> io::Result<R> {
-        let Some(system) = self.system else { return Err(io::ErrorKind::Unsupported.into()) };
+    fn with_stream<R>(&self, act: impl FnOnce(Beside, &dyn Any) -> io::Result<R>) -> io::Result<R> {
+        let Some(beside) = self.beside else { return Err(io::ErrorKind::Unsupported.into()) };
         let stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
-        act(system, &**stream)
+        act(beside, &**stream)
+    }
+
+    fn carrier(&self) -> Option<CarrierFacts> {
+        self.beside.and_then(|beside| beside.carrier)
+    }
+
+    /// The way that a tunnel goes, as its [`Carrier`] shows it: on one line, or as a drawing. Of a socket of the system's
+    /// there is none.
+    pub(crate) fn chain(&self, drawing: bool) -> Option<String> {
+        let carrier = self.carrier()?;
+        let show = if drawing { carrier.drawing } else { carrier.line };
+        self.with_stream(|_, stream| Ok(show(stream))).ok()
     }
 
     /// The address of this end.
@@ -138,6 +190,16 @@ impl Socket {
     /// The address of the other end.
     pub fn peer_address(&self) -> &Address {
         &self.peer
+    }
+
+    /// Whom a tunnel leads to.
+    pub fn target(&self) -> Option<&Address> {
+        self.way.as_ref().map(|way| &way.target)
+    }
+
+    /// The hosts that a tunnel goes through, the first from here first.
+    pub fn via(&self) -> &[Address] {
+        self.way.as_ref().map_or(&[], |way| &way.via)
     }
 
     fn stream(self: Pin<&mut Self>) -> Pin<&mut dyn Stream> {
@@ -181,9 +243,23 @@ impl AsyncWrite for Socket {
     }
 }
 
+impl fmt::Display for Socket {
+    /// The address of the peer; of a tunnel, the way that it goes, as its [`Carrier`] shows it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.chain(f.alternate()) {
+            Some(chain) => f.write_str(&chain),
+            None => self.peer.fmt(f),
+        }
+    }
+}
+
 impl fmt::Debug for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Socket").field("local", &self.local).field("peer", &self.peer).finish_non_exhaustive()
+        f.debug_struct("Socket")
+            .field("local", &self.local)
+            .field("peer", &self.peer)
+            .field("way", &self.way)
+            .finish_non_exhaustive()
     }
 }
 
@@ -235,58 +311,39 @@ pub trait Accept: fmt::Debug + Send + Sync {
     }
 }
 
-/// One end of a connection.
+/// What a [`Socket`] can be made of that is no socket of the system's: a connection with layers of its own, a tunnel in one
+/// that carries many. It shows as the way it goes, from the wire inwards, on one line; with `{:#}`, as a drawing.
 ///
-/// Prints as `tcp 127.0.0.1:25`, `unix /run/app.sock`, `unix @app`, `unix (unnamed)` or `stdio`. What a path has in it that
-/// is not to be read is escaped ([`Printable`]): a PROXY header may name any.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Address {
-    /// An IP address and a TCP port.
-    Tcp(SocketAddr),
-    /// The path of a Unix socket; `None` for the client's end, which has no name.
-    Unix(Option<PathBuf>),
-    /// The name of a Unix socket in the abstract namespace of Linux, without the zero byte before it.
-    Abstract(Vec<u8>),
-    /// The standard input and output of this process, which know of no address.
-    Stdio,
-}
+/// As with any stream of a socket, `poll_close` ends the write side only.
+pub trait Carrier: AsyncRead + AsyncWrite + fmt::Display + Unpin + Send + 'static {
+    /// Ends it such that the peer does not take it for the end of what was to be said: see [`Socket::reset`].
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` if it has no such way. It is dropped then.
+    fn reset(self) -> io::Result<()>;
 
-impl Address {
-    /// The IP address and port, if this is TCP.
-    pub fn as_tcp(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Tcp(address) => Some(*address),
-            Self::Unix(_) | Self::Abstract(_) | Self::Stdio => None,
-        }
+    /// See [`Socket::unsent`].
+    fn unsent(&self) -> Option<usize> {
+        None
     }
 
-    /// The address of a Unix socket.
-    #[cfg(all(unix, any(feature = "async-std", feature = "smol", feature = "tokio")))]
-    pub(super) fn unix(address: &std::os::unix::net::SocketAddr) -> Self {
-        #[cfg(target_os = "linux")]
-        if let Some(name) = std::os::linux::net::SocketAddrExt::as_abstract_name(address) {
-            return Self::Abstract(name.to_owned());
-        }
-        Self::Unix(address.as_pathname().map(std::path::Path::to_owned))
+    /// See [`Socket::keep_alive`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    fn keep_alive(&self) -> io::Result<Option<KeepAlive>> {
+        Err(io::ErrorKind::Unsupported.into())
     }
-}
 
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => write!(f, "tcp {address}"),
-            Self::Unix(Some(path)) => write!(f, "unix {}", Printable::new(path.as_os_str().as_encoded_bytes())),
-            Self::Unix(None) => f.write_str("unix (unnamed)"),
-            Self::Abstract(name) => write!(f, "unix @{}", Printable::new(name)),
-            Self::Stdio => f.write_str("stdio"),
-        }
-    }
-}
-
-impl From<SocketAddr> for Address {
-    fn from(address: SocketAddr) -> Self {
-        Self::Tcp(address)
+    /// See [`Socket::set_keep_alive`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    fn set_keep_alive(&self, _keep_alive: Option<KeepAlive>) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 }
 
@@ -295,12 +352,26 @@ trait Stream: AsyncRead + AsyncWrite + Any + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Any + Unpin + Send> Stream for S {}
 
-/// What the system can do with a stream of TCP, for each type of stream.
+/// What can be done with a stream beside reading and writing, for each type of stream: the system does it for TCP, and a
+/// [`Carrier`] does it itself.
 #[derive(Clone, Copy)]
-#[cfg_attr(not(unix), allow(dead_code))]
-struct System {
-    /// Has it reset when it is closed.
-    reset: fn(&dyn Any) -> io::Result<()>,
+struct Beside {
+    reset: fn(Box<dyn Any>) -> io::Result<()>,
     keep_alive: fn(&dyn Any) -> io::Result<Option<KeepAlive>>,
     set_keep_alive: fn(&dyn Any, Option<KeepAlive>) -> io::Result<()>,
+    /// Of a stream that is a carrier.
+    carrier: Option<CarrierFacts>,
 }
+
+#[derive(Clone, Copy)]
+struct CarrierFacts {
+    unsent: fn(&dyn Any) -> Option<usize>,
+    line: fn(&dyn Any) -> String,
+    drawing: fn(&dyn Any) -> String,
+}
+
+fn known<S: 'static>(stream: &dyn Any) -> &S {
+    stream.downcast_ref().expect(TYPE)
+}
+
+const TYPE: &str = "the stream has the type that it was made with";

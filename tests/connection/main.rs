@@ -28,4 +28,5 @@ mod stop;
 #[cfg(feature = "tokio")]
 mod tokio_traits;
 mod truncation;
+mod tunnel;
 mod vectored;

@@ -107,10 +107,6 @@ impl<P: Protocol> Session<P> {
         self
     }
 
-    pub(super) fn set_addresses(&mut self, addresses: Addresses) {
-        self.state.addresses = addresses;
-    }
-
     /// The protocol.
     pub fn protocol(&self) -> &P {
         self.protocol.as_ref().expect(PRESENT)

@@ -1,0 +1,94 @@
+//! A connection over a [`Socket`], and one as the socket of another: TLS in a tunnel in TLS.
+
+use std::any::Any;
+use std::io;
+use std::sync::Arc;
+
+use futures::io::{AsyncRead, AsyncWrite};
+
+use super::{Addresses, Connection};
+use crate::runtime::{Address, Carrier, KeepAlive, Socket, Timer};
+
+impl Connection<Socket> {
+    /// A connection without layers over `socket`, with this clock. It has the addresses of the socket, shows in a drawing
+    /// what the socket runs over, and asks it for its [backlog](Socket::unsent).
+    pub fn over(socket: Socket, timer: Arc<dyn Timer>) -> Self {
+        let addresses = Addresses::from(&socket);
+        let mut connection = Self::with_timer(socket, timer).asking_backlog(Socket::unsent).between(addresses);
+        connection.chain = Socket::chain;
+        connection
+    }
+}
+
+impl<IO> Connection<IO> {
+    /// Tells the connection who talks to whom, and names the wire after it. A protocol that is
+    /// [run](crate::protocol::run()) over it has these addresses.
+    #[must_use]
+    pub fn between(mut self, addresses: Addresses) -> Self {
+        self.set_addresses(addresses);
+        self
+    }
+
+    /// As [`between`](Self::between): where a negotiation has led on to somebody else, for example.
+    pub fn set_addresses(&mut self, addresses: Addresses) {
+        self.stack.name_wire(addresses.to_string());
+        self.addresses = addresses;
+    }
+
+    /// Who talks to whom, as far as it is known: of a connection over a bare stream, nobody.
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+}
+
+impl<IO: 'static> Connection<IO> {
+    /// Closes the socket below all layers with a [reset](Socket::reset): the peer cannot take it for the end of what was
+    /// to be said. Where a connection runs over another, that is the one at the bottom of all.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` if there is no [`Socket`] below, or as [`Socket::reset`]. It is dropped then.
+    pub fn reset(self) -> io::Result<()> {
+        let io: Box<dyn Any> = Box::new(self.into_inner().io);
+        match io.downcast::<Socket>() {
+            Ok(socket) => socket.reset(),
+            Err(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    fn socket(&self) -> io::Result<&Socket> {
+        let io: &dyn Any = self.get_ref();
+        io.downcast_ref().ok_or_else(|| io::ErrorKind::Unsupported.into())
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<IO> {
+    /// This connection as the socket of another, where who is at its far end passes on to `target` what comes: a tunnel.
+    /// What it has received and nobody has read is read there first.
+    ///
+    /// The other connection shows the layers of this one below its own, and a [reset](Self::reset) of it reaches the socket
+    /// of this one. Its losses are told there as errors of its socket.
+    pub fn into_socket(self, target: Address) -> Socket {
+        let Addresses { local, peer, target, via, .. } = self.addresses.clone().through_to(target);
+        let known = |address: Option<Address>| address.unwrap_or(Address::Unix(None));
+        Socket::over(self, known(local), known(peer), known(target), via)
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Carrier for Connection<IO> {
+    fn reset(self) -> io::Result<()> {
+        Self::reset(self)
+    }
+
+    fn unsent(&self) -> Option<usize> {
+        self.wire.backlog()
+    }
+
+    fn keep_alive(&self) -> io::Result<Option<KeepAlive>> {
+        self.socket()?.keep_alive()
+    }
+
+    fn set_keep_alive(&self, keep_alive: Option<KeepAlive>) -> io::Result<()> {
+        self.socket()?.set_keep_alive(keep_alive)
+    }
+}
