@@ -125,6 +125,7 @@ pub use self::transport::{BaseTransport, ConnectTimeout, SystemdSocket};
 /// The fields are open, so a program can put together what no string says: an empty path, a path
 /// that is not UTF-8, an ALPN name with a comma. Such an endpoint prints, but does not parse back.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Endpoint {
     /// The way to the wire.
     pub transport: BaseTransport,
@@ -138,6 +139,13 @@ impl Endpoint {
     /// An endpoint with nothing on top of its transport.
     pub fn new(transport: BaseTransport) -> Self {
         Self { transport, silence: Silence::default(), steps: Vec::new() }
+    }
+
+    /// Sets how long a connection may be silent.
+    #[must_use]
+    pub fn with_silence(mut self, silence: Silence) -> Self {
+        self.silence = silence;
+        self
     }
 
     /// Adds a step on top of those that are there.
@@ -182,7 +190,7 @@ fn parse(input: &str) -> Result<Endpoint, ParseError> {
     let mut words = grammar::split(input)?.into_iter().map(step::renamed);
     let first = words.next().expect("a split yields at least one step");
     let (transport, silence) = meaning(first, &transport::KINDS, Place::First, Silence::read)?;
-    let mut endpoint = Endpoint { silence, ..Endpoint::new(transport) };
+    let mut endpoint = Endpoint::new(transport).with_silence(silence);
     for step in words {
         let (step, ()) = meaning(step, &step::KINDS, Place::Later, |_| Ok(()))?;
         endpoint.steps.push(step);

@@ -229,7 +229,7 @@ impl Layer for Deflate {
     }
 
     fn framing(&self) -> Framing {
-        Framing { overhead: OVERHEAD, largest: Some(FRAGMENT) }
+        Framing::new(OVERHEAD).with_largest(FRAGMENT)
     }
 }
 

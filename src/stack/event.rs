@@ -27,8 +27,9 @@ pub enum Event {
 }
 
 /// What the application can read next. Bytes of two sides of a layer change never stand in one slice.
+///
+/// There will be no further variants: whoever left one out would lose bytes, or an end, without a word.
 #[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
 pub enum Readable<'a> {
     /// Nothing yet.
     Nothing,
@@ -45,8 +46,9 @@ pub enum Readable<'a> {
 }
 
 /// What the driver is to do to the socket next.
+///
+/// There will be no further variants: a driver that left one out would lose bytes without a word.
 #[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
 pub enum Output<'a> {
     /// Nothing.
     Nothing,

@@ -409,9 +409,25 @@ pub(crate) enum Consequence {
 /// From the framings of the whole list the stack computes [`Ends::unit`], so that one write at the top
 /// becomes exactly one unit in every layer and not a full one and a sliver.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Framing {
     /// Bytes that are added to each unit.
     pub overhead: usize,
     /// The most bytes of payload that one unit can carry; `None` if there is no limit.
     pub largest: Option<usize>,
+}
+
+impl Framing {
+    /// Units of any size, with so many bytes added to each.
+    #[must_use]
+    pub fn new(overhead: usize) -> Self {
+        Self { overhead, largest: None }
+    }
+
+    /// Sets [`largest`](Self::largest).
+    #[must_use]
+    pub fn with_largest(mut self, payload: usize) -> Self {
+        self.largest = Some(payload);
+        self
+    }
 }

@@ -154,6 +154,22 @@ pub struct Limits {
     pub depth: usize,
 }
 
+impl Limits {
+    /// Sets [`buffer`](Self::buffer).
+    #[must_use]
+    pub fn with_buffer(mut self, bytes: usize) -> Self {
+        self.buffer = bytes;
+        self
+    }
+
+    /// Sets [`depth`](Self::depth).
+    #[must_use]
+    pub fn with_depth(mut self, layers: usize) -> Self {
+        self.depth = layers;
+        self
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self { buffer: 128 * 1024, depth: 16 }

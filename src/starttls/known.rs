@@ -137,6 +137,7 @@ pub(crate) const XMPP_IS_A_FEATURE: &str = "`xmpp` needs the feature `xmpp`, whi
 
 /// No protocol of this name is known.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct UnknownProtocol;
 
 impl fmt::Display for UnknownProtocol {

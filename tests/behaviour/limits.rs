@@ -54,9 +54,7 @@ fn a_wire_that_does_not_take_bounds_memory_and_loses_nothing() {
 #[test]
 fn the_smallest_buffers_still_carry_everything() {
     each_in_pieces(DEPTHS, |case| {
-        let mut limits = Limits::default();
-        limits.buffer = 1;
-        let mut link = Link::with_limits(case, limits);
+        let mut link = Link::with_limits(case, Limits::default().with_buffer(1));
         link.start_to(case.depth);
         let bytes = pattern(200_000);
         assert!(link.left_to_right(&bytes) == bytes);
@@ -67,9 +65,7 @@ fn the_smallest_buffers_still_carry_everything() {
 #[test]
 fn a_message_larger_than_the_buffer_is_refused_and_not_waited_for() {
     each_version(1, |case| {
-        let mut limits = Limits::default();
-        limits.buffer = 1;
-        let mut link = Link::with_limits(case, limits);
+        let mut link = Link::with_limits(case, Limits::default().with_buffer(1));
         link.right_starts();
         // A ClientHello of sixteen megabytes, as far as it goes.
         link.right.inject(&[22, 3, 1, 0x40, 0, 1, 0xff, 0xff, 0xff]);
@@ -106,9 +102,7 @@ fn depth_has_a_limit() {
         assert!(matches!(refused.kind(), CommandErrorKind::TooDeep(16)), "{refused}");
         assert_eq!(link.left.stack.depth(), 16);
 
-        let mut limits = Limits::default();
-        limits.depth = 2;
-        let mut link = Link::with_limits(case, limits);
+        let mut link = Link::with_limits(case, Limits::default().with_depth(2));
         link.start_to(2);
         let one_more = layer(&link);
         let refused = link.left.stack.splice(now, one_more).unwrap_err();

@@ -22,9 +22,7 @@ fn plaintext_that_is_still_queued_leaves_first_and_unencrypted() {
 #[test]
 fn half_a_megabyte_of_queued_plaintext_leaves_before_the_handshake() {
     each_in_pieces(1..=3, |case| {
-        let mut limits = Limits::default();
-        limits.buffer = 600_000;
-        let mut link = Link::with_limits(case, limits);
+        let mut link = Link::with_limits(case, Limits::default().with_buffer(600_000));
         link.start_to(case.depth - 1);
         let plain = pattern(500_000);
         link.left.write(&plain);

@@ -99,10 +99,8 @@ fn what_rests_on_both_sides_belongs_to_the_new_layer() {
 
 #[test]
 fn one_layer_too_many_is_the_failure_of_who_asked_for_it() {
-    let mut limits = Limits::default();
     for (depth, fails) in [(2, false), (1, true)] {
-        limits.depth = depth;
-        let mut pair = Pair::with_limits(Cut::Whole, limits);
+        let mut pair = Pair::with_limits(Cut::Whole, Limits::default().with_depth(depth));
         let id = pair.left.splice(Herald { with_counter: true });
         pair.right.write(b".");
         pair.run();

@@ -132,9 +132,7 @@ fn a_failure_above_is_relayed() {
 #[test]
 fn wrappers_of_every_kind_on_each_other_are_still_nothing() {
     each(0..=2, |case| {
-        let mut limits = Limits::default();
-        limits.depth = 30;
-        let mut link = Link::with_limits(case, limits);
+        let mut link = Link::with_limits(case, Limits::default().with_depth(30));
         for depth in 0..=case.depth {
             for at in 0..WRAPPERS.len() {
                 WRAPPERS[at](&mut link.pair.left);

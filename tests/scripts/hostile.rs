@@ -219,9 +219,7 @@ fn a_hello_of_50_kilobytes_is_read_or_refused_by_the_limits() {
         assert_eq!(server_name(&pair, id).as_deref(), Some(NAME), "{cut:?}");
 
         let mut pair = Pair::new(cut);
-        let mut limits = Limits::default();
-        limits.buffer = 40 * 1024;
-        pair.right.stack = Stack::new(limits);
+        pair.right.stack = Stack::new(Limits::default().with_buffer(40 * 1024));
         pair.left.splice(client.to(NAME).unwrap());
         pair.right.splice(World::shared().server().accept().unwrap());
         pair.run();

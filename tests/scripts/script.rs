@@ -159,9 +159,7 @@ impl Play {
     fn new(script: &Script) -> Self {
         let mut pair = Pair::new(script.cut);
         for peer in [&mut pair.left, &mut pair.right] {
-            let mut limits = Limits::default();
-            limits.buffer = script.buffer;
-            peer.stack = Stack::new(limits);
+            peer.stack = Stack::new(Limits::default().with_buffer(script.buffer));
         }
         let events = Who::BOTH.map(|who| (who, Vec::new())).into();
         let wrappers = Who::BOTH.map(|who| (who, Vec::new())).into();

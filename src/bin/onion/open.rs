@@ -65,8 +65,8 @@ pub(crate) fn host(endpoint: &Endpoint) -> &str {
 /// who serves the connections.
 pub(crate) async fn listen(runtime: &'static dyn Runtime, endpoint: &Endpoint) -> Result<Listener, Failure> {
     let steps = endpoint.steps.iter().take_while(|step| is_proxy(step)).cloned();
-    let mut outermost = steps.fold(Endpoint::new(endpoint.transport.clone()), Endpoint::then);
-    outermost.silence = endpoint.silence;
+    let wire = Endpoint::new(endpoint.transport.clone()).with_silence(endpoint.silence);
+    let outermost = steps.fold(wire, Endpoint::then);
     Ok(Listener::new(runtime, &outermost).await?)
 }
 

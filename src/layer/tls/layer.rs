@@ -319,7 +319,7 @@ impl Layer for TlsLayer {
             Some(rustls::ProtocolVersion::TLSv1_2) => TLS12_OVERHEAD,
             _ => TLS13_OVERHEAD,
         };
-        Framing { overhead, largest: Some(self.engine.largest()) }
+        Framing::new(overhead).with_largest(self.engine.largest())
     }
 }
 

@@ -65,8 +65,7 @@ fn packets_may_be_cut_anywhere_and_what_stands_behind_them_is_untouched() {
 
 #[test]
 fn what_finds_no_room_waits_on_either_side() {
-    let mut limits = Limits::default();
-    limits.buffer = 40 * 1024;
+    let limits = Limits::default().with_buffer(40 * 1024);
     let mut pair = Pair::with_limits(Cut::Whole, limits);
     splice(&mut pair.left);
     splice(&mut pair.right);
