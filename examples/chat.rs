@@ -119,7 +119,7 @@ impl Members {
     fn tell(&self, line: &str) {
         for member in self.present.values() {
             if member.handle.write(format!("{line}\r\n")) == Err(HandleError::Full) {
-                member.handle.abort_connection(); // it does not read
+                member.handle.abort(); // it does not read
             }
         }
     }
@@ -169,7 +169,7 @@ impl Protocol for Guest {
         Ok(())
     }
 
-    fn connection_lost(&mut self, _: &EndReason) {
+    fn connection_ended(&mut self, _: &EndReason) {
         self.members().leave(self.number);
     }
 }
@@ -194,7 +194,7 @@ impl LineReceiver for Guest {
             ("STOPTLS", "") => self.send_line(transport, "ERR no layer to stop")?,
             ("QUIT" | "/quit", "") => {
                 self.send_line(transport, "BYE")?;
-                transport.lose_connection();
+                transport.close();
             }
             ("/who", "") => {
                 let list = self.members().list();

@@ -43,7 +43,7 @@ impl LineReceiver for Session {
             }
             ["QUIT"] => {
                 self.send_line(transport, "BYE")?;
-                transport.lose_connection();
+                transport.close();
             }
             _ => self.send_line(transport, answer(&self.store, &words).as_deref().unwrap_or("ERR unknown"))?,
         }

@@ -62,7 +62,7 @@ impl Protocol for Near {
         self.runtime.spawn(Box::pin(async move {
             if let Err(error) = connector.connect_with(far).await {
                 eprintln!("{error}");
-                near.abort_connection();
+                near.abort();
             }
         }));
         Ok(())
@@ -86,7 +86,7 @@ impl Protocol for Far {
         self.side.connection_made(transport)?;
         let far = self.other.get_or_init(|| transport.handle()).clone();
         if self.near.call(move |near| Ok(near.register_producer(far, Streaming::Push)?)).is_err() {
-            transport.abort_connection(); // lost meanwhile: an end in order would say something else
+            transport.abort(); // lost meanwhile: an end in order would say something else
             return Ok(());
         }
         transport.register_producer(self.near.clone(), Streaming::Push)?; // from here on, the near side is read
@@ -130,24 +130,24 @@ impl Protocol for Side {
 
     fn end_of_input(&mut self, _: &mut Transport<'_>) -> Result {
         if let Some(other) = self.other.get() {
-            other.end_output(); // behind what was written
+            other.half_close(); // behind what was written
         }
         Ok(())
     }
 
     /// Whoever ends without a close_notify may still read, but the other side could not tell that something may be missing.
     fn input_truncated(&mut self, transport: &mut Transport<'_>, _: &stack::Reason) -> Result {
-        transport.abort_connection();
+        transport.abort();
         Ok(())
     }
 
-    fn connection_lost(&mut self, reason: &EndReason) {
+    fn connection_ended(&mut self, reason: &EndReason) {
         if reason.is_closed() {
             return; // both directions have ended, so they have on the other side
         }
         eprintln!("{reason}");
         if let Some(other) = self.other.get() {
-            other.abort_connection(); // what is incomplete must not look complete
+            other.abort(); // what is incomplete must not look complete
         }
     }
 }

@@ -151,7 +151,7 @@ impl Protocol for Session {
 
     fn timed_out(&mut self, transport: &mut Transport<'_>) -> Result {
         self.send_line(transport, "421 4.4.2 that takes too long")?;
-        transport.lose_connection();
+        transport.close();
         Ok(())
     }
 }
@@ -171,7 +171,7 @@ impl LineReceiver for Session {
         let answer = command.map_or("500 5.5.2 what?", |line| self.command(line));
         self.send_line_by_line(transport, answer)?;
         if answer.starts_with("221") {
-            transport.lose_connection();
+            transport.close();
         }
         Ok(())
     }

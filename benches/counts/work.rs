@@ -147,7 +147,7 @@ fn peel(pair: &mut Pair, probe: &mut Probe) -> usize {
 struct PassThrough;
 
 impl Layer for PassThrough {
-    fn leave(&mut self, _ends: &mut Ends<'_>) -> Result<(), LayerError> {
+    fn detach(&mut self, _ends: &mut Ends<'_>) -> Result<(), LayerError> {
         Ok(())
     }
 }

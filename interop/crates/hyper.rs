@@ -71,7 +71,7 @@ fn an_idle_client_that_leaves_without_a_close_notify_is_no_error_of_the_server()
         let ask = async {
             client.queue(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
             while !client.read_line().await.unwrap().unwrap().is_empty() {}
-            client.close_socket().await.unwrap();
+            client.close_wire().await.unwrap();
             assert_eq!(client.read_line().await.unwrap(), None, "depth {depth}: the server takes leave of it");
         };
         let (served, ()) = join(serve, ask).await;
@@ -88,7 +88,7 @@ fn a_client_that_leaves_behind_its_request_is_answered() {
         let serve = builder.half_close(true).serve_connection(TokioIo::new(server), service_fn(echo));
         let ask = async {
             client.queue(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
-            client.close_socket().await.unwrap();
+            client.close_wire().await.unwrap();
             assert_eq!(client.read_line().await.unwrap().unwrap(), b"HTTP/1.1 200 OK", "depth {depth}");
         };
         let (_served, ()) = join(serve, ask).await;
@@ -102,7 +102,7 @@ fn a_client_that_leaves_in_the_middle_of_its_request_is_one() {
         let serve = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(server), service_fn(echo));
         let ask = async {
             client.queue(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhalf").unwrap();
-            client.close_socket().await.unwrap();
+            client.close_wire().await.unwrap();
             while let Ok(Some(_)) = client.read_line().await {}
         };
         let (served, ()) = join(serve, ask).await;

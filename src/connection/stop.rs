@@ -117,7 +117,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     /// # Cancellation
     ///
     /// The socket is closed all the same, when anything is polled. This may be called again, and changes nothing then.
-    pub async fn close_socket(&mut self) -> Result<(), Error> {
+    pub async fn close_wire(&mut self) -> Result<(), Error> {
         self.stack.close_wire(self.wire.now());
         poll_fn(|cx| self.poll_closed(cx)).await
     }

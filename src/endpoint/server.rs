@@ -29,7 +29,7 @@ use crate::runtime::{Address, Runtime};
 /// impl Protocol for Visitor {
 ///     fn connection_made(&mut self, transport: &mut Transport<'_>) -> Result {
 ///         println!("{}", transport.layers());
-///         transport.lose_connection();
+///         transport.close();
 ///         Ok(())
 ///     }
 /// }

@@ -82,7 +82,7 @@ impl Layer for Counter {
         Ok(())
     }
 
-    fn leave(&mut self, _ends: &mut Ends<'_>) -> Result<(), LayerError> {
+    fn detach(&mut self, _ends: &mut Ends<'_>) -> Result<(), LayerError> {
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use crate::stack::{End, Ends, Failure, Layer, LayerError, LayerErrorKind, Opens,
 /// buffers are full, unless [`spare_unread`](Self::spare_unread) says otherwise. Where it stands decides what it sees; above
 /// TLS, records without data are no sign of life.
 ///
-/// The peer is given up without leave ([`Failure::give_up`]): it may be there all the same, and a close_notify or an end of
+/// The connection is aborted ([`Failure::abort`]), and the peer told nothing: it may be there all the same, and a close_notify or an end of
 /// file would tell it that nothing more was to come.
 ///
 /// A peer that reads slowly is not silent. While bytes that have passed this layer still wait below it, or in the system as
@@ -203,7 +203,7 @@ impl Layer for IdleTimeout {
         Ok(())
     }
 
-    fn leave(&mut self, _ends: &mut Ends<'_>) -> Result<(), LayerError> {
+    fn detach(&mut self, _ends: &mut Ends<'_>) -> Result<(), LayerError> {
         Ok(())
     }
 
@@ -230,7 +230,7 @@ impl Layer for IdleTimeout {
         if unsent == 0 && self.inbound == Direction::Over && self.outbound == Direction::Over {
             return Ok(());
         }
-        Err(Failure::give_up(self.error()))
+        Err(Failure::abort(self.error()))
     }
 }
 

@@ -121,7 +121,7 @@ impl Layer for Throttle {
         Ok(())
     }
 
-    fn leave(&mut self, _ends: &mut Ends<'_>) -> Result<(), LayerError> {
+    fn detach(&mut self, _ends: &mut Ends<'_>) -> Result<(), LayerError> {
         Ok(())
     }
 

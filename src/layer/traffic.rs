@@ -190,7 +190,7 @@ impl Layer for TrafficLog {
         Ok(())
     }
 
-    fn leave(&mut self, _ends: &mut Ends<'_>) -> Result<(), LayerError> {
+    fn detach(&mut self, _ends: &mut Ends<'_>) -> Result<(), LayerError> {
         Ok(())
     }
 }

@@ -62,7 +62,7 @@ impl Transport<'_> {
 /// [`Transport::answer_later`].
 ///
 /// Dropping it declines: the peer is told no, in the words of the protocol. An answer whose connection is over meanwhile goes
-/// nowhere, and [`Protocol::connection_lost`](super::Protocol::connection_lost) has told why.
+/// nowhere, and [`Protocol::connection_ended`](super::Protocol::connection_ended) has told why.
 pub struct Answer<N: Answerable> {
     handle: Handle,
     layer: LayerId,

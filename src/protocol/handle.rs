@@ -78,26 +78,26 @@ impl Handle {
         self.push(Command::Call(Box::new(command)))
     }
 
-    /// As [`Transport::lose_connection`]. Nothing happens if the connection is over.
-    pub fn lose_connection(&self) {
+    /// As [`Transport::close`]. Nothing happens if the connection is over.
+    pub fn close(&self) {
         let _ = self.call(|transport| {
-            transport.lose_connection();
+            transport.close();
             Ok(())
         });
     }
 
-    /// As [`Transport::end_output`]. Nothing happens if the connection is over.
-    pub fn end_output(&self) {
+    /// As [`Transport::half_close`]. Nothing happens if the connection is over.
+    pub fn half_close(&self) {
         let _ = self.call(|transport| {
-            transport.end_output();
+            transport.half_close();
             Ok(())
         });
     }
 
-    /// As [`Transport::abort_connection`]. Nothing happens if the connection is over.
-    pub fn abort_connection(&self) {
+    /// As [`Transport::abort`]. Nothing happens if the connection is over.
+    pub fn abort(&self) {
         let _ = self.call(|transport| {
-            transport.abort_connection();
+            transport.abort();
             Ok(())
         });
     }
@@ -166,7 +166,7 @@ impl Handle {
         writers.into_values().for_each(Waker::wake);
     }
 
-    pub(super) fn close(&self) {
+    pub(super) fn disconnect(&self) {
         let mut inbox = self.0.inbox();
         inbox.is_closed = true;
         // What a command holds, or a waker does, may use a handle of this very connection: so not under the lock.
@@ -193,7 +193,7 @@ impl Handle {
 /// over: what is still to be read can no longer be passed on, and a close in order would tell the peer that it was.
 ///
 /// It is never done by itself: unregister it before the other connection is to be closed, because
-/// [`Transport::lose_connection`] waits for that.
+/// [`Transport::close`] waits for that.
 impl Producer for Handle {
     fn resume_producing(&mut self, _transport: &mut Transport<'_>) -> Result {
         Self::resume_producing(self);
@@ -205,7 +205,7 @@ impl Producer for Handle {
     }
 
     fn stop_producing(&mut self) {
-        self.abort_connection();
+        self.abort();
     }
 }
 

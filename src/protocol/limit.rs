@@ -21,7 +21,7 @@ use crate::runtime::Address;
 /// impl Protocol for Busy {
 ///     fn connection_made(&mut self, transport: &mut Transport<'_>) -> Result {
 ///         transport.write(b"421 too many connections, try again later\r\n")?;
-///         transport.lose_connection();
+///         transport.close();
 ///         Ok(())
 ///     }
 /// }

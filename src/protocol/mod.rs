@@ -51,12 +51,12 @@
 //!    │   data_received · layer_asked · layer_ready · layer_ended · layer_stopped · layer_failed      in the order of the bytes
 //!    │   writing_paused · writing_resumed · timed_out · stop_requested
 //!    │   end_of_input · input_truncated
-//! connection_lost     exactly once, and nothing after it
+//! connection_ended     exactly once, and nothing after it
 //! ```
 //!
 //! Callbacks do not nest: whatever a callback asks of its transport, the next one comes after it has returned. All of the
 //! transport may be used in all of them. An error that a callback returns closes the connection, after what was written
-//! has left, and is the reason given to [`Protocol::connection_lost`].
+//! has left, and is the reason given to [`Protocol::connection_ended`].
 //!
 //! # Drivers
 //!
@@ -178,7 +178,7 @@ pub trait Protocol: Send + 'static {
             return inner.layer_ended(transport, layer);
         }
         if !transport.answers_by_itself(layer) {
-            transport.lose_connection();
+            transport.close();
         }
         Ok(())
     }
@@ -220,7 +220,7 @@ pub trait Protocol: Send + 'static {
         match self.wrapped() {
             Some(inner) => inner.end_of_input(transport),
             None => {
-                transport.lose_connection();
+                transport.close();
                 Ok(())
             }
         }
@@ -242,7 +242,7 @@ pub trait Protocol: Send + 'static {
         match self.wrapped() {
             Some(inner) => inner.input_truncated(transport, reason),
             None => {
-                transport.lose_connection();
+                transport.close();
                 Ok(())
             }
         }
@@ -292,9 +292,10 @@ pub trait Protocol: Send + 'static {
 
     /// The connection is over. Called last, and exactly once for each [`connection_made`](Self::connection_made), also
     /// when its driver is dropped, unless it is dropped by a panic.
-    fn connection_lost(&mut self, reason: &EndReason) {
+    #[doc(alias = "connectionLost")]
+    fn connection_ended(&mut self, reason: &EndReason) {
         if let Some(inner) = self.wrapped() {
-            inner.connection_lost(reason);
+            inner.connection_ended(reason);
         }
     }
 }

@@ -31,8 +31,8 @@ pub(super) struct State {
     pub(super) write_limit: usize,
     pub(super) flow: Flow,
     /// Whether the protocol has closed its side.
-    pub(super) output_ended: bool,
-    pub(super) leaving: Leaving,
+    pub(super) half_closed: bool,
+    pub(super) closing: Closing,
     pub(super) timeout: Option<Instant>,
     pub(super) handle: Handle,
 }
@@ -53,14 +53,14 @@ pub(super) enum Reading {
     Paused,
 }
 
-/// Whether the protocol wants to leave.
+/// Whether the protocol closes the connection, and how.
 #[derive(Clone, Debug)]
-pub(super) enum Leaving {
-    Staying,
-    /// In order, after what was written; because of an error, if there is one.
-    InOrder(Option<Error>),
+pub(super) enum Closing {
+    No,
+    /// Gracefully: after what was written; because of an error, if there is one.
+    Graceful(Option<Error>),
     /// At once; because of an error, if there is one.
-    AtOnce(Option<Error>),
+    Abort(Option<Error>),
 }
 
 /// What is known.
@@ -192,7 +192,7 @@ impl Transport<'_> {
     /// To be asked between two messages by a protocol that takes more than one in a call.
     #[must_use]
     pub fn is_paused(&self) -> bool {
-        if self.state.reading == Reading::Paused || self.is_leaving() {
+        if self.state.reading == Reading::Paused || self.is_closing() {
             return true;
         }
         // While a layer is stopped, what is written waits for the peer's close_notify, which may stand behind input.
@@ -224,7 +224,7 @@ impl Transport<'_> {
     /// may have left already. When the innermost layer is finished: nothing was written.
     pub fn write(&mut self, bytes: &[u8]) -> Result {
         // A producer that is not done writes on, and the close waits for it.
-        if self.is_leaving() && !self.state.flow.has_producer() {
+        if self.is_closing() && !self.state.flow.has_producer() {
             return Ok(());
         }
         match self.stack.write(self.now, bytes) {
@@ -232,7 +232,7 @@ impl Transport<'_> {
             Ok(_) => {
                 let message = format!("more than {} bytes wait for the peer to read them", self.state.write_limit);
                 let error = Error::new(ErrorKind::PeerTooSlow, message);
-                self.state.leaving = Leaving::AtOnce(Some(error.clone()));
+                self.state.closing = Closing::Abort(Some(error.clone()));
                 Err(error)
             }
             Err(error) => match error.kind() {
@@ -270,7 +270,7 @@ impl Transport<'_> {
     }
 
     /// Registers the producer that writes to this connection. It is resumed after the callback, or paused if there is
-    /// no room; [`lose_connection`](Self::lose_connection) waits until it is unregistered, for as long as that takes. If
+    /// no room; [`close`](Self::close) waits until it is unregistered, for as long as that takes. If
     /// nothing can be written any more it is told to stop at once.
     ///
     /// The protocol still gets input and may write between two pieces of the producer. Where that would spoil an answer,
@@ -285,7 +285,7 @@ impl Transport<'_> {
         mut producer: impl Producer,
         streaming: Streaming,
     ) -> Result<(), ProducerError> {
-        if self.stack.lost().is_some() || matches!(self.state.leaving, Leaving::AtOnce(_)) {
+        if self.stack.lost().is_some() || matches!(self.state.closing, Closing::Abort(_)) {
             producer.stop_producing();
             return Ok(());
         }
@@ -422,18 +422,19 @@ impl Transport<'_> {
     }
 }
 
-/// Leaving, and time.
+/// Closing, and time.
 impl Transport<'_> {
-    /// Closes the connection: when what was written has left, and the producer is unregistered, every layer takes leave
-    /// from the inside out, and the socket is closed. No more input is delivered, and what is written now is dropped.
+    /// Closes the connection gracefully: when what was written has left, and the producer is unregistered, every layer sends its
+    /// end (a close_notify) from the inside out, and the socket is closed. No more input is delivered, and what is written now is dropped.
     ///
     /// A peer that does not read for 30 seconds, or does not close within 5 seconds after us, is not waited for.
-    pub fn lose_connection(&mut self) {
-        self.leave(None);
+    #[doc(alias = "loseConnection")]
+    pub fn close(&mut self) {
+        self.close_with(None);
     }
 
-    /// Closes our side of the connection only: behind what was written, every layer takes leave from the inside out, and
-    /// the write side of the socket is closed. Reading goes on; when the peer has ended its side too, the connection is
+    /// Closes our direction of the connection only, a half-close: behind what was written, every layer sends its end from the
+    /// inside out, and the write side of the socket is closed. Reading goes on; when the peer has ended its side too, the connection is
     /// closed, whatever [`end_of_input`](super::Protocol::end_of_input) or
     /// [`layer_ended`](super::Protocol::layer_ended) does.
     ///
@@ -448,7 +449,7 @@ impl Transport<'_> {
     /// impl Protocol for Asks {
     ///     fn connection_made(&mut self, transport: &mut Transport<'_>) -> Result {
     ///         transport.write(b"all that I have to ask")?;
-    ///         transport.end_output();
+    ///         transport.half_close();
     ///         Ok(())
     ///     }
     ///
@@ -466,22 +467,24 @@ impl Transport<'_> {
     /// transport.end_of_input();
     /// assert!(transport.reason().is_some_and(|reason| reason.is_closed()));
     /// ```
-    pub fn end_output(&mut self) {
+    #[doc(alias = "loseWriteConnection")]
+    pub fn half_close(&mut self) {
         self.state.flow.unregister();
-        self.state.output_ended = true;
+        self.state.half_closed = true;
         self.stack.close(self.now);
     }
 
-    /// As [`lose_connection`](Self::lose_connection), with an error that becomes the reason of the loss, and without
+    /// As [`close`](Self::close), with an error that becomes the reason of the loss, and without
     /// waiting for the producer, which is told to stop. The same as returning that error from a callback.
     pub fn fail(&mut self, error: impl Into<Error>) {
-        self.leave(Some(error.into()));
+        self.close_with(Some(error.into()));
     }
 
     /// Ends the connection at once. Nothing more is sent, not even what waits.
-    pub fn abort_connection(&mut self) {
-        if !matches!(self.state.leaving, Leaving::AtOnce(_)) {
-            self.state.leaving = Leaving::AtOnce(None);
+    #[doc(alias = "abortConnection")]
+    pub fn abort(&mut self) {
+        if !matches!(self.state.closing, Closing::Abort(_)) {
+            self.state.closing = Closing::Abort(None);
         }
     }
 
@@ -494,14 +497,14 @@ impl Transport<'_> {
 
     /// Whether the connection is being closed or aborted.
     #[must_use]
-    pub fn is_leaving(&self) -> bool {
-        !matches!(self.state.leaving, Leaving::Staying)
+    pub fn is_closing(&self) -> bool {
+        !matches!(self.state.closing, Closing::No)
     }
 
     /// The first error counts, also when the connection was already to be closed without one.
-    fn leave(&mut self, error: Option<Error>) {
-        if matches!(self.state.leaving, Leaving::Staying | Leaving::InOrder(None)) {
-            self.state.leaving = Leaving::InOrder(error);
+    fn close_with(&mut self, error: Option<Error>) {
+        if matches!(self.state.closing, Closing::No | Closing::Graceful(None)) {
+            self.state.closing = Closing::Graceful(error);
         }
     }
 }
@@ -518,8 +521,8 @@ impl State {
             write_limit: WRITE_LIMIT,
             handle: Handle::new(WRITE_LIMIT, flow.high),
             flow,
-            output_ended: false,
-            leaving: Leaving::Staying,
+            half_closed: false,
+            closing: Closing::No,
             timeout: None,
         }
     }

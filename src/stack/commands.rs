@@ -41,8 +41,8 @@ impl Stack {
         Ok(id)
     }
 
-    /// Stops the innermost stoppable layer: what was written before leaves through it, then it takes leave of
-    /// its peer, then it is peeled ([`Event::Stopped`]). Stopping a layer twice joins the first stop.
+    /// Stops the innermost stoppable layer: what was written before leaves through it, then it sends its
+    /// end (a close_notify) and waits for the peer's, then it is peeled ([`Event::Stopped`]). Idempotent: stopping a layer twice joins the first stop.
     ///
     /// # Errors
     ///
@@ -57,7 +57,7 @@ impl Stack {
         Ok(())
     }
 
-    /// Closes the write half of the innermost stoppable layer, behind the bytes already written. Reading goes on;
+    /// Closes the write half of the innermost stoppable layer, behind the bytes already written: a half-close. Reading goes on;
     /// a later [`stop`](Self::stop) completes the peel.
     ///
     /// # Errors
@@ -80,7 +80,7 @@ impl Stack {
     ///
     /// # Errors
     ///
-    /// When the layer is gone, is of a kind that is to be stopped, or refuses ([`Layer::leave`]); and when the
+    /// When the layer is gone, is of a kind that is to be stopped, or refuses ([`Layer::detach`]); and when the
     /// connection is lost.
     pub fn remove(&mut self, now: Instant, id: LayerId) -> Result<(), CommandError> {
         let index = self.list.find(id)?;
@@ -90,7 +90,7 @@ impl Stack {
         if self.list.node(index).layer.can_stop() {
             return Err(CommandErrorKind::CannotRemove(id).into());
         }
-        self.order_leave(index, now)?;
+        self.order_detach(index, now)?;
         self.settle(now);
         Ok(())
     }
@@ -198,7 +198,7 @@ impl Stack {
 
     /// Drops everything that can be read, over all ends, for an application that has closed and only waits until the
     /// peer has closed too ([`is_input_closed`](Self::is_input_closed)). Before [`close`](Self::close) it does nothing.
-    pub fn discard(&mut self, now: Instant) {
+    pub fn drain(&mut self, now: Instant) {
         if self.application == Side::Open && self.fate.lost().is_none() {
             return;
         }
@@ -217,8 +217,8 @@ impl Stack {
         self.end_output(now, Order::Close);
     }
 
-    /// Closes the write side of the wire behind the bytes already written, and takes leave on no layer: to the peer, all
-    /// of them are truncated. For whoever passes a truncation on and must not make an end of it. Reading goes on.
+    /// Closes the write side of the wire behind the bytes already written, and no layer sends its end: to the peer, all of
+    /// them are truncated. For whoever passes a truncation on and must not make an end of it. Reading goes on.
     pub fn close_wire(&mut self, now: Instant) {
         self.end_output(now, Order::CloseWire);
     }

@@ -101,12 +101,13 @@ pub trait Layer: Any + Send + Sync + fmt::Debug {
         Ok(())
     }
 
-    /// The application takes this layer out of the list ([`remove`](super::Stack::remove)), wherever it stands.
+    /// The application takes this layer out of the list ([`remove`](super::Stack::remove)), wherever it stands: the
+    /// counterpart of [`attach`](Self::attach).
     ///
     /// After `Ok` it is unlinked and never called again, and its two boundaries are joined. So whatever it keeps inside
     /// itself it gives to its ends first; a limit does not hold for that. An error refuses and changes nothing, and
     /// that is the default: the stack cannot know what a layer keeps. Layers that can be stopped are not asked.
-    fn leave(&mut self, _ends: &mut Ends<'_>) -> Result<(), LayerError> {
+    fn detach(&mut self, _ends: &mut Ends<'_>) -> Result<(), LayerError> {
         Err(LayerError::new(LayerErrorKind::Unsupported, "the layer is not of a kind that can be taken out"))
     }
 
@@ -374,12 +375,12 @@ impl Failure {
         Self { error, consequence: Consequence::Lose }
     }
 
-    /// The connection is lost with this error, and nobody takes leave of the peer: no close_notify and no end of file is sent,
-    /// nor anything else that has not left. For a peer that is given up, and must not take that for the end of what there was
+    /// The connection is lost with this error, and aborted: no close_notify and no end of file is sent, nor anything else that
+    /// has not left. For a peer that is given up, and must not take that for the end of what there was
     /// to say. What shows it that in clear is a reset, which is for the owner of the socket.
     #[must_use]
-    pub fn give_up(error: LayerError) -> Self {
-        Self { error, consequence: Consequence::GiveUp }
+    pub fn abort(error: LayerError) -> Self {
+        Self { error, consequence: Consequence::Abort }
     }
 
     /// The layer alone is lost: it is peeled, if no stoppable layer stands above it. What had been written
@@ -400,7 +401,7 @@ impl From<LayerError> for Failure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Consequence {
     Lose,
-    GiveUp,
+    Abort,
     Peel,
 }
 

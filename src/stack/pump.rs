@@ -273,9 +273,9 @@ impl Stack {
         Ok(())
     }
 
-    pub(super) fn order_leave(&mut self, index: usize, now: Instant) -> Result<(), CommandError> {
+    pub(super) fn order_detach(&mut self, index: usize, now: Instant) -> Result<(), CommandError> {
         let id = self.list.id(index);
-        let (result, reports) = self.with_ends(index, now, Layer::leave);
+        let (result, reports) = self.with_ends(index, now, Layer::detach);
         result.map_err(|error| CommandErrorKind::Refused(id, error))?;
         debug_assert!(reports.is_empty(), "a layer that leaves has nothing to report");
         log::debug!("layer {id} taken out");
@@ -322,7 +322,7 @@ impl Stack {
         node.above.inbound.push_mark(End::Lost);
         self.wake_above(index);
         self.log_change(format_args!("layer {id} failed: {error}"));
-        if consequence == Consequence::GiveUp {
+        if consequence == Consequence::Abort {
             self.drop_outbound(WIRE);
             self.wire_output = Side::Closed;
         }

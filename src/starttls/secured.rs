@@ -96,7 +96,7 @@ impl<P: Protocol> Protocol for Secured<P> {
     /// A negotiation that leaves without TLS was not what was asked for.
     fn layer_stopped(&mut self, transport: &mut Transport<'_>, layer: LayerId, answer: PeerAnswer) -> Result {
         if self.is_ours(layer) {
-            transport.lose_connection();
+            transport.close();
         }
         self.wrapped().map_or(Ok(()), |inner| inner.layer_stopped(transport, layer, answer))
     }
@@ -105,15 +105,15 @@ impl<P: Protocol> Protocol for Secured<P> {
         match self.wrapped() {
             Some(inner) => inner.stop_requested(transport),
             None => {
-                transport.lose_connection();
+                transport.close();
                 Ok(())
             }
         }
     }
 
-    fn connection_lost(&mut self, reason: &EndReason) {
+    fn connection_ended(&mut self, reason: &EndReason) {
         if let Some(inner) = self.wrapped() {
-            inner.connection_lost(reason);
+            inner.connection_ended(reason);
         }
     }
 }

@@ -190,7 +190,7 @@ impl<P: Protocol> Conformance<P> {
         let framer = Answers((self.make)(witness.clone()));
         let mut dialogue = Dialogue::new(cut, Sender { steps, state: Sending::Open }, framer);
         dialogue.run();
-        dialogue.with_left(|_, transport| transport.lose_connection());
+        dialogue.with_left(|_, transport| transport.close());
         dialogue.run();
         self.judge(&witness, dialogue.right_reason(), &format!("cut {cut:?}, layers behind the messages {plan:?}"));
     }
@@ -356,7 +356,7 @@ impl Protocol for Sender {
             Sending::Waiting => transport.stop_tls().map(|_| ()).map_err(Error::from),
             // The framer has closed.
             Sending::Open | Sending::Stopping => {
-                transport.lose_connection();
+                transport.close();
                 Ok(())
             }
         }

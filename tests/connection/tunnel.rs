@@ -115,7 +115,7 @@ struct Told(String);
 impl Protocol for Told {
     fn connection_made(&mut self, transport: &mut Transport<'_>) -> Result {
         self.0 = format!("{} {}", transport.layers(), transport.peer_address().unwrap());
-        transport.abort_connection();
+        transport.abort();
         Ok(())
     }
 }

@@ -134,7 +134,7 @@ impl Protocol for Mirror {
         let authority = transport.proxy_header().and_then(ProxyHeader::authority).unwrap_or("-");
         let answer = format!("{} {authority}\r\n", transport.peer_address().unwrap());
         transport.write(answer.as_bytes())?;
-        transport.lose_connection();
+        transport.close();
         Ok(())
     }
 }

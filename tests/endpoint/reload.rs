@@ -137,7 +137,7 @@ struct Silent;
 
 impl Protocol for Silent {
     fn connection_made(&mut self, transport: &mut Transport<'_>) -> Told {
-        transport.lose_connection();
+        transport.close();
         Ok(())
     }
 }

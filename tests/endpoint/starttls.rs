@@ -84,7 +84,7 @@ impl Protocol for Mail {
         let said = transport.take_all();
         self.0.note(String::from_utf8_lossy(&said));
         transport.write(b"heard\r\n")?;
-        transport.lose_connection();
+        transport.close();
         Ok(())
     }
 
@@ -93,7 +93,7 @@ impl Protocol for Mail {
         Ok(())
     }
 
-    fn connection_lost(&mut self, reason: &EndReason) {
+    fn connection_ended(&mut self, reason: &EndReason) {
         self.0.note(if reason.is_closed() { "closed".to_owned() } else { format!("lost: {reason}") });
     }
 }

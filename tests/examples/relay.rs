@@ -114,11 +114,11 @@ fn a_loss_on_one_side_is_a_loss_on_the_other() {
     });
     // A FIN without a close_notify, on a socket that goes on reading.
     pass(both, async |mut client, mut server| {
-        client.close_socket().await.unwrap();
+        client.close_wire().await.unwrap();
         read_all(&mut server).await.unwrap_err();
     });
     pass(both, async |mut client, mut server| {
-        server.close_socket().await.unwrap();
+        server.close_wire().await.unwrap();
         read_all(&mut client).await.unwrap_err();
     });
 }

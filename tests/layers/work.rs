@@ -197,7 +197,7 @@ impl Protocol for Listener {
         self.heard.extend_from_slice(transport.input());
         transport.consume(transport.input().len());
         if self.heard == b"hello" {
-            transport.abort_connection();
+            transport.abort();
         }
         Ok(())
     }

@@ -122,7 +122,7 @@ fn producers_of_both_kinds_bring_everything_across_within_the_marks() {
             dialogue.with_left(|_, transport| {
                 transport.set_water_marks(4_000, 20_000);
                 transport.register_producer(source, streaming).unwrap();
-                transport.lose_connection(); // waits until the producer is done
+                transport.close(); // waits until the producer is done
             });
             let mut most = 0;
             while dialogue.step() {
@@ -167,7 +167,7 @@ fn a_gibibyte_to_a_slow_reader_at_depth_three_never_holds_two_mebibytes() {
         let (source, _) = Source::new(Streaming::Pull, total, 64 * 1024);
         dialogue.with_left(|_, transport| {
             transport.register_producer(source, Streaming::Pull).unwrap();
-            transport.lose_connection();
+            transport.close();
         });
         let (mut most, mut turn) = (0_usize, 0_usize);
         loop {
@@ -214,7 +214,7 @@ fn a_producer_is_told_to_stop_when_the_connection_is_over_and_at_once_after_that
     transport.hold(true);
     transport.act(|_, transport| transport.register_producer(source, Streaming::Pull)).unwrap();
     assert_eq!(count(&calls.stopped), 0);
-    transport.act(|_, transport| transport.abort_connection());
+    transport.act(|_, transport| transport.abort());
     assert_eq!(count(&calls.stopped), 1);
     let (late, calls) = Source::new(Streaming::Pull, usize::MAX, 1000);
     transport.act(|_, transport| transport.register_producer(late, Streaming::Pull)).unwrap();
@@ -374,7 +374,7 @@ fn a_close_that_waits_for_a_producer_does_not_wait_for_a_peer_that_reads_nothing
     let (source, calls) = Source::new(Streaming::Pull, usize::MAX, 1000);
     session.with_transport(&mut stack, now, |_, transport| {
         transport.register_producer(source, Streaming::Pull).unwrap();
-        transport.lose_connection();
+        transport.close();
     });
     for _ in 0..10 {
         now += Duration::from_secs(29);
@@ -403,7 +403,7 @@ fn a_close_waits_for_a_producer_that_has_nothing_for_long() {
     }
     transport.act(|_, transport| {
         transport.register_producer(Waiting, Streaming::Push).unwrap();
-        transport.lose_connection();
+        transport.close();
     });
     transport.advance(Duration::from_secs(3600));
     assert!(transport.reason().is_none());
@@ -436,7 +436,7 @@ fn an_error_does_not_wait_for_the_producer() {
                 transport.write(b"before").unwrap();
                 transport.register_producer(Fails(Arc::clone(&stopped)), streaming).unwrap();
                 if closed_before {
-                    transport.lose_connection();
+                    transport.close();
                 }
             });
             assert_eq!(transport.sent(), b"before");
@@ -473,7 +473,7 @@ fn a_producer_on_a_lost_connection_is_stopped_and_not_resumed() {
 #[test]
 fn a_producer_registered_when_the_connection_was_closed_is_stopped() {
     let mut transport = StringTransport::new(Recorder::new());
-    transport.act(|_, transport| transport.lose_connection());
+    transport.act(|_, transport| transport.close());
     for over in [false, true] {
         if over {
             transport.end_of_input();

@@ -20,7 +20,7 @@ fn writes_of_other_threads_leave_in_their_order() {
         handle.write("one ").unwrap();
         handle.call(|transport| transport.write(b"two ")).unwrap();
         handle.write(b"three").unwrap();
-        handle.lose_connection();
+        handle.close();
         handle.write("four").unwrap();
     })
     .join()
@@ -36,13 +36,13 @@ fn a_handle_of_a_connection_that_is_over_says_so() {
     let mut transport = StringTransport::new(Recorder::new());
     let handle = transport.handle();
     assert!(!handle.is_over());
-    handle.abort_connection();
+    handle.abort();
     transport.run();
     assert!(handle.is_over());
     assert_eq!(handle.write("late"), Err(HandleError::Over));
     assert_eq!(handle.call(|_| Ok(())), Err(HandleError::Over));
     assert_eq!(handle.writable().now_or_never(), Some(Err(HandleError::Over)));
-    handle.lose_connection();
+    handle.close();
     handle.pause_producing();
 }
 
@@ -103,7 +103,7 @@ fn a_handle_is_a_producer_that_stops_reading_where_the_other_connection_is_full(
     b.hold(false);
     a.run();
     assert!(!a.with_right(|_, transport| transport.is_paused()));
-    b.act(|_, transport| transport.abort_connection());
+    b.act(|_, transport| transport.abort());
     a.run();
     assert!(a.right_reason().is_some(), "the end of one is the end of the other");
 }
@@ -130,7 +130,7 @@ fn whoever_waits_for_room_may_use_the_handle_when_it_is_woken() {
         let mut room = Box::pin(handle.writable());
         assert!(room.poll_unpin(&mut Context::from_waker(&waker)).is_pending());
         if ends {
-            handle.abort_connection();
+            handle.abort();
             transport.run();
         }
         transport.hold(false);

@@ -41,7 +41,7 @@ fn client(tls: TlsClient, script: &str) -> Recorder {
             _ => return by_default(transport, callback, log),
         }
         let Some(command) = script.pop_front() else {
-            transport.lose_connection();
+            transport.close();
             return Ok(());
         };
         transport.write(&[command])?;

@@ -16,8 +16,8 @@ fn a_close_is_told_once_to_both_sides_at_every_depth() {
         let (mut dialogue, left, right) = dialogue(case, Recorder::new(), Recorder::new());
         dialogue.with_left(|_, transport| {
             transport.write(b"last words").unwrap();
-            transport.lose_connection();
-            transport.lose_connection();
+            transport.close();
+            transport.close();
             transport.write(b"never said").unwrap();
         });
         dialogue.run();
@@ -32,8 +32,8 @@ fn a_close_is_told_once_to_both_sides_at_every_depth() {
 fn both_sides_close_at_once() {
     each(0..=3, |case| {
         let (mut dialogue, left, right) = dialogue(case, Recorder::new(), Recorder::new());
-        dialogue.with_left(|_, transport| transport.lose_connection());
-        dialogue.with_right(|_, transport| transport.lose_connection());
+        dialogue.with_left(|_, transport| transport.close());
+        dialogue.with_right(|_, transport| transport.close());
         dialogue.run();
         assert_eq!(left.joined(), "made | lost: the connection was closed");
         assert_eq!(right.joined(), "made | lost: the connection was closed");
@@ -47,7 +47,7 @@ fn much_that_was_written_before_a_close_arrives_whole() {
         let bytes = pattern(900_000);
         dialogue.with_left(|_, transport| {
             transport.write(&bytes).unwrap();
-            transport.lose_connection();
+            transport.close();
         });
         dialogue.run();
         let all = right.all();
@@ -62,9 +62,9 @@ fn an_abort_in_any_callback_is_the_last_that_is_told() {
     let aborts_at = |wanted: &'static str| {
         Recorder::reacting(move |transport: &mut Transport<'_>, callback: &Callback, log: &Log| {
             if format!("{callback:?}").starts_with(wanted) {
-                transport.abort_connection();
-                transport.abort_connection();
-                transport.lose_connection();
+                transport.abort();
+                transport.abort();
+                transport.close();
                 assert!(transport.write(b"after the abort").is_ok());
                 return Ok(());
             }
@@ -85,7 +85,7 @@ fn an_abort_in_any_callback_is_the_last_that_is_told() {
                 _ => {
                     transport.write(b"hello").unwrap();
                     transport.stop_tls().unwrap();
-                    transport.lose_connection();
+                    transport.close();
                 }
             });
             dialogue.run();
@@ -138,7 +138,7 @@ fn the_end_of_the_wire_under_tls_is_a_truncation_at_every_depth() {
             transport.write(b"whole").unwrap();
         });
         dialogue.run();
-        dialogue.with_right(|_, transport| transport.abort_connection());
+        dialogue.with_right(|_, transport| transport.abort());
         dialogue.run();
         assert_eq!(left.count("lost"), 1);
         assert_eq!(left.all()[1], "data whole");
@@ -153,7 +153,7 @@ fn a_half_closed_connection_still_carries_what_is_written() {
     let server = Recorder::reacting(|transport, callback, log| match callback {
         Callback::EndOfInput => {
             transport.write(b"the answer")?;
-            transport.lose_connection();
+            transport.close();
             Ok(())
         }
         _ => by_default(transport, callback, log),
@@ -241,7 +241,7 @@ fn a_peer_that_does_not_read_is_not_waited_for_beyond_thirty_seconds() {
     transport.hold(true);
     transport.act(|_, transport| {
         transport.write(b"anybody there?").unwrap();
-        transport.lose_connection();
+        transport.close();
     });
     transport.advance(Duration::from_secs(29));
     assert_eq!(log.joined(), "made");
@@ -249,7 +249,7 @@ fn a_peer_that_does_not_read_is_not_waited_for_beyond_thirty_seconds() {
     assert_eq!(log.joined(), "made | lost: the peer did not read what was sent last");
 
     let mut reads = StringTransport::new(Recorder::new());
-    reads.act(|_, transport| transport.lose_connection());
+    reads.act(|_, transport| transport.close());
     assert!(reads.reason().is_none(), "it waits for the peer to close too");
     reads.end_of_input();
     assert!(reads.reason().unwrap().is_closed());
@@ -260,7 +260,7 @@ fn a_peer_that_never_closes_is_not_waited_for_beyond_five_seconds() {
     let recorder = Recorder::new();
     let log = recorder.log();
     let mut transport = StringTransport::new(recorder);
-    transport.act(|_, transport| transport.lose_connection());
+    transport.act(|_, transport| transport.close());
     transport.receive(b"still talking");
     transport.advance(Duration::from_secs(4));
     transport.receive(b"and talking");
@@ -331,7 +331,7 @@ fn a_protocol_is_told_that_its_server_stops() -> Result {
     let says_goodbye = Recorder::reacting(|transport, callback, log| match callback {
         Callback::StopRequested => {
             transport.write(b"421 closing\r\n")?;
-            transport.lose_connection();
+            transport.close();
             Ok(())
         }
         _ => by_default(transport, callback, log),
@@ -376,7 +376,7 @@ fn a_half_closed_connection_can_be_closed() {
     transport.end_of_input();
     transport.act(|_, transport| {
         transport.write(b"an answer").unwrap();
-        transport.lose_connection();
+        transport.close();
     });
     assert_eq!(transport.sent(), b"an answer");
     assert!(transport.reason().unwrap().is_closed());
@@ -390,13 +390,13 @@ fn a_handle_can_abort_a_close_that_takes_long() {
     transport.hold(true);
     transport.act(|_, transport| {
         transport.write(b"anybody there?").unwrap();
-        transport.lose_connection();
+        transport.close();
     });
     let handle = transport.handle();
     handle.write("too late").unwrap();
     transport.run();
     assert_eq!(log.joined(), "made", "it waits for the peer to read");
-    handle.abort_connection();
+    handle.abort();
     transport.run();
     assert_eq!(log.joined(), "made | lost: the connection was aborted");
     assert_eq!(transport.sent(), b"");
@@ -406,7 +406,7 @@ fn a_handle_can_abort_a_close_that_takes_long() {
 fn an_error_behind_a_close_in_the_same_callback_is_the_reason() {
     let fails = Recorder::reacting(|transport, callback, log| match callback {
         Callback::Data => {
-            transport.lose_connection();
+            transport.close();
             Err("what is this".into())
         }
         _ => by_default(transport, callback, log),

@@ -93,7 +93,7 @@ fn play(seed: u64, totals: &Arc<Totals>) {
     }
     dialogue.with_left(|left, transport| {
         left.left = true;
-        transport.lose_connection();
+        transport.close();
     });
     rest(&mut dialogue);
     dialogue.advance(Duration::from_secs(600));
@@ -270,8 +270,8 @@ impl Player {
             10 if self.wild && self.dice.one_in(6) => {
                 self.left = true;
                 match self.dice.below(3) {
-                    0 => transport.lose_connection(),
-                    1 => transport.abort_connection(),
+                    0 => transport.close(),
+                    1 => transport.abort(),
                     _ => return Err("as the dice fell".into()),
                 }
             }
@@ -384,7 +384,7 @@ impl Protocol for Player {
     fn end_of_input(&mut self, transport: &mut Transport<'_>) -> Result {
         self.told();
         assert!(!std::mem::replace(&mut self.input_ended, true), "once");
-        transport.lose_connection();
+        transport.close();
         Ok(())
     }
 
@@ -408,7 +408,7 @@ impl Protocol for Player {
         self.act(transport)
     }
 
-    fn connection_lost(&mut self, reason: &EndReason) {
+    fn connection_ended(&mut self, reason: &EndReason) {
         assert!(self.made);
         assert!(self.reason.replace(reason.clone()).is_none(), "once");
         self.totals.lost.fetch_add(1, Ordering::Relaxed);

@@ -76,7 +76,7 @@ impl Recorder {
 pub(crate) fn by_default(transport: &mut Transport<'_>, callback: &Callback, log: &Log) -> Result {
     match callback {
         Callback::Data => log.add_data(&transport.take_all()),
-        Callback::Ended | Callback::EndOfInput | Callback::Truncated => transport.lose_connection(),
+        Callback::Ended | Callback::EndOfInput | Callback::Truncated => transport.close(),
         Callback::Failed(error) => return Err(error.clone().into()),
         Callback::TimedOut => return Err("timed out".into()),
         _ => {}
@@ -165,7 +165,7 @@ impl Protocol for Recorder {
         self.tell(transport, &Callback::StopRequested)
     }
 
-    fn connection_lost(&mut self, reason: &EndReason) {
+    fn connection_ended(&mut self, reason: &EndReason) {
         self.log.add(&format!("lost: {reason}"));
     }
 }

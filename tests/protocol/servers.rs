@@ -34,7 +34,7 @@ impl Protocol for Shouting {
 
     fn stop_requested(&mut self, transport: &mut Transport<'_>) -> Result {
         self.send_line(transport, b"GOODBYE")?;
-        transport.lose_connection();
+        transport.close();
         Ok(())
     }
 }
@@ -58,7 +58,7 @@ impl LineReceiver for Shouting {
                 self.send_line(transport, depth.as_bytes())?;
             }
             b"panic" => panic!("as the test wants it"),
-            b"quit" => transport.lose_connection(),
+            b"quit" => transport.close(),
             line => self.send_line(transport, line.to_ascii_uppercase())?,
         }
         Ok(())
@@ -105,7 +105,7 @@ impl Protocol for Diver {
         self.send_line(transport, b"depth")
     }
 
-    fn connection_lost(&mut self, reason: &EndReason) {
+    fn connection_ended(&mut self, reason: &EndReason) {
         self.reason = Some(reason.to_string());
     }
 }
@@ -223,7 +223,7 @@ fn connections_that_do_not_end_in_time_are_aborted() {
             Ok(())
         }
 
-        fn connection_lost(&mut self, reason: &EndReason) {
+        fn connection_ended(&mut self, reason: &EndReason) {
             assert!(reason.is_aborted(), "{reason}");
             self.0.unbounded_send("aborted").unwrap();
         }
@@ -298,7 +298,7 @@ fn limits_in_total_and_for_each_peer_and_the_overflow_protocol() {
     impl Protocol for Busy {
         fn connection_made(&mut self, transport: &mut Transport<'_>) -> Result {
             transport.write(b"BUSY\r\n")?;
-            transport.lose_connection();
+            transport.close();
             Ok(())
         }
     }

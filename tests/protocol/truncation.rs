@@ -141,7 +141,7 @@ fn whoever_still_works_at_the_answer_may_take_its_time() {
         assert_eq!(right.joined(), "made | data request | truncated");
         dialogue.with_right(|_, transport| {
             transport.write(b"late answer").unwrap();
-            transport.lose_connection();
+            transport.close();
         });
         dialogue.run();
         assert!(left.joined().starts_with("made | data late answer | ended"), "{left:?}");
@@ -190,7 +190,7 @@ fn who_has_closed_before_hears_of_nothing_else() {
             Callback::Data => {
                 log.add_data(&transport.take_all());
                 transport.write(b"bye")?;
-                transport.lose_connection();
+                transport.close();
                 Ok(())
             }
             _ => by_default(transport, callback, log),
@@ -227,7 +227,7 @@ fn after_our_own_end_it_is_the_end_of_both_ways() {
     each(1..=2, |case| {
         let ends = Recorder::reacting(|transport, callback, log| {
             if let Callback::Made = callback {
-                transport.end_output();
+                transport.half_close();
             }
             match callback {
                 Callback::Truncated => Ok(()),

@@ -64,7 +64,7 @@ fn answering(link: &Link) -> Recorder {
             Ok(())
         }
         Callback::TimedOut => {
-            transport.lose_connection();
+            transport.close();
             Ok(())
         }
         Callback::Ended => transport.stop_tls().map(|_| ()).map_err(Into::into),

@@ -6,22 +6,22 @@
 //! told where it stands among the bytes.
 //!
 //! ```text
-//!             connection_made                lose_connection, end of input, an error
+//!             connection_made            close, end of input, error
 //!   [ New ] ─────────────────▶ [ Open ] ──────────────▶ [ Flushing ] ─────▶ [ Draining ]
 //!                                 │                           │   all has left   │  the peer has closed too
 //!                                 │ lost, aborted             │ lost, stuck      │  or is not waited for
 //!                                 ▼                           ▼                  ▼
-//!                              [ Over ] ◀────────────────────────────────────────┘     connection_lost
+//!                              [ Over ] ◀────────────────────────────────────────┘     connection_ended
 //! ```
 
-mod leaving;
+mod closing;
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::task::Context;
 use std::time::Instant;
 
-use self::leaving::Progress;
+use self::closing::Progress;
 use super::flow::Level;
 use super::handle::Command;
 use super::transport::State;
@@ -201,7 +201,7 @@ impl<P: Protocol> Session<P> {
                 true
             }
             Phase::Open => {
-                self.leave(stack, now)
+                self.close(stack, now)
                     || self.stop_producer(stack)
                     || self.call_new_producer(stack, now)
                     || self.obey(stack, now)
@@ -470,7 +470,7 @@ impl Departure {
 impl<P: Protocol> Drop for Session<P> {
     /// The protocol hears of the end of its connection, whatever ended it.
     fn drop(&mut self) {
-        self.state.handle.close();
+        self.state.handle.disconnect();
         if std::thread::panicking() {
             return;
         }

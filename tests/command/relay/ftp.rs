@@ -293,7 +293,7 @@ fn a_client_that_leaves_without_a_close_notify_is_not_a_loss() {
     block_on(async {
         let mut client = Client::dial(&relay, &files).await;
         client.asks("NOOP", 200).await;
-        client.control.close_socket().await.unwrap();
+        client.control.close_wire().await.unwrap();
         let (_, _) = read_all(&mut client.control).await;
     });
     relay.hears(&["#1 ", "truncated, LISTEN side", "6 bytes there"]);
@@ -309,7 +309,7 @@ fn a_client_that_ends_behind_its_commands_is_answered() {
             let address = client.passive("EPSV").await;
             client.control.send_all(b"RETR file\r\nPBSZ 0\r\nQUIT\r\n").await.unwrap();
             match leaves_out_close_notify {
-                true => client.control.close_socket().await.unwrap(),
+                true => client.control.close_wire().await.unwrap(),
                 false => client.control.close().await.unwrap(),
             }
             // The server owes the replies until then.
@@ -348,7 +348,7 @@ fn an_end_that_nothing_proves_is_a_reset_for_the_server_where_that_is_asked_for(
         block_on(async {
             let mut client = Client::dial(&relay, &files).await;
             client.control.send_all(b"NOOP\r\n").await.unwrap();
-            client.control.close_socket().await.unwrap();
+            client.control.close_wire().await.unwrap();
             let _ = read_all(&mut client.control).await;
         });
         let (expected, found) = server.join().unwrap();

@@ -88,7 +88,7 @@ fn a_server_that_leaves_it_out_is_treated_the_same() {
             let (mut client, mut server) = path.join().await;
             greet(&mut client, &mut server).await;
             server.send_all(b"greeting").await.unwrap();
-            server.close_socket().await.unwrap();
+            server.close_wire().await.unwrap();
             let (greeting, result) = read_all(&mut client).await;
             assert_eq!(greeting, b"greeting");
             assert_eq!(is_truncated(&result), near == Layers::Tls, "{result:?}");
@@ -195,11 +195,11 @@ fn where_nobody_sends_a_close_notify_that_is_counted_apart() {
             let (client, mut server) = join(super::dial(&address), accepting).await;
             let mut client = client.unwrap();
             client.send_all(b"a query").await.unwrap();
-            client.close_socket().await.unwrap();
+            client.close_wire().await.unwrap();
             let (query, result) = read_all(&mut server).await;
             assert_eq!(query, b"a query");
             assert!(is_truncated(&result), "nothing proves that it was all: {result:?}");
-            server.close_socket().await.unwrap();
+            server.close_wire().await.unwrap();
         });
         let line = relay.hears(&["#1 ", &format!("{outcome}, LISTEN side: layer #")]);
         assert!(line.contains("without a close_notify"), "{line}");

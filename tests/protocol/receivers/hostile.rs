@@ -25,7 +25,7 @@ fn endless(framer: Framer, head: &[u8], byte: u8, count: usize) -> (usize, bool)
         most = most.max(transport.stack().inbound_len());
     }
     assert_eq!(transport.protocol().log.iter().filter(|line| line.starts_with("0 ")).count(), 0);
-    let is_used = !transport.act(|_, transport| transport.is_leaving());
+    let is_used = !transport.act(|_, transport| transport.is_closing());
     (most, is_used)
 }
 

@@ -47,9 +47,9 @@ fn a_part_of_a_delimiter_is_not_counted_until_it_is_none() {
 fn a_limit_is_noticed_before_the_line_is_there() {
     let mut transport = StringTransport::new(Receiver::new(at_most(4), nothing));
     transport.receive(b"1234");
-    assert!(!transport.act(|_, transport| transport.is_leaving()));
+    assert!(!transport.act(|_, transport| transport.is_closing()));
     transport.receive(b"5");
-    assert!(transport.act(|_, transport| transport.is_leaving()));
+    assert!(transport.act(|_, transport| transport.is_closing()));
 }
 
 #[test]
@@ -92,11 +92,11 @@ fn nothing_is_received_after_the_connection_was_left() {
     type Leave = fn(&mut Transport<'_>) -> Result;
     let ways: [Leave; 3] = [
         |transport| {
-            transport.lose_connection();
+            transport.close();
             Ok(())
         },
         |transport| {
-            transport.abort_connection();
+            transport.abort();
             Ok(())
         },
         |_| Err("enough".into()),

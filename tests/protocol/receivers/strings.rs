@@ -53,10 +53,10 @@ fn a_string_that_is_too_long_is_refused_when_its_length_is_there() {
         };
         let mut transport = StringTransport::new(Receiver::new(Framer::Strings(strings().max_length(10)), nothing));
         transport.receive(&head(10));
-        assert!(!transport.act(|_, transport| transport.is_leaving()), "{format:?}");
+        assert!(!transport.act(|_, transport| transport.is_closing()), "{format:?}");
         let mut transport = StringTransport::new(Receiver::new(Framer::Strings(strings().max_length(10)), nothing));
         transport.receive(&head(11));
-        assert!(transport.act(|_, transport| transport.is_leaving()), "{format:?}");
+        assert!(transport.act(|_, transport| transport.is_closing()), "{format:?}");
     }
 }
 

@@ -80,7 +80,7 @@ impl Layer for Tap {
         Ok(())
     }
 
-    fn leave(&mut self, _ends: &mut Ends<'_>) -> Result<(), LayerError> {
+    fn detach(&mut self, _ends: &mut Ends<'_>) -> Result<(), LayerError> {
         Ok(())
     }
 }

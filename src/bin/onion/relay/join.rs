@@ -330,7 +330,7 @@ impl Way {
                     self.stage = Stage::Over;
                 }
                 Stage::EndingTruncated => {
-                    let closed = ready!(pin!(to.close_socket()).poll(cx));
+                    let closed = ready!(pin!(to.close_wire()).poll(cx));
                     closed.map_err(|error| lost(error.into()))?;
                     self.stage = Stage::Over;
                 }

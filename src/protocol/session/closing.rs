@@ -8,30 +8,30 @@ use std::time::{Duration, Instant};
 
 use super::{Input, Phase, Session};
 use crate::protocol::handle::Command;
-use crate::protocol::transport::Leaving;
+use crate::protocol::transport::Closing;
 use crate::protocol::{EndReason, EndReasonKind, Error, ErrorKind, Protocol};
 use crate::stack::Stack;
 
 impl<P: Protocol> Session<P> {
-    /// Carries out what the protocol said about leaving.
-    pub(super) fn leave(&mut self, stack: &mut Stack, now: Instant) -> bool {
-        match &self.state.leaving {
-            Leaving::Staying if self.is_ended_both_ways() => {
-                self.state.leaving = Leaving::InOrder(None);
+    /// Carries out what the protocol said about closing.
+    pub(super) fn close(&mut self, stack: &mut Stack, now: Instant) -> bool {
+        match &self.state.closing {
+            Closing::No if self.is_ended_both_ways() => {
+                self.state.closing = Closing::Graceful(None);
                 true
             }
-            Leaving::Staying => false,
-            Leaving::InOrder(None) if self.state.flow.has_producer() && stack.lost().is_none() => {
+            Closing::No => false,
+            Closing::Graceful(None) if self.state.flow.has_producer() && stack.lost().is_none() => {
                 self.await_producer(stack, now)
             }
-            Leaving::InOrder(error) => {
+            Closing::Graceful(error) => {
                 let failure = error.clone();
                 stack.close(now);
                 self.state.flow.end();
                 self.phase = Phase::Flushing { failure, progress: Progress::new(stack, now) };
                 true
             }
-            Leaving::AtOnce(error) => {
+            Closing::Abort(error) => {
                 let failure = error.clone();
                 self.abort(stack, now, failure);
                 true
@@ -41,7 +41,7 @@ impl<P: Protocol> Session<P> {
 
     /// Whether there is nothing left to read or to write.
     fn is_ended_both_ways(&self) -> bool {
-        self.state.output_ended && (!matches!(self.input, Input::Open) || self.announced.is_some())
+        self.state.half_closed && (!matches!(self.input, Input::Open) || self.announced.is_some())
     }
 
     /// The producer may take its time, but not a peer that reads nothing of what it wrote.
@@ -68,12 +68,12 @@ impl<P: Protocol> Session<P> {
         if self.obey_last(stack, now) {
             return true;
         }
-        if let Leaving::AtOnce(error) = &self.state.leaving {
+        if let Closing::Abort(error) = &self.state.closing {
             let error = error.clone();
             self.abort(stack, now, error);
             return true;
         }
-        stack.discard(now);
+        stack.drain(now);
         let Phase::Flushing { failure, progress } = &mut self.phase else { return false };
         // A peer that has gone after it had everything is no loss.
         let loss = stack.lost().filter(|_| !stack.is_lost_after_close());
@@ -101,9 +101,9 @@ impl<P: Protocol> Session<P> {
             return true;
         }
         // What the peer does now no longer matters: all that was written has left in order.
-        stack.discard(now);
+        stack.drain(now);
         let Phase::Draining { failure, until } = &mut self.phase else { return false };
-        let is_awaited = !matches!(self.state.leaving, Leaving::AtOnce(_)) && now < *until;
+        let is_awaited = !matches!(self.state.closing, Closing::Abort(_)) && now < *until;
         if !stack.is_input_closed() && is_awaited {
             return false;
         }
@@ -136,9 +136,9 @@ impl<P: Protocol> Session<P> {
         let reason = EndReason::from(reason);
         log::debug!("{}: {reason}", self.state.addresses);
         self.phase = Phase::Over(reason.clone());
-        self.state.handle.close();
+        self.state.handle.disconnect();
         self.state.flow.end();
-        self.protocol_mut().connection_lost(&reason);
+        self.protocol_mut().connection_ended(&reason);
     }
 }
 
