@@ -215,7 +215,7 @@ impl<N: Negotiation> Opening<N> {
         self.negotiation.turn_away(&mut exchange);
         let said = exchange.unsay();
         say(ends, &said);
-        Err(self.negotiation.failure(ErrorKind::TurnedAway.into()))
+        Err(self.fail(ErrorKind::TurnedAway))
     }
 
     fn check_end(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
@@ -239,7 +239,13 @@ impl<N: Negotiation> Opening<N> {
             State::Asked(_) => "the application had answered",
             _ => self.negotiation.awaits(),
         };
-        self.negotiation.failure(ErrorKind::Ended(owed).into())
+        self.fail(ErrorKind::Ended(owed))
+    }
+
+    /// Nothing is asked any more.
+    fn fail(&mut self, kind: ErrorKind) -> Failure {
+        self.state = State::Done;
+        self.negotiation.failure(kind.into())
     }
 
     /// Our side is closed. If something was written before, that still has to go through what is negotiated.
@@ -344,7 +350,7 @@ impl<N: Negotiation> Layer for Opening<N> {
             Overdue::Reading => ErrorKind::NotRead,
             _ => ErrorKind::TimedOut(self.negotiation.awaits()),
         };
-        Err(self.negotiation.failure(kind.into()))
+        Err(self.fail(kind))
     }
 }
 

@@ -1,0 +1,187 @@
+//! Async code is asked, and drives the connection while it finds out what to answer.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::channel::oneshot;
+use futures::future::pending;
+use futures::io::{AsyncReadExt, AsyncWriteExt};
+use onionskin::Connection;
+use onionskin::connection::{End, ErrorKind};
+use onionskin::stack::CommandErrorKind;
+use onionskin::testing::{Clock, Cut, WireEnd, wire};
+
+use crate::executor::{Task, both, cancelled_after};
+use crate::operator::{Operator, Target, dial, operator};
+
+const CUTS: [Cut; 5] = [Cut::Whole, Cut::Bytes, Cut::Coalesced, Cut::Random(3), Cut::Random(4)];
+
+fn pair(cut: Cut) -> (Connection<WireEnd>, Connection<WireEnd>, Clock) {
+    let clock = Clock::new();
+    let (left, right) = wire(cut, 500);
+    let [left, right] = [left, right].map(|end| Connection::with_timer(end, Arc::new(clock.clone())));
+    (left, right, clock)
+}
+
+#[test]
+fn it_is_granted_when_the_target_is_reached() {
+    for cut in CUTS {
+        let (mut left, mut right, clock) = pair(cut);
+        let (reached, reaching) = oneshot::channel();
+        let client = async {
+            let layer = left.splice(dial("a.example").timeout(None)).unwrap();
+            left.write_line("behind it").await.unwrap();
+            left.left(layer).await.unwrap();
+            left.read_line().await.unwrap().unwrap()
+        };
+        let server = async {
+            let layer = right.splice(operator()).unwrap();
+            let mut asked = right.asked::<Operator>(layer).await.unwrap();
+            assert_eq!((asked.layer(), asked.question()), (layer, &Target("a.example".to_owned())));
+            let address: String = asked.during(reaching).await.unwrap().unwrap();
+            asked.grant(address).await.unwrap();
+            assert_eq!(right.depth(), 0);
+            right.write_line("from there").await.unwrap();
+            right.read_line().await.unwrap().unwrap()
+        };
+        let (mut client, mut server) = (Task::new(client), Task::new(server));
+        crate::executor::run(&mut [&mut client, &mut server]);
+        assert!(client.output().is_none() && server.output().is_none(), "{cut:?}");
+        clock.advance(Duration::from_secs(3600));
+        reached.send("10.0.0.1".to_owned()).unwrap();
+        crate::executor::run(&mut [&mut client, &mut server]);
+        assert_eq!(client.output().unwrap(), b"from there", "{cut:?}");
+        assert_eq!(server.output().unwrap(), b"behind it", "{cut:?}");
+    }
+}
+
+#[test]
+fn it_is_refused_and_the_connection_is_what_the_protocol_makes_of_it() {
+    for cut in CUTS {
+        let (mut left, mut right, _clock) = pair(cut);
+        let client = async {
+            left.send_all(b"DIAL a.example\nDIAL b.example\n").await.unwrap();
+            let mut heard = String::new();
+            left.read_to_string(&mut heard).await.unwrap();
+            heard
+        };
+        let server = async {
+            let layer = right.splice(operator()).unwrap();
+            right.asked::<Operator>(layer).await.unwrap().refuse(404).await.unwrap();
+            let asked = right.asked::<Operator>(layer).await.unwrap();
+            assert_eq!(asked.question(), &Target("b.example".to_owned()));
+            asked.refuse(502).await.unwrap();
+            right.read_line().await.unwrap_err()
+        };
+        let (heard, error) = both(client, server);
+        assert_eq!(heard, "HELLO\nNO 404\nNO 502\n", "{cut:?}");
+        assert!(error.is_refused(), "{error}");
+    }
+}
+
+#[test]
+fn whoever_is_dropped_with_the_question_has_said_no() {
+    for cut in CUTS {
+        for polls in 0.. {
+            let (mut left, mut right, _clock) = pair(cut);
+            let layer = right.splice(operator()).unwrap();
+            let client = async {
+                left.send_all(b"DIAL a.example\nbehind").await.unwrap();
+                let mut heard = String::new();
+                left.read_to_string(&mut heard).await.unwrap();
+                left.close().await.unwrap();
+                heard
+            };
+            let server = async {
+                let answers = async {
+                    let mut asked = right.asked::<Operator>(layer).await.unwrap();
+                    asked.during(async { futures::future::ready(()).await }).await.unwrap();
+                    asked.grant("10.0.0.1".to_owned()).await.unwrap();
+                };
+                let was_dropped = cancelled_after(polls, answers).await.is_none();
+                let mut read = Vec::new();
+                let _ = right.close().await;
+                let _ = right.read_to_end(&mut read).await;
+                drop(right);
+                (was_dropped, read)
+            };
+            let (heard, (was_dropped, read)) = both(client, server);
+            match &heard[..] {
+                // Granted, whole or not at all.
+                "HELLO\nOK 10.0.0.1\n" => assert!(read == b"behind" || was_dropped, "{cut:?} {polls}"),
+                "HELLO\nNO 503\n" | "HELLO\n" => assert!(was_dropped && read.is_empty(), "{cut:?} {polls}"),
+                other => panic!("{cut:?} {polls}: {other}"),
+            }
+            if !was_dropped {
+                assert!(heard.contains("OK"));
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn work_for_a_peer_that_is_gone_is_dropped() {
+    // The control is an end of file, which is no loss: that may be all that the peer has to say.
+    for is_lost in [false, true] {
+        let (left, mut right, _clock) = pair(Cut::Whole);
+        let mut left = left.into_inner().io;
+        send(&mut left, b"DIAL a.example\n");
+        let is_dropped = Arc::new(());
+        let work = Arc::clone(&is_dropped);
+        let server = async {
+            let layer = right.splice(operator()).unwrap();
+            let mut asked = right.asked::<Operator>(layer).await.unwrap();
+            let work = async move {
+                let _work = work;
+                pending::<()>().await;
+            };
+            let gone = asked.during(work).await.unwrap_err();
+            (gone, asked.grant("10.0.0.1".to_owned()).await.unwrap_err())
+        };
+        let mut server = Task::new(server);
+        assert!(server.run().is_none());
+        if is_lost {
+            left.fail(io::ErrorKind::ConnectionReset);
+        } else {
+            left.end();
+        }
+        let ended = server.run();
+        assert_eq!((ended.is_some(), Arc::strong_count(&is_dropped)), if is_lost { (true, 1) } else { (false, 2) });
+        for error in ended.into_iter().flat_map(|(gone, granted)| [gone, granted]) {
+            assert_eq!(error.reason().unwrap().io_error().unwrap().kind(), io::ErrorKind::ConnectionReset);
+        }
+    }
+}
+
+/// What a peer by hand sends.
+fn send(end: &mut WireEnd, bytes: &[u8]) {
+    let mut write = Task::new(end.write_all(bytes));
+    write.run().unwrap().unwrap();
+}
+
+#[test]
+fn a_question_that_never_comes_is_an_error() {
+    let (mut left, mut right, _clock) = pair(Cut::Whole);
+    let client = async {
+        let layer = left.splice(dial("a.example")).unwrap();
+        left.left(layer).await.unwrap();
+        layer
+    };
+    let server = async {
+        let layer = right.splice(operator()).unwrap();
+        right.asked::<Operator>(layer).await.unwrap().grant("10.0.0.1".to_owned()).await.unwrap();
+        // It has left.
+        right.asked::<Operator>(layer).await.err().unwrap()
+    };
+    let (_, error) = both(client, server);
+    assert!(error.is_no_such_layer(), "{error}");
+    assert!(right.decline(left.splice(dial("b")).unwrap()).is_err());
+    let error = right.splice(operator()).and_then(|layer| right.decline(layer)).unwrap_err();
+    assert!(
+        matches!(error.kind(), ErrorKind::Command(error) if matches!(error.kind(), CommandErrorKind::NotAsked(_))),
+        "{error}"
+    );
+    assert!(!matches!(right.end(), Some(End::Wire)));
+}
