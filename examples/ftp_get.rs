@@ -113,7 +113,7 @@ async fn open_data(
     let address = Passive::of(&reply)?.beside(server);
     let endpoint = Endpoint::new(BaseTransport::tcp(address.ip().to_string(), address.port()));
     let mut data = Connector::new(runtime, &endpoint)?.connect().await?;
-    data.splice(IdleTimeout::new(PATIENCE))?;
+    data.open(IdleTimeout::new(PATIENCE)).await?;
     Ok(data)
 }
 

@@ -60,7 +60,7 @@ fn talk_until_hung_up(flush: &str) {
 
 async fn talk(address: &str, layer: Deflate) -> Connection<onionskin::runtime::Socket> {
     let mut conn = connect(address).await.unwrap();
-    conn.splice(layer).unwrap();
+    conn.open(layer).await.unwrap();
     for n in 0..20 {
         let line = format!("ECHO line {n} of {n}");
         conn.write_line(&line).await.unwrap();

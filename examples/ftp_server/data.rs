@@ -30,7 +30,7 @@ impl Rendezvous {
     ) -> io::Result<()> {
         let socket = within(runtime, TO_MEET, self.meet(runtime, peer)).await?;
         let mut data = Connection::new(socket);
-        data.splice(IdleTimeout::new(TO_READ))?;
+        data.open(IdleTimeout::new(TO_READ)).await?;
         if let Some(tls) = tls {
             data.start_tls(tls).await?;
         }

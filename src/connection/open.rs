@@ -87,15 +87,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         poll_fn(|cx| self.poll_ready(id, &mut opened, cx)).await
     }
 
-    /// Waits until a layer that leaves when it has done its work has left, and what it had to say is sent.
-    ///
-    /// # Errors
-    ///
-    /// When the connection is lost before, or the layer fails and is peeled.
-    pub async fn left(&mut self, id: LayerId) -> Result<(), Error> {
-        poll_fn(|cx| self.poll_left(id, cx)).await
-    }
-
     fn poll_ready(
         &mut self,
         id: LayerId,
@@ -140,17 +131,5 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     fn view(&self, id: LayerId) -> Option<LayerView> {
         let layer = self.stack.layer(id)?;
         layer.opened(id).map(|_| LayerView::of(id, layer))
-    }
-
-    fn poll_left(&mut self, id: LayerId, cx: &Context<'_>) -> Poll<Result<(), Error>> {
-        self.drive(Half::Reader, cx);
-        if let Some(error) = self.take_failure(id) {
-            return Poll::Ready(Err(error));
-        }
-        if self.stack.layer(id).is_none() && self.is_sent() {
-            self.take_left(id);
-            return Poll::Ready(Ok(()));
-        }
-        self.poll_loss(cx)
     }
 }

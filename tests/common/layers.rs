@@ -4,13 +4,19 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use onionskin::stack::{Ends, Failure, Layer, LayerError, LayerErrorKind, LayerId, Order, PeerAnswer, Report, Way};
+use onionskin::stack::{
+    Ends, Facts, Failure, Layer, LayerError, LayerErrorKind, LayerId, Opens, Order, PeerAnswer, Report, Way,
+};
 
 /// Changes nothing, by the defaults of the trait.
 #[derive(Debug)]
 pub(crate) struct PassThrough;
 
 impl Layer for PassThrough {}
+
+impl Opens for PassThrough {
+    type Facts = ();
+}
 
 /// Eats the first line of its input and is gone, like a PROXY header.
 #[derive(Debug)]
@@ -29,6 +35,121 @@ impl Layer for FirstLine {
         }
         Ok(())
     }
+}
+
+/// Takes the peer's banner, a line that is not `no`, and is gone: the line is its facts.
+#[derive(Debug, Default)]
+pub(crate) struct Banner {
+    line: Option<String>,
+    on_no: OnNo,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum OnNo {
+    #[default]
+    Lose,
+    Peel,
+}
+
+impl Banner {
+    /// Leaves the connection to others where the banner is `no`.
+    pub(crate) fn or_not() -> Self {
+        Self { line: None, on_no: OnNo::Peel }
+    }
+}
+
+impl Opens for Banner {
+    type Facts = String;
+}
+
+impl Layer for Banner {
+    fn name(&self) -> &'static str {
+        "banner"
+    }
+
+    fn opened(&self, _layer: LayerId) -> Option<Facts> {
+        self.line.clone().map(Facts::of::<Self>)
+    }
+
+    fn inbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        let Some(line) = take_line(ends) else {
+            return match ends.inbound_below().next_mark() {
+                Some(_) => Err(LayerError::new(LayerErrorKind::Truncated, "the banner is not whole").into()),
+                None => Ok(()),
+            };
+        };
+        if line == "no" {
+            let error = LayerError::new(LayerErrorKind::Protocol, "the banner says no");
+            return Err(if self.on_no == OnNo::Peel { Failure::peel(error) } else { Failure::lose(error) });
+        }
+        self.line = Some(line);
+        ends.report(Report::Ready);
+        ends.report(Report::Stopped(PeerAnswer::NotNeeded));
+        Ok(())
+    }
+}
+
+/// Says a name to the peer, takes the peer's, which is its facts, and stays: a handshake.
+#[derive(Debug)]
+pub(crate) struct Names {
+    own: &'static str,
+    peer: Option<String>,
+}
+
+impl Names {
+    pub(crate) fn new(own: &'static str) -> Self {
+        Self { own, peer: None }
+    }
+}
+
+impl Opens for Names {
+    type Facts = String;
+}
+
+impl Layer for Names {
+    fn name(&self) -> &'static str {
+        "names"
+    }
+
+    fn opened(&self, _layer: LayerId) -> Option<Facts> {
+        self.peer.clone().map(Facts::of::<Self>)
+    }
+
+    fn attach(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        ends.outbound_below().push(format!("{}\n", self.own).as_bytes());
+        Ok(())
+    }
+
+    fn inbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        if self.peer.is_none() {
+            self.peer = take_line(ends);
+            if self.peer.is_none() {
+                return Ok(());
+            }
+            ends.report(Report::Ready);
+        }
+        ends.pass_inbound();
+        Ok(())
+    }
+
+    fn outbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        if self.peer.is_some() {
+            ends.pass_outbound();
+        }
+        Ok(())
+    }
+
+    fn leave(&mut self, _ends: &mut Ends<'_>) -> Result<(), LayerError> {
+        Ok(())
+    }
+}
+
+fn take_line(ends: &mut Ends<'_>) -> Option<String> {
+    let input = ends.inbound_below();
+    let end = input.front().iter().position(|&byte| byte == b'\n')?;
+    let line = String::from_utf8_lossy(&input.front()[..end]).into_owned();
+    input.consume(end + 1);
+    Some(line)
 }
 
 /// Keeps a copy of what goes down through it.

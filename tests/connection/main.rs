@@ -20,6 +20,7 @@ mod ftp;
 mod halves;
 mod leave;
 mod lines;
+mod open;
 mod oracle;
 mod sockets;
 mod start;

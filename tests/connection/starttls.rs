@@ -92,7 +92,7 @@ fn a_negotiation_without_tls_leaves_behind_the_go_ahead() {
         let (mut left, mut right, _clock) = pair(cut, 500);
         let asks = async {
             let id = left.splice(Negotiate::without_tls(Imap::new())).unwrap();
-            left.left(id).await.unwrap();
+            left.ready(id).await.unwrap();
             assert_eq!((left.depth(), left.end()), (0, None));
             assert_eq!(left.read_line().await.unwrap().unwrap(), b"in clear");
         };

@@ -227,7 +227,7 @@ async fn say_everything(server: &Server, only: Option<Version>) -> Result<Option
     let mut conn = server.connect().await?;
     if let Some(peer) = server.peer() {
         let negotiating = conn.splice(server.bounded(Negotiate::without_tls(&*peer)))?;
-        if conn.left(negotiating).await.is_err() {
+        if conn.ready(negotiating).await.is_err() {
             return Ok(None);
         }
     }

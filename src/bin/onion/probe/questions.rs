@@ -67,7 +67,7 @@ pub(super) async fn glued_client_hello(server: &Server, words: &Words) -> Result
 
     let mut conn = server.connect().await?;
     let negotiating = conn.splice(server.bounded(Negotiate::without_tls(&peer)).glued(later.collected()))?;
-    if let Err(error) = conn.left(negotiating).await {
+    if let Err(error) = conn.ready(negotiating).await {
         return Ok(no_handshake(&error, peer.reached()));
     }
     later.attach(conn);

@@ -58,7 +58,7 @@ impl Greeting {
             Self::Taken(protocol) => {
                 let taken = async {
                     let id = far.splice(Negotiate::greeting(&*protocol.peer("localhost", None)))?;
-                    far.left(id).await
+                    far.ready(id).await.map(drop)
                 };
                 taken.await.map_err(|error| (Side::Connect, error))
             }
