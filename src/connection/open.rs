@@ -20,6 +20,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     /// | [`Negotiate`](crate::starttls::Negotiate) | the handshake behind the negotiation is done | [`TlsFacts`](crate::tls::TlsFacts) |
     /// | [`AcceptProxyHeader`](crate::layer::proxy_header::AcceptProxyHeader) | the header is there; it has left then | the header, if there is one |
     /// | [`SendProxyHeader`](crate::layer::proxy_header::SendProxyHeader) | the header is sent; it has left then | none |
+    /// | [`Opening`](crate::layer::opening::Opening) of a negotiation | it is done, and the layer has left or become another that is ready | those of the negotiation, or of what it becomes |
     /// | [`Counter`](crate::layer::Counter) | at once | its [`Counts`](crate::layer::Counts), which go on |
     /// | [`Deflate`](crate::layer::Deflate), [`Throttle`](crate::layer::Throttle), [`IdleTimeout`](crate::layer::IdleTimeout), [`TrafficLog`](crate::layer::TrafficLog) | at once | none |
     ///
@@ -77,7 +78,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open); when the layer was ready and has ended since, and when there is no such layer.
+    /// As [`open`](Self::open); when the layer was ready and has ended since, and when there is no such layer. When the layer asks
+    /// something and nobody answers ([`Asks`](CommandErrorKind::Asks)): it stays, and so does its question, for
+    /// [`asked`](Self::asked).
     ///
     /// # Cancellation
     ///
@@ -113,6 +116,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
             return Poll::Ready(Err(error));
         }
         match self.stack.layer(id) {
+            Some(layer) if layer.asks() => {
+                Poll::Ready(Err(ErrorKind::Command(CommandErrorKind::Asks(id).into()).into()))
+            }
             Some(_) => Poll::Pending,
             None if self.is_ended(id) => {
                 Poll::Ready(Err(ErrorKind::Command(CommandErrorKind::Ended(id).into()).into()))

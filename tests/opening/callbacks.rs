@@ -60,7 +60,7 @@ impl Protocol for Exchange {
         Ok(())
     }
 
-    fn connection_lost(&mut self, reason: &EndReason) {
+    fn connection_ended(&mut self, reason: &EndReason) {
         self.log.push(format!("lost: {reason}"));
     }
 }
@@ -186,7 +186,7 @@ fn a_peer_that_has_ended_its_side_gets_its_answer() {
 #[test]
 fn a_connection_that_is_closed_meanwhile_says_no() {
     let (mut transport, answer) = kept();
-    transport.act(|_, transport| transport.lose_connection());
+    transport.act(|_, transport| transport.close());
     transport.run();
     assert_eq!(transport.sent(), b"NO 503\n");
     let _ = answer.grant("10.0.0.1".to_owned());
