@@ -26,10 +26,10 @@ use std::fmt;
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
-use super::halves::{ReadHalf, Stopping};
+use super::ending::{Ending, Halves, ReadHalf, WriteHalf};
 use crate::stack::{
-    End, Ends, Failure, Framing, GoesFirst, Layer, LayerError, LayerErrorKind, OnTimeout, Opens, Order, Overdue,
-    Patience, PeerAnswer, Queue, Report, Stop, Way,
+    End, Ends, Failure, Framing, GoesFirst, Layer, LayerError, LayerErrorKind, Opens, Order, Overdue, Patience, Queue,
+    Stop, Way,
 };
 
 /// Compresses what goes to the peer, and decompresses what comes: raw deflate (RFC 1951), for `COMPRESS=DEFLATE` of
@@ -72,18 +72,8 @@ use crate::stack::{
 pub struct Deflate {
     compress: Compress,
     inflate: Inflate,
-    write: WriteHalf,
-    read: ReadHalf,
-    stopping: Stopping,
+    halves: Halves,
     ends_anywhere: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum WriteHalf {
-    Open,
-    /// Nothing more is compressed; our final block waits for the peer's, for as long as its grace is.
-    EndQueued,
-    EndSent,
 }
 
 impl Deflate {
@@ -93,9 +83,7 @@ impl Deflate {
         Self {
             compress: Compress::new(Compression::default(), false),
             inflate: Inflate::new(),
-            write: WriteHalf::Open,
-            read: ReadHalf::Open,
-            stopping: Stopping::NotAsked,
+            halves: Halves::new(),
             ends_anywhere: false,
         }
     }
@@ -125,7 +113,7 @@ impl Default for Deflate {
 
 impl fmt::Debug for Deflate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Deflate").field("write", &self.write).field("read", &self.read).finish_non_exhaustive()
+        f.debug_struct("Deflate").field("halves", &self.halves).finish_non_exhaustive()
     }
 }
 
@@ -140,7 +128,7 @@ impl Layer for Deflate {
 
     fn inbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
         let mut worked = 0;
-        while self.read == ReadHalf::Open {
+        while self.halves.read() == ReadHalf::Open {
             let Way { from: input, to: plain } = ends.all().inbound;
             // Bytes that come to nothing, or to much, are work all the same. The layer is called again for what is left of
             // the input.
@@ -154,15 +142,14 @@ impl Layer for Deflate {
                 Inflated::Some => {}
                 Inflated::NoRoom => return Ok(()),
                 Inflated::All => return self.check_end(ends),
-                Inflated::Final => self.end_read(ReadHalf::PeerClosed, ends)?,
+                Inflated::Final => self.peer_ended(ends)?,
             }
         }
         Ok(())
     }
 
     fn outbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
-        let id = ends.id();
-        while self.write == WriteHalf::Open {
+        while self.halves.write() == WriteHalf::Open {
             let largest = ends.unit().saturating_sub(OVERHEAD).clamp(MIN_FRAGMENT, FRAGMENT);
             let Way { from: plain, to: output } = ends.all().outbound;
             let fragment = plain.front().len().min(largest);
@@ -175,17 +162,11 @@ impl Layer for Deflate {
                 continue;
             }
             match plain.take_mark() {
-                Some(Order::Finish(layer)) if layer == id => self.end_write(ends)?,
-                Some(Order::Stop(layer)) if layer == id => self.meet_stop(ends)?,
-                Some(Order::Close) => {
-                    self.end_write(ends)?;
-                    ends.outbound_below().push_mark(Order::Close);
-                }
-                Some(other) => output.push_mark(other),
+                Some(order) => self.obey(order, ends)?,
                 None => return Ok(()),
             }
         }
-        self.send_behind_end(ends)
+        self.obey_behind_end(ends)
     }
 
     fn can_stop(&self) -> bool {
@@ -198,34 +179,16 @@ impl Layer for Deflate {
             let message = "compression cannot be abandoned: only a final block tells where it ends";
             return Err(LayerError::new(LayerErrorKind::Unsupported, message));
         }
-        self.stopping = Stopping::order(*stop);
+        self.halves.order(*stop);
         Ok(())
     }
 
     fn awaits(&self) -> Option<Patience> {
-        self.stopping.awaits()
+        self.halves.awaits()
     }
 
     fn overdue(&mut self, overdue: Overdue, ends: &mut Ends<'_>) -> Result<(), Failure> {
-        if self.stopping.end_grace() {
-            self.end_write(ends)?;
-            if !self.stopping.is_spent() {
-                return Ok(());
-            }
-        }
-        if self.stopping.met().is_none_or(|stop| stop.without_answer() != OnTimeout::Peel) {
-            let message = match overdue {
-                Overdue::Reading => "the peer takes nothing of what is to be sent before the layer is stopped",
-                _ => "the peer did not answer the final block within the deadline",
-            };
-            return Err(LayerError::new(LayerErrorKind::StopTimeout, message).into());
-        }
-        if self.read == ReadHalf::Open {
-            self.read = ReadHalf::Eof;
-            ends.end_inbound();
-        }
-        ends.report(Report::Stopped(PeerAnswer::TimedOut));
-        Ok(())
+        self.stop_overdue(overdue, ends)
     }
 
     fn framing(&self) -> Framing {
@@ -239,11 +202,11 @@ impl Deflate {
     fn check_end(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
         let Some(&mark) = ends.inbound_below().mark() else { return Ok(()) };
         let whole = self.ends_anywhere || self.inflate.is_flushed();
-        let allowed = self.stopping.stop().is_none_or(|stop| stop.is_lenient());
+        let allowed = self.halves.ordered().is_none_or(Stop::is_lenient);
         // A loss is no end, and neither is a truncation: then the peer has not hung up, and nothing behind it can be read.
         let hung_up = whole && matches!(mark, End::Wire | End::Layer(_));
         if hung_up && allowed {
-            return self.end_read(ReadHalf::Eof, ends);
+            return self.peer_left(ends);
         }
         let message = if hung_up {
             "the stream below ended instead of the peer's final block"
@@ -254,83 +217,19 @@ impl Deflate {
         if mark == End::Lost {
             return Err(error.into());
         }
-        ends.inbound_below().take_mark();
-        self.read = ReadHalf::Truncated;
-        ends.truncate_inbound(error);
-        if self.write == WriteHalf::EndQueued {
-            self.end_write(ends)?;
-        }
-        self.check_stopped(ends)
-    }
-
-    fn end_read(&mut self, half: ReadHalf, ends: &mut Ends<'_>) -> Result<(), Failure> {
-        self.read = half;
-        ends.end_inbound();
-        if self.write == WriteHalf::EndQueued {
-            self.end_write(ends)?;
-        }
-        self.check_stopped(ends)
+        self.cut_off(error, ends)
     }
 }
 
-/// The write side.
-impl Deflate {
-    fn meet_stop(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
-        self.stopping.meet();
-        match self.stopping.met().map(|stop| stop.goes_first()) {
-            Some(GoesFirst::Peer(grace)) if self.write == WriteHalf::Open && self.read == ReadHalf::Open => {
-                self.stopping.begin_grace(grace);
-                self.write = WriteHalf::EndQueued;
-                ends.report(Report::Waits);
-            }
-            _ => self.end_write(ends)?,
-        }
-        self.check_stopped(ends)
+impl Ending for Deflate {
+    const END: &'static str = "final block";
+
+    fn halves(&mut self) -> &mut Halves {
+        &mut self.halves
     }
 
-    fn end_write(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
-        if self.write != WriteHalf::EndSent {
-            deflate(&mut self.compress, &[], FlushCompress::Finish, ends.outbound_below())?;
-            self.write = WriteHalf::EndSent;
-        }
-        Ok(())
-    }
-
-    /// What comes down after our final block: further orders, and, if the stop says so, bytes for the layer below.
-    fn send_behind_end(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
-        if self.write != WriteHalf::EndSent {
-            return Ok(());
-        }
-        if let Some(stop) = self.stopping.met() {
-            if stop.lets_writes_through() {
-                ends.pass_outbound();
-            }
-            return Ok(());
-        }
-        // The write half was closed by `finish`, or by the close of the whole connection.
-        match ends.outbound_above().take_mark() {
-            Some(Order::Stop(id)) if id == ends.id() => self.meet_stop(ends),
-            Some(order @ (Order::Close | Order::CloseWire)) => {
-                ends.outbound_below().push_mark(order);
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Whether there is nothing left of a stop but to report how it went. Without the peer's final block it has failed.
-    fn check_stopped(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
-        if self.stopping.met().is_none() || self.write != WriteHalf::EndSent {
-            return Ok(());
-        }
-        if self.read == ReadHalf::Truncated {
-            let message = "the stream below ended instead of the peer's final block";
-            return Err(LayerError::new(LayerErrorKind::Truncated, message).into());
-        }
-        if let Some(answer) = self.read.answer() {
-            ends.report(Report::Stopped(answer));
-        }
-        Ok(())
+    fn send_end(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        deflate(&mut self.compress, &[], FlushCompress::Finish, ends.outbound_below()).map_err(Failure::from)
     }
 }
 

@@ -21,7 +21,7 @@
 mod counter;
 #[cfg(feature = "deflate")]
 mod deflate;
-mod halves;
+mod ending;
 mod idle;
 pub mod opening;
 pub mod proxy_header;
@@ -32,6 +32,7 @@ mod traffic;
 pub use self::counter::{Counter, Counts};
 #[cfg(feature = "deflate")]
 pub use self::deflate::Deflate;
+pub use self::ending::{Ending, Halves, ReadHalf, WriteHalf};
 pub use self::idle::{IdleTimeout, Watch};
 pub use self::throttle::{Rate, Throttle};
 pub use self::traffic::{Form, TrafficLog};

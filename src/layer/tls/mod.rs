@@ -2,8 +2,8 @@
 //!
 //! | file | idea |
 //! |---|---|
-//! | `layer.rs` | the layer: what moves when, how it starts and stops |
-//! | `halves.rs`, `pace.rs` | its states, and how large its records are |
+//! | `layer/` | the layer: what moves when, how it starts and stops |
+//! | `handshake.rs`, `key_updates.rs`, `pace.rs`, `options.rs` | what it keeps count of, and what can be chosen; its two halves are [`Halves`](super::Halves) |
 //! | `engine.rs` | TLS without I/O: who does the records, before and after the handshake |
 //! | `unbuffered.rs`, `driven.rs` | the connection of rustls, what rustls leaves to us, and how it is driven |
 //! | `records.rs`, `keys.rs` | the records of TLS 1.3 once the handshake is done, and their keys |
@@ -26,10 +26,12 @@ mod engine;
 mod facts;
 mod failure;
 mod fault;
-mod halves;
+mod handshake;
 mod hello;
+mod key_updates;
 mod keys;
 mod layer;
+mod options;
 mod pace;
 mod pem;
 mod record;
@@ -44,5 +46,6 @@ pub use self::client::{TlsClient, TlsClientBuilder};
 pub use self::config::{ConfigError, ConfigErrorKind, Identity, Roots, Version, default_provider};
 pub use self::facts::{Role, TlsFacts, Traffic};
 pub use self::fault::CertificateFault;
-pub use self::layer::{OnFailure, OnPeerClose, TlsLayer};
+pub use self::layer::TlsLayer;
+pub use self::options::{OnFailure, OnPeerClose};
 pub use self::server::{TlsServer, TlsServerBuilder};

@@ -1,0 +1,317 @@
+//! The TLS layer: what it is and what is known of it, how it starts and stops.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `receiving.rs` | the way up: records are opened |
+//! | `sending.rs` | the way down: records are sealed |
+
+mod receiving;
+mod sending;
+
+use std::fmt;
+use std::time::Duration;
+
+use super::agreed::Agreed;
+use super::engine::Engine;
+use super::facts::{Outline, Role, TlsFacts, Traffic, version_name};
+use super::failure::explain;
+use super::handshake::Handshake;
+use super::key_updates::KeyUpdates;
+use super::options::{OnFailure, OnPeerClose, Options};
+use super::pace::Pace;
+use crate::layer::ending::{Ending, Halves, ReadHalf, WriteHalf};
+use crate::stack::{
+    Ends, Facts, Failure, Framing, GoesFirst, Layer, LayerError, LayerErrorKind, LayerId, Opens, Overdue, Patience,
+    Report, Stop, Ways,
+};
+
+/// TLS as a layer of a [`Stack`](crate::stack::Stack): one side of one TLS connection, in either role.
+///
+/// Made by [`TlsClient::to`](super::TlsClient::to) and [`TlsServer::accept`](super::TlsServer::accept). The role
+/// belongs to the layer and not to who opened the socket; any mix nests.
+#[derive(Debug)]
+pub struct TlsLayer {
+    engine: Engine,
+    role: Role,
+    /// As a client, whom we want to talk to.
+    expected: Option<String>,
+    options: Options,
+    handshake: Handshake,
+    halves: Halves,
+    agreed: Agreed,
+    traffic: Traffic,
+    pace: Pace,
+    key_updates: KeyUpdates,
+}
+
+/// Making, and options.
+impl TlsLayer {
+    pub(super) fn new(engine: Engine, role: Role, expected: Option<String>) -> Self {
+        Self {
+            engine,
+            role,
+            expected,
+            options: Options::default(),
+            handshake: Handshake::Handshaking { since: None },
+            halves: Halves::new(),
+            agreed: Agreed::default(),
+            traffic: Traffic::default(),
+            pace: Pace::Paused,
+            key_updates: KeyUpdates::default(),
+        }
+    }
+
+    /// How long the peer may take for the handshake, all in all; `None` for ever. Ten seconds unless set.
+    ///
+    /// The time in which our own messages have not yet left the stack, behind what was written before or because of a layer
+    /// below, does not count. A peer that takes nothing of them for half a minute fails the handshake all the same.
+    #[must_use]
+    pub fn handshake_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.options.handshake_timeout = timeout;
+        self
+    }
+
+    /// What becomes of the connection when the handshake fails.
+    #[must_use]
+    pub fn on_failure(mut self, on_failure: OnFailure) -> Self {
+        self.options.on_failure = on_failure;
+        self
+    }
+
+    /// What happens when the peer closes the layer first.
+    #[must_use]
+    pub fn on_peer_close(mut self, on_peer_close: OnPeerClose) -> Self {
+        self.options.on_peer_close = on_peer_close;
+        self
+    }
+
+    /// Demands of a client that it offers this application protocol (ALPN), and agrees to it; not for a layer of a client.
+    pub(crate) fn require_alpn(&mut self, protocol: &'static str) -> Result<(), LayerError> {
+        self.engine.require_alpn(protocol).map_err(|error| explain(error, &[]))
+    }
+
+    /// What is known of this layer, `layer`, now.
+    #[must_use]
+    pub fn facts(&self, layer: LayerId) -> TlsFacts {
+        let agreed = self.agreed.clone();
+        TlsFacts {
+            layer,
+            role: self.role,
+            version: agreed.version,
+            cipher_suite: agreed.cipher_suite,
+            key_exchange_group: agreed.key_exchange_group,
+            alpn: agreed.alpn,
+            peer_certificates: agreed.peer_certificates,
+            server_name: self.server_name().map(str::to_owned),
+            resumed: agreed.resumed,
+            handshake_time: self.handshake.time(),
+            traffic: self.traffic,
+        }
+    }
+
+    /// Which side of the handshake it is on.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Whether the handshake is done.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.handshake.is_done()
+    }
+
+    /// Has new keys made for both directions (KeyUpdate, RFC 8446 section 4.6.3). The message leaves when the
+    /// stack next calls the layer, which [`Stack::with_layer`](crate::stack::Stack::with_layer) does.
+    ///
+    /// Peers count the key updates that come with no data between them, and end a connection over too many (33 for rustls and
+    /// BoringSSL, 17 for Go). So none is sent while the keys of the last one have sealed nothing on either side; and where
+    /// only the peer sends data, the seventeenth and all after it are merged into one that leaves ahead of our next data.
+    ///
+    /// # Errors
+    ///
+    /// Unless the layer speaks TLS 1.3, its handshake is done, and its write half is open.
+    pub fn request_key_update(&mut self) -> Result<(), LayerError> {
+        let possible = self.handshake.is_done()
+            && self.halves.write() == WriteHalf::Open
+            && self.agreed.version == Some(rustls::ProtocolVersion::TLSv1_3);
+        if !possible {
+            let message = "a key update needs TLS 1.3 with the handshake done and the write half open";
+            return Err(LayerError::new(LayerErrorKind::Unsupported, message));
+        }
+        self.key_updates.want();
+        Ok(())
+    }
+
+    fn outline(&self) -> Outline<'_> {
+        Outline {
+            role: self.role,
+            server_name: self.server_name(),
+            version: self.agreed.version,
+            version_name: match (self.agreed.version, self.handshake) {
+                (None, Handshake::Failed) => "handshake failed",
+                (version, _) => version_name(version),
+            },
+            cipher_suite: self.agreed.cipher_suite,
+            key_exchange_group: self.agreed.key_exchange_group,
+            alpn: self.agreed.alpn.as_deref(),
+            peer_certificates: self.agreed.peer_certificates.len(),
+            resumed: self.agreed.resumed,
+            handshake_time: self.handshake.time(),
+            traffic: self.traffic,
+        }
+    }
+
+    fn server_name(&self) -> Option<&str> {
+        self.expected.as_deref().or_else(|| self.engine.server_name())
+    }
+}
+
+impl Opens for TlsLayer {
+    type Facts = TlsFacts;
+}
+
+impl Layer for TlsLayer {
+    fn name(&self) -> &'static str {
+        "tls"
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.outline().describe(f)
+    }
+
+    fn details(&self) -> Vec<String> {
+        let ours = match self.halves.write() {
+            WriteHalf::Open => None,
+            WriteHalf::EndWaits => Some("close_notify waits for the peer's"),
+            WriteHalf::EndSent => Some("close_notify sent"),
+        };
+        let peers = match self.halves.read() {
+            ReadHalf::Open => None,
+            ReadHalf::Ended => Some("close_notify received"),
+            ReadHalf::Missing => Some("no close_notify received"),
+            ReadHalf::Truncated => Some("cut off without a close_notify"),
+        };
+        self.outline().details().into_iter().chain([ours, peers].into_iter().flatten().map(str::to_owned)).collect()
+    }
+
+    fn opened(&self, layer: LayerId) -> Option<Facts> {
+        self.is_ready().then(|| Facts::of::<Self>(self.facts(layer)))
+    }
+
+    fn attach(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        self.handshake.begin(ends.now());
+        Ok(())
+    }
+
+    fn inbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        if ends.inbound_below().is_empty() && self.handshake.is_done() && self.halves.read() == ReadHalf::Open {
+            return Ok(());
+        }
+        let (sent, received) = (ends.outbound_below().len(), self.traffic);
+        let mut result = self.receive(ends);
+        if result.is_ok() && self.handshake.is_done() {
+            // A side that only receives has no other occasion.
+            let Ways { inbound, outbound } = ends.all();
+            let taken = self.engine.take_over(inbound.from, outbound.to);
+            result = taken.map_err(|error| self.fail(explain(error, &[])));
+        }
+        if result.is_ok() && self.may_owe_key_update(&received) {
+            result = self.answer_key_update(ends);
+        }
+        self.count_sent(ends, sent);
+        if self.wants_to_stop() {
+            ends.report(Report::StopWanted);
+        }
+        result
+    }
+
+    fn outbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        if ends.outbound_above().is_empty() && !self.key_updates.is_wanted() {
+            return Ok(());
+        }
+        let sent = ends.outbound_below().len();
+        let result = self.send(ends);
+        self.count_sent(ends, sent);
+        result
+    }
+
+    fn can_stop(&self) -> bool {
+        true
+    }
+
+    fn stop(&mut self, stop: &Stop, ends: &mut Ends<'_>) -> Result<(), LayerError> {
+        if stop.goes_first() == GoesFirst::Nobody {
+            self.check_abandon(ends)?;
+        }
+        self.halves.order(*stop);
+        Ok(())
+    }
+
+    fn awaits(&self) -> Option<Patience> {
+        match self.handshake {
+            Handshake::Handshaking { .. } => {
+                self.options.handshake_timeout.map(|limit| Patience::new("the handshake", limit))
+            }
+            Handshake::Done { .. } => self.halves.awaits(),
+            Handshake::Failed => None,
+        }
+    }
+
+    fn overdue(&mut self, overdue: Overdue, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        if self.handshake.is_handshaking() {
+            let message = match overdue {
+                Overdue::Reading => "the handshake was not done: the peer takes nothing of what is sent",
+                _ => "the handshake was not done within its deadline",
+            };
+            return Err(self.fail(LayerError::new(LayerErrorKind::HandshakeTimeout, message)));
+        }
+        let sent = ends.outbound_below().len();
+        let result = self.stop_overdue(overdue, ends);
+        self.count_sent(ends, sent);
+        result
+    }
+
+    fn framing(&self) -> Framing {
+        let overhead = match self.agreed.version {
+            Some(rustls::ProtocolVersion::TLSv1_2) => TLS12_OVERHEAD,
+            _ => TLS13_OVERHEAD,
+        };
+        Framing::new(overhead).with_largest(self.engine.largest())
+    }
+}
+
+impl Ending for TlsLayer {
+    const END: &'static str = "close_notify";
+
+    fn halves(&mut self) -> &mut Halves {
+        &mut self.halves
+    }
+
+    fn send_end(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
+        let Ways { inbound, outbound } = ends.all();
+        let closed = self.engine.close(inbound.from, outbound.to);
+        closed.map_err(|error| self.fail(explain(error, &[])))
+    }
+
+    fn fail(&mut self, error: LayerError) -> Failure {
+        let handshaking = self.handshake.is_handshaking();
+        self.handshake = Handshake::Failed;
+        match self.options.on_failure {
+            OnFailure::Peel if handshaking => Failure::peel(error),
+            _ => Failure::lose(error),
+        }
+    }
+}
+
+impl TlsLayer {
+    fn count_sent(&mut self, ends: &mut Ends<'_>, before: usize) {
+        self.traffic.wire_bytes_out += (ends.outbound_below().len() - before) as u64;
+    }
+}
+
+/// Header, tag and content type of a TLS 1.3 record.
+const TLS13_OVERHEAD: usize = 22;
+
+/// Header, explicit nonce and tag of a TLS 1.2 record with AES-GCM; ChaCha20 needs 8 less.
+const TLS12_OVERHEAD: usize = 29;
