@@ -8,6 +8,7 @@ mod flow;
 mod handles;
 mod layers;
 mod leaving;
+mod open;
 mod random;
 mod receivers;
 mod record;
