@@ -172,7 +172,7 @@ fn a_question_that_never_comes_is_an_error() {
     let (mut left, mut right, _clock) = pair(Cut::Whole);
     let client = async {
         let layer = left.splice(dial("a.example")).unwrap();
-        left.left(layer).await.unwrap();
+        left.ready(layer).await.unwrap();
         layer
     };
     let server = async {
