@@ -15,6 +15,8 @@
 //! is *taken out* changes no byte, so it can come and go on one side alone, anywhere in the list and while data flows
 //! ([`Stack::remove`](crate::stack::Stack::remove)).
 //!
+//! What layers that are stopped have in common, also one of your own, is in [`Ending`] and [`Halves`].
+//!
 //! The contract that all of them keep is written on [`Layer`](crate::stack::Layer). A layer imports the stack and
 //! nothing else of this crate.
 

@@ -27,7 +27,7 @@ use super::{
 ///   queue was empty; control bytes may always.
 /// - It consumes only what it has parsed. What it leaves is the next owner's when it is peeled.
 /// - It takes each mark when it meets it. A mark that is not for this layer is passed on in its place.
-/// - After it has reported [`Report::Stopped`], or agreed to [`leave`](Self::leave), it is unlinked and never called
+/// - After it has reported [`Report::Stopped`], or agreed to [`detach`](Self::detach), it is unlinked and never called
 ///   again; after it has returned an error neither, and everything above it learns that the connection is lost.
 ///
 /// # What the stack promises
@@ -89,7 +89,8 @@ pub trait Layer: Any + Send + Sync + fmt::Debug {
     }
 
     /// Whether this layer ends by an exchange with its peer, so that [`stop`](super::Stack::stop) and
-    /// [`finish`](super::Stack::finish) make sense. Layers that only look or transform stay.
+    /// [`finish`](super::Stack::finish) make sense. Layers that only look or transform stay. What all that end so have in common
+    /// is in [`Ending`](crate::layer::Ending).
     fn can_stop(&self) -> bool {
         false
     }
