@@ -50,7 +50,7 @@ impl StartTls for Imap {
     }
 
     fn server(&self) -> Box<dyn Machine> {
-        Box::new(Server { greeted: self.greeted })
+        Box::new(Server { greeted: self.greeted, tag: Vec::new() })
     }
 }
 
@@ -115,6 +115,8 @@ impl Machine for Client {
 #[derive(Debug)]
 struct Server {
     greeted: bool,
+    /// Of the request for TLS.
+    tag: Vec<u8>,
 }
 
 impl Machine for Server {
@@ -133,6 +135,7 @@ impl Machine for Server {
             return Err(Error::malformed(self.awaits(), line));
         }
         let (untagged, done) = if is("STARTTLS") {
+            self.tag = tag.to_vec();
             ("", "OK go ahead")
         } else if is("NOOP") {
             ("", "OK done")
@@ -160,6 +163,11 @@ impl Machine for Server {
 
     fn awaits(&self) -> &'static str {
         "STARTTLS"
+    }
+
+    fn decline(&mut self, exchange: &mut Exchange<'_>) -> bool {
+        exchange.refuse(&[&self.tag, &b" NO no TLS at the time\r\n"[..]].concat());
+        true
     }
 
     fn turn_away(&mut self, exchange: &mut Exchange<'_>) {

@@ -190,6 +190,12 @@ impl Machine for Server {
         "STARTTLS"
     }
 
+    /// Numeric 691 of the extension.
+    fn decline(&mut self, exchange: &mut Exchange<'_>) -> bool {
+        exchange.refuse(&[b":", self.name.as_bytes(), b" 691 * :no TLS at the time\r\n"].concat());
+        true
+    }
+
     fn turn_away(&mut self, exchange: &mut Exchange<'_>) {
         exchange.send(b"ERROR :too many errors\r\n");
     }

@@ -43,7 +43,7 @@ impl StartTls for Ldap {
     }
 
     fn server(&self) -> Box<dyn Machine> {
-        Box::new(Server)
+        Box::new(Server { id: NOTICE })
     }
 }
 
@@ -81,7 +81,10 @@ impl Machine for Client {
 }
 
 #[derive(Debug)]
-struct Server;
+struct Server {
+    /// Of the request for TLS.
+    id: u32,
+}
 
 impl Machine for Server {
     fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
@@ -95,6 +98,7 @@ impl Machine for Server {
             UNBIND_REQUEST => return Err(Error::left()),
             EXTENDED_REQUEST => match Element::tagged(REQUEST_NAME, operation.content) {
                 Some((START_TLS, [])) => {
+                    self.id = id;
                     exchange.send(&message(id, EXTENDED_RESPONSE, &[&outcome(SUCCESS, "")]));
                     return Ok(Progress::GoAhead);
                 }
@@ -120,6 +124,12 @@ impl Machine for Server {
 
     fn awaits(&self) -> &'static str {
         "StartTLS"
+    }
+
+    fn decline(&mut self, exchange: &mut Exchange<'_>) -> bool {
+        let outcome = outcome(UNAVAILABLE, "no TLS at the time");
+        exchange.refuse(&message(self.id, EXTENDED_RESPONSE, &[&outcome]));
+        true
     }
 
     /// A notice of disconnection (section 4.4.1).
@@ -281,3 +291,4 @@ const RESULTS: [(u8, &str); 38] = [
 const SUCCESS: u8 = 0;
 const PROTOCOL_ERROR: u8 = 2;
 const CONFIDENTIALITY_REQUIRED: u8 = 13;
+const UNAVAILABLE: u8 = 52;

@@ -194,14 +194,10 @@ pub trait Machine: fmt::Debug + Send + Sync {
     /// behind them.
     fn turn_away(&mut self, _exchange: &mut Exchange<'_>) {}
 
-    /// The application did not agree to TLS ([`Negotiate::asking`]), and the go-ahead was not sent: says so, and the client may
-    /// go on. By default nothing is said, and the connection is lost.
-    ///
-    /// # Errors
-    ///
-    /// When that is the end of the connection.
-    fn decline(&mut self, _exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
-        Err(Error::declined())
+    /// The application of a server does not want TLS now ([`Negotiate::asking`]), and the go-ahead was not sent: says so, and
+    /// whether the client may go on and ask again. By default nothing is said and it may not: the connection is lost.
+    fn decline(&mut self, _exchange: &mut Exchange<'_>) -> bool {
+        false
     }
 
     /// Whether the client may begin TLS in place of asking for it, as things stand: under the name of which application

@@ -230,12 +230,14 @@ impl Negotiation for Start {
 
     fn decline(&mut self, exchange: &mut Exchange<'_>) -> Stepped {
         if self.granting.is_empty() {
-            // A client that has begun TLS by itself hears no other words.
+            // A client that has begun TLS by itself hears no other words, and one of MySQL waits for none.
             return Err(self.failed(Error::declined(), false));
         }
         self.granting.clear();
-        let progress = self.machine.decline(exchange);
-        self.step(progress, exchange)
+        match self.machine.decline(exchange) {
+            true => Ok(Step::Going),
+            false => Err(self.failed(Error::declined(), false)),
+        }
     }
 
     fn failure(&mut self, error: opening::Error) -> Failure {

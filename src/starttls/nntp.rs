@@ -170,6 +170,12 @@ impl Machine for Server {
         "STARTTLS"
     }
 
+    /// RFC 4642 section 2.2.1.
+    fn decline(&mut self, exchange: &mut Exchange<'_>) -> bool {
+        exchange.refuse(b"580 no TLS at the time\r\n");
+        true
+    }
+
     /// RFC 3977 section 3.2.1.
     fn turn_away(&mut self, exchange: &mut Exchange<'_>) {
         exchange.send(b"400 too many errors\r\n");

@@ -150,6 +150,12 @@ impl Machine for Server {
         "STLS"
     }
 
+    /// RFC 2595 section 4.
+    fn decline(&mut self, exchange: &mut Exchange<'_>) -> bool {
+        exchange.refuse(b"-ERR no TLS at the time\r\n");
+        true
+    }
+
     /// The protocol has no word that ends a connection.
     fn turn_away(&mut self, exchange: &mut Exchange<'_>) {
         exchange.send(b"-ERR too many errors, bye\r\n");

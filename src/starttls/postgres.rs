@@ -178,6 +178,11 @@ impl Machine for Server {
         self.is_silent.then_some(ALPN)
     }
 
+    fn decline(&mut self, exchange: &mut Exchange<'_>) -> bool {
+        exchange.refuse(b"N");
+        true
+    }
+
     fn turn_away(&mut self, exchange: &mut Exchange<'_>) {
         exchange.send(&error_response("too many requests that are none for TLS"));
     }

@@ -167,6 +167,12 @@ impl Machine for Server {
         "STARTTLS"
     }
 
+    /// Section 2.2.
+    fn decline(&mut self, exchange: &mut Exchange<'_>) -> bool {
+        exchange.refuse(b"NO \"no TLS at the time\"\r\n");
+        true
+    }
+
     fn turn_away(&mut self, exchange: &mut Exchange<'_>) {
         exchange.send(b"BYE \"too many errors\"\r\n");
     }

@@ -209,6 +209,12 @@ impl Machine for Server {
         "STARTTLS"
     }
 
+    /// RFC 3207 section 4.
+    fn decline(&mut self, exchange: &mut Exchange<'_>) -> bool {
+        exchange.refuse(b"454 4.7.0 no TLS at the time\r\n");
+        true
+    }
+
     fn turn_away(&mut self, exchange: &mut Exchange<'_>) {
         exchange.send(b"421 4.7.0 too many errors\r\n");
     }

@@ -8,6 +8,7 @@
 mod common;
 
 mod again;
+mod asking;
 mod both_sides;
 mod certificates;
 mod clients;

@@ -149,6 +149,12 @@ impl Machine for Server {
         "AUTH TLS"
     }
 
+    /// RFC 4217 section 4.
+    fn decline(&mut self, exchange: &mut Exchange<'_>) -> bool {
+        exchange.refuse(b"431 no TLS at the time\r\n");
+        true
+    }
+
     fn turn_away(&mut self, exchange: &mut Exchange<'_>) {
         exchange.send(b"421 too many errors\r\n");
     }

@@ -210,6 +210,12 @@ impl Machine for Server {
         }
     }
 
+    /// Section 5.4.2.2: and the stream is closed.
+    fn decline(&mut self, exchange: &mut Exchange<'_>) -> bool {
+        exchange.send(format!("<failure xmlns='{TLS}'/></stream:stream>").as_bytes());
+        false
+    }
+
     fn awaits(&self) -> &'static str {
         match self.state {
             Asked::Header => "the stream header",
