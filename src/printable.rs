@@ -8,7 +8,7 @@
 //! drawings, and by programs that show what this crate tells them. What people can read stays as it is, in every script;
 //! what would do something else than be read becomes an escape.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 /// Bytes of others on their way to a terminal or a log: on one line, of bounded length.
 ///
@@ -75,15 +75,28 @@ impl<'a> Printable<'a> {
         &self.text[..end.unwrap_or(self.limit)]
     }
 
-    fn write(&self, character: char, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// In as few calls as there are escapes: who prints to something without a buffer pays for each.
+    fn write(&self, text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = text;
+        while let Some((at, character)) = rest.char_indices().find(|&(_, character)| !self.shows_as_itself(character)) {
+            f.write_str(&rest[..at])?;
+            match character {
+                '"' | '\\' => write!(f, "\\{character}"),
+                '\n' => f.write_str("\\n"),
+                '\r' => f.write_str("\\r"),
+                '\t' => f.write_str("\\t"),
+                _ if character.is_ascii() => write!(f, "\\x{:02x}", u32::from(character)),
+                _ => write!(f, "{}", character.escape_unicode()),
+            }?;
+            rest = &rest[at + character.len_utf8()..];
+        }
+        f.write_str(rest)
+    }
+
+    fn shows_as_itself(&self, character: char) -> bool {
         match character {
-            '"' | '\\' if self.form == Form::Quoted => write!(f, "\\{character}"),
-            _ if is_printable(character) => f.write_char(character),
-            '\n' => f.write_str("\\n"),
-            '\r' => f.write_str("\\r"),
-            '\t' => f.write_str("\\t"),
-            _ if character.is_ascii() => write!(f, "\\x{:02x}", u32::from(character)),
-            _ => write!(f, "{}", character.escape_unicode()),
+            '"' | '\\' => self.form != Form::Quoted,
+            _ => is_printable(character),
         }
     }
 }
@@ -94,7 +107,7 @@ impl fmt::Display for Printable<'_> {
         let shown = self.shown();
         f.write_str(mark)?;
         for chunk in shown.utf8_chunks() {
-            chunk.valid().chars().try_for_each(|character| self.write(character, f))?;
+            self.write(chunk.valid(), f)?;
             chunk.invalid().iter().try_for_each(|byte| write!(f, "\\x{byte:02x}"))?;
         }
         if shown.len() < self.text.len() {

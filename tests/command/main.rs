@@ -9,6 +9,8 @@ mod demo;
 mod dialogue;
 mod foreign;
 mod install;
+#[cfg(target_os = "linux")]
+mod memory;
 mod onion;
 #[path = "../common/open_server/mod.rs"]
 mod open_server;

@@ -62,8 +62,13 @@ pub(crate) fn run<'a>(arguments: impl IntoIterator<Item = &'a str>, input: impl 
 
 /// Waits for the end of `child`, and kills it when that takes so long that it must be hanging.
 pub(crate) fn finish(mut child: Child) -> Outcome {
-    let stdout = collect(child.stdout.take());
     let stderr = collect(child.stderr.take());
+    finish_heard(child, stderr)
+}
+
+/// The same for one whose standard error is being read.
+fn finish_heard(mut child: Child, stderr: thread::JoinHandle<String>) -> Outcome {
+    let stdout = collect(child.stdout.take());
     let id = child.id();
     let (tell, answer) = mpsc::channel();
     let waiter = thread::spawn(move || tell.send(child.wait().unwrap()).unwrap());
@@ -93,7 +98,8 @@ fn collect(output: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Str
 /// A running `onion serve`; killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
-    child: Option<Child>,
+    /// With what it says on standard error: it would wait for somebody to read that.
+    child: Option<(Child, thread::JoinHandle<String>)>,
     /// Where it listens, as an endpoint: `tcp:127.0.0.1:40001`.
     pub(crate) endpoint: String,
     /// Open for as long as the server runs.
@@ -111,7 +117,8 @@ impl Server {
         };
         let endpoint = address.trim_end().to_owned();
         let stdin = child.stdin.take().unwrap();
-        Self { child: Some(child), endpoint, _stdin: stdin }
+        let stderr = collect(child.stderr.take());
+        Self { child: Some((child, stderr)), endpoint, _stdin: stdin }
     }
 
     /// With an authority and a certificate made in `directory`.
@@ -120,7 +127,7 @@ impl Server {
     }
 
     pub(crate) fn id(&self) -> u32 {
-        self.child.as_ref().unwrap().id()
+        self.child.as_ref().unwrap().0.id()
     }
 
     /// Sends the signal and waits for the end.
@@ -131,13 +138,14 @@ impl Server {
 
     /// Waits for the end.
     pub(crate) fn finish(mut self) -> Outcome {
-        finish(self.child.take().unwrap())
+        let (child, stderr) = self.child.take().unwrap();
+        finish_heard(child, stderr)
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Some(mut child) = self.child.take() {
+        if let Some((mut child, _)) = self.child.take() {
             let _ = child.kill();
             let _ = child.wait();
         }

@@ -12,7 +12,7 @@ use onionskin::tls::{Roots, TlsClient};
 use crate::common::Authority;
 use crate::onion::{Directory, Server, finish, onion, run, signal};
 
-fn client(directory: &Directory) -> TlsClient {
+pub(crate) fn client(directory: &Directory) -> TlsClient {
     TlsClient::new(Roots::from_pem_file(directory.file("ca.pem")).unwrap()).unwrap()
 }
 
@@ -20,12 +20,12 @@ fn address(server: &Server) -> &str {
     server.endpoint.strip_prefix("tcp:").unwrap()
 }
 
-async fn dial(server: &Server) -> Connection<Socket> {
+pub(crate) async fn dial(server: &Server) -> Connection<Socket> {
     let runtime = runtime::preferred().unwrap();
     Connection::new(runtime.connect_tcp(address(server).parse().unwrap()).await.unwrap())
 }
 
-async fn ask(conn: &mut Connection<Socket>, line: &str) -> String {
+pub(crate) async fn ask(conn: &mut Connection<Socket>, line: &str) -> String {
     conn.write_line(line).await.unwrap();
     hear(conn).await.expect("an answer")
 }
@@ -34,7 +34,7 @@ async fn hear(conn: &mut Connection<Socket>) -> Option<String> {
     conn.read_line().await.unwrap().map(|line| String::from_utf8(line).unwrap())
 }
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     runtime::block_on(runtime::preferred().unwrap(), future)
 }
 

@@ -27,6 +27,7 @@ use crate::answers::Answers;
 use crate::credentials::Trust;
 use crate::failure::Failure;
 use crate::input::{Expected, Input, Local};
+use crate::logging::say;
 use crate::protocol::{Command, LINE_LIMIT, depth};
 use crate::waiting::{AtEnd, Limit, Quiet};
 
@@ -235,7 +236,7 @@ impl Dialogue {
                 Ok(())
             }
             Input::Local(Local::Layers) => {
-                eprintln!("{:#}", self.conn);
+                say(format_args!("{:#}", self.conn));
                 Ok(())
             }
             Input::Local(Local::Ask(command)) => self.ask(&command).await,
@@ -415,7 +416,7 @@ impl Dialogue {
         let stopped = self.conn.stop_tls().await?;
         let layer = stopped.layer;
         if matches!(self.sending, Sending::Open(..) | Sending::Broken) {
-            eprintln!("the peer closed layer {layer} ({closed}); now {}", self.conn);
+            say(format_args!("the peer closed layer {layer} ({closed}); now {}", self.conn));
         }
         self.show_late(&stopped)?;
         match &self.sending {

@@ -11,7 +11,7 @@ use onionskin::rustls::{self, AlertDescription};
 use onionskin::starttls;
 use onionskin::tls::{CertificateFault, ConfigError, ConfigErrorKind};
 
-use crate::logging::Format;
+use crate::logging::{Format, say};
 
 /// The end of the command, with its reason.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ impl Failure {
     /// Says it in one line on standard error, and returns the exit status.
     pub(crate) fn report(&self, format: Format) -> ExitCode {
         match format {
-            Format::Text => eprintln!("error: {self}"),
+            Format::Text => say(format_args!("error: {self}")),
             Format::Json => log::error!("{self}"),
         }
         ExitCode::from(self.status as u8)

@@ -33,6 +33,12 @@ pub(crate) fn start(format: Format, shown: &str) {
     builder.init();
 }
 
+/// Says something to people, on standard error: in one write, so that it costs one, and what two threads say does not mix.
+/// Whoever has closed standard error does not want to know, and the rest goes on.
+pub(crate) fn say(text: impl fmt::Display) {
+    let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
+}
+
 fn write_object(line: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
     let time = line.timestamp_millis();
     let mut writer = serde_json::Serializer::new(&mut *line);

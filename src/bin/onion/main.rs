@@ -57,6 +57,11 @@ use onionskin::runtime;
 use self::failure::Failure;
 use self::logging::Format;
 
+/// glibc keeps what a peak of connections has left, because a few small allocations above it hold the whole heap.
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// TLS that starts, nests and stops on a live connection
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true)]

@@ -18,7 +18,7 @@ use crate::authority::SelfSigned;
 use crate::credentials::{IdentityFiles, read_identity, read_roots};
 use crate::failure::Failure;
 use crate::key_log::KeyLog;
-use crate::logging::Format;
+use crate::logging::{Format, say};
 use crate::open::{self, ServerDefaults};
 use crate::part::part;
 use crate::session::{Service, Session};
@@ -231,7 +231,7 @@ impl Line<'_> {
         let Self { server, peer, layers, .. } = self;
         let (failure, seconds) = (error.into(), self.seconds(now));
         match server.log_format {
-            Format::Text => eprintln!("{}", failure.at(peer)),
+            Format::Text => say(failure.at(peer)),
             Format::Json => log::error!(
                 listen = server.endpoint, peer, outcome = "failed", cause:% = failure, seconds, listen_layers = layers;
                 "{peer}: {failure}"
