@@ -30,6 +30,7 @@
 //! | [`connection`] | a stack over a socket, for async code | `stack`, `layer`, `runtime` |
 //! | [`protocol`] | the callback side: protocols, receivers, flow control, factories | `connection` and what that uses |
 //! | [`starttls`] | how each application protocol asks for TLS, client and server | `protocol`, `connection` and what those use |
+//! | [`route`] | what lies between a socket and whom is meant: the legs of a route, and whom TLS verifies | `starttls`, `connection` and what those use |
 //! | [`endpoint`] | strings that name where to connect or listen, and with which layers | all of these |
 //! | [`testing`] | peers, wires and clocks for tests | all of these |
 //! | [`printable`] | what a peer has said, made fit to be shown | nothing, and all of these show by it |
@@ -55,6 +56,7 @@ pub mod endpoint;
 pub mod layer;
 pub mod printable;
 pub mod protocol;
+pub mod route;
 pub mod runtime;
 pub mod stack;
 pub mod starttls;

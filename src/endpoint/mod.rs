@@ -42,7 +42,7 @@
 //!
 //! | step | key | for a client | for a server |
 //! |---|---|---|---|
-//! | `tls` | `sni` | the name to ask for and to verify; the host of `tcp` unless set | |
+//! | `tls` | `sni` | the name to ask for and to verify; unless set, whom the steps before lead to: the host of `tcp`, or the target of a tunnel | |
 //! | | `ca`, `roots`, `insecure` | whom to trust: a PEM file, `system` or `webpki`, `yes` for everybody | |
 //! | | `cert`, `key` | PEM files, if the server asks for a certificate | PEM files, needed |
 //! | | `alpn` | protocols with commas between them | the same |
@@ -73,16 +73,20 @@
 //! [`Endpoint`] parses with [`str::parse`] and prints in canonical form; the two are inverse. The
 //! files are layers: `grammar` splits a string into words and knows no kind, `arguments` reads
 //! words as values, `transport`, `silence`, `step` and `proxy_header` say what the words of each kind mean. `tls` makes
-//! configurations out of a [`TlsStep`], `layers` makes every step ready, `happy_eyeballs` and `wire` open a transport,
-//! and `open` puts it all together.
+//! configurations out of a [`TlsStep`], `legs` makes every step ready as a leg of a [route](crate::route), `own_step` is one that
+//! no string says. `happy_eyeballs` and `wire` open a transport; `connector`, `listener`, `incoming` and `server` put it all
+//! together.
 
 mod arguments;
+mod connector;
 mod error;
 mod grammar;
 mod happy_eyeballs;
-mod layers;
-mod open;
+mod incoming;
+mod legs;
+mod listener;
 mod open_error;
+mod own_step;
 mod proxy_header;
 mod server;
 mod silence;
@@ -98,9 +102,12 @@ use std::fmt;
 use std::str::FromStr;
 
 use self::arguments::Arguments;
+pub use self::connector::{Connector, connect};
 pub use self::error::{ErrorKind, ParseError};
-pub use self::open::{Admitted, Connector, Incoming, Listener, connect, listen};
+pub use self::incoming::{Admitted, Incoming};
+pub use self::listener::{Listener, listen};
 pub use self::open_error::{OpenError, OpenErrorKind};
+pub use self::own_step::OwnStep;
 pub use self::proxy_header::ProxyHeaderStep;
 pub use self::server::{Server, ServerStopped, Task, connect_with, listen_with};
 pub use self::silence::{Silence, SilenceLimit};

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::{BaseTransport, ParseError};
 use crate::connection::Error as ConnectionError;
+use crate::route::{RouteError, RouteErrorKind};
 use crate::stack::with_chain;
 use crate::tls::ConfigError;
 
@@ -22,7 +23,7 @@ pub enum OpenErrorKind {
     Parse(ParseError),
     /// A `tls` step cannot be configured.
     Config(ConfigError),
-    /// A `tls` step has no name to verify: neither `sni`, nor a host in the transport.
+    /// A `tls` step has no name to verify: neither `sni`, nor a host in the transport or in a step before it.
     NoName,
     /// Something in the endpoint is for the other side, or contradicts itself.
     Misused(String),
@@ -32,6 +33,8 @@ pub enum OpenErrorKind {
     Listen(BaseTransport, Arc<io::Error>),
     /// A handshake failed.
     Connection(ConnectionError),
+    /// The peer carries others, and is no connection itself: [`Incoming::into_carrier`](super::Incoming::into_carrier).
+    Carrier,
     /// The crate was built without a runtime.
     NoRuntime,
 }
@@ -76,6 +79,7 @@ impl fmt::Display for OpenError {
             OpenErrorKind::Connect(transport, error) => write!(f, "cannot connect to {transport}: {error}"),
             OpenErrorKind::Listen(transport, error) => write!(f, "cannot listen at {transport}: {error}"),
             OpenErrorKind::Connection(error) => error.fmt(f),
+            OpenErrorKind::Carrier => f.write_str("the peer carries others: accept them"),
             OpenErrorKind::NoRuntime => f.write_str("built without a runtime: enable async-std, smol or tokio"),
         }
     }
@@ -122,6 +126,17 @@ impl From<ConnectionError> for OpenError {
     }
 }
 
+impl From<RouteError> for OpenError {
+    fn from(error: RouteError) -> Self {
+        match error.into_kind() {
+            RouteErrorKind::NoName => OpenErrorKind::NoName,
+            RouteErrorKind::Config(error) => OpenErrorKind::Config(error),
+            RouteErrorKind::Connection(error) => OpenErrorKind::Connection(error),
+        }
+        .into()
+    }
+}
+
 impl From<OpenError> for io::Error {
     fn from(error: OpenError) -> Self {
         let kind = match *error.0 {
@@ -129,7 +144,7 @@ impl From<OpenError> for io::Error {
             OpenErrorKind::Config(error) => return error.into(),
             OpenErrorKind::Connect(_, ref cause) | OpenErrorKind::Listen(_, ref cause) => cause.kind(),
             OpenErrorKind::Parse(_) | OpenErrorKind::NoName | OpenErrorKind::Misused(_) => io::ErrorKind::InvalidInput,
-            OpenErrorKind::NoRuntime => io::ErrorKind::Unsupported,
+            OpenErrorKind::NoRuntime | OpenErrorKind::Carrier => io::ErrorKind::Unsupported,
         };
         Self::new(kind, error)
     }

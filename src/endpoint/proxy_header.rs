@@ -1,15 +1,13 @@
 //! The step `proxy-header`: who the client really is, said before everything else.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::net::SocketAddr;
 
 use super::arguments::{Arguments, Printer, choice, socket_address};
 use super::error::ParseError;
 use super::step::{Step, YES};
-use crate::connection::Addresses;
-use crate::layer::proxy_header::{self, AcceptProxyHeader, Command, HeaderVersion, ProxyHeader};
-use crate::runtime::Address;
+use crate::layer::proxy_header::HeaderVersion;
+use crate::route::proxy_header::{DialProxyHeader, TakeProxyHeader};
 
 /// A header of the PROXY protocol: a client sends one, a server expects one.
 ///
@@ -43,8 +41,20 @@ impl ProxyHeaderStep {
         })
     }
 
+    /// What a client does for this step, or why it cannot be meant.
+    pub(super) fn dial(&self) -> Result<DialProxyHeader, &'static str> {
+        let Self { version, from, to, local, .. } = *self;
+        let version = version.unwrap_or(HeaderVersion::V2);
+        self.client_mistake().map_or(Ok(DialProxyHeader { version, from, to, local }), Err)
+    }
+
+    /// What a server does for this step, or why it cannot be meant.
+    pub(super) fn accept(&self) -> Result<TakeProxyHeader, &'static str> {
+        self.server_mistake().map_or(Ok(TakeProxyHeader { optional: self.optional }), Err)
+    }
+
     /// What a client cannot mean by this step, if anything.
-    pub(super) fn client_mistake(&self) -> Option<&'static str> {
+    fn client_mistake(&self) -> Option<&'static str> {
         if self.optional {
             return Some("`optional` is for servers: a client sends a header or has no `proxy-header` step");
         }
@@ -60,87 +70,12 @@ impl ProxyHeaderStep {
     }
 
     /// What a server cannot mean by this step, if anything.
-    pub(super) fn server_mistake(&self) -> Option<&'static str> {
+    fn server_mistake(&self) -> Option<&'static str> {
         if self.version.is_some() || self.from.is_some() || self.to.is_some() || self.local {
             return Some("`version`, `from`, `to` and `local` are for clients: a server takes what is sent");
         }
         None
     }
-}
-
-/// What the step does when it is opened.
-impl ProxyHeaderStep {
-    /// What a client sends that speaks for a connection between these addresses, unless the step says otherwise.
-    pub(super) fn header(&self, claimed: &Addresses) -> ProxyHeader {
-        let real = |address: &Option<Address>| address.as_ref().and_then(Address::as_tcp).map(canonical);
-        let ends = (self.from.or_else(|| real(&claimed.local)), self.to.or_else(|| real(&claimed.peer)));
-        match (self.version.unwrap_or(HeaderVersion::V2), ends) {
-            // The text form has no word for it: a server then takes the addresses of the socket.
-            (HeaderVersion::V1, _) if self.local => ProxyHeader::v1_unknown(),
-            (HeaderVersion::V2, _) if self.local => ProxyHeader::v2_local(),
-            (HeaderVersion::V1, (Some(from), Some(to))) => ProxyHeader::v1(from, to),
-            (HeaderVersion::V2, (Some(from), Some(to))) => ProxyHeader::v2(proxy_header::Addresses::tcp(from, to)),
-            (HeaderVersion::V1, _) => ProxyHeader::v1_unknown(),
-            (HeaderVersion::V2, _) => ProxyHeader::v2(proxy_header::Addresses::Unspecified),
-        }
-    }
-
-    /// What a server expects.
-    pub(super) fn accept(&self) -> AcceptProxyHeader {
-        if self.optional { AcceptProxyHeader::new().optional() } else { AcceptProxyHeader::new() }
-    }
-}
-
-/// An IPv4 address as such: a socket that listens for both families shows it mapped into IPv6.
-fn canonical(address: SocketAddr) -> SocketAddr {
-    match address.ip().to_canonical() {
-        IpAddr::V4(ip) => SocketAddr::new(ip.into(), address.port()),
-        IpAddr::V6(_) => address,
-    }
-}
-
-/// Who talks to whom behind a proxy, if its header tells: else it is the two ends of the socket, as it is for the proxy's
-/// own connections.
-pub(super) fn addresses(header: ProxyHeader, mut addresses: Addresses) -> Addresses {
-    if header.command() == Command::Proxy {
-        match header.addresses() {
-            proxy_header::Addresses::Ipv4 { source, destination, .. } => {
-                addresses.peer = Some(SocketAddr::from(*source).into());
-                addresses.local = Some(SocketAddr::from(*destination).into());
-            }
-            proxy_header::Addresses::Ipv6 { source, destination, .. } => {
-                addresses.peer = Some(SocketAddr::from(*source).into());
-                addresses.local = Some(SocketAddr::from(*destination).into());
-            }
-            proxy_header::Addresses::Unix { source, destination, .. } => {
-                (addresses.peer, addresses.local) = (Some(unix(source)), Some(unix(destination)));
-            }
-            proxy_header::Addresses::Unspecified => {}
-        }
-    }
-    addresses.proxy_header = Some(header);
-    addresses
-}
-
-/// A Unix address as a header has it: an abstract name begins with a zero, and a client's end has none.
-fn unix(path: &[u8]) -> Address {
-    match path {
-        [] => Address::Unix(None),
-        [0, name @ ..] => Address::Abstract(name.to_vec()),
-        path => Address::Unix(Some(path_buf(path))),
-    }
-}
-
-#[cfg(unix)]
-fn path_buf(path: &[u8]) -> PathBuf {
-    use std::os::unix::ffi::OsStrExt;
-
-    std::ffi::OsStr::from_bytes(path).into()
-}
-
-#[cfg(not(unix))]
-fn path_buf(path: &[u8]) -> PathBuf {
-    PathBuf::from(String::from_utf8_lossy(path).into_owned())
 }
 
 impl fmt::Display for ProxyHeaderStep {

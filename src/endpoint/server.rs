@@ -11,12 +11,13 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures::channel::{mpsc, oneshot};
-use futures::future::{AbortHandle, Abortable, Either, FutureExt, abortable, select};
+use futures::future::{AbortHandle, Abortable, BoxFuture, Either, FutureExt, abortable, select};
 use futures::stream::StreamExt;
 
-use super::layers::{Layers, ServerLayer};
+use super::legs::{self, Legs};
 use super::{Connector, Endpoint, Incoming, Listener, OpenError, OpenErrorKind};
 use crate::protocol::{Factory, Finished, Handle, Protocol, run};
+use crate::route::AcceptLeg;
 use crate::runtime::{Address, Runtime};
 
 /// Connects to `endpoint` on the preferred runtime, and hands the connection over to `protocol` in a task of its own.
@@ -132,7 +133,7 @@ pub struct Server {
     runtime: &'static dyn Runtime,
     endpoint: Endpoint,
     address: Address,
-    layers: Layers<ServerLayer>,
+    legs: Legs<dyn AcceptLeg>,
     accepting: AbortHandle,
     /// Cancelled when the listener is dropped.
     listening: oneshot::Receiver<Infallible>,
@@ -157,7 +158,7 @@ impl Server {
     pub fn new(listener: Listener, factory: impl Factory) -> Self {
         let runtime = listener.runtime();
         let (endpoint, address) = (listener.endpoint().clone(), listener.local_address().clone());
-        let layers = listener.layers().clone();
+        let legs = listener.legs().clone();
         let register = Arc::new(Register::default());
         let (present, all_gone) = mpsc::channel(0);
         factory.start_factory();
@@ -168,7 +169,7 @@ impl Server {
             let _ = accept.await;
             drop(closed);
         }));
-        Self { runtime, endpoint, address, layers, accepting, listening, register, all_gone }
+        Self { runtime, endpoint, address, legs, accepting, listening, register, all_gone }
     }
 
     /// Where it listens; the port that was picked, if it was to pick one.
@@ -191,7 +192,7 @@ impl Server {
     ///
     /// As [`Listener::reload`].
     pub fn reload(&self) -> impl Future<Output = Result<(), OpenError>> + Send + use<> {
-        self.layers.renew(&self.endpoint.steps, ServerLayer::new)
+        self.legs.renew(&self.endpoint.steps, legs::accept)
     }
 
     /// How many connections there are, those in their handshakes too.
@@ -258,43 +259,54 @@ impl<F: Factory> Drop for Serving<F> {
     }
 }
 
-async fn accept<F: Factory>(listener: Listener, serving: Arc<Serving<F>>) {
-    loop {
-        match listener.accept().await {
-            Ok(incoming) => {
-                let (abort, registration) = AbortHandle::new_pair();
-                let ticket = Ticket::new(&serving.register, abort);
-                let task = AssertUnwindSafe(serve(incoming, Arc::clone(&serving), ticket)).catch_unwind();
-                serving.runtime.spawn(Box::pin(async {
-                    if let Ok(Err(_)) = Abortable::new(task, registration).await {
-                        log::error!("a protocol panicked; its connection is dropped, and the server goes on");
-                    }
-                }));
-            }
-            Err(_) if listener.has_ended() => return,
-            // A peer that is gone again is none of ours.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-            Err(error) => {
-                log::warn!("cannot accept at {}, trying again: {error}", listener.local_address());
-                serving.runtime.sleep_until(serving.runtime.now() + PAUSE).await;
+/// Takes all that come from `listener`, each in a task of its own. One of them may be a listener in its turn: accepting is a
+/// tree, and so this is boxed.
+fn accept<F: Factory>(listener: Listener, serving: Arc<Serving<F>>) -> BoxFuture<'static, ()> {
+    Box::pin(async move {
+        loop {
+            match listener.accept().await {
+                Ok(incoming) => {
+                    let (abort, registration) = AbortHandle::new_pair();
+                    let ticket = Ticket::new(&serving.register, abort);
+                    let task = AssertUnwindSafe(serve(incoming, Arc::clone(&serving), ticket)).catch_unwind();
+                    serving.runtime.spawn(Box::pin(async {
+                        if let Ok(Err(_)) = Abortable::new(task, registration).await {
+                            log::error!("a protocol panicked; its connection is dropped, and the server goes on");
+                        }
+                    }));
+                }
+                Err(_) if listener.has_ended() => return,
+                // A peer that is gone again is none of ours.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    log::warn!("cannot accept at {}, trying again: {error}", listener.local_address());
+                    serving.runtime.sleep_until(serving.runtime.now() + PAUSE).await;
+                }
             }
         }
-    }
+    })
 }
 
 /// One connection, from its handshakes to its end.
 async fn serve<F: Factory>(incoming: Incoming, serving: Arc<Serving<F>>, ticket: Ticket) {
     let socket = incoming.addresses().clone();
-    if let Err(error) = open(incoming, &serving.factory, &ticket).await {
+    if let Err(error) = open(incoming, &serving, &ticket).await {
         log::info!("{socket}: {error}");
     }
 }
 
-async fn open<F: Factory>(incoming: Incoming, factory: &F, ticket: &Ticket) -> Result<(), OpenError> {
+async fn open<F: Factory>(incoming: Incoming, serving: &Arc<Serving<F>>, ticket: &Ticket) -> Result<(), OpenError> {
     let incoming = incoming.identify().await?;
-    let Some(protocol) = factory.build(incoming.addresses()) else { return Ok(()) };
+    if incoming.is_carrier() {
+        let Some(carrier) = incoming.into_carrier() else { return Ok(()) };
+        let (accept, accepting) = abortable(accept(carrier, Arc::clone(serving)));
+        ticket.begin(Stage::Carrying(accepting));
+        let _ = accept.await;
+        return Ok(());
+    }
+    let Some(protocol) = serving.factory.build(incoming.addresses()) else { return Ok(()) };
     let running = run(incoming.ready().await?, protocol);
-    ticket.begin(running.handle());
+    ticket.begin(Stage::Running(running.handle()));
     running.await;
     Ok(())
 }
@@ -307,12 +319,12 @@ struct Register(Mutex<Entries>);
 struct Entries {
     live: HashMap<u64, Entry>,
     next: u64,
-    stage: Stage,
+    course: Course,
 }
 
 /// How far the server has stopped. A connection may be accepted while it does: what was asked of all is asked of it too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Stage {
+enum Course {
     #[default]
     Serving,
     Stopping,
@@ -322,21 +334,41 @@ enum Stage {
 #[derive(Debug)]
 struct Entry {
     abort: AbortHandle,
-    /// Once its handshakes are done.
-    handle: Option<Handle>,
+    stage: Stage,
+}
+
+/// How far a connection has come.
+#[derive(Debug)]
+enum Stage {
+    /// Its handshakes are being done.
+    Opening,
+    Running(Handle),
+    /// It carries others, who have entries of their own.
+    Carrying(AbortHandle),
+}
+
+impl Stage {
+    /// Has it end by itself: a protocol is told, and a carrier takes no others.
+    fn request_stop(&self) {
+        match self {
+            Self::Opening => {}
+            Self::Running(handle) => handle.request_stop(),
+            Self::Carrying(accepting) => accepting.abort(),
+        }
+    }
 }
 
 impl Register {
     fn request_stop(&self) {
         let mut entries = self.entries();
-        entries.stage = Stage::Stopping;
-        entries.live.values().filter_map(|entry| entry.handle.as_ref()).for_each(Handle::request_stop);
+        entries.course = Course::Stopping;
+        entries.live.values().for_each(|entry| entry.stage.request_stop());
     }
 
     /// Aborts all connections; how many there were.
     fn abort(&self) -> usize {
         let mut entries = self.entries();
-        entries.stage = Stage::Aborting;
+        entries.course = Course::Aborting;
         entries.live.values().for_each(|entry| entry.abort.abort());
         entries.live.len()
     }
@@ -357,20 +389,20 @@ impl Ticket {
         let mut entries = register.entries();
         let number = entries.next;
         entries.next += 1;
-        if entries.stage == Stage::Aborting {
+        if entries.course == Course::Aborting {
             abort.abort();
         }
-        entries.live.insert(number, Entry { abort, handle: None });
+        entries.live.insert(number, Entry { abort, stage: Stage::Opening });
         Self { number, register: Arc::clone(register) }
     }
 
-    fn begin(&self, handle: Handle) {
+    fn begin(&self, stage: Stage) {
         let mut entries = self.register.entries();
-        if entries.stage != Stage::Serving {
-            handle.request_stop();
+        if entries.course != Course::Serving {
+            stage.request_stop();
         }
         if let Some(entry) = entries.live.get_mut(&self.number) {
-            entry.handle = Some(handle);
+            entry.stage = stage;
         }
     }
 }

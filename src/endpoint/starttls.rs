@@ -5,12 +5,10 @@ use std::fmt;
 use super::arguments::{Arguments, Printer, text};
 use super::error::{ErrorKind as ParseErrorKind, ParseError};
 use super::grammar::Word;
-use super::open_error::OpenError;
 use super::step::{Step, TlsStep, YES};
-use crate::connection::Connection;
-use crate::runtime::Socket;
-use crate::starttls::{Error, ErrorKind, KnownProtocol, Opportunity, Postgres, StartTls, XMPP_IS_A_FEATURE};
-use crate::tls::{ConfigError, Role, TlsClient, TlsLayer, TlsServer};
+use crate::route::starttls::{AcceptStartTls, DialStartTls, Spoken};
+use crate::starttls::{KnownProtocol, StartTls, XMPP_IS_A_FEATURE};
+use crate::tls::{ConfigError, TlsClient, TlsServer};
 
 /// TLS that is started by what the application protocol says for it.
 ///
@@ -81,53 +79,18 @@ impl StartTlsStep {
         self.protocol.peer(server, self.name.as_deref())
     }
 
-    /// Starts `tls` with, or as, the server of this name.
-    pub(super) async fn start_tls(
-        &self,
-        connection: &mut Connection<Socket>,
-        tls: TlsLayer,
-        server: &str,
-    ) -> Result<(), OpenError> {
-        let peer = match tls.role() {
-            Role::Client => {
-                let local = connection.get_ref().local_address().as_tcp();
-                self.protocol.client_at(server, self.name.as_deref(), local.map(|address| address.ip()))
-            }
-            Role::Server => self.peer(server),
-        };
-        self.start_tls_with(connection, &*peer, tls).await
+    /// What a client does for this step.
+    pub(super) fn dial(&self) -> Result<DialStartTls, ConfigError> {
+        Ok(DialStartTls { spoken: self.spoken(), client: self.client()?, name: self.tls.server_name.clone() })
     }
 
-    /// As a server, starts `tls`, or finds out that the client has come for something that needs none: whether it has.
-    pub(super) async fn start_tls_unless_cancel(
-        &self,
-        connection: &mut Connection<Socket>,
-        tls: TlsLayer,
-    ) -> Result<bool, OpenError> {
-        let peer: &dyn StartTls = match self.protocol {
-            KnownProtocol::Postgres => &Postgres::new().accept_cancel(),
-            _ => &*self.peer("localhost"),
-        };
-        match self.start_tls_with(connection, peer, tls).await {
-            Err(error) if is_cancel(&error) => Ok(true),
-            started => started.map(|()| false),
-        }
+    /// What a server does for this step.
+    pub(super) fn accept(&self) -> Result<AcceptStartTls, ConfigError> {
+        Ok(AcceptStartTls { spoken: self.spoken(), server: self.server()? })
     }
 
-    async fn start_tls_with(
-        &self,
-        connection: &mut Connection<Socket>,
-        peer: &dyn StartTls,
-        tls: TlsLayer,
-    ) -> Result<(), OpenError> {
-        if !self.opportunistic {
-            connection.start_tls_as(peer, tls).await?;
-            return Ok(());
-        }
-        if let Opportunity::Cleartext(error) = connection.start_tls_opportunistic(peer, tls).await? {
-            log::warn!("{connection}: goes on in clear: {error}");
-        }
-        Ok(())
+    fn spoken(&self) -> Spoken {
+        Spoken { protocol: self.protocol, own_name: self.name.clone(), opportunistic: self.opportunistic }
     }
 }
 
@@ -136,11 +99,6 @@ fn protocol(word: Word) -> Result<KnownProtocol, ParseError> {
         return Err(ParseError::new(ParseErrorKind::InvalidValue, word.position, XMPP_IS_A_FEATURE));
     }
     word.choice(KnownProtocol::ALL)
-}
-
-fn is_cancel(error: &OpenError) -> bool {
-    let negotiation = error.connection_error().and_then(|error| Error::of(error));
-    negotiation.is_some_and(|error| error.kind() == ErrorKind::Cancel)
 }
 
 impl fmt::Display for StartTlsStep {

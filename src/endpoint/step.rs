@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::arguments::{Arguments, Printer, choice, host, path, text};
 use super::error::ParseError;
 use super::grammar::{self, Word};
-use super::{Kind, ProxyHeaderStep, StartTlsStep};
+use super::{Kind, OwnStep, ProxyHeaderStep, StartTlsStep};
 use crate::tls::Version;
 
 /// What one step puts on top of those before it.
@@ -21,6 +21,8 @@ pub enum Step {
     StartTls(Box<StartTlsStep>),
     /// `proxy-header`
     ProxyHeader(ProxyHeaderStep),
+    /// A step of the program's own, which no string says.
+    Own(OwnStep),
 }
 
 impl Step {
@@ -29,7 +31,7 @@ impl Step {
         match self {
             Self::Tls(tls) => Some(tls),
             Self::StartTls(step) => Some(&step.tls),
-            Self::ProxyHeader(_) => None,
+            Self::ProxyHeader(_) | Self::Own(_) => None,
         }
     }
 
@@ -38,7 +40,7 @@ impl Step {
         match self {
             Self::Tls(tls) => Some(tls),
             Self::StartTls(step) => Some(&mut step.tls),
-            Self::ProxyHeader(_) => None,
+            Self::ProxyHeader(_) | Self::Own(_) => None,
         }
     }
 }
@@ -49,6 +51,7 @@ impl fmt::Display for Step {
             Self::Tls(step) => step.fmt(f),
             Self::StartTls(step) => step.fmt(f),
             Self::ProxyHeader(step) => step.fmt(f),
+            Self::Own(step) => step.fmt(f),
         }
     }
 }

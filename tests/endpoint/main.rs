@@ -8,6 +8,7 @@ mod handed_down;
 mod proxied;
 mod refusals;
 mod reload;
+mod routes;
 mod starttls;
 mod steps;
 mod transports;

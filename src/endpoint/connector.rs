@@ -1,0 +1,155 @@
+//! Connecting.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::incoming::begin;
+use super::legs::{self, Legs};
+use super::open_error::{OpenError, OpenErrorKind};
+use super::{BaseTransport, ConnectTimeout, Endpoint, wire};
+use crate::connection::{Addresses, Connection};
+use crate::route::DialLeg;
+use crate::runtime::{Runtime, Socket};
+
+/// An endpoint made ready for connecting to it, any number of times: files are read, and sessions can be resumed.
+///
+/// `stdio`, `fd` and `systemd` name a connection that is there already: of these, connect to each once.
+#[derive(Clone, Debug)]
+pub struct Connector {
+    runtime: &'static dyn Runtime,
+    endpoint: Endpoint,
+    timeout: Option<Duration>,
+    legs: Legs<dyn DialLeg>,
+}
+
+impl Connector {
+    /// Makes `endpoint` ready. A `tls` step without `sni` verifies the host of a `tcp` transport, or of the last step
+    /// before it that leads on to somebody else.
+    ///
+    /// # Errors
+    ///
+    /// When a step cannot be a client's, or names a file that is missing or wrong.
+    pub fn new(runtime: &'static dyn Runtime, endpoint: &Endpoint) -> Result<Self, OpenError> {
+        let legs = Legs::new(legs::dial(&endpoint.steps, endpoint.transport.target())?);
+        let timeout = match endpoint.transport {
+            BaseTransport::Tcp { timeout: ConnectTimeout::Never, .. } => None,
+            BaseTransport::Tcp { timeout: ConnectTimeout::Seconds(seconds), .. } => {
+                Some(Duration::from_secs(seconds.get().into()))
+            }
+            _ => Some(CONNECT_TIMEOUT),
+        };
+        Ok(Self { runtime, endpoint: endpoint.clone(), timeout, legs })
+    }
+
+    /// How long to try until the peer is reached: 30 seconds, or what `timeout` in the endpoint says, unless set. With
+    /// `None`, as long as the system tries.
+    ///
+    /// It covers the resolution of the name and the attempts at all addresses. The handshakes count apart, each from
+    /// its own start: see [`TlsLayer::handshake_timeout`](crate::tls::TlsLayer::handshake_timeout).
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    pub(super) fn runtime(&self) -> &'static dyn Runtime {
+        self.runtime
+    }
+
+    /// Reads the files of the endpoint again (certificates, keys, trust anchors), for the connections that are opened
+    /// from now on, by clones too. Those that are there keep what they began with. TLS sessions of before are not resumed.
+    ///
+    /// It is all or nothing: if one of the files is missing or wrong, everything stays as it is. Files are read on a thread
+    /// of their own, so a file system that hangs holds up this future and nothing else; it may be put into a task, since it
+    /// borrows nothing. Of several at a time, the one that was called last decides.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    ///
+    /// # Cancellation
+    ///
+    /// Leaves everything as it is.
+    pub fn reload(&self) -> impl Future<Output = Result<(), OpenError>> + Send + use<> {
+        let target = self.endpoint.transport.target();
+        self.legs.renew(&self.endpoint.steps, move |steps| legs::dial(steps, target))
+    }
+
+    /// Connects, and does the handshakes of all layers, from the wire inwards.
+    ///
+    /// A host name with several addresses is tried by "happy eyeballs" (RFC 8305): the families take turns, beginning
+    /// with the address that the system prefers; the next attempt begins when one has failed, or 250 milliseconds after
+    /// the one before it; the first that succeeds is taken.
+    ///
+    /// # Errors
+    ///
+    /// When the peer cannot be reached in time, or a handshake fails.
+    ///
+    /// # Cancellation
+    ///
+    /// Closes what has been opened.
+    pub async fn connect(&self) -> Result<Connection<Socket>, OpenError> {
+        self.open(None).await
+    }
+
+    /// As [`connect`](Self::connect), on behalf of a client that has connected to us: where a `proxy-header` step has no `from`
+    /// and `to`, its header tells of these addresses, as [`Incoming::addresses`] has them, and not of those of our own
+    /// socket. If they are no addresses of TCP, the header says that they are unknown.
+    ///
+    /// ```no_run
+    /// # use onionskin::endpoint::{Connector, Listener};
+    /// # async fn example(listener: Listener, connector: Connector) -> std::io::Result<()> {
+    /// let incoming = listener.accept().await?.identify().await?;
+    /// let far = connector.connect_for(incoming.addresses()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    ///
+    /// # Cancellation
+    ///
+    /// As [`connect`](Self::connect).
+    pub async fn connect_for(&self, client: &Addresses) -> Result<Connection<Socket>, OpenError> {
+        // What is our peer there is on our side of the socket here.
+        self.open(Some(Addresses::new(client.peer.clone(), client.local.clone()))).await
+    }
+
+    async fn open(&self, claimed: Option<Addresses>) -> Result<Connection<Socket>, OpenError> {
+        let legs = self.legs.current();
+        let transport = &self.endpoint.transport;
+        let connecting = wire::connect(self.runtime, transport, self.timeout).await;
+        let socket = connecting.map_err(|error| OpenErrorKind::Connect(transport.clone(), Arc::new(error)))?;
+        let mut route = begin(socket, self.runtime, self.endpoint.silence).claiming(claimed);
+        if let Some(target) = transport.target() {
+            route = route.towards(target);
+        }
+        for leg in legs.iter() {
+            route = leg.dial(route).await?;
+        }
+        Ok(route.into_connection())
+    }
+}
+
+/// Connects to the endpoint that `endpoint` describes, on the preferred runtime.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), onionskin::endpoint::OpenError> {
+/// let conn = onionskin::connect("tcp:mail.example:465+tls").await?;
+/// println!("{}", conn.layers());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// As [`Connector::new`] and [`Connector::connect`]; when the string is no endpoint; when the crate was built without a
+/// runtime.
+pub async fn connect(endpoint: &str) -> Result<Connection<Socket>, OpenError> {
+    let runtime = crate::runtime::preferred().ok_or(OpenErrorKind::NoRuntime)?;
+    Connector::new(runtime, &endpoint.parse()?)?.connect().await
+}
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);

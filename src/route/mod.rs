@@ -1,0 +1,126 @@
+//! From a socket to whom is meant: what lies between is a route, and each leg of it is a function from route to route.
+//!
+//! ```text
+//!    the socket            a proxy                   the target
+//! ──────┬──────── leg ────────┬──────── leg ────────────┬──────
+//!       │  tls: verifies      │  a tunnel: the proxy is │  tls: verifies
+//!       │  the proxy's name   │  asked for the target   │  the target's name
+//! ```
+//!
+//! A [`Route`] is a connection and who is at its far end. A leg ([`DialLeg`]) puts something on top, as TLS does, or has it
+//! lead on to somebody else, as a proxy does that is asked for a tunnel; the connection may be another one then, with the
+//! first as its socket. Whoever comes later asks the route who the target is, and verifies that name. So what leads through
+//! others needs no exception anywhere: neither in TLS nor in what connects.
+//!
+//! The side that is connected to has the same ([`AcceptLeg`]), with one thing more: a peer that was accepted may carry
+//! connections of others, so what comes out of a leg may be a place to accept from again. Accepting is a tree.
+//!
+//! ```text
+//! listener ── peer ── tls ── here: a connection
+//!          └─ peer ── tls ── a carrier ──┬── peer ── tls ── here: a connection
+//!                                        └── peer ── tls ── here: a connection
+//! ```
+//!
+//! The files: this one has the route, `leg` the two kinds of legs, `error` why one fails, and `tls`, `starttls` and
+//! `proxy_header` are legs. Nothing here knows how any of them is written in an endpoint.
+
+mod error;
+mod leg;
+pub(crate) mod proxy_header;
+pub(crate) mod starttls;
+pub(crate) mod tls;
+
+use std::sync::Arc;
+
+pub use self::error::{RouteError, RouteErrorKind};
+pub use self::leg::{AcceptLeg, Arrival, DialLeg};
+use crate::connection::{Addresses, Connection};
+use crate::runtime::{Address, Socket, Timer};
+
+/// A connection on its way to whom is meant.
+#[derive(Debug)]
+pub struct Route {
+    connection: Connection<Socket>,
+    timer: Arc<dyn Timer>,
+    claimed: Option<Addresses>,
+    serves_cancels: bool,
+}
+
+impl Route {
+    /// The route that begins with `socket`: who is at its other end is the target, unless the socket is a tunnel to
+    /// somebody else.
+    pub fn new(socket: Socket, timer: Arc<dyn Timer>) -> Self {
+        let connection = Connection::over(socket, Arc::clone(&timer));
+        Self { connection, timer, claimed: None, serves_cancels: false }
+    }
+
+    /// The connection as it is so far.
+    pub fn connection(&self) -> &Connection<Socket> {
+        &self.connection
+    }
+
+    /// The connection as it is so far, to speak over it or to put layers on.
+    pub fn connection_mut(&mut self) -> &mut Connection<Socket> {
+        &mut self.connection
+    }
+
+    /// The end of the route.
+    pub fn into_connection(self) -> Connection<Socket> {
+        self.connection
+    }
+
+    /// Who is at the far end, as it was asked for. `None` of a peer that has connected to us, and of a socket that was
+    /// handed down.
+    pub fn target(&self) -> Option<&Address> {
+        self.connection.addresses().target.as_ref()
+    }
+
+    /// The route with this target, where the socket alone does not tell whom it leads to.
+    #[must_use]
+    pub fn towards(mut self, target: Address) -> Self {
+        let addresses = self.connection.addresses().clone().towards(target);
+        self.connection.set_addresses(addresses);
+        self
+    }
+
+    /// The route after who was the target has agreed to pass on to `target` whatever comes over this connection.
+    #[must_use]
+    pub fn through_to(mut self, target: Address) -> Self {
+        let addresses = self.connection.addresses().clone().through_to(target);
+        self.connection.set_addresses(addresses);
+        self
+    }
+
+    /// The route that goes on over `tunnel`, which runs over the connection so far or over one that carries many.
+    #[must_use]
+    pub fn over(self, tunnel: impl FnOnce(Connection<Socket>) -> Socket) -> Self {
+        let socket = tunnel(self.connection);
+        Self { connection: Connection::over(socket, Arc::clone(&self.timer)), ..self }
+    }
+
+    /// The clock of its connections.
+    pub fn timer(&self) -> Arc<dyn Timer> {
+        Arc::clone(&self.timer)
+    }
+
+    /// Speaks for a client whose connection to us has these addresses: a PROXY header tells of them.
+    pub(crate) fn claiming(mut self, client: Option<Addresses>) -> Self {
+        self.claimed = client;
+        self
+    }
+
+    /// For whom it speaks: somebody else, or itself.
+    pub(crate) fn claimed(&self) -> &Addresses {
+        self.claimed.as_ref().unwrap_or(self.connection.addresses())
+    }
+
+    /// Takes peers too that have come only to cancel something.
+    pub(crate) fn serving_cancels(mut self) -> Self {
+        self.serves_cancels = true;
+        self
+    }
+
+    pub(crate) fn serves_cancels(&self) -> bool {
+        self.serves_cancels
+    }
+}
