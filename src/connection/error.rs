@@ -115,10 +115,17 @@ impl Error {
         self.is_layer(LayerError::is_certificate)
     }
 
-    /// Whether the peer refused us.
+    /// Whether the peer refused us, for whatever reason.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         self.is_layer(LayerError::is_refused)
+    }
+
+    /// Whether the peer refused the certificate that we have shown as its client, or our having none. In TLS 1.3 the handshake
+    /// is done for us by then, so it is what comes in place of the first bytes to be read.
+    #[must_use]
+    pub fn is_client_certificate(&self) -> bool {
+        self.is_layer(LayerError::is_client_certificate)
     }
 
     /// Whether the stream below a layer ended before the layer did.

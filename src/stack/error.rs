@@ -28,8 +28,10 @@ pub enum LayerErrorKind {
     NotSpoken,
     /// The peer's certificate was not accepted.
     Certificate,
-    /// The peer refused, by an alert or its like.
+    /// The peer refused, by an alert or its like, and not for the reason that follows.
     Refused,
+    /// The peer refused the certificate that we have shown as its client, or our having none.
+    ClientCertificate,
     /// The stream below ended before this layer's did.
     Truncated,
     /// The handshake took longer than its deadline.
@@ -78,10 +80,17 @@ impl LayerError {
         self.kind == LayerErrorKind::Certificate
     }
 
-    /// Whether the peer refused us.
+    /// Whether the peer refused us, for whatever reason: [`is_client_certificate`](Self::is_client_certificate) too.
     #[must_use]
     pub fn is_refused(&self) -> bool {
-        self.kind == LayerErrorKind::Refused
+        matches!(self.kind, LayerErrorKind::Refused | LayerErrorKind::ClientCertificate)
+    }
+
+    /// Whether the peer refused the certificate that we have shown as its client, or our having none. In TLS 1.3 that comes
+    /// behind the handshake, which was done for us by then.
+    #[must_use]
+    pub fn is_client_certificate(&self) -> bool {
+        self.kind == LayerErrorKind::ClientCertificate
     }
 
     /// Whether the stream below ended too early.

@@ -195,6 +195,12 @@ impl Reason {
         self.is_layer(LayerError::is_refused)
     }
 
+    /// Whether the first cause is that the peer refused the certificate that we have shown as its client, or our having none.
+    #[must_use]
+    pub fn is_client_certificate(&self) -> bool {
+        self.is_layer(LayerError::is_client_certificate)
+    }
+
     /// Whether the first cause is that the stream below a layer ended before the layer did.
     #[must_use]
     pub fn is_truncated(&self) -> bool {

@@ -1,7 +1,12 @@
 //! Configurations: who is trusted, who is who, and what is wrong with a bad one.
 
+use std::error::Error;
+use std::io;
+
+use onionskin::rustls;
 use onionskin::rustls::pki_types::CertificateDer;
 use onionskin::rustls::pki_types::pem::PemObject;
+use onionskin::stack::{LayerErrorKind, Reason};
 use onionskin::tls::{ConfigErrorKind, Identity, Roots, TlsClient, TlsServer, Version};
 use rcgen::{CertificateParams, date_time_ymd};
 
@@ -137,6 +142,33 @@ fn a_client_certificate_can_be_required() {
 }
 
 #[test]
+fn a_refused_client_certificate_is_told_from_other_refusals() {
+    each_version(1, |case| {
+        let ca = Authority::new();
+        let server = TlsServer::builder(ca.identity(NAME)).require_client_certificates(ca.roots()).alpn(["a"]).build();
+        let server = server.unwrap();
+        let refusal = |client: &TlsClient, server: &TlsServer, side: usize| {
+            let (link, said) = handshake(case.version, client, server, NAME);
+            let peer = [&link.left, &link.right][side];
+            let error = peer.stack.lost().and_then(Reason::layer_error).unwrap_or_else(|| panic!("{said:?}"));
+            assert!(error.is_refused(), "{said:?}");
+            (error.kind(), error.is_client_certificate())
+        };
+        let of_a_certificate = (LayerErrorKind::ClientCertificate, true);
+        assert_eq!(refusal(&ca.client(&[case.version]), &server, 0), of_a_certificate, "none is shown");
+        let unknown = client_with_identity(&ca, &Authority::new(), case.version);
+        assert_eq!(refusal(&unknown, &server, 0), of_a_certificate, "nobody there knows its authority");
+
+        // A refusal for another reason, and one by the client.
+        let client = TlsClient::builder(ca.roots()).versions(&[case.version]).identity(ca.identity("client.example"));
+        let another = client.alpn(["b"]).build().unwrap();
+        assert_eq!(refusal(&another, &server, 0), (LayerErrorKind::Refused, false));
+        let stranger = Authority::new().client(&[case.version]);
+        assert_eq!(refusal(&stranger, &server, 1), (LayerErrorKind::Refused, false));
+    });
+}
+
+#[test]
 fn a_client_certificate_can_be_asked_for_and_left_out() {
     each_version(1, |case| {
         let ca = Authority::new();
@@ -218,6 +250,22 @@ fn a_server_needs_roots_to_verify_clients_by() {
     let nobody = Roots::from_certificates([]).unwrap();
     let error = TlsServer::builder(ca.identity(NAME)).require_client_certificates(nobody).build().unwrap_err();
     assert_eq!(error.kind(), ConfigErrorKind::NoRoots, "{error}");
+}
+
+#[test]
+fn what_an_error_was_made_of_is_to_be_had() {
+    let unread = Roots::from_pem_file("no/such/file").unwrap_err();
+    assert_eq!(unread.cause::<io::Error>().map(io::Error::kind), Some(io::ErrorKind::NotFound));
+    assert!(unread.cause::<rustls::Error>().is_none());
+    let ca = Authority::new();
+    let unversioned = TlsClient::builder(ca.roots()).versions(&[]).build().unwrap_err();
+    assert!(unversioned.cause::<rustls::Error>().is_some(), "{unversioned:?}");
+    let (chain, _) = ca.pem_identity(NAME);
+    let (_, key) = ca.pem_identity(NAME);
+    let mismatch = TlsServer::new(Identity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap()).unwrap_err();
+    assert!(matches!(mismatch.cause(), Some(rustls::Error::InconsistentKeys(_))), "{mismatch:?}");
+    // What the message says already is not said again by the chain.
+    assert!(unread.source().is_none() && mismatch.source().is_some());
 }
 
 #[test]

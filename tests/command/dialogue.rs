@@ -2,6 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::common::Authority;
 use crate::onion::{Directory, Outcome, Server, run};
 
 /// A server, and the arguments of a client that it and that trusts it.
@@ -206,6 +207,14 @@ fn a_server_asks_for_client_certificates() {
     let line = run(common, script).failed(1);
     assert!(line.contains("layer #") && line.contains("certificate_required"), "{line}");
     assert!(line.contains("--cert and --key"), "{line}");
+
+    // One that nobody there knows is refused with another alert, and the advice is the same.
+    let (chain, secret) = Authority::new().pem_identity("stranger");
+    let (cert, key) = (directory.file("strange.pem"), directory.file("strange-key.pem"));
+    std::fs::write(&cert, chain).unwrap();
+    std::fs::write(&key, secret).unwrap();
+    let line = run(common.into_iter().chain(["--cert", &cert, "--key", &key]), script).failed(1);
+    assert!(!line.contains("certificate_required") && line.contains("that the peer accepts"), "{line}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use onionskin::connection::Error;
 use onionskin::endpoint::{BaseTransport, OpenError, OpenErrorKind};
 use onionskin::printable::Printable;
-use onionskin::rustls::{self, AlertDescription};
+use onionskin::rustls;
 use onionskin::starttls;
 use onionskin::tls::{CertificateFault, ConfigError, ConfigErrorKind};
 
@@ -139,6 +139,9 @@ fn advice(error: &Error) -> Option<&'static str> {
     if starttls::Error::of(error).is_some_and(starttls::Error::is_hello_refused) {
         return Some("another name of ours may do: name=NAME in the endpoint's step");
     }
+    if error.is_client_certificate() {
+        return Some("present a certificate that the peer accepts, with --cert and --key");
+    }
     let error = error.tls_error()?;
     match CertificateFault::of(error) {
         Some(CertificateFault::UnknownIssuer) => {
@@ -154,9 +157,6 @@ fn advice(error: &Error) -> Option<&'static str> {
     }
     match error {
         rustls::Error::NoCertificatesPresented => Some("the peer must present one"),
-        rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
-            Some("present a certificate with --cert and --key")
-        }
         _ => None,
     }
 }

@@ -2,6 +2,8 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+#[cfg(doc)]
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -41,11 +43,13 @@ impl Roots {
         // Certificates that cannot be used are common in system stores, and no reason to trust none.
         let (usable, _) = store.add_parsable_certificates(found.certs);
         if usable == 0 {
-            let why = found.errors.first().map_or_else(|| "it is empty".to_owned(), ToString::to_string);
-            return Err(ConfigError::new(
-                ConfigErrorKind::NoRoots,
-                format!("no trust anchors in the system's store: {why}"),
-            ));
+            let error = |why: &str| {
+                ConfigError::new(ConfigErrorKind::NoRoots, format!("no trust anchors in the system's store: {why}"))
+            };
+            return Err(match found.errors.into_iter().next() {
+                Some(why) => error(&why.to_string()).quoting(why),
+                None => error("it is empty"),
+            });
         }
         Ok(Self::unnamed(store))
     }
@@ -284,7 +288,15 @@ fn built_in() -> Option<Arc<CryptoProvider>> {
 pub struct ConfigError {
     kind: ConfigErrorKind,
     message: String,
-    source: Option<Arc<dyn StdError + Send + Sync>>,
+    cause: Option<Cause>,
+}
+
+#[derive(Clone)]
+enum Cause {
+    /// Its text is a part of the message.
+    Quoted(Arc<dyn StdError + Send + Sync>),
+    /// The message says it in other words.
+    Other(Arc<dyn StdError + Send + Sync>),
 }
 
 /// The kinds of [`ConfigError`].
@@ -311,21 +323,42 @@ pub enum ConfigErrorKind {
 
 impl ConfigError {
     pub(crate) fn new(kind: ConfigErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None }
+        Self { kind, message: message.into(), cause: None }
     }
 
-    pub(super) fn caused_by(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
-        self.source = Some(Arc::new(source));
+    pub(super) fn caused_by(mut self, cause: impl StdError + Send + Sync + 'static) -> Self {
+        self.cause = Some(Cause::Other(Arc::new(cause)));
         self
     }
 
-    #[allow(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
+    /// As [`caused_by`](Self::caused_by), with an error whose text is a part of the message.
+    fn quoting(mut self, cause: impl StdError + Send + Sync + 'static) -> Self {
+        self.cause = Some(Cause::Quoted(Arc::new(cause)));
+        self
+    }
+
     pub(super) fn from_rustls(error: rustls::Error) -> Self {
         let why = match &error {
             rustls::Error::General(words) => words.clone(),
             error => error.to_string(),
         };
-        Self::new(ConfigErrorKind::Unsupported, format!("TLS cannot be set up like this: {why}"))
+        Self::new(ConfigErrorKind::Unsupported, format!("TLS cannot be set up like this: {why}")).quoting(error)
+    }
+
+    /// The error that this one was made of, if it was one of this type: an [`io::Error`], a [`rustls::Error`].
+    ///
+    /// ```
+    /// use onionskin::tls::Roots;
+    ///
+    /// let error = Roots::from_pem_file("no/such/file").unwrap_err();
+    /// let cause = error.cause::<std::io::Error>().expect("the file could not be read");
+    /// assert_eq!(cause.kind(), std::io::ErrorKind::NotFound);
+    /// ```
+    #[must_use]
+    pub fn cause<E: StdError + 'static>(&self) -> Option<&E> {
+        match self.cause.as_ref()? {
+            Cause::Quoted(cause) | Cause::Other(cause) => cause.downcast_ref(),
+        }
     }
 
     /// What kind of error this is.
@@ -366,14 +399,19 @@ impl fmt::Debug for ConfigError {
 }
 
 impl StdError for ConfigError {
+    /// What the message does not say already; [`cause`](Self::cause) has the rest.
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source.as_deref().map(|source| source as _)
+        match self.cause.as_ref()? {
+            Cause::Quoted(cause) => cause.source(),
+            Cause::Other(cause) => Some(cause),
+        }
     }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {
-    std::fs::read(path)
-        .map_err(|error| ConfigError::new(ConfigErrorKind::Io, format!("cannot read {}: {error}", path.display())))
+    std::fs::read(path).map_err(|error| {
+        ConfigError::new(ConfigErrorKind::Io, format!("cannot read {}: {error}", path.display())).quoting(error)
+    })
 }
 
 fn certificates(text: &[u8], name: &str) -> Result<Vec<CertificateDer<'static>>, ConfigError> {

@@ -1,14 +1,15 @@
 //! From what rustls says to an error that says what happened.
 
-use rustls::Error;
+use rustls::{AlertDescription, Error};
 
+use super::Role;
 use super::fault::CertificateFault;
 use super::words::{alert, incompatible, invalid, misbehaved, out_of_place};
 use crate::printable::Printable;
 use crate::stack::{LayerError, LayerErrorKind};
 
-/// The error of a handshake or of traffic, with the input that caused it at `front`.
-pub(super) fn explain(error: Error, front: &[u8]) -> LayerError {
+/// The error of a handshake or of traffic in this role, with the input that caused it at `front`.
+pub(super) fn explain(error: Error, front: &[u8], role: Role) -> LayerError {
     let broke = |what: String| (LayerErrorKind::Protocol, format!("the peer broke the protocol: it sent {what}"));
     let (kind, message) = match &error {
         Error::InvalidMessage(_) if !front.is_empty() && !matches!(front[0], 20..=24) => {
@@ -20,6 +21,9 @@ pub(super) fn explain(error: Error, front: &[u8]) -> LayerError {
         }
         Error::NoCertificatesPresented => {
             (LayerErrorKind::Certificate, "the peer sent no certificate, and one is required".to_owned())
+        }
+        Error::AlertReceived(received) if role == Role::Client && is_about_a_certificate(*received) => {
+            (LayerErrorKind::ClientCertificate, alert(*received))
         }
         Error::AlertReceived(received) => (LayerErrorKind::Refused, alert(*received)),
         Error::PeerIncompatible(why) => {
@@ -51,6 +55,22 @@ pub(super) fn explain(error: Error, front: &[u8]) -> LayerError {
     LayerError::new(kind, message).caused_by(error)
 }
 
+/// Whether whoever sends this alert has looked at a certificate (RFC 8446 section 6.2): a server, at that of its client.
+fn is_about_a_certificate(received: AlertDescription) -> bool {
+    matches!(
+        received,
+        AlertDescription::NoCertificate
+            | AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied
+            | AlertDescription::CertificateRequired
+    )
+}
+
 /// The beginning of what the peer said, made harmless.
 fn sample(front: &[u8]) -> String {
     let line = front.split(|&byte| byte == b'\r' || byte == b'\n').next().unwrap_or_default();
@@ -72,14 +92,14 @@ mod tests {
 
     #[test]
     fn plaintext_is_named_and_quoted_safely() {
-        let error = explain(InvalidMessage::InvalidContentType.into(), b"220 \x1b[31mhi\r\n250 more");
+        let error = explain(InvalidMessage::InvalidContentType.into(), b"220 \x1b[31mhi\r\n250 more", Role::Client);
         assert!(error.is_not_spoken());
         assert_eq!(error.to_string(), "the peer is speaking plaintext, not TLS (it said \"220 \\x1b[31mhi\")");
     }
 
     #[test]
     fn an_issuer_that_is_not_trusted_is_said_in_words() {
-        let error = explain(CertificateError::UnknownIssuer.into(), b"");
+        let error = explain(CertificateError::UnknownIssuer.into(), b"", Role::Client);
         assert!(error.is_certificate());
         assert!(error.to_string().contains("its issuer is none of the trust anchors"), "{error}");
     }
@@ -122,6 +142,19 @@ mod tests {
         }
         assert!(!text.contains(['{', '}', '[', ']']), "{text:?}");
         assert!(text.len() < 250, "{} bytes: {text}", text.len());
+    }
+
+    #[test]
+    fn alerts_about_a_certificate_are_about_that_of_a_client_if_a_server_sends_them() {
+        use AlertDescription as A;
+        let kind = |alert, role| explain(Error::AlertReceived(alert), b"", role).kind();
+        for about in [A::CertificateRequired, A::BadCertificate, A::UnknownCA, A::AccessDenied, A::CertificateExpired] {
+            assert_eq!(kind(about, Role::Client), LayerErrorKind::ClientCertificate, "{about:?}");
+            assert_eq!(kind(about, Role::Server), LayerErrorKind::Refused, "{about:?}");
+        }
+        for other in [A::HandshakeFailure, A::UnrecognisedName, A::NoApplicationProtocol, A::DecryptError] {
+            assert_eq!(kind(other, Role::Client), LayerErrorKind::Refused, "{other:?}");
+        }
     }
 
     #[test]
@@ -242,7 +275,7 @@ mod tests {
             .chain(webpki)
             .chain(others);
         for error in errors {
-            let explained = explain(error, b"").to_string();
+            let explained = explain(error, b"", Role::Client).to_string();
             assert_plain(&explained);
         }
     }
@@ -281,7 +314,7 @@ mod tests {
                  one with basicConstraints=CA:FALSE",
             ),
         ] {
-            let explained = explain(error.into(), b"").to_string();
+            let explained = explain(error.into(), b"", Role::Client).to_string();
             assert_eq!(explained, format!("the peer's certificate is not accepted: {expected}"));
         }
     }

@@ -57,7 +57,7 @@ impl Refusal {
         let said = || cause(error);
         let wants = match error.tls_error() {
             Some(rustls::Error::AlertReceived(alert)) => match alert {
-                AlertDescription::CertificateRequired => Wants::Certificate,
+                _ if error.is_client_certificate() => Wants::Certificate,
                 AlertDescription::UnrecognisedName => Wants::Name,
                 AlertDescription::NoApplicationProtocol => Wants::Alpn,
                 AlertDescription::ProtocolVersion => Wants::Version,

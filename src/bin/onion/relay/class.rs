@@ -61,7 +61,7 @@ impl<T: Display> Display for Own<T> {
 fn of_layer(error: &LayerError) -> Class {
     match error.kind() {
         LayerErrorKind::Certificate => Class::Certificate,
-        LayerErrorKind::Refused => Class::Refused,
+        LayerErrorKind::Refused | LayerErrorKind::ClientCertificate => Class::Refused,
         LayerErrorKind::NotSpoken => Class::NotSpoken,
         LayerErrorKind::Protocol => Class::Protocol,
         LayerErrorKind::HandshakeTimeout | LayerErrorKind::StopTimeout | LayerErrorKind::Idle => Class::Timeout,

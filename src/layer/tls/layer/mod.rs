@@ -87,7 +87,7 @@ impl TlsLayer {
 
     /// Demands of a client that it offers this application protocol (ALPN), and agrees to it; not for a layer of a client.
     pub(crate) fn require_alpn(&mut self, protocol: &'static str) -> Result<(), LayerError> {
-        self.engine.require_alpn(protocol).map_err(|error| explain(error, &[]))
+        self.engine.require_alpn(protocol).map_err(|error| explain(error, &[], self.role))
     }
 
     /// What is known of this layer, `layer`, now.
@@ -214,7 +214,7 @@ impl Layer for TlsLayer {
             // A side that only receives has no other occasion.
             let Ways { inbound, outbound } = ends.all();
             let taken = self.engine.take_over(inbound.from, outbound.to);
-            result = taken.map_err(|error| self.fail(explain(error, &[])));
+            result = taken.map_err(|error| self.fail(explain(error, &[], self.role)));
         }
         if result.is_ok() && self.may_owe_key_update(&received) {
             result = self.answer_key_update(ends);
@@ -291,7 +291,7 @@ impl Ending for TlsLayer {
     fn send_end(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
         let Ways { inbound, outbound } = ends.all();
         let closed = self.engine.close(inbound.from, outbound.to);
-        closed.map_err(|error| self.fail(explain(error, &[])))
+        closed.map_err(|error| self.fail(explain(error, &[], self.role)))
     }
 
     fn fail(&mut self, error: LayerError) -> Failure {

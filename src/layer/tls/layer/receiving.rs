@@ -64,7 +64,7 @@ impl TlsLayer {
     /// The failure over what stands at the front of the input. The peer is sent the alert for it.
     fn fail_over_input(&mut self, error: rustls::Error, ends: &mut Ends<'_>) -> Failure {
         let Ways { inbound: Way { from: input, .. }, outbound: Way { to: output, .. } } = ends.all();
-        let error = explain(error, input.front());
+        let error = explain(error, input.front(), self.role);
         self.engine.alert(input, output);
         self.fail(error)
     }
@@ -140,7 +140,7 @@ impl TlsLayer {
         if output.len() > before {
             self.key_updates.sent(&self.traffic);
         }
-        flushed.map_err(|error| self.fail(explain(error, &[])))
+        flushed.map_err(|error| self.fail(explain(error, &[], self.role)))
     }
 
     /// Whether bytes that are no TLS may stand where the peer's close_notify should.

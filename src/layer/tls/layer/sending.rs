@@ -26,7 +26,7 @@ impl TlsLayer {
                     return Ok(());
                 }
                 let sent = self.engine.send(input, &plain.front()[..fragment], output, onwards);
-                sent.map_err(|error| self.fail(explain(error, &[])))?;
+                sent.map_err(|error| self.fail(explain(error, &[], self.role)))?;
                 plain.consume(fragment);
                 self.traffic.bytes_out += fragment as u64;
                 self.traffic.records_out += 1;
@@ -56,7 +56,7 @@ impl TlsLayer {
         }
         let Ways { inbound: Way { from: input, .. }, outbound: Way { to: output, .. } } = ends.all();
         let refreshed = self.engine.refresh(input, output);
-        refreshed.map_err(|error| self.fail(explain(error, &[])))?;
+        refreshed.map_err(|error| self.fail(explain(error, &[], self.role)))?;
         self.key_updates.sent(&self.traffic);
         Ok(())
     }
