@@ -14,9 +14,13 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use onionskin::Connection;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_util::compat::TokioAsyncReadCompatExt;
 
-use crate::peers::{Conn, NAME, at_each_depth, pattern};
+use crate::peers::{Conn, NAME, at_each_depth, pattern, run, tls};
 use crate::recipes::hyper_io::HyperIo;
 
 /// Answers with what it was sent.
@@ -76,6 +80,46 @@ fn an_idle_client_that_leaves_without_a_close_notify_is_no_error_of_the_server()
         };
         let (served, ()) = join(serve, ask).await;
         served.unwrap_or_else(|error| panic!("depth {depth}: {error:?}"));
+    });
+}
+
+/// Beside the TLS that most servers on tokio have: each client has its answer, and drops the socket.
+#[test]
+fn dropped_clients_are_errors_of_the_server_no_more_often_than_with_tokio_rustls() {
+    run(async {
+        let (client, server) = tls();
+        let (connector, acceptor) = (TlsConnector::from(client.to_rustls()), TlsAcceptor::from(server.to_rustls()));
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut errors = [0; 2];
+        for round in 0..300 {
+            let serve = async {
+                let (socket, _) = listener.accept().await.unwrap();
+                let http = hyper::server::conn::http1::Builder::new();
+                // Both within one run, and in turns, so that what disturbs one disturbs the other.
+                if round % 2 == 0 {
+                    let mut conn = Connection::new(socket.compat());
+                    conn.start_tls(server.accept().unwrap()).await.unwrap();
+                    http.serve_connection(TokioIo::new(conn), service_fn(echo)).await
+                } else {
+                    let stream = acceptor.accept(socket).await.unwrap();
+                    http.serve_connection(TokioIo::new(stream), service_fn(echo)).await
+                }
+            };
+            let ask = async {
+                let socket = TcpStream::connect(address).await.unwrap();
+                let mut stream = connector.connect(NAME.try_into().unwrap(), socket).await.unwrap();
+                stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+                let mut answer = Vec::new();
+                while !answer.ends_with(b"\r\n\r\n") {
+                    answer.push(stream.read_u8().await.unwrap());
+                }
+            };
+            let (served, ()) = join(serve, ask).await;
+            errors[round % 2] += usize::from(served.is_err());
+        }
+        let [ours, theirs] = errors;
+        assert!(ours <= theirs, "{ours} of 150 dropped clients are errors, with tokio-rustls {theirs}");
     });
 }
 
