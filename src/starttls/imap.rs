@@ -14,44 +14,19 @@
 //! A server may greet with PREAUTH, and TLS cannot be started any more (section 7.1.4). Somebody in the middle can say that
 //! too, so it is an error here.
 
+use super::preamble::{Greeting, protocol};
 use super::reply::command;
-use super::{Error, ErrorKind, Exchange, Machine, Progress, StartTls};
+use super::{Error, ErrorKind, Exchange, Machine, Progress};
 
-/// IMAP.
-///
-/// After TLS the server does not greet again, and the client asks for the capabilities.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Imap {
-    greeted: bool,
-}
-
-impl Imap {
-    /// From the greeting on.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
+protocol! {
+    /// IMAP.
+    ///
+    /// After TLS the server does not greet again, and the client asks for the capabilities.
+    Imap "imap" greets Once;
     /// The greeting has been said: on a connection on which TLS was stopped, to start it again.
-    #[must_use]
-    pub fn greeted(mut self) -> Self {
-        self.greeted = true;
-        self
-    }
-}
-
-impl StartTls for Imap {
-    fn name(&self) -> &'static str {
-        "imap"
-    }
-
-    fn client(&self) -> Box<dyn Machine> {
-        Box::new(if self.greeted { Client::Greeted } else { Client::Greeting })
-    }
-
-    fn server(&self) -> Box<dyn Machine> {
-        Box::new(Server { greeted: self.greeted, tag: Vec::new() })
-    }
+    option greeted;
+    client |imap| if imap.greeted { Client::Greeted } else { Client::Greeting };
+    server |imap| Greeting::unless(imap.greeted, b"* OK ready\r\n", Server::default());
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -112,20 +87,14 @@ impl Machine for Client {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Server {
-    greeted: bool,
     /// Of the request for TLS.
     tag: Vec<u8>,
 }
 
 impl Machine for Server {
     fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
-        if !self.greeted {
-            self.greeted = true;
-            exchange.send(b"* OK ready\r\n");
-            return Ok(Progress::Going);
-        }
         let Some(line) = exchange.line()? else { return Ok(Progress::Waiting) };
         let (tag, rest) = command(line);
         let (word, _) = command(rest);

@@ -11,40 +11,17 @@
 //! go on in clear, with a close_notify (section 4.14.3).
 
 use super::ber::{Element, Header, element};
-use super::{Error, ErrorKind, Exchange, Greets, Machine, Progress, StartTls};
+use super::preamble::protocol;
+use super::{Error, ErrorKind, Exchange, Machine, Progress};
 
-/// LDAP.
-///
-/// After TLS the client goes on with a message id of its choice; ours has the id 1. A server answers everything but
-/// StartTLS with confidentialityRequired, and does not go away.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Ldap;
-
-impl Ldap {
-    /// Either side.
-    #[must_use]
-    pub fn new() -> Self {
-        Self
-    }
-}
-
-impl StartTls for Ldap {
-    fn name(&self) -> &'static str {
-        "ldap"
-    }
-
-    fn greets(&self) -> Greets {
-        Greets::Never
-    }
-
-    fn client(&self) -> Box<dyn Machine> {
-        Box::new(Client::Silent)
-    }
-
-    fn server(&self) -> Box<dyn Machine> {
-        Box::new(Server { id: NOTICE })
-    }
+protocol! {
+    /// LDAP.
+    ///
+    /// After TLS the client goes on with a message id of its choice; ours has the id 1. A server answers everything but
+    /// StartTLS with confidentialityRequired, and does not go away.
+    Ldap "ldap" greets Never;
+    client |_| Client::Silent;
+    server |_| Server { id: NOTICE };
 }
 
 #[derive(Clone, Copy, Debug)]

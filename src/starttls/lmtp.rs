@@ -39,6 +39,6 @@ impl StartTls for Lmtp {
     }
 
     fn server(&self) -> Box<dyn Machine> {
-        Box::new(Server::new(&self.0, "LHLO", "LMTP"))
+        Box::new(Server::greeting(&self.0, "LHLO", "LMTP"))
     }
 }

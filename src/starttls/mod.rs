@@ -78,6 +78,7 @@ mod nntp;
 mod own_name;
 mod pop3;
 mod postgres;
+mod preamble;
 mod reply;
 mod secured;
 mod sieve;

@@ -13,44 +13,19 @@
 //! C: CAPABILITIES               anew: what was said before is forgotten (RFC 4642 section 2.2.2)
 //! ```
 
+use super::preamble::{Greeting, protocol};
 use super::reply::{Line, command};
-use super::{Error, Exchange, Machine, Progress, StartTls};
+use super::{Error, Exchange, Machine, Progress};
 
-/// NNTP.
-///
-/// After TLS the server does not greet again, and the client asks for the capabilities.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Nntp {
-    greeted: bool,
-}
-
-impl Nntp {
-    /// From the greeting on.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
+protocol! {
+    /// NNTP.
+    ///
+    /// After TLS the server does not greet again, and the client asks for the capabilities.
+    Nntp "nntp" greets Once;
     /// The greeting has been said: on a connection on which TLS was stopped, to start it again.
-    #[must_use]
-    pub fn greeted(mut self) -> Self {
-        self.greeted = true;
-        self
-    }
-}
-
-impl StartTls for Nntp {
-    fn name(&self) -> &'static str {
-        "nntp"
-    }
-
-    fn client(&self) -> Box<dyn Machine> {
-        Box::new(if self.greeted { Client::Greeted } else { Client::Greeting })
-    }
-
-    fn server(&self) -> Box<dyn Machine> {
-        Box::new(Server { greeted: self.greeted })
-    }
+    option greeted;
+    client |nntp| if nntp.greeted { Client::Greeted } else { Client::Greeting };
+    server |nntp| Greeting::unless(nntp.greeted, b"200 ready\r\n", Server);
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -127,17 +102,10 @@ impl Client {
 }
 
 #[derive(Debug)]
-struct Server {
-    greeted: bool,
-}
+struct Server;
 
 impl Machine for Server {
     fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
-        if !self.greeted {
-            self.greeted = true;
-            exchange.send(b"200 ready\r\n");
-            return Ok(Progress::Going);
-        }
         let Some(line) = exchange.line()? else { return Ok(Progress::Waiting) };
         let (verb, argument) = command(line);
         let is = |word: &str| verb.eq_ignore_ascii_case(word.as_bytes());

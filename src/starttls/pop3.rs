@@ -12,45 +12,20 @@
 //! C: CAPA                       anew: what the server said before is forgotten
 //! ```
 
+use super::preamble::{Greeting, protocol};
 use super::reply::command;
-use super::{Error, Exchange, Machine, Progress, StartTls};
+use super::{Error, Exchange, Machine, Progress};
 
-/// POP3.
-///
-/// After TLS the server does not greet again, and the client asks for the capabilities. The timestamp for APOP (RFC 1939
-/// section 7) goes with the greeting that was taken: log in with something else.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Pop3 {
-    greeted: bool,
-}
-
-impl Pop3 {
-    /// From the greeting on.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
+protocol! {
+    /// POP3.
+    ///
+    /// After TLS the server does not greet again, and the client asks for the capabilities. The timestamp for APOP (RFC 1939
+    /// section 7) goes with the greeting that was taken: log in with something else.
+    Pop3 "pop3" greets Once;
     /// The greeting has been said: on a connection on which TLS was stopped, to start it again.
-    #[must_use]
-    pub fn greeted(mut self) -> Self {
-        self.greeted = true;
-        self
-    }
-}
-
-impl StartTls for Pop3 {
-    fn name(&self) -> &'static str {
-        "pop3"
-    }
-
-    fn client(&self) -> Box<dyn Machine> {
-        Box::new(if self.greeted { Client::Greeted } else { Client::Greeting })
-    }
-
-    fn server(&self) -> Box<dyn Machine> {
-        Box::new(Server { greeted: self.greeted })
-    }
+    option greeted;
+    client |pop3| if pop3.greeted { Client::Greeted } else { Client::Greeting };
+    server |pop3| Greeting::unless(pop3.greeted, b"+OK ready\r\n", Server);
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -112,17 +87,10 @@ impl Machine for Client {
 }
 
 #[derive(Debug)]
-struct Server {
-    greeted: bool,
-}
+struct Server;
 
 impl Machine for Server {
     fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
-        if !self.greeted {
-            self.greeted = true;
-            exchange.send(b"+OK ready\r\n");
-            return Ok(Progress::Going);
-        }
         let Some(line) = exchange.line()? else { return Ok(Progress::Waiting) };
         let (verb, argument) = command(line);
         let is = |word: &str| verb.eq_ignore_ascii_case(word.as_bytes());

@@ -18,28 +18,19 @@
 //! The answer to SSLRequest is one byte. What a server from before 7.0 says to a request that it does not know begins with an `E`. Its
 //! words are not shown to anybody: whoever sits in between may have put them there.
 
-use super::{Error, ErrorKind, Exchange, Greets, Machine, Progress, StartTls};
+use super::preamble::protocol;
+use super::{Error, ErrorKind, Exchange, Machine, Progress};
 
-/// PostgreSQL.
-///
-/// After TLS the client begins with its StartupMessage. A server answers GSSENCRequest with no, and everything else that
-/// comes in clear with FATAL 28000, but for a CancelRequest: see [`accept_cancel`](Self::accept_cancel).
-///
-/// With `sslnegotiation=direct` a client of PostgreSQL 17 or later begins with TLS itself. A server takes that too, if the
-/// client offers the application protocol `postgresql` (ALPN) as it must; one that does not is refused with an alert, so that
-/// nobody is brought here who wanted to talk to another server.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Postgres {
-    accepts_cancel: bool,
-}
-
-impl Postgres {
-    /// Either side.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
+protocol! {
+    /// PostgreSQL.
+    ///
+    /// After TLS the client begins with its StartupMessage. A server answers GSSENCRequest with no, and everything else that
+    /// comes in clear with FATAL 28000, but for a CancelRequest: see [`accept_cancel`](Self::accept_cancel).
+    ///
+    /// With `sslnegotiation=direct` a client of PostgreSQL 17 or later begins with TLS itself. A server takes that too, if the
+    /// client offers the application protocol `postgresql` (ALPN) as it must; one that does not is refused with an alert, so that
+    /// nobody is brought here who wanted to talk to another server.
+    Postgres "postgres" greets Never;
     /// As a server, hands a CancelRequest on to the application.
     ///
     /// To cancel a query, a client comes with another connection, and in clear: psql up to 16 and `PQcancel` do so even where
@@ -74,29 +65,9 @@ impl Postgres {
     ///     Ok(conn.close().await?)
     /// }
     /// ```
-    #[must_use]
-    pub fn accept_cancel(mut self) -> Self {
-        self.accepts_cancel = true;
-        self
-    }
-}
-
-impl StartTls for Postgres {
-    fn name(&self) -> &'static str {
-        "postgres"
-    }
-
-    fn greets(&self) -> Greets {
-        Greets::Never
-    }
-
-    fn client(&self) -> Box<dyn Machine> {
-        Box::new(Client::Silent)
-    }
-
-    fn server(&self) -> Box<dyn Machine> {
-        Box::new(Server { accepts_cancel: self.accepts_cancel, is_silent: true })
-    }
+    option accept_cancel;
+    client |_| Client::Silent;
+    server |postgres| Server { accepts_cancel: postgres.accept_cancel, is_silent: true };
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -15,49 +15,19 @@
 //! A string may be a literal (section 4): its length in braces, the end of the line, and then that many bytes of anything,
 //! lines that look like `OK` and `"STARTTLS"` among them. So a message is more than a line, and is taken as a whole.
 
-use super::{Error, ErrorKind, Exchange, Greets, Machine, Progress, StartTls};
+use super::preamble::{Greeting, protocol};
+use super::{Error, ErrorKind, Exchange, Machine, Progress};
 
-/// ManageSieve.
-///
-/// After TLS the server says its capabilities again, unasked: the first thing for the application of a client to read, and
-/// for that of a server to send.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sieve {
-    greeted: bool,
-}
-
-impl Sieve {
-    /// From the greeting on.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
+protocol! {
+    /// ManageSieve.
+    ///
+    /// After TLS the server says its capabilities again, unasked: the first thing for the application of a client to read, and
+    /// for that of a server to send.
+    Sieve "sieve" greets Again;
     /// The greeting has been said: on a connection on which TLS was stopped, to start it again.
-    #[must_use]
-    pub fn greeted(mut self) -> Self {
-        self.greeted = true;
-        self
-    }
-}
-
-impl StartTls for Sieve {
-    fn name(&self) -> &'static str {
-        "sieve"
-    }
-
-    /// RFC 5804 section 2.2.
-    fn greets(&self) -> Greets {
-        Greets::Again
-    }
-
-    fn client(&self) -> Box<dyn Machine> {
-        Box::new(if self.greeted { Client::Greeted } else { Client::Capabilities { offered: false } })
-    }
-
-    fn server(&self) -> Box<dyn Machine> {
-        Box::new(Server { greeted: self.greeted })
-    }
+    option greeted;
+    client |sieve| if sieve.greeted { Client::Greeted } else { Client::Capabilities { offered: false } };
+    server |sieve| Greeting::unless(sieve.greeted, CAPABILITIES, Server);
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -119,17 +89,10 @@ impl Client {
 }
 
 #[derive(Debug)]
-struct Server {
-    greeted: bool,
-}
+struct Server;
 
 impl Machine for Server {
     fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
-        if !self.greeted {
-            self.greeted = true;
-            exchange.send(CAPABILITIES);
-            return Ok(Progress::Going);
-        }
         let Some(message) = Message::take(exchange, self.awaits())? else { return Ok(Progress::Waiting) };
         let (verb, arguments) = match &message.tokens[..] {
             [Token::Atom(verb), arguments @ ..] => (*verb, arguments),

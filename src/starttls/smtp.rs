@@ -11,6 +11,7 @@
 //! C: EHLO client.example        anew: what was said before is forgotten (section 4.2)
 //! ```
 
+use super::preamble::Greeting;
 use super::reply::{Line, Words, command, one_word};
 use super::{Error, Exchange, Machine, Progress, StartTls};
 
@@ -63,7 +64,7 @@ impl StartTls for Smtp {
     }
 
     fn server(&self) -> Box<dyn Machine> {
-        Box::new(Server::new(self, "EHLO", "ESMTP"))
+        Box::new(Server::greeting(self, "EHLO", "ESMTP"))
     }
 }
 
@@ -159,26 +160,18 @@ impl Client {
 #[derive(Debug)]
 pub(super) struct Server {
     verb: &'static str,
-    greeting: Option<String>,
     capabilities: String,
 }
 
 impl Server {
-    pub(super) fn new(smtp: &Smtp, verb: &'static str, protocol: &str) -> Self {
-        Self {
-            verb,
-            greeting: (!smtp.greeted).then(|| format!("220 {} {protocol}\r\n", smtp.name)),
-            capabilities: format!("250-{}\r\n250 STARTTLS\r\n", smtp.name),
-        }
+    pub(super) fn greeting(smtp: &Smtp, verb: &'static str, protocol: &str) -> Greeting<Self> {
+        let server = Self { verb, capabilities: format!("250-{}\r\n250 STARTTLS\r\n", smtp.name) };
+        Greeting::unless(smtp.greeted, format!("220 {} {protocol}\r\n", smtp.name), server)
     }
 }
 
 impl Machine for Server {
     fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
-        if let Some(greeting) = self.greeting.take() {
-            exchange.send(greeting.as_bytes());
-            return Ok(Progress::Going);
-        }
         let Some(line) = exchange.line()? else { return Ok(Progress::Waiting) };
         let (verb, argument) = command(line);
         let is = |word: &str| verb.eq_ignore_ascii_case(word.as_bytes());

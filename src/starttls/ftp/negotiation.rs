@@ -2,45 +2,19 @@
 
 use super::protection::{Change, Protection};
 use super::reply::{Place, Replies};
+use crate::starttls::preamble::{Greeting, protocol};
 use crate::starttls::reply::{Words, command};
-use crate::starttls::{Error, Exchange, Machine, Progress, StartTls};
+use crate::starttls::{Error, Exchange, Machine, Progress};
 
-/// FTP.
-///
-/// After TLS the server does not greet again, and the client begins with PBSZ.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ftp {
-    greeted: bool,
-}
-
-impl Ftp {
-    /// From the greeting on.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
+protocol! {
+    /// FTP.
+    ///
+    /// After TLS the server does not greet again, and the client begins with PBSZ.
+    Ftp "ftp" greets Once;
     /// The greeting has been said: on a connection on which TLS was stopped, to start it again.
-    #[must_use]
-    pub fn greeted(mut self) -> Self {
-        self.greeted = true;
-        self
-    }
-}
-
-impl StartTls for Ftp {
-    fn name(&self) -> &'static str {
-        "ftp"
-    }
-
-    fn client(&self) -> Box<dyn Machine> {
-        let state = if self.greeted { Asking::Greeted } else { Asking::Greeting };
-        Box::new(Client { state, replies: Replies::default(), refusal: Words::default() })
-    }
-
-    fn server(&self) -> Box<dyn Machine> {
-        Box::new(Server { greeted: self.greeted, protection: Protection::new() })
-    }
+    option greeted;
+    client |ftp| Client::new(if ftp.greeted { Asking::Greeted } else { Asking::Greeting });
+    server |ftp| Greeting::unless(ftp.greeted, b"220 ready\r\n", Server { protection: Protection::new() });
 }
 
 #[derive(Debug)]
@@ -56,6 +30,12 @@ enum Asking {
     Greeting,
     Greeted,
     Answer,
+}
+
+impl Client {
+    fn new(state: Asking) -> Self {
+        Self { state, replies: Replies::default(), refusal: Words::default() }
+    }
 }
 
 impl Machine for Client {
@@ -103,17 +83,11 @@ impl Machine for Client {
 
 #[derive(Debug)]
 struct Server {
-    greeted: bool,
     protection: Protection,
 }
 
 impl Machine for Server {
     fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Progress, Error> {
-        if !self.greeted {
-            self.greeted = true;
-            exchange.send(b"220 ready\r\n");
-            return Ok(Progress::Going);
-        }
         let Some(line) = exchange.line()? else { return Ok(Progress::Waiting) };
         if let Some(answer) = self.protection.command(line) {
             let reply = [answer.reply().as_bytes(), b"\r\n"].concat();
