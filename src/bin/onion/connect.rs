@@ -11,8 +11,8 @@ use crate::dialogue::{Dialogue, Leaving, Pace, Partner};
 use crate::failure::Failure;
 use crate::input::{self, LineEnds, Requests, Source, Splitter};
 use crate::key_log::KeyLog;
+use crate::leave::leave;
 use crate::open::{self, ClientDefaults};
-use crate::part::part;
 use crate::waiting::{AtEnd, EndOfInput, Limit};
 
 /// Talk to a peer from standard input
@@ -113,7 +113,7 @@ pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Res
         dialogue.run().await
     };
     let result = result.await;
-    part(dialogue.into_connection()).await;
+    leave(dialogue.into_connection()).await;
     result
 }
 

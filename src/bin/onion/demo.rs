@@ -20,9 +20,9 @@ use crate::authority::Authority;
 use crate::drawing::{Drawing, Frame};
 use crate::failure::Failure;
 use crate::key_log::KeyLog;
+use crate::leave::leave;
 use crate::meter::Meter;
 use crate::open;
-use crate::part::part;
 use crate::protocol::{Answer, Command};
 use crate::session::{Service, Session};
 use crate::signals;
@@ -55,7 +55,7 @@ pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Res
     let mut asker = Asker::new(runtime, socket, authority.roots()?, depth, key_log);
     asker.show().await?;
     let local = asker.tally()?;
-    part(asker.conn).await;
+    leave(asker.conn).await;
     match outcome.await {
         Ok(Ok(peer)) if peer == local.to_string() => Ok(()),
         Ok(Ok(peer)) => Err(Failure::new(format_args!("the server talked to {peer} and not to {local}"))),
@@ -80,7 +80,7 @@ async fn answer(listener: Listener, service: Service) -> Result<String, Failure>
     let peer = incoming.addresses().to_string();
     let mut session = Session::new(incoming.ready().await?, Arc::new(service), signals::never());
     let result = session.run().await;
-    part(session.into_connection()).await;
+    leave(session.into_connection()).await;
     result?;
     Ok(peer)
 }

@@ -18,9 +18,9 @@ use crate::authority::SelfSigned;
 use crate::credentials::{IdentityFiles, read_identity, read_roots};
 use crate::failure::Failure;
 use crate::key_log::KeyLog;
+use crate::leave::leave;
 use crate::logging::{Format, say};
 use crate::open::{self, ServerDefaults};
-use crate::part::part;
 use crate::session::{Service, Session};
 use crate::signals::{Stopping, stopping};
 use crate::silence::SilenceOptions;
@@ -208,7 +208,7 @@ async fn serve(runtime: &'static dyn Runtime, incoming: Incoming, server: &Serve
         Ok(()) => line.ends(runtime.now()),
         Err(error) => line.fails(runtime.now(), error),
     }
-    part(conn).await;
+    leave(conn).await;
 }
 
 /// What is said of a connection when it is over.

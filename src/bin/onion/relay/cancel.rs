@@ -15,7 +15,7 @@ use onionskin::runtime::Timer;
 use super::class::Own;
 use super::join::{Loss, Side, Unfinished};
 use super::tally::Class;
-use crate::part::part;
+use crate::leave::leave;
 
 /// The request at the front of what the client says, which is all there.
 pub(super) async fn read(near: &mut Unfinished) -> Result<Vec<u8>, Loss> {
@@ -45,8 +45,8 @@ pub(super) async fn hand_on(timer: &dyn Timer, request: &[u8], far: &mut Unfinis
 }
 
 /// Tells the client that it was done.
-pub(super) async fn leave(near: Unfinished, far: Unfinished) {
-    join(part(near.finished()), part(far.finished())).await;
+pub(super) async fn leave_both(near: Unfinished, far: Unfinished) {
+    join(leave(near.finished()), leave(far.finished())).await;
 }
 
 /// Servers only have to send a signal to another process of theirs.

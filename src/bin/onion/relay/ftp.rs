@@ -35,7 +35,7 @@ use super::join::{Delivered, Loss, PassOn, Side, Unfinished, break_off, is_end_w
 use super::passage::{End, Passages};
 use super::plan::Route;
 use super::tally::{Outcome, Tally};
-use crate::part::part;
+use crate::leave::leave;
 
 /// Whether a relay between these two is made whole like this: clients bring TLS, and the server has none.
 pub(super) fn is_whole(listen: &Endpoint, connect: &Endpoint) -> bool {
@@ -142,9 +142,9 @@ impl Session {
     pub(super) async fn leave(self, lost: Option<Side>) {
         let Self { runtime, near, far, channels, .. } = self;
         match lost {
-            None => join(part(near.finished()), part(far.finished())).await,
-            Some(Side::Listen) => join(part(near.finished()), break_off(runtime, far, Delivered::Something)).await,
-            Some(Side::Connect) => join(break_off(runtime, near, Delivered::Something), part(far.finished())).await,
+            None => join(leave(near.finished()), leave(far.finished())).await,
+            Some(Side::Listen) => join(leave(near.finished()), break_off(runtime, far, Delivered::Something)).await,
+            Some(Side::Connect) => join(break_off(runtime, near, Delivered::Something), leave(far.finished())).await,
         };
         channels.finish().await;
     }

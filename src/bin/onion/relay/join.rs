@@ -47,7 +47,7 @@ use super::class::{Cause, Own};
 use super::passage::End;
 use super::tally::{Class, Outcome, Tally};
 use crate::failure::Failure;
-use crate::part::part;
+use crate::leave::leave;
 use crate::waiting::{Limit, Quiet};
 
 /// A connection to each side, and how far both ways between them are.
@@ -127,7 +127,7 @@ impl ConnectionPair {
         let Self { timer, near, far, there, back, broken, .. } = self;
         match broken.map(|(_, loss)| loss.side) {
             None => {
-                join(part(near.finished()), part(far.finished())).await;
+                join(leave(near.finished()), leave(far.finished())).await;
             }
             Some(Side::Listen) => {
                 join(leave_lost(timer, near, back.delivered()), break_off(timer, far, there.delivered())).await;
@@ -444,7 +444,7 @@ async fn leave_lost(timer: &dyn Timer, conn: Unfinished, delivered: Delivered) {
     let is_silent = || lost.and_then(Reason::layer_error).is_some_and(|error| error.kind() == LayerErrorKind::Idle);
     match lost.map_or(is_truncated, |_| is_silent()) {
         true => break_off(timer, conn, delivered).await,
-        false => part(conn.finished()).await,
+        false => leave(conn.finished()).await,
     }
 }
 

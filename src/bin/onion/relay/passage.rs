@@ -175,7 +175,7 @@ impl Passages {
             Ok((len, far)) => {
                 line.there = len as u64;
                 let end = line.ends(self.runtime.now(), Outcome::Cancel.into());
-                select(pin!(cancel::leave(near, far)), self.aborting.clone()).await;
+                select(pin!(cancel::leave_both(near, far)), self.aborting.clone()).await;
                 end
             }
             // The client is reset, so that it does not believe that it was heard.

@@ -16,8 +16,8 @@ use onionskin::runtime::{Runtime, Socket};
 
 use super::metrics::Metrics;
 use crate::failure::Failure;
+use crate::leave::leave;
 use crate::open;
-use crate::part::part;
 
 /// Where the metrics are to be had: a port of the loopback address, an address, or an endpoint.
 pub(super) fn endpoint(text: &str) -> Result<Endpoint, Failure> {
@@ -97,7 +97,7 @@ impl Status {
             };
             let answer = Answer::to(read_request(&mut connection).await, &metrics);
             match connection.write_all(&answer.bytes()).await {
-                Ok(()) => part(connection).await,
+                Ok(()) => leave(connection).await,
                 Err(error) => log::debug!("status: {peer}: {error}"),
             }
         };

@@ -1,4 +1,4 @@
-//! Leaving a connection so that what was said last arrives, whatever becomes of that.
+//! A graceful close: leaving a connection so that what was said last arrives.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use onionskin::Connection;
 /// Closes every layer from the inside out, then the socket, and waits for the peer's end, but no longer than [`PATIENCE`].
 ///
 /// Nothing that happens here matters to the caller any more: failures are only logged.
-pub(crate) async fn part<IO: AsyncRead + AsyncWrite + Unpin>(conn: Connection<IO>) {
+pub(crate) async fn leave<IO: AsyncRead + AsyncWrite + Unpin>(conn: Connection<IO>) {
     if let Err(error) = conn.leave(PATIENCE).await {
         log::debug!("while closing: {error}");
     }
