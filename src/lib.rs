@@ -52,6 +52,7 @@
 //! traits.
 
 pub mod connection;
+mod driver;
 pub mod endpoint;
 pub mod layer;
 pub mod printable;

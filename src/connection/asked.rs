@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 
 use futures::io::{AsyncRead, AsyncWrite};
 
-use super::wakers::Half;
 use super::{Connection, Error};
+use crate::driver::Half;
 use crate::layer::opening::{Answerable, Opening};
 use crate::stack::{CommandError, CommandErrorKind, LayerId};
 

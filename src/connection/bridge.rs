@@ -21,9 +21,8 @@ use std::time::{Duration, Instant};
 use futures::future::select;
 use futures::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::alarm::Alarm;
-use super::wakers::Half;
 use super::{Connection, Error};
+use crate::driver::{Alarm, Half};
 use crate::runtime::{Socket, Timer};
 use crate::stack::with_chain;
 

@@ -8,9 +8,9 @@ use std::task::Context;
 
 use futures::io::{AsyncRead, AsyncWrite};
 
-use super::wakers::Half;
 use super::{Connection, LayerView};
-use crate::stack::{Event, PeerAnswer, Readable, Stack};
+use crate::driver::{Half, Rounds, Step};
+use crate::stack::{Event, Readable, Stack};
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     /// Does all that can be done without waiting, but not without end: a peer can send much that comes to nothing.
@@ -41,52 +41,41 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         self.wakers.register(half, cx);
         let both = self.wakers.both();
         let mut cx = Context::from_waker(&both);
-        for round in 0..MAX_ROUNDS {
-            let progress = self.wire.turn(&mut self.stack, &mut cx);
-            self.collect_events();
-            if is_enough(&self.stack) {
+        let Self { stack, wire, left, .. } = self;
+        let rounds = wire.rounds(stack, &mut cx, |stack, _| {
+            take_events(stack, left);
+            if is_enough(stack) { Step::Done } else { Step::Idle }
+        });
+        match rounds {
+            Rounds::Done => {
                 // What was received may have to be answered, and may be what the other task waits for.
                 self.wire.send_all(&mut self.stack, &mut cx);
                 self.wakers.wake_other(half);
-                return;
             }
-            if !progress {
-                if round > 0 {
-                    self.wakers.wake_other(half);
-                }
-                return;
-            }
-            if self.stack.is_unfinished() {
-                break;
-            }
+            Rounds::Idle { moved: true } => self.wakers.wake_other(half),
+            Rounds::Idle { moved: false } => {}
+            Rounds::Tired => both.wake(),
         }
-        // Others have their turn, and then both go on.
-        both.wake();
     }
 
     pub(super) fn is_sent(&mut self) -> bool {
         self.wire.is_sent(&mut self.stack)
     }
+}
 
-    pub(super) fn collect_events(&mut self) {
-        while let Some(event) = self.stack.poll_event() {
-            match event {
-                // As long as the layer is there, it can be asked itself.
-                Event::Ready(id) if self.stack.layer(id).is_some() => {}
-                Event::Ready(id) => {
-                    self.left.extend(self.stack.layer_at_ready(id).map(|layer| LayerView::of(id, layer)))
-                }
-                // `Layer::asks` tells the first. The second kind left no end to be read.
-                Event::Asked(_) | Event::Stopped(_, PeerAnswer::NotNeeded) => {}
-                Event::Stopped(id, _) | Event::Failed { layer: id, .. } => {
-                    // It is its end that there is to know.
-                    self.take_left(id);
-                    self.ended.push(event);
-                }
+/// Takes what the stack has to tell. All of it can be asked for later, but for what a layer had to say that was ready and has
+/// left at once.
+fn take_events(stack: &mut Stack, left: &mut Vec<LayerView>) {
+    while let Some(event) = stack.poll_event() {
+        match event {
+            Event::Ready(id) if stack.layer(id).is_none() => {
+                left.extend(stack.layer_at_ready(id).map(|layer| LayerView::of(id, layer)));
             }
+            // It left an end to be read, and that is what there is to know.
+            Event::Stopped(id, _) | Event::Failed { layer: id, .. } if stack.departure(id).is_some() => {
+                left.retain(|left| left.id != id);
+            }
+            Event::Ready(_) | Event::Asked(_) | Event::Stopped(..) | Event::Failed { .. } => {}
         }
     }
 }
-
-/// So many reads, of megabytes in all, before the executor gets its thread back.
-pub(crate) const MAX_ROUNDS: usize = 128;

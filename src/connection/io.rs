@@ -7,9 +7,8 @@ use std::time::Instant;
 
 use futures::io::{AsyncBufRead, AsyncRead, AsyncWrite};
 
-use super::wakers::Half;
-use super::wire::Flushing;
 use super::{Connection, Error, ErrorKind};
+use crate::driver::{Flushing, Half};
 use crate::stack::{CommandError, Output, Readable, Reason, Stack, copy_to_slice};
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use futures::io::{AsyncRead, AsyncWrite};
 
-use super::drive::MAX_ROUNDS;
 use super::{Connection, Error};
+use crate::driver::MAX_ROUNDS;
 
 /// How far one has come who leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use std::task::{Context, Poll, ready};
 use futures::io::{AsyncRead, AsyncWrite};
 
 use super::stop::RECORD;
-use super::wakers::Half;
 use super::{Connection, Error, ErrorKind};
+use crate::driver::Half;
 use crate::stack::Readable;
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {

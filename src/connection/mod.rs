@@ -54,10 +54,9 @@
 //! ```
 
 mod addresses;
-pub(crate) mod alarm;
 mod asked;
 mod bridge;
-pub(crate) mod drive;
+mod drive;
 mod error;
 mod io;
 mod layers;
@@ -70,17 +69,14 @@ mod start;
 mod stop;
 #[cfg(feature = "tokio")]
 mod tokio_io;
-mod wakers;
-pub(crate) mod wire;
 
 use std::fmt;
 use std::sync::Arc;
 
 use self::line::LineSearch;
-use self::wakers::Wakers;
-use self::wire::Wire;
+use crate::driver::{Wakers, Wire};
 use crate::runtime::Timer;
-use crate::stack::{Event, Layer, Readable, Remains, Stack};
+use crate::stack::{Layer, Readable, Remains, Stack};
 
 pub use self::addresses::Addresses;
 pub use self::asked::Asked;
@@ -142,8 +138,6 @@ pub struct Connection<IO> {
     stack: Stack,
     wire: Wire<IO>,
     wakers: Wakers,
-    /// Layers that were peeled and that nobody has asked about yet; each has an end to be read.
-    ended: Vec<Event>,
     /// Layers that have left as soon as they were ready, and that nobody has asked about yet.
     left: Vec<LayerView>,
     late_limit: usize,
@@ -172,7 +166,6 @@ impl<IO> Connection<IO> {
             stack: Stack::new(limits),
             wire: Wire::new(io, timer, Error::loss_in),
             wakers: Wakers::new(),
-            ended: Vec::new(),
             left: Vec::new(),
             late_limit: LATE_LIMIT,
             line_limit: LINE_LIMIT,
@@ -248,10 +241,9 @@ impl<IO> Connection<IO> {
         Ok(self.stack.splice(self.wire.now(), Box::new(layer))?)
     }
 
-    /// What a protocol needs to take over: the stack, the socket, and the events of layers that are gone and whose end
-    /// was not read.
-    pub(crate) fn into_driven(self) -> (Stack, Wire<IO>, Vec<Event>) {
-        (self.stack, self.wire, self.ended)
+    /// What a protocol needs to take over: the stack and the socket.
+    pub(crate) fn into_driven(self) -> (Stack, Wire<IO>) {
+        (self.stack, self.wire)
     }
 
     /// Takes a layer out that has no end of its own, such as a counter, wherever it stands; see [`Stack::remove`].

@@ -5,8 +5,8 @@ use std::task::{Context, Poll};
 
 use futures::io::{AsyncRead, AsyncWrite};
 
-use super::wakers::Half;
 use super::{Connection, Error, ErrorKind, LayerView};
+use crate::driver::Half;
 use crate::stack::{CommandErrorKind, LayerId, Opens};
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {

@@ -5,9 +5,9 @@ use std::task::{Context, Poll, ready};
 
 use futures::io::{AsyncRead, AsyncWrite};
 
-use super::wakers::Half;
 use super::{Connection, Error, ErrorKind};
-use crate::stack::{CommandErrorKind, Event, LayerId};
+use crate::driver::Half;
+use crate::stack::{CommandErrorKind, Departure, LayerId};
 use crate::tls::{TlsFacts, TlsLayer};
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
@@ -62,9 +62,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
 
     /// The failure for which a layer was peeled. To hear of it is to go on below it.
     pub(super) fn take_failure(&mut self, id: LayerId) -> Option<Error> {
-        let failed = |event: &Event| matches!(event, Event::Failed { layer, .. } if *layer == id);
-        let index = self.ended.iter().position(failed)?;
-        let Event::Failed { error, .. } = self.ended.remove(index) else { return None };
+        let Departure::Failed(error) = self.stack.departure(id)?.clone() else { return None };
         // Nothing was delivered by a layer that never was ready, so its end is next to read.
         self.line_search.restart();
         let _ = self.stack.pass_end(self.wire.now());

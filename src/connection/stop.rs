@@ -5,9 +5,9 @@ use std::task::{Context, Poll};
 
 use futures::io::{AsyncRead, AsyncWrite};
 
-use super::wakers::Half;
 use super::{Connection, Error, ErrorKind};
-use crate::stack::{CommandErrorKind, End, Event, LayerId, PeerAnswer, Readable, Stop};
+use crate::driver::Half;
+use crate::stack::{CommandErrorKind, Departure, End, LayerId, PeerAnswer, Readable, Stop};
 
 /// How a stop went.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,20 +159,16 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
             return Err(error);
         }
         self.line_search.restart();
-        self.stack.pass_end(self.wire.now())?;
-        let stopped = |event: &Event| matches!(event, Event::Stopped(layer, _) if *layer == id);
-        let answer = match self.ended.iter().position(stopped).map(|index| self.ended.remove(index)) {
-            Some(Event::Stopped(_, answer)) => answer,
+        let answer = match self.stack.departure(id) {
+            Some(&Departure::Stopped(answer)) => answer,
             _ => PeerAnswer::CloseNotify,
         };
+        self.stack.pass_end(self.wire.now())?;
         Ok(Stopped { layer: id, answer, late })
     }
 
     pub(super) fn is_ended(&self, id: LayerId) -> bool {
-        self.ended.iter().any(|event| match event {
-            Event::Stopped(layer, _) | Event::Failed { layer, .. } => *layer == id,
-            Event::Asked(_) | Event::Ready(_) => false,
-        })
+        self.stack.departure(id).is_some()
     }
 }
 

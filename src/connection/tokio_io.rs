@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use futures::io::{AsyncRead, AsyncWrite};
 
 use super::Connection;
-use super::wakers::Half;
+use crate::driver::Half;
 use crate::runtime::tokio_io;
 use crate::stack::COPY_CHUNK;
 

@@ -9,9 +9,7 @@ use futures::io::{AsyncRead, AsyncWrite};
 
 use super::{EndReason, Handle, Protocol, Session};
 use crate::Connection;
-use crate::connection::alarm::Alarm;
-use crate::connection::drive::MAX_ROUNDS;
-use crate::connection::wire::Wire;
+use crate::driver::{Alarm, Rounds, Step, Wire};
 use crate::stack::Stack;
 
 /// Hands a connection over to a protocol. The future is to be awaited, or spawned: it is done when the connection is
@@ -40,9 +38,9 @@ where
     P: Protocol,
 {
     let addresses = connection.addresses().clone();
-    let (stack, wire, ended) = connection.into_driven();
+    let (stack, wire) = connection.into_driven();
     let alarm = wire.alarm();
-    let session = Session::new(protocol, addresses).after(ended);
+    let session = Session::new(protocol, addresses);
     Running { handle: session.handle(), live: Some(Live { stack, wire, session, alarm }) }
 }
 
@@ -84,23 +82,28 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, P: Protocol> Running<IO, P> {
     fn poll_over(live: &mut Live<IO, P>, cx: &mut Context<'_>) -> Poll<()> {
         let Live { stack, wire, session, alarm } = live;
         session.register(cx);
-        for _ in 0..MAX_ROUNDS {
-            let dispatched = session.dispatch(stack, wire.now());
+        // First of all, it is told of the connection, whatever the socket has by now.
+        session.dispatch(stack, wire.now());
+        if session.is_over() {
+            return Poll::Ready(());
+        }
+        let clock = wire.timer();
+        let rounds = wire.rounds(stack, cx, |stack, cx| {
+            let told = session.dispatch(stack, clock.now());
             if session.is_over() {
-                return Poll::Ready(());
+                return Step::Done;
             }
-            let moved = wire.turn(stack, cx);
             let is_due = alarm.is_due(session.poll_deadline(), cx);
-            if !dispatched && !moved && !is_due {
-                return Poll::Pending;
-            }
-            if stack.is_unfinished() {
-                break;
+            if told || is_due { Step::Busy } else { Step::Idle }
+        });
+        match rounds {
+            Rounds::Done => Poll::Ready(()),
+            Rounds::Idle { .. } => Poll::Pending,
+            Rounds::Tired => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
             }
         }
-        // Others have their turn, and then this goes on.
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 }
 

@@ -166,6 +166,7 @@ impl Stack {
         }
         self.app().inbound.take_mark();
         self.unacknowledged.retain(|&ended| ended != id);
+        self.departed.forget_read(|read| read == id);
         let limit = self.limits.buffer;
         self.app().inbound.set_limit(limit);
         self.wake(self.list.innermost());
@@ -206,6 +207,7 @@ impl Stack {
         let inbound = &mut self.app().inbound;
         let marks = inbound.marks().count();
         if inbound.clear(is_last) > 0 || inbound.marks().count() < marks {
+            self.forget_ends();
             self.wake(self.list.innermost());
             self.settle(now);
         }
@@ -267,6 +269,13 @@ impl Stack {
         self.wake(index);
         self.settle(now);
         Ok(result)
+    }
+
+    /// How layers went whose ends are no longer to be read, nobody will ask.
+    fn forget_ends(&mut self) {
+        let mut departed = std::mem::take(&mut self.departed);
+        departed.forget_read(|id| !self.has_end(id));
+        self.departed = departed;
     }
 
     fn end_output(&mut self, now: Instant, order: Order) {

@@ -4,7 +4,7 @@ use std::any::Any;
 
 use super::fate::Sent;
 use super::list::{NodeState, WIRE};
-use super::{End, Layer, LayerId, Reason, Side, Stack};
+use super::{Departure, End, Layer, LayerId, Reason, Side, Stack};
 
 impl Stack {
     /// The layers, from the wire inwards.
@@ -35,8 +35,13 @@ impl Stack {
     /// The layer that the last [`Event::Ready`] told of. It may have been peeled already: a handshake, bytes and the end
     /// can come in one segment.
     pub(crate) fn layer_at_ready(&self, id: LayerId) -> Option<&dyn Layer> {
-        let left = || self.left_unseen.iter().find(|(left, _)| *left == id).map(|(_, layer)| &**layer);
-        self.layer(id).or_else(left)
+        self.layer(id).or_else(|| self.departed.layer(id))
+    }
+
+    /// How a layer went that is gone, as long as its end is still to be read ([`pass_end`](Self::pass_end)).
+    #[must_use]
+    pub fn departure(&self, id: LayerId) -> Option<&Departure> {
+        self.departed.end(id)
     }
 
     /// The innermost layer that can be stopped.

@@ -38,6 +38,7 @@
 
 mod boundary;
 mod commands;
+mod departed;
 mod drawing;
 mod error;
 mod event;
@@ -61,6 +62,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use self::boundary::Boundary;
+use self::departed::Departed;
 use self::fate::Fate;
 use self::layer::Waiting;
 use self::list::List;
@@ -68,6 +70,7 @@ use self::pump::Unfinished;
 
 pub(crate) use self::boundary::{COPY_CHUNK, COPY_THRESHOLD, copy_to_slice};
 pub use self::boundary::{End, Order, Queue};
+pub use self::departed::Departure;
 pub(crate) use self::drawing::Described;
 pub(crate) use self::error::with_chain;
 pub use self::error::{CommandError, CommandErrorKind, LayerError, LayerErrorKind};
@@ -120,8 +123,8 @@ pub struct Stack {
     limits: Limits,
     write_limit: usize,
     events: VecDeque<Event>,
-    /// Layers that were peeled before anybody asked for the event that says they are ready.
-    left_unseen: Vec<(LayerId, Box<dyn Layer>)>,
+    /// Layers that are gone and of whom somebody has still to hear.
+    departed: Departed,
     /// Layers that ended by themselves and that the application has not yet gone on below. While there is
     /// one, writes are refused: they would leave in clear of a layer that the writer believes in.
     unacknowledged: Vec<LayerId>,
@@ -197,7 +200,7 @@ impl Stack {
             limits,
             write_limit: limits.buffer,
             events: VecDeque::new(),
-            left_unseen: Vec::new(),
+            departed: Departed::default(),
             unacknowledged: Vec::new(),
             fate: Fate::Whole,
             application: Side::Open,

@@ -11,7 +11,7 @@ impl Stack {
         let events = &self.events;
         let is_to_come = |id: LayerId| events.iter().any(|event| matches!(event, Event::Ready(ready) if *ready == id));
         // The one of the last event is no longer asked for.
-        self.left_unseen.retain(|(id, _)| is_to_come(*id));
+        self.departed.forget_told(is_to_come);
         self.events.pop_front()
     }
 

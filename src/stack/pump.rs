@@ -13,8 +13,8 @@ use std::time::Instant;
 use super::layer::{Consequence, Failure, Neighbours, Waiting};
 use super::list::{NodeState, WIRE};
 use super::{
-    Boundary, CommandError, CommandErrorKind, Described, End, Ends, Event, Layer, LayerError, LayerErrorKind,
-    LayerLoss, Order, PeerAnswer, Reason, Report, Side, Stack, Stop,
+    Boundary, CommandError, CommandErrorKind, Departure, Described, End, Ends, Event, Layer, LayerError,
+    LayerErrorKind, LayerId, LayerLoss, Order, PeerAnswer, Reason, Report, Side, Stack, Stop,
 };
 
 impl Stack {
@@ -219,6 +219,7 @@ impl Stack {
                 }
                 Report::Stopped(answer) => {
                     self.peel(index);
+                    self.leave_end(id, Departure::Stopped(answer));
                     self.log_change(format_args!("layer {id} is peeled ({answer:?})"));
                     self.events.push_back(Event::Stopped(id, answer));
                     return;
@@ -289,11 +290,24 @@ impl Stack {
         let layer = self.list.peel(index);
         self.looked_at = 0;
         if self.events.iter().any(|event| matches!(event, Event::Ready(ready) if *ready == id)) {
-            self.left_unseen.push((id, layer));
+            self.departed.keep(id, layer);
         }
         self.wake(below);
         self.wake_above(below);
         self.measure();
+    }
+
+    /// Notes how a layer went, for who reads its end, if it has left one.
+    fn leave_end(&mut self, id: LayerId, departure: Departure) {
+        if self.has_end(id) {
+            self.departed.leave_end(id, departure);
+        }
+    }
+
+    /// Whether the end of this layer is still to be read, wherever it waits.
+    pub(super) fn has_end(&self, id: LayerId) -> bool {
+        let mut ends = self.list.upwards(WIRE).flat_map(|index| self.list.node(index).above.inbound.marks());
+        ends.any(|&end| end == End::Layer(id))
     }
 
     pub(super) fn fail(&mut self, index: usize, now: Instant, failure: Failure) {
@@ -305,6 +319,7 @@ impl Stack {
             let dropped = self.clear_outbound(index, |&order| ![Order::Finish(id), Order::Stop(id)].contains(&order));
             self.list.node_mut(index).above.inbound.push_mark(End::Layer(id));
             self.peel(index);
+            self.leave_end(id, Departure::Failed(error.clone()));
             self.log_change(format_args!("layer {id} failed and is peeled: {error}"));
             self.unacknowledged.push(id);
             self.events.push_back(Event::Failed { layer: id, error, dropped });

@@ -16,7 +16,6 @@
 
 mod closing;
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::task::Context;
 use std::time::Instant;
@@ -26,11 +25,11 @@ use super::flow::Level;
 use super::handle::Command;
 use super::transport::State;
 use super::{
-    Addresses, EndReason, EndReasonKind, Error, ErrorKind, Handle, LayerId, LayerView, PeerAnswer, Protocol, Result,
-    Streaming, Transport,
+    Addresses, EndReason, EndReasonKind, Error, ErrorKind, Handle, LayerId, LayerView, Protocol, Result, Streaming,
+    Transport,
 };
 use crate::connection::RECORD;
-use crate::stack::{self, End, Event, LayerError, Readable, Stack};
+use crate::stack::{self, Departure, End, Event, Readable, Stack};
 
 /// A [`Protocol`] as the application of a [`Stack`], without any I/O: for drivers of your own.
 ///
@@ -43,8 +42,6 @@ pub struct Session<P: Protocol> {
     protocol: Option<P>,
     state: State,
     phase: Phase,
-    /// Layers that were peeled, until their end is read.
-    departed: VecDeque<Departure>,
     /// The layer whose end was told and that is still there.
     announced: Option<LayerId>,
     /// How much input the protocol was shown when it last took nothing.
@@ -80,12 +77,6 @@ enum Input {
     Truncated(stack::Reason),
 }
 
-#[derive(Debug)]
-enum Departure {
-    Stopped(LayerId, PeerAnswer),
-    Failed(LayerId, LayerError),
-}
-
 impl<P: Protocol> Session<P> {
     /// A session that has not begun: the first [`dispatch`](Self::dispatch) makes the connection known to the protocol.
     pub fn new(protocol: P, addresses: Addresses) -> Self {
@@ -93,18 +84,11 @@ impl<P: Protocol> Session<P> {
             protocol: Some(protocol),
             state: State::new(addresses),
             phase: Phase::New,
-            departed: VecDeque::new(),
             announced: None,
             refused: None,
             input: Input::Open,
             producing: None,
         }
-    }
-
-    /// Layers that are gone already, and whose end is still to be read.
-    pub(super) fn after(mut self, events: Vec<Event>) -> Self {
-        self.departed.extend(events.into_iter().filter_map(Departure::of));
-        self
     }
 
     /// The protocol.
@@ -243,12 +227,12 @@ impl<P: Protocol> Session<P> {
                     self.tell(stack, now, |protocol, transport| protocol.layer_asked(transport, &layer));
                 }
             }
-            Event::Stopped(id, PeerAnswer::NotNeeded) => {
-                self.tell(stack, now, |protocol, transport| {
-                    protocol.layer_stopped(transport, id, PeerAnswer::NotNeeded)
-                });
+            // It has left no end to be read.
+            Event::Stopped(id, answer) if stack.departure(id).is_none() => {
+                self.tell(stack, now, |protocol, transport| protocol.layer_stopped(transport, id, answer));
             }
-            event => self.departed.extend(Departure::of(event)),
+            // Told where its end stands among the bytes.
+            Event::Stopped(..) | Event::Failed { .. } => {}
         }
         true
     }
@@ -305,8 +289,8 @@ impl<P: Protocol> Session<P> {
         let by_itself = stack.ended_by_itself() == Some(id);
         let is_there = stack.layer(id).is_some();
         let asked_for = stack.stopping() == Some(id) && !by_itself;
-        let departure = self.departed.iter().position(|departure| departure.layer() == id);
-        let failed = departure.is_some_and(|at| matches!(self.departed[at], Departure::Failed(..)));
+        let departure = stack.departure(id).cloned();
+        let failed = matches!(departure, Some(Departure::Failed(_)));
         let by_the_peer = if by_itself { !failed } else { is_there && !asked_for };
         if by_the_peer && self.announced != Some(id) {
             self.announced = Some(id);
@@ -323,11 +307,11 @@ impl<P: Protocol> Session<P> {
         }
         self.announced = None;
         self.state.position.changes += 1;
-        match departure.and_then(|at| self.departed.remove(at)) {
-            Some(Departure::Stopped(id, answer)) => {
+        match departure {
+            Some(Departure::Stopped(answer)) => {
                 self.tell(stack, now, |protocol, transport| protocol.layer_stopped(transport, id, answer));
             }
-            Some(Departure::Failed(id, error)) => {
+            Some(Departure::Failed(error)) => {
                 self.tell(stack, now, |protocol, transport| protocol.layer_failed(transport, id, &error));
             }
             // It had ended before the session began.
@@ -447,23 +431,6 @@ impl<P: Protocol> Session<P> {
     fn fail(&mut self, stack: &mut Stack, now: Instant, error: Error) -> bool {
         Transport::new(stack, &mut self.state, now).fail(error);
         true
-    }
-}
-
-impl Departure {
-    fn of(event: Event) -> Option<Self> {
-        match event {
-            // It left no end to be read.
-            Event::Ready(_) | Event::Asked(_) | Event::Stopped(_, PeerAnswer::NotNeeded) => None,
-            Event::Stopped(layer, answer) => Some(Self::Stopped(layer, answer)),
-            Event::Failed { layer, error, .. } => Some(Self::Failed(layer, error)),
-        }
-    }
-
-    fn layer(&self) -> LayerId {
-        match self {
-            Self::Stopped(layer, _) | Self::Failed(layer, _) => *layer,
-        }
     }
 }
 

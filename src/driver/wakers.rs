@@ -12,14 +12,14 @@ use futures::task::AtomicWaker;
 
 /// The tasks that wait on one connection.
 #[derive(Debug)]
-pub(super) struct Wakers {
+pub(crate) struct Wakers {
     tasks: Arc<Tasks>,
     both: Waker,
 }
 
 /// Which half of the connection a task uses: one reads, one writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Half {
+pub(crate) enum Half {
     Reader,
     Writer,
 }
@@ -31,22 +31,22 @@ struct Tasks {
 }
 
 impl Wakers {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let tasks = Arc::new(Tasks::default());
         Self { both: Waker::from(Arc::clone(&tasks)), tasks }
     }
 
-    pub(super) fn register(&self, half: Half, cx: &Context<'_>) {
+    pub(crate) fn register(&self, half: Half, cx: &Context<'_>) {
         self.tasks.slot(half).register(cx.waker());
     }
 
     /// The waker that stands for both.
-    pub(super) fn both(&self) -> Waker {
+    pub(crate) fn both(&self) -> Waker {
         self.both.clone()
     }
 
     /// Wakes the task that is not the one of `half`, because what that one did may concern it.
-    pub(super) fn wake_other(&self, half: Half) {
+    pub(crate) fn wake_other(&self, half: Half) {
         self.tasks.slot(half.other()).wake();
     }
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use futures::io::{AsyncRead, AsyncWrite};
 
-use super::alarm::Alarm;
+use super::Alarm;
 use crate::runtime::Timer;
 use crate::stack::{Output, Reason, Stack};
 
