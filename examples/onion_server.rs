@@ -44,7 +44,7 @@ async fn serve(mut conn: Connection<Socket>, tls: &TlsServer) -> Result<(), Box<
     loop {
         let Some(line) = conn.read_line().await? else {
             if let Some(End::Layer(_)) = conn.end() {
-                conn.stop_tls().await?; // the peer has stopped TLS unasked: answer, and go on below
+                conn.stop_tls().await?; // the peer has stopped TLS unasked: answer, and continue below
                 continue;
             }
             return Ok(());

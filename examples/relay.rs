@@ -86,7 +86,7 @@ impl Protocol for Far {
         self.side.connection_made(transport)?;
         let far = self.other.get_or_init(|| transport.handle()).clone();
         if self.near.call(move |near| Ok(near.register_producer(far, Streaming::Push)?)).is_err() {
-            transport.abort(); // lost meanwhile: an end in order would say something else
+            transport.abort(); // lost meanwhile: a graceful end would say something else
             return Ok(());
         }
         transport.register_producer(self.near.clone(), Streaming::Push)?; // from here on, the near side is read

@@ -119,7 +119,7 @@ struct Tally {
     skipped: usize,
 }
 
-/// Most of a case is waiting for a program of somebody else, so there are more at a time than processors. They are told of
+/// Most of a case is waiting for a program of somebody else, so there are more at a time than processors. They are reported
 /// when they end, each with its lines together.
 fn run_side_by_side(cases: Vec<Case>, bench: &Bench) -> Tally {
     let workers = 2 * thread::available_parallelism().map_or(1, usize::from);

@@ -65,7 +65,7 @@ impl Committed {
         Ok(committed)
     }
 
-    /// The text of the file: a line for each count, in order.
+    /// The text of the file: a line for each count, sorted.
     pub(crate) fn text(&self) -> String {
         let Tools { rustc, valgrind, processor } = &self.tools;
         let mut text = HEAD.to_owned();
@@ -107,7 +107,7 @@ impl Verdict {
     }
 }
 
-/// Every count of either side, in order.
+/// Every count of either side, sorted.
 pub(crate) fn compare(before: &Counts, now: &Counts) -> Vec<Comparison> {
     let names: BTreeSet<_> = before.names().chain(now.names()).collect();
     let comparison = |(table, name): (&str, &str)| Comparison {

@@ -63,7 +63,7 @@ fn arrive(peer: &mut Peer, input: &mut Unstructured<'_>) -> Result<bool> {
 }
 
 const SECRET: &[u8] = b"a secret of the client, long enough to be found";
-const ANSWER: &[u8] = b"an answer of the server, for the eyes of one";
+const ANSWER: &[u8] = b"an answer of the server, for one client only";
 
 /// More than an honest handshake takes.
 const ROUNDS: usize = 40;

@@ -76,7 +76,7 @@ fn an_idle_client_that_leaves_without_a_close_notify_is_no_error_of_the_server()
             client.queue(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
             while !client.read_line().await.unwrap().unwrap().is_empty() {}
             client.close_wire().await.unwrap();
-            assert_eq!(client.read_line().await.unwrap(), None, "depth {depth}: the server takes leave of it");
+            assert_eq!(client.read_line().await.unwrap(), None, "depth {depth}: the server closes it");
         };
         let (served, ()) = join(serve, ask).await;
         served.unwrap_or_else(|error| panic!("depth {depth}: {error:?}"));

@@ -26,7 +26,7 @@ use crate::recipes::tonic_io::TonicIo;
 fn a_call_is_answered_by_a_handler_that_sees_the_layers() {
     at_each_depth(|client, server, depth| async move {
         let (done, until) = oneshot::channel::<()>();
-        // A server whose incoming connections have ended takes leave of those that it has.
+        // A server whose incoming connections have ended closes those that it has.
         let incoming = stream::once(async { Ok::<_, io::Error>(TonicIo(server)) }).chain(stream::pending());
         let serve = Server::builder().serve_with_incoming_shutdown(Reverse, incoming, async {
             let _ = until.await;

@@ -13,7 +13,7 @@ use crate::driver::{Half, Rounds, Step};
 use crate::stack::{Event, Readable, Stack};
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
-    /// Does all that can be done without waiting, but not without end: a peer can send much that comes to nothing.
+    /// Does all that can be done without waiting, but not without end: a peer can send much that has no effect.
     /// Afterwards the task is registered for what could not be done.
     pub(super) fn drive(&mut self, half: Half, cx: &Context<'_>) {
         self.drive_until(half, cx, |_| false);

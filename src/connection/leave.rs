@@ -23,7 +23,7 @@ enum Stage {
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
-    /// Closes the connection such that what was written last arrives: behind it every layer takes leave, from the inside out,
+    /// Closes the connection gracefully, so that what was written last arrives: behind it every layer ends, from the inside out,
     /// then the write side of the socket is closed, and then all that the peer still sends is read past until it has closed
     /// too, for `patience` at most. Then the socket is dropped.
     ///

@@ -25,7 +25,7 @@
 //! # A server, and a peer that stops unasked
 //!
 //! Where the peer has stopped TLS, reads end, and [`Connection::end`] tells it from the end of the connection.
-//! [`Connection::stop_tls`] answers and goes on below:
+//! [`Connection::stop_tls`] answers and continues on the layer below:
 //!
 //! ```
 //! use futures::io::{AsyncRead, AsyncWrite};
@@ -100,13 +100,13 @@ pub use crate::stack::{End, LayerId, Limits, OnTimeout, PeerAnswer, Stop};
 ///
 /// It is [`AsyncRead`](futures::io::AsyncRead), [`AsyncBufRead`](futures::io::AsyncBufRead) and
 /// [`AsyncWrite`](futures::io::AsyncWrite); all of them see the innermost
-/// layer. Where a layer ends, reads return 0, again and again, until [`stop_tls`](Self::stop_tls) goes on below it:
+/// layer. Where a layer ends, reads return 0, again and again, until [`stop_tls`](Self::stop_tls) continues below it:
 /// a read never returns bytes from two sides of a layer change. When the connection is lost, what came before is read
 /// first and then the reads fail.
 ///
 /// A peer that ends TCP without a close_notify, as most clients do, has ended its own direction only. Reads fail behind what
 /// it sent ([`Error::is_truncated`]; [`end`](Self::end) is [`End::Truncated`]), because nothing proves that this was all;
-/// what is written still leaves, and the connection can be closed in order.
+/// what is written still leaves, and the connection can be closed gracefully.
 ///
 /// What is written is sent at once as far as the socket takes it; [`flush`](futures::io::AsyncWriteExt::flush) waits
 /// for the rest. A vectored write takes as many slices as there is room for, and puts them into the same records as if they

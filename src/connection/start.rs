@@ -60,7 +60,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         Poll::Ready(Err(lost))
     }
 
-    /// The failure for which a layer was peeled. To hear of it is to go on below it.
+    /// The failure for which a layer was peeled. Whoever hears of it continues below it.
     pub(super) fn take_failure(&mut self, id: LayerId) -> Option<Error> {
         let Departure::Failed(error) = self.stack.departure(id)?.clone() else { return None };
         // Nothing was delivered by a layer that never was ready, so its end is next to read.

@@ -106,7 +106,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         poll_fn(|cx| self.poll_flushed(Half::Reader, cx)).await
     }
 
-    /// Closes the write side of the socket behind all that was written, and takes leave on no layer, so that to the peer every
+    /// Closes the write side of the socket behind all that was written, and no layer sends its end, so that to the peer every
     /// TLS layer is cut off. For whoever passes on what was cut off itself ([`End::Truncated`]) and must not make an end of it.
     /// Reading goes on.
     ///
@@ -148,7 +148,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         Poll::Pending
     }
 
-    /// Takes what stands before the end of a peeled layer, and goes on below it.
+    /// Takes what stands before the end of a peeled layer, and continues below it.
     fn pass(&mut self, id: LayerId) -> Result<Stopped, Error> {
         let mut late = Vec::new();
         if let Readable::Bytes(bytes) = self.stack.readable() {

@@ -31,7 +31,7 @@ pub(crate) enum Rounds {
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
     /// Moves bytes between the socket and the stack, fires what is due, and has the application look at what came of it; again
-    /// and again, but not without end: a peer can send much that comes to nothing.
+    /// and again, but not without end: a peer can send much that has no effect.
     pub(crate) fn rounds(
         &mut self,
         stack: &mut Stack,

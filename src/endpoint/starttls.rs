@@ -21,7 +21,7 @@ pub struct StartTlsStep {
     /// `name`: what this side calls itself, in protocols that have a word for it. Without it, a client of SMTP or LMTP is
     /// what [`own_name`](crate::starttls::own_name()) says.
     pub name: Option<String>,
-    /// `opportunistic=yes`: goes on in clear if there is no TLS to be had. Whoever can change what is sent can bring
+    /// `opportunistic=yes`: goes on in clear if there is no TLS. Whoever can change what is sent can bring
     /// that about.
     pub opportunistic: bool,
     /// The TLS itself.

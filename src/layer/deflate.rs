@@ -130,7 +130,7 @@ impl Layer for Deflate {
         let mut worked = 0;
         while self.halves.read() == ReadHalf::Open {
             let Way { from: input, to: plain } = ends.all().inbound;
-            // Bytes that come to nothing, or to much, are work all the same. The layer is called again for what is left of
+            // Bytes that unpack to nothing, or to much, are work all the same. The layer is called again for what is left of
             // the input.
             if worked >= BYTES_PER_CALL && !input.front().is_empty() {
                 return Ok(());

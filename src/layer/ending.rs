@@ -123,7 +123,7 @@ pub trait Ending: Layer {
         go_on_behind_read(self, ends)
     }
 
-    /// Ends both halves without what is missing of the exchange, and has the layer peeled: the peer has gone on below, has not
+    /// Ends both halves without what is missing of the exchange, and has the layer peeled: the peer has continued below, has not
     /// answered, or is not asked.
     fn end_alone(&mut self, answer: PeerAnswer, ends: &mut Ends<'_>) {
         let halves = self.halves();

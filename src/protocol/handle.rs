@@ -190,7 +190,7 @@ impl Handle {
 }
 
 /// Reads no more from this connection while the one that it is registered with is full, and aborts it when that one is
-/// over: what is still to be read can no longer be passed on, and a close in order would tell the peer that it was.
+/// over: what is still to be read can no longer be passed on, and a graceful close would tell the peer that it was.
 ///
 /// It is never done by itself: unregister it before the other connection is to be closed, because
 /// [`Transport::close`] waits for that.

@@ -14,7 +14,7 @@ pub struct EndReason(EndReasonKind);
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum EndReasonKind {
-    /// It was closed in order, and what was written before has left.
+    /// It was closed gracefully, and what was written before has left.
     Closed,
     /// A callback of the protocol failed, and the connection was closed because of that.
     Failed(Error),
@@ -29,7 +29,7 @@ impl EndReason {
         &self.0
     }
 
-    /// Whether the connection was closed in order.
+    /// Whether the connection was closed gracefully.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         matches!(self.0, EndReasonKind::Closed)

@@ -46,7 +46,7 @@ pub(super) struct Position {
     pub(super) taken: u64,
 }
 
-/// Whether the protocol wants to be told of input.
+/// Whether the protocol wants to hear of input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
     Flowing,

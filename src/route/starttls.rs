@@ -16,7 +16,7 @@ pub(crate) struct Spoken {
     pub(crate) protocol: KnownProtocol,
     /// What this side calls itself.
     pub(crate) own_name: Option<String>,
-    /// Goes on in clear if there is no TLS to be had.
+    /// Goes on in clear if there is no TLS.
     pub(crate) opportunistic: bool,
 }
 

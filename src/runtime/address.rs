@@ -50,7 +50,7 @@ pub enum Address {
 impl Address {
     /// A port of a host, which is a name, an IPv4 address, or an IPv6 address without brackets.
     ///
-    /// A name is not resolved, nor made lower case: a proxy is asked for it as it stands. It consists of letters, digits,
+    /// A name is not resolved, nor made lower case: a proxy is asked for it unchanged. It consists of letters, digits,
     /// `-` and `_` in labels of at most 63 bytes with dots between them, one dot behind the last if need be, 253 bytes
     /// without that (RFC 1035, section 2.3.4). A name in other scripts is given by its A-labels (RFC 5890): `xn--`.
     ///

@@ -10,7 +10,7 @@
 //!        neighbour below
 //! ```
 //!
-//! Each direction is a [`Queue`]: bytes in order, and *marks* that stand between them. A mark is how
+//! Each direction is a [`Queue`]: bytes in sequence, and *marks* that stand between them. A mark is how
 //! something that is no byte keeps its place in the order: that a layer's stream ended here
 //! ([`End`], inbound), or that a layer is to stop here ([`Order`], outbound). Because a mark stands in the
 //! queue, no flag can be seen too early or too late: what was written before it is in front of it.

@@ -16,7 +16,7 @@ impl Stack {
     /// # Errors
     ///
     /// When the stack is too deep, closed or lost; and while a layer is finished, stopping, or has ended without
-    /// the application having gone on below it.
+    /// the application having continued below it ([`pass_end`](Self::pass_end)).
     pub fn splice(&mut self, now: Instant, layer: Box<dyn Layer>) -> Result<LayerId, CommandError> {
         self.check_writable()?;
         self.check_depth()?;
@@ -101,7 +101,7 @@ impl Stack {
     /// # Errors
     ///
     /// When the connection is closed or lost, the innermost layer is finished, or a layer ended by itself and the
-    /// application has not yet gone on below it.
+    /// application has not yet continued below it.
     pub fn write(&mut self, now: Instant, bytes: &[u8]) -> Result<usize, CommandError> {
         self.check_writable()?;
         let app = self.app();
@@ -146,7 +146,7 @@ impl Stack {
         self.settle(now);
     }
 
-    /// Goes on below the layer whose end [`readable`](Self::readable) showed, once it is peeled or the connection lost.
+    /// Continues below the layer whose end [`readable`](Self::readable) showed, once it is peeled or the connection lost.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! A stack for the eyes: one line, or a drawing for somebody who wonders why nothing moves. The same in the logs.
+//! A stack made visible: one line, or a drawing for somebody who wonders why nothing moves. The same in the logs.
 //!
 //! ```text
 //! application
@@ -31,7 +31,7 @@ impl fmt::Display for Stack {
 }
 
 impl Stack {
-    /// Logs a change with the stack as it stands after it.
+    /// Logs a change with the stack after it.
     pub(super) fn log_change(&self, change: fmt::Arguments<'_>) {
         log::debug!(target: LOG, "{change}; now {self}");
         log::trace!(target: LOG, "{change}; now\n{self:#}");

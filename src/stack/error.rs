@@ -147,7 +147,7 @@ pub enum CommandErrorKind {
     Stopping(LayerId),
     /// The layer's write half was closed by `finish`.
     Finished(LayerId),
-    /// The layer ended by itself and the application has not yet gone on below it.
+    /// The layer ended by itself and the application has not yet continued below it.
     Ended(LayerId),
     /// The layer has asked nothing that is still to be answered.
     NotAsked(LayerId),
@@ -176,7 +176,7 @@ impl CommandError {
         matches!(self.0, CommandErrorKind::NoSuchLayer(_) | CommandErrorKind::NothingToStop)
     }
 
-    /// Whether the layer has ended and the application must first go on below it.
+    /// Whether the layer has ended and the application must first continue below it.
     #[must_use]
     pub fn is_ended(&self) -> bool {
         matches!(self.0, CommandErrorKind::Ended(_))
@@ -208,7 +208,7 @@ impl fmt::Display for CommandError {
             CommandErrorKind::NotInnermost(id) => write!(f, "layer {id} has another above it; stop that one first"),
             CommandErrorKind::Stopping(id) => write!(f, "layer {id} is being stopped: wait until it is gone"),
             CommandErrorKind::Finished(id) => write!(f, "layer {id} is finished: nothing more can be written to it"),
-            CommandErrorKind::Ended(id) => write!(f, "layer {id} has ended; stop it to go on below it"),
+            CommandErrorKind::Ended(id) => write!(f, "layer {id} has ended; stop it to continue below it"),
             CommandErrorKind::NotAsked(id) => write!(f, "layer {id} has asked nothing that is still to be answered"),
             CommandErrorKind::Asks(id) => write!(f, "layer {id} waits for the application to answer what it has asked"),
             CommandErrorKind::TooDeep(limit) => write!(f, "more than {limit} layers"),

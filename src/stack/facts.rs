@@ -32,7 +32,7 @@ impl Stack {
         layer.downcast_ref()
     }
 
-    /// The layer that the last [`Event::Ready`] told of. It may have been peeled already: a handshake, bytes and the end
+    /// The layer of the last [`Event::Ready`]. It may have been peeled already: a handshake, bytes and the end
     /// can come in one segment.
     pub(crate) fn layer_at_ready(&self, id: LayerId) -> Option<&dyn Layer> {
         self.layer(id).or_else(|| self.departed.layer(id))
@@ -62,7 +62,7 @@ impl Stack {
     /// ([`Readable::Lost`]).
     ///
     /// After such an end our own direction is still open, unless the connection is [`lost`](Self::lost) as well: what is
-    /// written leaves, layers can be finished, and the connection can be closed in order (RFC 8446 section 6.1: each
+    /// written leaves, layers can be finished, and the connection can be closed gracefully (RFC 8446 section 6.1: each
     /// direction is closed by itself).
     #[must_use]
     pub fn truncated(&self) -> Option<&Reason> {
@@ -126,7 +126,7 @@ impl Stack {
         self.layer_end_ahead().filter(|&id| self.layer(id).is_none())
     }
 
-    /// The layer that ended without the application having asked for it, and that it has not yet gone on below.
+    /// The layer that ended without the application having asked for it, and has not yet acknowledged.
     #[must_use]
     pub fn ended_by_itself(&self) -> Option<LayerId> {
         self.unacknowledged.first().copied()

@@ -8,7 +8,7 @@
 //! The two directions of a connection end apart from each other, and so they are lost. A peer that ends TCP without a
 //! close_notify has sent a FIN: nothing more comes from it, and nobody can tell whether that was all. But it may well read
 //! on, as most clients do that end so behind their request. Thus its direction is *truncated*, and ours is open: what is
-//! written leaves, layers can take leave, and the connection can be closed in order. Whatever proves more than that (a
+//! written leaves, layers can send their ends, and the connection can be closed gracefully. Whatever proves more than that (a
 //! reset, damage, a deadline that passed, an answer that a layer cannot do without) is the loss of both.
 //!
 //! A loss that a layer has found is told to the peer where that is possible: an alert, and behind it the ends of the layers
@@ -93,7 +93,7 @@ impl Fate {
     pub(super) fn fail(&mut self, layer: LayerId, failure: Reason, was_closed: bool, now: Instant) -> bool {
         let reason = match self {
             Self::Whole => failure,
-            // What was told of a layer is not told twice.
+            // What was reported of a layer is not reported twice.
             Self::Truncated(reason) if reason.names(layer) => reason.clone(),
             Self::Truncated(reason) => reason.clone().and(&failure),
             Self::Lost(Loss { reason, .. }) => {

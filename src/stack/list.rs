@@ -138,7 +138,7 @@ impl List {
         }
     }
 
-    /// `index`, and the layers above it in order.
+    /// `index`, and the layers above it, in sequence.
     pub(crate) fn upwards(&self, index: usize) -> impl Iterator<Item = usize> + '_ {
         std::iter::successors(Some(index), |&index| self.above(index))
     }

@@ -27,7 +27,7 @@
 //! # In the logs
 //!
 //! A layer that becomes ready, ends, is peeled or fails makes a line at the level `debug`, and so does the loss of the
-//! connection, each with the whole stack as it stands after it. The target is `onionskin::stack`:
+//! connection, each with the whole stack after it. The target is `onionskin::stack`:
 //!
 //! ```text
 //! layer #2 is ready; now tcp 127.0.0.1:25 ─ tls1.3 AES_256_GCM client "a" ─ tls1.3 AES_256_GCM client "b"
@@ -101,7 +101,7 @@ pub use self::stop::{GoesFirst, OnTimeout, PeerAnswer, Stop};
 /// [`poll_output`](Self::poll_output), and asks [`poll_deadline`](Self::poll_deadline) when to come back. That may be at
 /// once: what a call brings about is not always done when it returns ([`is_unfinished`](Self::is_unfinished)).
 ///
-/// # For the eyes
+/// # Drawing it
 ///
 /// `{}` shows the layers in one line, `{:#}` draws them with their facts:
 ///
@@ -116,7 +116,7 @@ pub use self::stop::{GoesFirst, OnTimeout, PeerAnswer, Stop};
 #[derive(Debug)]
 pub struct Stack {
     list: List,
-    /// Whom the layer that was called last has given something.
+    /// The layer to which the one called last has given something: it is called next.
     given: Option<usize>,
     /// How the wire is called, if it has a name.
     label: Option<Arc<str>>,
@@ -125,7 +125,7 @@ pub struct Stack {
     events: VecDeque<Event>,
     /// Layers that are gone and of whom somebody has still to hear.
     departed: Departed,
-    /// Layers that ended by themselves and that the application has not yet gone on below. While there is
+    /// Layers that ended by themselves and that the application has not yet acknowledged. While there is
     /// one, writes are refused: they would leave in clear of a layer that the writer believes in.
     unacknowledged: Vec<LayerId>,
     fate: Fate,

@@ -1,7 +1,7 @@
 //! The work loop: who is called when, and what becomes of what they say.
 //!
 //! A layer is *woken* when it has been given bytes or marks, or room that it has asked for. The loop calls woken layers until
-//! none is left, and follows the bytes: whom a layer has given something is called next, so a record goes through all
+//! none is left, and follows the bytes: the layer that was given something is called next, so a record goes through all
 //! layers while it is in the cache, and its storage is free when the next one comes. A batch of input is drained through all
 //! layers, and all that it caused is drained down, before the driver touches the socket. Nothing is called from inside a
 //! call.
@@ -343,7 +343,7 @@ impl Stack {
         }
         let below = self.list.below(index);
         if self.list.node(below).state != NodeState::Failed && self.wire_output != Side::Closed {
-            // Layers below are sound: they take leave as in any close, behind the alert.
+            // Layers below are sound: they end as in any close, behind the alert.
             self.list.node_mut(below).above.outbound.push_mark(Order::Close);
             self.wake(below);
         }

@@ -161,7 +161,7 @@ impl Error {
         self.kind
     }
 
-    /// Whether TLS was not to be had: the server has none, refuses it, or says that it comes too late. What somebody in the
+    /// Whether TLS was not available: the server has none, refuses it, or says that it comes too late. What somebody in the
     /// middle would make it look like too.
     #[must_use]
     pub fn is_stripped(&self) -> bool {

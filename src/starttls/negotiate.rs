@@ -74,7 +74,7 @@ impl Opening<Start> {
         Self::of(Start::new(&protocol, Role::Client, then))
     }
 
-    /// Lets the connection go on in clear if there is no TLS to be had ([`Error::is_stripped`]), or the client goes on
+    /// Lets the connection go on in clear if TLS is not available ([`Error::is_stripped`]), or the client goes on
     /// without: the layer fails and is peeled ([`Event::Failed`](crate::stack::Event::Failed)), and what was written
     /// for TLS is dropped. Whoever sits in between can bring that about.
     #[must_use]

@@ -4,7 +4,7 @@ use super::{Error, Negotiate};
 use crate::protocol::{EndReason, LayerId, LayerView, PeerAnswer, Protocol, Result, Transport};
 use crate::stack::LayerError;
 
-/// A protocol that begins behind STARTTLS: it is told of nothing before TLS is there.
+/// A protocol that begins behind STARTTLS: no callback is made before TLS is there.
 ///
 /// ```
 /// use onionskin::protocol::Protocol;

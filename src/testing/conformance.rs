@@ -84,7 +84,7 @@ impl<P: Protocol> Conformance<P> {
         Self { make: Box::new(make), layers, messages: Vec::new(), failure: None }
     }
 
-    /// The next message: as it stands in the stream, and as it is reported.
+    /// The next message: its bytes in the stream, and as it is reported.
     #[must_use]
     pub fn message(mut self, wire: impl Into<Vec<u8>>, content: impl Into<Vec<u8>>) -> Self {
         self.messages.push(Message { wire: wire.into(), content: content.into() });

@@ -86,7 +86,7 @@ impl<L: Protocol, R: Protocol> Dialogue<L, R> {
         self.pair.step() | dispatched | left_hangs_up | right_hangs_up
     }
 
-    /// Lets time pass, and fires what is due on the way, in order.
+    /// Lets time pass, and fires what is due on the way, in sequence.
     pub fn advance(&mut self, by: Duration) {
         self.run();
         let end = self.pair.now() + by;

@@ -126,7 +126,7 @@ impl Pair {
         arrived
     }
 
-    /// Runs, then lets time pass and fires what is due on the way in order, and runs. What was written before has left
+    /// Runs, then lets time pass and fires what is due on the way in sequence, and runs. What was written before has left
     /// before any time passes.
     pub fn advance(&mut self, by: Duration) {
         self.run();
@@ -239,7 +239,7 @@ impl Peer {
         Ok(id)
     }
 
-    /// Goes on below the end that is next to read.
+    /// Continues below the end that is next to read.
     ///
     /// # Errors
     ///

@@ -105,7 +105,7 @@ impl<P: Protocol> StringTransport<P> {
         self.run();
     }
 
-    /// Lets time pass, and fires what is due on the way, in order.
+    /// Lets time pass, and fires what is due on the way, in sequence.
     pub fn advance(&mut self, by: Duration) {
         let end = self.now + by;
         while let Some(due) = [self.session.poll_deadline(), self.stack.poll_deadline()].into_iter().flatten().min()

@@ -1,4 +1,4 @@
-//! Bytes through layers: all of them, once, in order, in as few records as can be.
+//! Bytes through layers: all of them, once, in sequence, in as few records as can be.
 
 use std::time::Duration;
 

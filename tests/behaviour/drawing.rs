@@ -1,4 +1,4 @@
-//! The stack for the eyes: in one line, as a drawing, and in the logs.
+//! The stack made visible: in one line, as a drawing, and in the logs.
 
 use std::cell::RefCell;
 use std::sync::{Arc, Once};

@@ -6,7 +6,7 @@ use onionskin::stack::{PeerAnswer, Readable, Stop};
 
 use crate::common::link::{DEPTHS, Link, ONE, assert_stopped, each, text};
 
-/// The right drops the layer without a close_notify and goes on below.
+/// The right drops the layer without a close_notify and continues below.
 fn right_just_goes_on(link: &mut Link, saying: &[u8]) {
     link.right.stop(Stop::new().abandon()).unwrap();
     link.right.write(saying);

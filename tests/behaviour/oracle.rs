@@ -1,4 +1,4 @@
-//! A stack whose peer is no stack: rustls itself, or one that has shaken hands as rustls and then seals what it likes.
+//! A stack whose peer is no stack: rustls itself, or one that has done the handshake as rustls and then seals what it likes.
 
 use std::io::{Cursor, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard};

@@ -112,7 +112,7 @@ fn records_that_come_with_the_end_of_the_handshake_are_not_lost() {
     }
 }
 
-/// What was sealed with each key, in order.
+/// What was sealed with each key, in sequence.
 fn by_key(sealed: &[Sealed]) -> Vec<Vec<&Sealed>> {
     let mut keys: Vec<Vec<&Sealed>> = Vec::new();
     for record in sealed {

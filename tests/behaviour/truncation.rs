@@ -1,4 +1,4 @@
-//! A peer that ends TCP and not its TLS, as most clients do behind their request. What came in order is delivered, what
+//! A peer that ends TCP and not its TLS, as most clients do behind their request. What came before is delivered, what
 //! we write still leaves, and only then is it told that nothing proves the stream whole (RFC 8446 section 6.1).
 
 use std::io;
@@ -26,7 +26,7 @@ fn truncated_layers(peer: &Peer) -> Vec<LayerId> {
     reason.layers().iter().map(|loss| loss.layer).collect()
 }
 
-/// The right answers and closes, and the left gets all of it in order.
+/// The right answers and closes, and the left gets all of it.
 fn right_answers_and_closes(link: &mut Link) {
     link.right.write(ANSWER);
     let now = link.now();

@@ -106,7 +106,7 @@ fn what_does_not_apply_is_not_asked() {
     {
         let outcome = probe(&bench.serve_versions(protocol, Manners::HONEST, versions)).succeeded();
         let found = report(&outcome);
-        // MySQL counts every connection that comes to nothing.
+        // MySQL counts every connection that is not used.
         let after_close_notify = if protocol == "mysql" { "does_not_apply" } else { "hangs_up" };
         assert_eq!(answers(&found)[..3], ["does_not_apply"; 3], "{found:#}");
         assert_eq!(answers(&found)[3], after_close_notify, "{found:#}");

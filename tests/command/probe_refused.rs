@@ -1,4 +1,4 @@
-//! `onion probe` at servers whose TLS is there and is not to be had: it says so, and for want of what.
+//! `onion probe` at servers whose TLS is there and cannot be used: it says so, and for want of what.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -125,7 +125,7 @@ fn a_client_hello_behind_starttls_is_welcome() {
     });
 }
 
-/// One that ends in order, inside TLS, and one that does not speak it.
+/// One that ends gracefully, inside TLS, and one that does not speak it.
 #[test]
 fn the_log_can_be_objects() {
     let directory = Directory::new();

@@ -166,7 +166,7 @@ impl Link {
         assert!(matches!(right_events[..], [Event::Ready(id)] if id == right), "right: {right_events:?}, {why:?}");
     }
 
-    /// The left stops the innermost layer, the right answers, and both go on below.
+    /// The left stops the innermost layer, the right answers, and both continue below.
     pub(crate) fn stop(&mut self) {
         let left = self.left.stop(Stop::new()).unwrap();
         self.run();

@@ -31,7 +31,7 @@ fn what_was_written_and_every_close_notify_arrive() {
             let read = async {
                 let mut received = Vec::new();
                 right.read_to_end(&mut received).await.unwrap();
-                // It has more to say than anybody wants to hear, and is not told of it by a failure.
+                // It has more to say than anybody wants to hear, and does not hear that by a failure.
                 right.write_all(&pattern(20_000)).await.unwrap();
                 right.close().await.unwrap();
                 received

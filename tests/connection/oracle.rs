@@ -102,8 +102,8 @@ fn a_stop_is_an_end_of_file_for_futures_rustls_and_the_other_way_round() {
     }
 }
 
-/// Sends bytes and takes as many, in both directions at once, then takes leave. The stream is given back, because the peer
-/// may not yet have taken leave of the layers below.
+/// Sends bytes and takes as many, in both directions at once, then closes. The stream is given back, because the peer
+/// may not yet have ended the layers below.
 async fn swap<S: AsyncRead + AsyncWrite + Unpin>(stream: S, count: usize) -> S {
     let bytes = pattern(count);
     let (mut reader, mut writer) = stream.split();

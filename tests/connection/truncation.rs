@@ -225,7 +225,7 @@ fn what_had_arrived_before_a_write_failed_is_read() {
     }
 }
 
-/// The system tells of a reset once: whoever hears of it when it writes, and reads then, is told of an end of file.
+/// The system tells of a reset once: whoever hears of it when it writes, and reads then, gets an end of file.
 #[test]
 fn a_reset_that_a_write_has_met_is_no_end_to_the_reader() {
     for &runtime in runtime::all() {

@@ -109,7 +109,7 @@ fn a_tunnel_tells_through_whom_it_goes() {
     }
 }
 
-/// What a protocol has been told of who talks to whom.
+/// What a protocol has heard of who talks to whom.
 struct Told(String);
 
 impl Protocol for Told {

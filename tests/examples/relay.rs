@@ -96,13 +96,13 @@ fn a_direction_goes_on_while_nobody_reads_the_other() {
     });
 }
 
-/// Behind a TLS layer, so that an end in order is not to be mistaken for a loss.
+/// Behind a TLS layer, so that a graceful end is not to be mistaken for a loss.
 #[test]
 fn a_loss_on_one_side_is_a_loss_on_the_other() {
     let both = Sides { near: true, far: true };
     pass(both, async |mut client, mut server| {
         client.close().await.unwrap();
-        assert_eq!(read_all(&mut server).await.unwrap(), b"", "an end in order is one");
+        assert_eq!(read_all(&mut server).await.unwrap(), b"", "a graceful end is one");
     });
     pass(both, async |client, mut server| {
         drop(client);

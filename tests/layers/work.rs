@@ -14,7 +14,7 @@ use onionskin::testing::{Clock, Cut, Pair, StringTransport, WireEnd, wire};
 
 use crate::executor::{Step, Task};
 
-/// Blocks of a deflate stream that are empty: each is five bytes that come to nothing.
+/// Blocks of a deflate stream that are empty: each is five bytes that unpack to nothing.
 const EMPTY_BLOCKS: usize = 4_000_000;
 
 /// More than one turn may pass on between the two layers.

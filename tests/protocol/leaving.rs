@@ -52,7 +52,7 @@ fn much_that_was_written_before_a_close_arrives_whole() {
         dialogue.run();
         let all = right.all();
         assert_eq!(all.len(), 4, "made, data, the end, the loss");
-        assert!(all[1] == format!("data {}", bytes.escape_ascii()), "every byte is there, in order");
+        assert!(all[1] == format!("data {}", bytes.escape_ascii()), "every byte is there, in sequence");
         assert!(dialogue.left_reason().unwrap().is_closed());
     });
 }
@@ -292,7 +292,7 @@ fn a_timeout_closes_unless_it_is_taken_back() {
 fn a_session_that_is_dropped_tells_its_protocol() {
     let (log, mut stack, now) = (Recorder::new().log(), Stack::new(Limits::default()), std::time::Instant::now());
     drop(Session::new(Recorder::new(), Default::default()));
-    assert_eq!(log.joined(), "", "it was never told of a connection");
+    assert_eq!(log.joined(), "", "it never heard of a connection");
 
     let recorder = Recorder::new();
     let log = recorder.log();

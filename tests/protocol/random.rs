@@ -2,7 +2,7 @@
 //!
 //! The left sends numbered messages, asks for TLS and stops it; the right answers, and sends messages of its own. A seed
 //! that is *wild* also leaves, fails and aborts, stops where that is rude, and breaks the socket: then not everything
-//! arrives, but what arrives is in order, and both are told of one loss.
+//! arrives, but what arrives is in sequence, and both get one loss.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -132,7 +132,7 @@ struct Player {
     left: bool,
     full: bool,
     input_ended: bool,
-    /// Messages in order, as they were read.
+    /// Messages in sequence, as they were read.
     received: u32,
     producers: Arc<Producers>,
     reason: Option<EndReason>,
@@ -324,7 +324,7 @@ impl Player {
         let reason = self.reason.as_ref().expect("the loss is told");
         assert!(!self.has_producer(), "the producer is done or stopped: {reason}");
         assert!(self.received <= other.sent(), "nothing comes from nowhere");
-        // A close in order brings all across, unless the other side does not listen.
+        // A graceful close brings all across, unless the other side does not listen.
         if reason.is_closed() && self.left && !other.left {
             totals.whole.fetch_add(1, Ordering::Relaxed);
             assert_eq!(other.received, self.sent(), "{reason} / {:?}", other.reason);

@@ -28,7 +28,7 @@ pub(crate) enum Callback {
 
 type React = dyn FnMut(&mut Transport<'_>, &Callback, &Log) -> Result + Send;
 
-/// What was told, in order; data as it came, joined.
+/// What was told, in sequence; data as it came, joined.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
 

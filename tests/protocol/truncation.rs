@@ -35,7 +35,7 @@ fn left_asks_and_ends(dialogue: &mut Dialogue<Recorder, Recorder>) {
 fn assert_truncated(dialogue: &Dialogue<Recorder, Recorder>, depth: usize) {
     let reason = dialogue.right_reason().expect("it is over");
     assert!(!reason.is_closed());
-    let loss = reason.loss().expect("it was not closed in order");
+    let loss = reason.loss().expect("it was not closed gracefully");
     assert_eq!(loss.layers().len(), depth, "{loss}");
     assert!(loss.layers().iter().all(|loss| loss.error.is_truncated()), "{loss}");
 }

@@ -16,7 +16,7 @@ fn an_outer_layer_answers_by_itself_when_the_inner_one_is_gone() {
     pair.left.splice(world.client(Version::Tls13).to(NAME).unwrap());
     let inner = pair.right.splice(world.server().accept().unwrap());
     pair.run();
-    // The right side finishes the inner layer, so that the left can take leave of both without waiting.
+    // The right side finishes the inner layer, so that the left can end both without waiting.
     let now = pair.right.now();
     pair.right.stack.finish(now, inner).unwrap();
     pair.run();

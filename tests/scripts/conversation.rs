@@ -17,7 +17,7 @@ enum Step {
     Hear(&'static [u8]),
     Start(Role),
     Stop,
-    /// Read the end of the innermost layer, answer it if that is still to be done, and go on below.
+    /// Read the end of the innermost layer, answer it if that is still to be done, and continue below.
     End,
     Close,
 }

@@ -20,7 +20,7 @@ pub(crate) struct Forger {
 }
 
 impl Forger {
-    /// A forger in the role of the client, or else of the server, and the stack that it has shaken hands with.
+    /// A forger in the role of the client, or else of the server, and the stack that it has done the handshake with.
     pub(crate) fn new(version: Version, client: bool) -> (Self, Stack) {
         let world = World::shared();
         let now = Instant::now();

@@ -23,7 +23,7 @@ fn with_forgers(test: impl Fn(&mut Forger, &mut Victim, Version)) {
                 }
                 victim.closed = closed;
                 test(&mut forger, &mut victim, version);
-                // A connection that has been put through this can still be taken leave of.
+                // A connection that has been put through this can still be closed gracefully.
                 victim.stack.handle_eof(victim.now);
                 victim.read();
                 assert!(!matches!(victim.stack.readable(), Readable::Nothing), "the end does not show");

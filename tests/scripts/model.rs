@@ -29,7 +29,7 @@
 //!   as with STARTTLS, or the other's plaintext would run into TLS. The other follows when it has read everything
 //!   in front of the start.
 //! - A *stop* takes what a peer writes to the next epoch at once; what it reads goes there when it has read the end of
-//!   the layer and goes on below. Either may be first, or both at once; data in flight is still epoch n.
+//!   the layer and continues below. Either may be first, or both at once; data in flight is still epoch n.
 //! - A *finish* ends what a peer writes in an epoch, and leaves it only a stop to go on with.
 //! - A peer whose stack answers a stop by itself stops when the stack says so. The model cannot know the moment, and
 //!   need not: what the stack still accepts in that epoch must be read in it.
@@ -179,7 +179,7 @@ impl Model {
         epochs.filter(|(_, nest)| !nest.is_empty()).map(|(written, _)| written.as_slice())
     }
 
-    /// How many layers `who` has started, and how many it has gone on below of.
+    /// How many layers `who` has started, and below how many it has continued.
     pub(crate) fn started_and_left(&self, who: Who) -> (usize, usize) {
         let party = self.party(who);
         let stops = self.changes[..party.reading].iter().filter(|change| matches!(change, Change::Stop)).count();
@@ -223,7 +223,7 @@ impl Model {
         self.go_on_writing(who);
     }
 
-    /// `who` has gone on below the end of a layer.
+    /// `who` has continued below the end of a layer.
     pub(crate) fn passed_end(&mut self, who: Who) {
         assert!(self.unread(who).is_empty(), "the layer has ended before all that was written in it was read");
         self.go_on_reading(who);

@@ -38,7 +38,7 @@ enum Action {
     Start(Who, Start),
     Finish(Who),
     Stop(Who, Manner),
-    /// Do what the other has begun: splice the other side, or answer an end and go on below it.
+    /// Do what the other has begun: splice the other side, or answer an end and continue below it.
     Follow(Who, Manner),
     UpdateKeys(Who),
     /// Splice a layer that changes nothing.

@@ -45,12 +45,12 @@ impl World {
         &self.server
     }
 
-    /// For rustls itself as a client, with its secrets to be had.
+    /// For rustls itself as a client, with its secrets exposed.
     pub(crate) fn raw_client(&self, version: Version) -> Arc<ClientConfig> {
         Arc::clone(&self.raw_clients[index(version)])
     }
 
-    /// For rustls itself as a server, with its secrets to be had.
+    /// For rustls itself as a server, with its secrets exposed.
     pub(crate) fn raw_server(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.raw_server)
     }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use crate::input::Expected;
 use crate::protocol::{Command, LINE_LIMIT};
 
-/// The requests that wait for an answer, in order.
+/// The requests that wait for an answer, the oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
     waiting: VecDeque<Expected>,

@@ -75,7 +75,7 @@ fn check(name: &str) -> Result<(), Failure> {
     Err(Failure::usage(format_args!("{name} is neither a DNS name nor an IP address")))
 }
 
-/// As it stands in an endpoint.
+/// As it is written in an endpoint.
 fn in_endpoint(name: &str) -> String {
     if name.contains(':') { format!("[{name}]") } else { name.to_owned() }
 }

@@ -284,7 +284,7 @@ impl Dialogue {
                     return Err(Failure::new(format_args!("the peer refused {asked}: {}", Printable::new(reason))));
                 }
                 None if line == agreed => {
-                    // Answers come in order.
+                    // Answers come in the order of the requests.
                     if let Some(answers) = &mut self.leaving.answers {
                         answers.clear();
                     }
@@ -410,7 +410,7 @@ impl Dialogue {
 
     /// The peer has closed the innermost layer, so we do too.
     ///
-    /// In the onion line protocol both go on below it. In others that is the end: what was meant for TLS is not for the wire.
+    /// In the onion line protocol both continue below it. In others that is the end: what was meant for TLS is not for the wire.
     async fn follow_peer(&mut self) -> Result<(), Failure> {
         let closed = self.conn.layers().iter().last().map(|layer| layer.description.clone()).unwrap_or_default();
         let stopped = self.conn.stop_tls().await?;

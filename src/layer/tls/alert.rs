@@ -2,7 +2,7 @@
 
 use rustls::{AlertDescription, Error, InvalidMessage};
 
-/// What the peer is told of an error, if anything (section 6.2).
+/// The alert that an error sends to the peer, if any (section 6.2).
 pub(super) fn alert_over(error: &Error) -> Option<AlertDescription> {
     match error {
         Error::AlertReceived(_) => None,

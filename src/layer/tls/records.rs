@@ -17,7 +17,7 @@
 //! - new keys before a key has sealed as many records as its cipher allows (section 5.5);
 //! - the messages that may follow a handshake, whole or in parts, and not between other records (section 5.1);
 //! - alerts, and which of them end the connection (section 6);
-//! - limits on what comes to nothing: empty records, alerts, key updates.
+//! - limits on what has no effect: empty records, alerts, key updates.
 //!
 //! TLS 1.2, and ciphers whose keys a provider does not give out, stay with the connection of rustls.
 
@@ -42,7 +42,7 @@ pub(super) struct Records {
     opening: Opening,
     /// The part that has come of a message of the peer.
     message: Vec<u8>,
-    /// What the peer may still send that comes to nothing.
+    /// How many records without effect the peer may still send in a row.
     patience: Patience,
     /// The peer has asked for a KeyUpdate.
     owes_key_update: bool,
@@ -286,7 +286,7 @@ impl fmt::Debug for Records {
     }
 }
 
-/// Counts down what a peer may send in a row that comes to nothing.
+/// Counts down what a peer may send in a row that has no effect.
 struct Patience {
     empty_records: u8,
     key_updates: u8,

@@ -40,7 +40,7 @@ pub(super) struct Unbuffered {
     /// How many bytes at the front of the input rustls has looked at and left there.
     seen: usize,
     sending: Sending,
-    /// What the peer is to be told of an error, if rustls tells it nothing; and how much of the input it was shown.
+    /// The alert for an error, if rustls sends none; and how much of the input it was shown.
     wanted: Option<(AlertDescription, usize)>,
 }
 
@@ -179,7 +179,7 @@ impl Unbuffered {
         Agreed::of(self.common())
     }
 
-    /// Whether the records can be taken over now: rustls has shaken hands and has nothing half done, no part of a message and
+    /// Whether the records can be taken over now: the handshake is done and rustls has nothing half done, no part of a message and
     /// nothing still to be sent.
     pub(super) fn can_hand_over(&self) -> bool {
         let common = self.common();

@@ -7,7 +7,7 @@ use crate::protocol::{Error, ErrorKind, Protocol, Result, Transport};
 ///
 /// One that never calls [`Lines::set_raw_mode`] gets lines only.
 ///
-/// It keeps a [`Lines`], calls [`receive_lines`](Self::receive_lines) where it is told of data, and gets
+/// It keeps a [`Lines`], calls [`receive_lines`](Self::receive_lines) where it hears of data, and gets
 /// [`line_received`](Self::line_received) for each line:
 ///
 /// ```

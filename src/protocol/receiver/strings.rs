@@ -4,7 +4,7 @@ use crate::protocol::{Error, ErrorKind, Protocol, Result, Transport};
 
 /// A protocol of byte strings that tell their length first: netstrings, or a length in one, two or four bytes.
 ///
-/// It keeps a [`Strings`], calls [`receive_strings`](Self::receive_strings) where it is told of data, and gets
+/// It keeps a [`Strings`], calls [`receive_strings`](Self::receive_strings) where it hears of data, and gets
 /// [`string_received`](Self::string_received) for each string:
 ///
 /// ```

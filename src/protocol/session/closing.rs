@@ -100,7 +100,7 @@ impl<P: Protocol> Session<P> {
         if self.obey_last(stack, now) {
             return true;
         }
-        // What the peer does now no longer matters: all that was written has left in order.
+        // What the peer does now no longer matters: all that was written has left.
         stack.drain(now);
         let Phase::Draining { failure, until } = &mut self.phase else { return false };
         let is_awaited = !matches!(self.state.closing, Closing::Abort(_)) && now < *until;

@@ -73,7 +73,7 @@ enum Phase {
 enum Input {
     Open,
     Ended,
-    /// It was cut off: whatever else becomes of the connection, it was not closed in order.
+    /// It was cut off: whatever else becomes of the connection, it was not closed gracefully.
     Truncated(stack::Reason),
 }
 

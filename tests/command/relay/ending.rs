@@ -90,7 +90,7 @@ fn those_that_do_not_end_in_time_are_aborted_and_counted() {
         ends.close().await.unwrap();
         its_server.close().await.unwrap();
         read_all(&mut ends).await.1.unwrap();
-        // Aborted, which is no end in order.
+        // Aborted, which is no graceful end.
         for conn in [&mut stays, &mut other_server] {
             let (read, result) = read_all(conn).await;
             assert!(read.is_empty(), "{read:?}");

@@ -152,7 +152,7 @@ fn files_go_both_ways_inside_tls_past_a_server_that_knows_none() {
             data.start_tls(tls(&files)).await.unwrap();
             let (file, end) = read_all(&mut data).await;
             assert!(file == content(), "{} bytes came", file.len());
-            end.expect("and it ends in order");
+            end.expect("and it ends gracefully");
             assert_eq!(ftp::read_reply(&mut client.control).await.unwrap().code(), 226);
 
             let address = client.passive(line).await;

@@ -46,7 +46,7 @@ fn a_loss_is_no_end_and_comes_behind_the_last_bytes() {
                         true => (client, server, (near, far)),
                         false => (server, client, (far, near)),
                     };
-                    // The way back ends in order, which saves nothing.
+                    // The way back ends gracefully, which saves nothing.
                     greet(&mut to, &mut from).await;
                     from.write_all(&[7; SIZE]).await.unwrap();
                     from.flush().await.unwrap();
@@ -72,7 +72,7 @@ fn a_loss_is_no_end_and_comes_behind_the_last_bytes() {
                 let line = path.relay.hears(&[&format!("#{number} "), outcome, side]);
                 assert!(line.contains(cause), "{line}");
             }
-            // And an end in order is one.
+            // And a graceful end is one.
             block_on(async {
                 let (mut client, mut server) = path.join().await;
                 client.close().await.unwrap();

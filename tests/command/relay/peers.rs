@@ -35,7 +35,7 @@ fn one_more_than_a_peer_may_have_is_turned_away_until_one_is_gone() {
         read_all(&mut client).await.1.unwrap();
         drop((client, server));
         relay.hears(&["#1 ", "ended"]);
-        // The seat is free when both sides have taken leave, which is a little later than the line in the log.
+        // The seat is free when both sides have closed, which is a little later than the line in the log.
         let accepted = async {
             let mut server = far.accept().await.unwrap().ready().await.unwrap();
             server.write_all(b"!").await.unwrap();

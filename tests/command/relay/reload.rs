@@ -161,7 +161,7 @@ fn a_file_that_hangs_stops_nobody_and_hides_no_signal() {
     assert_eq!(status, Some(0), "{log:#?}");
 }
 
-/// Before it listens there is nothing to end in order.
+/// Before it listens there is nothing to end gracefully.
 #[test]
 fn a_file_that_hangs_at_the_start_does_not_hide_a_signal_either() {
     let files = Files::new();

@@ -188,7 +188,7 @@ fn descriptors(process: u32) -> usize {
     std::fs::read_dir(format!("/proc/{process}/fd")).map_or(0, Iterator::count)
 }
 
-/// From afar it is to be had through TLS.
+/// From afar it is served through TLS.
 #[test]
 fn an_endpoint_can_have_layers() {
     let files = Files::new();

@@ -9,7 +9,7 @@ use crate::failure::Failure;
 pub(super) fn client_hello(name: &str, alpn: &[String], only: Option<Version>) -> Result<Vec<u8>, Failure> {
     let mut random = [0; 64];
     let provider = default_provider()?;
-    provider.secure_random.fill(&mut random).map_err(|_| Failure::new("no random numbers are to be had"))?;
+    provider.secure_random.fill(&mut random).map_err(|_| Failure::new("no random numbers are available"))?;
     let (random, session) = random.split_at(32);
 
     let versions: &[u16] = match only {

@@ -24,7 +24,7 @@ struct Done(UnboundedSender<()>);
 /// The orders that a relay gets.
 pub(super) type Reloads = UnboundedReceiver<Reload>;
 
-/// Everybody who waits for orders, and who is to be told of them.
+/// Everybody who waits for orders, and who is to get them.
 #[derive(Debug)]
 pub(super) struct Attendant {
     runtime: &'static dyn Runtime,

@@ -35,7 +35,7 @@ pub(super) async fn hand_on(timer: &dyn Timer, request: &[u8], far: &mut Unfinis
     far.send_all(request).await.map_err(|error: Error| Loss::new(Side::Connect, error))?;
     let ended = async {
         let mut ignored = [0; 256];
-        // It need not take leave of TLS first.
+        // It need not end TLS first.
         while let Ok(1..) = far.read(&mut ignored).await {}
     };
     match select(pin!(ended), timer.sleep_until(timer.now() + PATIENCE)).await {

@@ -137,7 +137,7 @@ impl Session {
         }
     }
 
-    /// Takes leave of both sides, of the one that is not lost such that it can tell, and waits for the data connections that
+    /// Closes both sides, the one that is not lost such that it can tell, and waits for the data connections that
     /// there are.
     pub(super) async fn leave(self, lost: Option<Side>) {
         let Self { runtime, near, far, channels, .. } = self;

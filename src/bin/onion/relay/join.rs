@@ -122,7 +122,7 @@ impl ConnectionPair {
         poll_fn(|cx| self.poll(cx)).await
     }
 
-    /// Takes leave of both sides, so that what was sent last arrives; of the one that is not lost such that it can tell.
+    /// Closes both sides, so that what was sent last arrives, and the one that is not lost such that it can tell.
     pub(super) async fn leave(self) {
         let Self { timer, near, far, there, back, broken, .. } = self;
         match broken.map(|(_, loss)| loss.side) {
@@ -194,7 +194,7 @@ impl ConnectionPair {
             return End::of(Outcome::Lost, loss);
         }
         let truncated = self.there.truncated.take().or(self.back.truncated.take());
-        truncated.map_or(Outcome::InOrder.into(), |loss| End::of(Outcome::Truncated, loss))
+        truncated.map_or(Outcome::Graceful.into(), |loss| End::of(Outcome::Truncated, loss))
     }
 
     /// Passes on what the lost side had said before.
@@ -257,7 +257,7 @@ impl Way {
         Self { from, stage: Stage::Open, bytes: 0, pass_on, truncated: None, holds: false }
     }
 
-    /// Whether the receiver was told of an end, or else how much it may still be waiting for.
+    /// Whether the receiver was sent an end, or else how much it may still be waiting for.
     fn delivered(&self) -> Delivered {
         match self.stage {
             Stage::Ending | Stage::EndingTruncated | Stage::Over => Delivered::End,
@@ -415,7 +415,7 @@ pub(super) async fn break_off(timer: &dyn Timer, mut conn: Unfinished, delivered
         Delivered::Nothing => {}
         Delivered::Something | Delivered::End => {
             let until = timer.now() + LAST_BYTES;
-            // Who has been told of an end may be at its answer, and must have read all before a write of its fails.
+            // A peer that has been sent an end may be at its answer, and must have read all before a write of its fails.
             if delivered == Delivered::End || !have_arrived(timer, &conn, until).await {
                 // Or the system tells nothing: the peer may have closed when it had all.
                 select(Box::pin(read_to_end(&mut *conn)), timer.sleep_until(until)).await;
@@ -437,7 +437,7 @@ async fn have_arrived(timer: &dyn Timer, conn: &Connection<Socket>, until: Insta
     }
 }
 
-/// Takes leave of a side that is lost. One that was given up because it was silent, or because of what it left out, may be there
+/// Closes a side that is lost. One that was given up because it was silent, or because of what it left out, may be there
 /// all the same, and must not take that for an end either.
 async fn leave_lost(timer: &dyn Timer, conn: Unfinished, delivered: Delivered) {
     let (lost, is_truncated) = (conn.stack().lost(), conn.stack().truncated().is_some());

@@ -185,7 +185,7 @@ is lost. So where LISTEN is stdio and standard input is no terminal, its end is 
 has been silent for --wait; --half-close passes it on at once. In other transports an end is always passed on at once.
 
 Exit status:
-  0  it has ended as asked. Where LISTEN has only one connection (stdio, fd), that one has ended in order, and nothing
+  0  it has ended as asked. Where LISTEN has only one connection (stdio, fd), that one has ended gracefully, and nothing
      unanswered was cut off by us: whenever our direction ended before the server's, something had come for what was sent
      last, or --half-close (or a terminal) had asked for it
   1  after a failure; where LISTEN has only one connection, also if that one was not joined, was lost, or ended unanswered

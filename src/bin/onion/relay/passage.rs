@@ -127,7 +127,7 @@ impl Passages {
     async fn pass_ftp(&self, mut line: Line, sides: (Unfinished, Unfinished), tls: TlsServer) -> End {
         let mut session = ftp::Session::new(self, sides, tls);
         let ended = match select(pin!(session.run()), self.aborting.clone()).await {
-            Either::Left((Ok(()), _)) => Outcome::InOrder.into(),
+            Either::Left((Ok(()), _)) => Outcome::Graceful.into(),
             Either::Left((Err(end), _)) => end,
             Either::Right(_) => Outcome::Aborted.into(),
         };

@@ -19,7 +19,7 @@ use crate::waiting::{AtEnd, Limit};
 #[derive(Debug)]
 pub(super) struct Plans {
     pub(super) relays: Vec<Plan>,
-    /// Where metrics are to be had.
+    /// Where metrics are served.
     pub(super) status: Option<Endpoint>,
 }
 

@@ -219,8 +219,8 @@ impl Serving {
             }
         }
         log::info!(relay = self.passages.route.label; "{mark}{}", self.tally);
-        if is_only_one && self.tally.accepted() == 1 && self.tally.ended(Outcome::InOrder) == 0 {
-            return Err(Failure::new("the connection did not end in order"));
+        if is_only_one && self.tally.accepted() == 1 && self.tally.ended(Outcome::Graceful) == 0 {
+            return Err(Failure::new("the connection did not end gracefully"));
         }
         Ok(())
     }

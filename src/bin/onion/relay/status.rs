@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::leave::leave;
 use crate::open;
 
-/// Where the metrics are to be had: a port of the loopback address, an address, or an endpoint.
+/// Where the metrics are served: a port of the loopback address, an address, or an endpoint.
 pub(super) fn endpoint(text: &str) -> Result<Endpoint, Failure> {
     let is_endpoint = TRANSPORTS.iter().any(|transport| text.starts_with(transport));
     let full = match text {

@@ -40,8 +40,8 @@ macro_rules! words {
 words! {
     /// How a connection ended.
     Outcome {
-        /// Both sides have ended, and each was told of the other's end.
-        InOrder = "ended",
+        /// Both sides have ended, and each was sent the other's end.
+        Graceful = "ended",
         /// The sides were not joined.
         Failed = "not joined",
         /// The sides were joined, and one was lost.
