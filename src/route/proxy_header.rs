@@ -34,9 +34,11 @@ impl DialProxyHeader {
             (HeaderVersion::V1, _) if self.local => ProxyHeader::v1_unknown(),
             (HeaderVersion::V2, _) if self.local => ProxyHeader::v2_local(),
             (HeaderVersion::V1, (Some(from), Some(to))) => ProxyHeader::v1(from, to),
-            (HeaderVersion::V2, (Some(from), Some(to))) => ProxyHeader::v2(proxy_header::Addresses::tcp(from, to)),
+            (HeaderVersion::V2, (Some(from), Some(to))) => {
+                ProxyHeader::v2(proxy_header::HeaderAddresses::tcp(from, to))
+            }
             (HeaderVersion::V1, _) => ProxyHeader::v1_unknown(),
-            (HeaderVersion::V2, _) => ProxyHeader::v2(proxy_header::Addresses::Unspecified),
+            (HeaderVersion::V2, _) => ProxyHeader::v2(proxy_header::HeaderAddresses::Unspecified),
         }
     }
 }
@@ -83,18 +85,18 @@ impl AcceptLeg for TakeProxyHeader {
 fn addresses(header: ProxyHeader, mut addresses: Addresses) -> Addresses {
     if header.command() == Command::Proxy {
         match header.addresses() {
-            proxy_header::Addresses::Ipv4 { source, destination, .. } => {
+            proxy_header::HeaderAddresses::Ipv4 { source, destination, .. } => {
                 addresses.peer = Some(SocketAddr::from(*source).into());
                 addresses.local = Some(SocketAddr::from(*destination).into());
             }
-            proxy_header::Addresses::Ipv6 { source, destination, .. } => {
+            proxy_header::HeaderAddresses::Ipv6 { source, destination, .. } => {
                 addresses.peer = Some(SocketAddr::from(*source).into());
                 addresses.local = Some(SocketAddr::from(*destination).into());
             }
-            proxy_header::Addresses::Unix { source, destination, .. } => {
+            proxy_header::HeaderAddresses::Unix { source, destination, .. } => {
                 (addresses.peer, addresses.local) = (Some(unix(source)), Some(unix(destination)));
             }
-            proxy_header::Addresses::Unspecified => {}
+            proxy_header::HeaderAddresses::Unspecified => {}
         }
     }
     addresses.proxy_header = Some(header);

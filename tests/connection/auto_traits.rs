@@ -11,7 +11,7 @@ use onionskin::stack::{Ends, Event, Layer, Queue, Reason, Report, Stack};
 use onionskin::starttls::{Machine, Negotiate, StartTls};
 use onionskin::testing::{Clock, Fault, Pair, WireEnd};
 use onionskin::tls::{TlsClient, TlsFacts, TlsLayer, TlsServer};
-use onionskin::{Connection, endpoint, protocol, starttls, tls};
+use onionskin::{Connection, endpoint, protocol, route, starttls, tls};
 
 use crate::peers::{Conn, pair, server};
 
@@ -33,6 +33,9 @@ fn public_types_are_send_and_sync() {
     is_shared::<dyn Machine>();
     is_shared::<(starttls::Error, starttls::KnownProtocol)>();
     is_shared::<(Connector, endpoint::Listener, Incoming, endpoint::OpenError, endpoint::Endpoint)>();
+    is_shared::<(route::Route, route::RouteError, route::Arrival, endpoint::OwnStep)>();
+    is_shared::<dyn route::DialLeg>();
+    is_shared::<dyn route::AcceptLeg>();
     is_shared::<(endpoint::Server, endpoint::ServerStopped, endpoint::Task<Quiet>)>();
     is_shared::<(Handle, Addresses, Lines, Strings, protocol::Error, protocol::EndReason)>();
     is_shared::<LimitConnections<fn(&Addresses) -> Quiet>>();

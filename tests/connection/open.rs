@@ -8,7 +8,7 @@ use futures::future::join;
 use futures::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use onionskin::Connection;
 use onionskin::connection::{End, Error, ErrorKind, PeerAnswer, Stop};
-use onionskin::layer::proxy_header::{AcceptProxyHeader, Addresses, ProxyHeader, SendProxyHeader};
+use onionskin::layer::proxy_header::{AcceptProxyHeader, HeaderAddresses, ProxyHeader, SendProxyHeader};
 use onionskin::layer::{Counter, Deflate, IdleTimeout, Throttle, TrafficLog};
 use onionskin::runtime::{self, block_on};
 use onionskin::stack::{LayerErrorKind, Opens};
@@ -45,7 +45,7 @@ fn every_layer_is_opened_over_tcp() {
 }
 
 fn header() -> ProxyHeader {
-    ProxyHeader::v2(Addresses::tcp("192.0.2.7:40000".parse().unwrap(), "192.0.2.1:443".parse().unwrap()))
+    ProxyHeader::v2(HeaderAddresses::tcp("192.0.2.7:40000".parse().unwrap(), "192.0.2.1:443".parse().unwrap()))
 }
 
 /// Opens one of each, from the wire inwards, and stops those that can be stopped.

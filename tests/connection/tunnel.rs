@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures::future::join;
 use futures::io::{AsyncReadExt, AsyncWriteExt};
 use onionskin::Connection;
+use onionskin::connection::Error;
 use onionskin::protocol::{Protocol, Result, Transport, run};
 use onionskin::runtime::{self, Address, KeepAlive, Runtime, Socket, block_on};
 use onionskin::tls::Version;
@@ -204,6 +205,10 @@ fn a_tunnel_whose_carrier_is_cut_off_is_no_end() {
                 let mut buffer = [0; 16];
                 let (heard, ()) = join(tunnel.read(&mut buffer), ending).await;
                 assert_eq!(heard.is_err(), cut_off, "{runtime:?}: {heard:?}");
+                let Err(error) = heard else { return };
+                // It is the same loss, seen from further in.
+                let error = Error::of(&error).unwrap();
+                assert!(error.is_truncated(), "{error}");
             });
         }
     }

@@ -150,7 +150,7 @@ fn a_protocol_knows_the_true_peer_and_the_further_information_when_its_connectio
             Mirror
         });
         let mut client = connector(runtime, &transport).connect().await.unwrap();
-        let header = ProxyHeader::v2(onionskin::layer::proxy_header::Addresses::tcp(
+        let header = ProxyHeader::v2(onionskin::layer::proxy_header::HeaderAddresses::tcp(
             "[2001:db8::7]:1".parse().unwrap(),
             "[2001:db8::8]:2".parse().unwrap(),
         ));

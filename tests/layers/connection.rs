@@ -9,7 +9,7 @@ use futures::future::join;
 use futures::io::{AsyncReadExt, AsyncWriteExt};
 use onionskin::Connection;
 use onionskin::connection::Error;
-use onionskin::layer::proxy_header::{AcceptProxyHeader, Addresses, ProxyHeader, TlvKind};
+use onionskin::layer::proxy_header::{AcceptProxyHeader, HeaderAddresses, ProxyHeader, TlvKind};
 use onionskin::layer::{Counter, Deflate, IdleTimeout, Rate, Throttle};
 use onionskin::runtime::{self, Runtime, Socket, block_on};
 use onionskin::stack::LayerErrorKind;
@@ -21,7 +21,7 @@ use crate::common::Authority;
 const NAME: &str = "server.example";
 
 fn header() -> ProxyHeader {
-    let addresses = Addresses::tcp("192.0.2.7:40000".parse().unwrap(), "192.0.2.1:443".parse().unwrap());
+    let addresses = HeaderAddresses::tcp("192.0.2.7:40000".parse().unwrap(), "192.0.2.1:443".parse().unwrap());
     ProxyHeader::v2(addresses).with_tlv(TlvKind::Authority, NAME).unwrap()
 }
 

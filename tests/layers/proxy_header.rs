@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use onionskin::layer::Counter;
 use onionskin::layer::proxy_header::{
-    AcceptProxyHeader, Addresses, Command, HeaderVersion, ProxyHeader, Received, SendProxyHeader, SocketType, TlvKind,
+    AcceptProxyHeader, Command, HeaderAddresses, HeaderVersion, ProxyHeader, Received, SendProxyHeader, SocketType,
+    TlvKind,
 };
 use onionskin::stack::{Event, LayerError, LayerErrorKind, LayerId, PeerAnswer};
 use onionskin::testing::{Cut, Pair};
@@ -23,10 +24,13 @@ fn v6() -> (SocketAddr, SocketAddr) {
 
 /// One of each kind.
 fn headers() -> Vec<ProxyHeader> {
-    let unix =
-        |transport| Addresses::Unix { source: b"/run/a".to_vec(), destination: b"\0abstract".to_vec(), transport };
+    let unix = |transport| HeaderAddresses::Unix {
+        source: b"/run/a".to_vec(),
+        destination: b"\0abstract".to_vec(),
+        transport,
+    };
     let (SocketAddr::V4(source), SocketAddr::V4(destination)) = v4() else { unreachable!() };
-    let datagram = Addresses::Ipv4 { source, destination, transport: SocketType::Datagram };
+    let datagram = HeaderAddresses::Ipv4 { source, destination, transport: SocketType::Datagram };
     let with_tlvs = |header: ProxyHeader| {
         let header = header.with_tlv(TlvKind::Authority, "mail.example").unwrap();
         let header = header.with_tlv(TlvKind::Other(0xe0), []).unwrap();
@@ -37,16 +41,16 @@ fn headers() -> Vec<ProxyHeader> {
         ProxyHeader::v1(v6().0, v6().1),
         ProxyHeader::v1(v4().0, v6().1),
         ProxyHeader::v1_unknown(),
-        ProxyHeader::v2(Addresses::tcp(v4().0, v4().1)),
-        ProxyHeader::v2(Addresses::tcp(v6().0, v6().1)),
+        ProxyHeader::v2(HeaderAddresses::tcp(v4().0, v4().1)),
+        ProxyHeader::v2(HeaderAddresses::tcp(v6().0, v6().1)),
         ProxyHeader::v2(datagram),
         ProxyHeader::v2(unix(SocketType::Stream)),
         ProxyHeader::v2(unix(SocketType::Datagram)),
-        ProxyHeader::v2(Addresses::Unspecified),
+        ProxyHeader::v2(HeaderAddresses::Unspecified),
         ProxyHeader::v2_local(),
-        with_tlvs(ProxyHeader::v2(Addresses::tcp(v4().0, v4().1))),
-        with_tlvs(ProxyHeader::v2(Addresses::Unspecified)),
-        with_tlvs(ProxyHeader::v2(Addresses::tcp(v6().0, v6().1)).with_checksum().unwrap()),
+        with_tlvs(ProxyHeader::v2(HeaderAddresses::tcp(v4().0, v4().1))),
+        with_tlvs(ProxyHeader::v2(HeaderAddresses::Unspecified)),
+        with_tlvs(ProxyHeader::v2(HeaderAddresses::tcp(v6().0, v6().1)).with_checksum().unwrap()),
     ]
 }
 
@@ -79,7 +83,7 @@ fn a_header_of_each_kind_arrives_and_what_follows_is_the_applications() {
 #[test]
 fn a_header_and_a_client_hello_in_one_segment_work() {
     each(0..=2, |case| {
-        for header in [ProxyHeader::v1(v4().0, v4().1), ProxyHeader::v2(Addresses::tcp(v6().0, v6().1))] {
+        for header in [ProxyHeader::v1(v4().0, v4().1), ProxyHeader::v2(HeaderAddresses::tcp(v6().0, v6().1))] {
             let mut link = Link::connected(case);
             let (_, received) = accept(&mut link, AcceptProxyHeader::new());
             link.left.splice(SendProxyHeader::new(&header));
@@ -231,7 +235,7 @@ fn the_longest_line_of_all_is_taken_and_one_byte_more_is_not() {
 
 #[test]
 fn a_malformed_block_is_refused() {
-    let good = ProxyHeader::v2(Addresses::tcp(v4().0, v4().1)).with_tlv(TlvKind::Alpn, "h2").unwrap().encode();
+    let good = ProxyHeader::v2(HeaderAddresses::tcp(v4().0, v4().1)).with_tlv(TlvKind::Alpn, "h2").unwrap().encode();
     let changed = |at: usize, to: u8| {
         let mut bytes = good.clone();
         bytes[at] = to;
@@ -258,18 +262,21 @@ fn a_malformed_block_is_refused() {
 
 #[test]
 fn a_local_header_is_taken_whatever_else_it_says() {
-    let mut bytes = ProxyHeader::v2(Addresses::tcp(v6().0, v6().1)).encode();
+    let mut bytes = ProxyHeader::v2(HeaderAddresses::tcp(v6().0, v6().1)).encode();
     bytes[12] = 0x20;
     for family in [0x00, 0x21, 0x77] {
         bytes[13] = family;
         let (header, len) = ProxyHeader::parse(&bytes).unwrap().unwrap();
-        assert_eq!((header.command(), header.addresses(), len), (Command::Local, &Addresses::Unspecified, bytes.len()));
+        assert_eq!(
+            (header.command(), header.addresses(), len),
+            (Command::Local, &HeaderAddresses::Unspecified, bytes.len())
+        );
     }
 }
 
 #[test]
 fn a_wrong_checksum_is_refused_and_a_right_one_anywhere_accepted() {
-    let header = ProxyHeader::v2(Addresses::tcp(v4().0, v4().1)).with_checksum().unwrap();
+    let header = ProxyHeader::v2(HeaderAddresses::tcp(v4().0, v4().1)).with_checksum().unwrap();
     let header = header.with_tlv(TlvKind::Authority, "mail.example").unwrap();
     let good = header.encode();
     assert_eq!(ProxyHeader::parse(&good).unwrap().unwrap().0, header);
@@ -282,7 +289,7 @@ fn a_wrong_checksum_is_refused_and_a_right_one_anywhere_accepted() {
         assert!(parsed.is_err() || kind_or_len, "{at}: {parsed:?}");
     }
     // The sum in front of other information.
-    let mut moved = ProxyHeader::v2(Addresses::Unspecified).with_checksum().unwrap().encode();
+    let mut moved = ProxyHeader::v2(HeaderAddresses::Unspecified).with_checksum().unwrap().encode();
     assert_eq!(moved.len(), 16 + 7);
     assert!(ProxyHeader::parse(&moved).is_ok());
     moved[22] ^= 1;
@@ -326,7 +333,7 @@ fn a_header_that_does_not_come_in_time_is_a_loss() {
 #[test]
 fn a_header_that_is_too_long_is_refused_before_it_comes() {
     each(0..=1, |case| {
-        let header = ProxyHeader::v2(Addresses::Unspecified).with_tlv(TlvKind::Noop, vec![0; 5000]).unwrap();
+        let header = ProxyHeader::v2(HeaderAddresses::Unspecified).with_tlv(TlvKind::Noop, vec![0; 5000]).unwrap();
         let bytes = header.encode();
         let error = refused(case, AcceptProxyHeader::new(), &bytes[..16], false);
         assert_eq!(error.map(|error| error.0), Some(LayerErrorKind::Limit));
@@ -393,7 +400,7 @@ fn only_the_version_that_is_allowed_is_a_header() {
 #[test]
 fn information_that_has_no_place_is_refused() {
     let long = vec![0; 65_530];
-    let v2 = ProxyHeader::v2(Addresses::Unspecified);
+    let v2 = ProxyHeader::v2(HeaderAddresses::Unspecified);
     let full = v2.clone().with_tlv(TlvKind::Noop, &long).unwrap();
     assert_eq!(full.encode().len(), 16 + 3 + long.len());
     assert_eq!(full.with_checksum().unwrap_err().kind(), LayerErrorKind::Limit);
@@ -412,33 +419,33 @@ fn what_we_write_is_what_the_crate_ppp_reads() {
                 let read = ppp::v1::Header::try_from(&bytes[..]).unwrap();
                 assert_eq!(read.header.as_bytes(), bytes);
                 let unknown = read.addresses == ppp::v1::Addresses::Unknown;
-                assert_eq!(unknown, *header.addresses() == Addresses::Unspecified);
+                assert_eq!(unknown, *header.addresses() == HeaderAddresses::Unspecified);
             }
             _ => {
                 let read = ppp::v2::Header::try_from(&bytes[..]).unwrap();
                 assert_eq!(read.as_bytes(), bytes);
                 match (read.addresses, header.addresses()) {
-                    (ppp::v2::Addresses::IPv4(read), Addresses::Ipv4 { source, destination, .. }) => {
+                    (ppp::v2::Addresses::IPv4(read), HeaderAddresses::Ipv4 { source, destination, .. }) => {
                         assert_eq!((read.source_address, read.source_port), (*source.ip(), source.port()));
                         assert_eq!(
                             (read.destination_address, read.destination_port),
                             (*destination.ip(), destination.port())
                         );
                     }
-                    (ppp::v2::Addresses::IPv6(read), Addresses::Ipv6 { source, destination, .. }) => {
+                    (ppp::v2::Addresses::IPv6(read), HeaderAddresses::Ipv6 { source, destination, .. }) => {
                         assert_eq!((read.source_address, read.source_port), (*source.ip(), source.port()));
                         assert_eq!(
                             (read.destination_address, read.destination_port),
                             (*destination.ip(), destination.port())
                         );
                     }
-                    (ppp::v2::Addresses::Unix(read), Addresses::Unix { source, destination, .. }) => {
+                    (ppp::v2::Addresses::Unix(read), HeaderAddresses::Unix { source, destination, .. }) => {
                         assert!(read.source.starts_with(source) && read.destination.starts_with(destination));
                     }
-                    (ppp::v2::Addresses::Unspecified, Addresses::Unspecified) => {}
+                    (ppp::v2::Addresses::Unspecified, HeaderAddresses::Unspecified) => {}
                     other => panic!("{other:?}"),
                 }
-                if *header.addresses() != Addresses::Unspecified {
+                if *header.addresses() != HeaderAddresses::Unspecified {
                     let read: Vec<_> = read.tlvs().map(|tlv| tlv.unwrap()).collect();
                     let read: Vec<_> = read.iter().map(|tlv| (tlv.kind, tlv.value.to_vec())).collect();
                     let ours: Vec<_> = header.tlvs().iter().map(|tlv| (tlv.kind.code(), tlv.value.clone())).collect();

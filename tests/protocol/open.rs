@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::future::join;
 use onionskin::Connection;
-use onionskin::layer::proxy_header::{AcceptProxyHeader, Addresses, ProxyHeader, SendProxyHeader};
+use onionskin::layer::proxy_header::{AcceptProxyHeader, HeaderAddresses, ProxyHeader, SendProxyHeader};
 use onionskin::layer::{Counter, Deflate, IdleTimeout, Throttle, TrafficLog};
 use onionskin::protocol::{LayerId, LayerView, PeerAnswer, Protocol, Result, Transport, run};
 use onionskin::runtime::{self, block_on};
@@ -158,7 +158,7 @@ fn said(layer: &LayerView) -> String {
 }
 
 fn header() -> ProxyHeader {
-    ProxyHeader::v2(Addresses::tcp("192.0.2.7:40000".parse().unwrap(), "192.0.2.1:443".parse().unwrap()))
+    ProxyHeader::v2(HeaderAddresses::tcp("192.0.2.7:40000".parse().unwrap(), "192.0.2.1:443".parse().unwrap()))
 }
 
 const LEFT: [&str; 15] = [

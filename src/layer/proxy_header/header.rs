@@ -14,10 +14,10 @@ use crate::stack::{LayerError, LayerErrorKind};
 /// Every value of this type can be written. Shown as one line: `v2 192.0.2.7:40000 to 192.0.2.1:443`.
 ///
 /// ```
-/// use onionskin::layer::proxy_header::{Addresses, ProxyHeader, TlvKind};
+/// use onionskin::layer::proxy_header::{HeaderAddresses, ProxyHeader, TlvKind};
 ///
 /// # fn main() -> Result<(), onionskin::stack::LayerError> {
-/// let addresses = Addresses::tcp("[2001:db8::7]:40000".parse().unwrap(), "[2001:db8::1]:443".parse().unwrap());
+/// let addresses = HeaderAddresses::tcp("[2001:db8::7]:40000".parse().unwrap(), "[2001:db8::1]:443".parse().unwrap());
 /// let header = ProxyHeader::v2(addresses).with_tlv(TlvKind::Authority, "mail.example")?.with_checksum()?;
 ///
 /// let mut stream = header.encode();
@@ -31,7 +31,7 @@ use crate::stack::{LayerError, LayerErrorKind};
 pub struct ProxyHeader {
     pub(super) version: HeaderVersion,
     pub(super) command: Command,
-    pub(super) addresses: Addresses,
+    pub(super) addresses: HeaderAddresses,
     pub(super) tlvs: Vec<Tlv>,
 }
 
@@ -58,7 +58,7 @@ pub enum Command {
 /// Where the connection that is passed on came from, and where it went to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Addresses {
+pub enum HeaderAddresses {
     /// Not known, or not told: `UNKNOWN` in version 1.
     Unspecified,
     /// IPv4.
@@ -105,25 +105,25 @@ impl ProxyHeader {
     /// A header of version 1, for TCP. If the addresses are of two families, IPv4 is written as IPv6.
     #[must_use]
     pub fn v1(source: SocketAddr, destination: SocketAddr) -> Self {
-        Self::new(HeaderVersion::V1, Command::Proxy, Addresses::tcp(source, destination).without_scope())
+        Self::new(HeaderVersion::V1, Command::Proxy, HeaderAddresses::tcp(source, destination).without_scope())
     }
 
     /// A header of version 1 that tells nothing: `PROXY UNKNOWN`.
     #[must_use]
     pub fn v1_unknown() -> Self {
-        Self::new(HeaderVersion::V1, Command::Proxy, Addresses::Unspecified)
+        Self::new(HeaderVersion::V1, Command::Proxy, HeaderAddresses::Unspecified)
     }
 
     /// A header of version 2. Paths of Unix sockets are cut after 108 bytes, as in the socket API.
     #[must_use]
-    pub fn v2(addresses: Addresses) -> Self {
+    pub fn v2(addresses: HeaderAddresses) -> Self {
         Self::new(HeaderVersion::V2, Command::Proxy, addresses.without_scope())
     }
 
     /// A header of version 2 for a connection of the proxy's own.
     #[must_use]
     pub fn v2_local() -> Self {
-        Self::new(HeaderVersion::V2, Command::Local, Addresses::Unspecified)
+        Self::new(HeaderVersion::V2, Command::Local, HeaderAddresses::Unspecified)
     }
 
     /// Adds further information. The value of a checksum is computed, whatever is given for it.
@@ -161,7 +161,7 @@ impl ProxyHeader {
         self.with_tlv(TlvKind::Crc32c, [0; 4])
     }
 
-    pub(super) fn new(version: HeaderVersion, command: Command, addresses: Addresses) -> Self {
+    pub(super) fn new(version: HeaderVersion, command: Command, addresses: HeaderAddresses) -> Self {
         Self { version, command, addresses, tlvs: Vec::new() }
     }
 
@@ -191,7 +191,7 @@ impl ProxyHeader {
 
     /// The addresses.
     #[must_use]
-    pub fn addresses(&self) -> &Addresses {
+    pub fn addresses(&self) -> &HeaderAddresses {
         &self.addresses
     }
 
@@ -199,9 +199,9 @@ impl ProxyHeader {
     #[must_use]
     pub fn source(&self) -> Option<SocketAddr> {
         match self.addresses {
-            Addresses::Ipv4 { source, .. } => Some(source.into()),
-            Addresses::Ipv6 { source, .. } => Some(source.into()),
-            Addresses::Unix { .. } | Addresses::Unspecified => None,
+            HeaderAddresses::Ipv4 { source, .. } => Some(source.into()),
+            HeaderAddresses::Ipv6 { source, .. } => Some(source.into()),
+            HeaderAddresses::Unix { .. } | HeaderAddresses::Unspecified => None,
         }
     }
 
@@ -209,9 +209,9 @@ impl ProxyHeader {
     #[must_use]
     pub fn destination(&self) -> Option<SocketAddr> {
         match self.addresses {
-            Addresses::Ipv4 { destination, .. } => Some(destination.into()),
-            Addresses::Ipv6 { destination, .. } => Some(destination.into()),
-            Addresses::Unix { .. } | Addresses::Unspecified => None,
+            HeaderAddresses::Ipv4 { destination, .. } => Some(destination.into()),
+            HeaderAddresses::Ipv6 { destination, .. } => Some(destination.into()),
+            HeaderAddresses::Unix { .. } | HeaderAddresses::Unspecified => None,
         }
     }
 
@@ -251,9 +251,9 @@ impl ProxyHeader {
             format!("PROXY {family} {from} {to} {} {}\r\n", source.port(), destination.port())
         };
         match self.addresses {
-            Addresses::Ipv4 { source, destination, .. } => line("TCP4", source.into(), destination.into()),
-            Addresses::Ipv6 { source, destination, .. } => line("TCP6", source.into(), destination.into()),
-            Addresses::Unix { .. } | Addresses::Unspecified => "PROXY UNKNOWN\r\n".to_owned(),
+            HeaderAddresses::Ipv4 { source, destination, .. } => line("TCP4", source.into(), destination.into()),
+            HeaderAddresses::Ipv6 { source, destination, .. } => line("TCP6", source.into(), destination.into()),
+            HeaderAddresses::Unix { .. } | HeaderAddresses::Unspecified => "PROXY UNKNOWN\r\n".to_owned(),
         }
     }
 
@@ -267,20 +267,20 @@ impl ProxyHeader {
         let len = u16::try_from(self.block_len()).expect("with_tlv keeps the block in the limit of its length");
         bytes.extend(len.to_be_bytes());
         match &self.addresses {
-            Addresses::Unspecified => {}
-            Addresses::Ipv4 { source, destination, .. } => {
+            HeaderAddresses::Unspecified => {}
+            HeaderAddresses::Ipv4 { source, destination, .. } => {
                 bytes.extend(source.ip().octets());
                 bytes.extend(destination.ip().octets());
                 bytes.extend(source.port().to_be_bytes());
                 bytes.extend(destination.port().to_be_bytes());
             }
-            Addresses::Ipv6 { source, destination, .. } => {
+            HeaderAddresses::Ipv6 { source, destination, .. } => {
                 bytes.extend(source.ip().octets());
                 bytes.extend(destination.ip().octets());
                 bytes.extend(source.port().to_be_bytes());
                 bytes.extend(destination.port().to_be_bytes());
             }
-            Addresses::Unix { source, destination, .. } => {
+            HeaderAddresses::Unix { source, destination, .. } => {
                 for path in [source, destination] {
                     bytes.extend(path);
                     bytes.resize(bytes.len() + UNIX_PATH - path.len(), 0);
@@ -303,7 +303,7 @@ impl ProxyHeader {
     }
 }
 
-impl Addresses {
+impl HeaderAddresses {
     /// Two addresses of TCP. If they are of two families, IPv4 is written as IPv6 (RFC 4291 section 2.5.5.2).
     #[must_use]
     pub fn tcp(source: SocketAddr, destination: SocketAddr) -> Self {
@@ -378,7 +378,7 @@ impl fmt::Display for ProxyHeader {
     }
 }
 
-impl fmt::Display for Addresses {
+impl fmt::Display for HeaderAddresses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unspecified => f.write_str("unknown"),

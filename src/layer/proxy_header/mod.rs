@@ -34,6 +34,6 @@ mod send;
 mod tlv;
 
 pub use self::accept::{AcceptProxyHeader, Received};
-pub use self::header::{Addresses, Command, HeaderVersion, ProxyHeader, SocketType};
+pub use self::header::{Command, HeaderAddresses, HeaderVersion, ProxyHeader, SocketType};
 pub use self::send::SendProxyHeader;
 pub use self::tlv::{Tlv, TlvKind};

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::str::FromStr;
 
 use super::tlv::{self, crc32c};
-use super::{Addresses, Command, HeaderVersion, ProxyHeader, SocketType, TlvKind};
+use super::{Command, HeaderAddresses, HeaderVersion, ProxyHeader, SocketType, TlvKind};
 use crate::printable::Printable;
 use crate::stack::{LayerError, LayerErrorKind};
 
@@ -75,14 +75,14 @@ fn parse_line(bytes: &[u8]) -> Result<Option<(ProxyHeader, usize)>, LayerError> 
     let line = String::from_utf8_lossy(&most[LINE_SIGNATURE.len()..end]);
     let (family, rest) = line.split_once(' ').unwrap_or((&line, ""));
     let addresses = match family {
-        "UNKNOWN" => Addresses::Unspecified,
+        "UNKNOWN" => HeaderAddresses::Unspecified,
         "TCP4" => {
             let (source, destination) = parse_addresses::<Ipv4Addr>(rest)?;
-            Addresses::tcp(source, destination)
+            HeaderAddresses::tcp(source, destination)
         }
         "TCP6" => {
             let (source, destination) = parse_addresses::<Ipv6Addr>(rest)?;
-            Addresses::tcp(source, destination)
+            HeaderAddresses::tcp(source, destination)
         }
         _ => return Err(malformed("its family is neither TCP4 nor TCP6 nor UNKNOWN")),
     };
@@ -118,11 +118,13 @@ fn parse_block(bytes: &[u8]) -> Result<Option<(ProxyHeader, usize)>, LayerError>
     let command = match first[VERSION_AND_COMMAND] & 0x0f {
         PROXY => Command::Proxy,
         // All that it says beyond that is to be ignored, the family too.
-        LOCAL => return Ok(Some((ProxyHeader::new(HeaderVersion::V2, Command::Local, Addresses::Unspecified), len))),
+        LOCAL => {
+            return Ok(Some((ProxyHeader::new(HeaderVersion::V2, Command::Local, HeaderAddresses::Unspecified), len)));
+        }
         _ => return Err(malformed("its command is neither LOCAL nor PROXY")),
     };
     let (addresses, rest) = match first[FAMILY] {
-        0 => (Addresses::Unspecified, block),
+        0 => (HeaderAddresses::Unspecified, block),
         0x11 | 0x12 | 0x21 | 0x22 | 0x31 | 0x32 => {
             read_addresses(first[FAMILY], block).ok_or_else(|| malformed("it is too short for its addresses"))?
         }
@@ -132,14 +134,14 @@ fn parse_block(bytes: &[u8]) -> Result<Option<(ProxyHeader, usize)>, LayerError>
     match tlv::read_all(rest) {
         Some(tlvs) => header.tlvs = tlvs,
         // What it is for an unknown family is not known either.
-        None if header.addresses == Addresses::Unspecified => {}
+        None if header.addresses == HeaderAddresses::Unspecified => {}
         None => return Err(malformed("the lengths in it do not come out even")),
     }
     check_sum(&header, bytes)?;
     Ok(Some((header, len)))
 }
 
-fn read_addresses(family: u8, block: &[u8]) -> Option<(Addresses, &[u8])> {
+fn read_addresses(family: u8, block: &[u8]) -> Option<(HeaderAddresses, &[u8])> {
     let transport = if family & 0x0f == 1 { SocketType::Stream } else { SocketType::Datagram };
     match family >> 4 {
         1 => {
@@ -148,7 +150,7 @@ fn read_addresses(family: u8, block: &[u8]) -> Option<(Addresses, &[u8])> {
             let [a, b, c, d, e, f, g, h] = *ips;
             let source = SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), ports.0);
             let destination = SocketAddrV4::new(Ipv4Addr::new(e, f, g, h), ports.1);
-            Some((Addresses::Ipv4 { source, destination, transport }, rest))
+            Some((HeaderAddresses::Ipv4 { source, destination, transport }, rest))
         }
         2 => {
             let (from, rest) = block.split_first_chunk::<16>()?;
@@ -156,12 +158,12 @@ fn read_addresses(family: u8, block: &[u8]) -> Option<(Addresses, &[u8])> {
             let (ports, rest) = read_ports(rest)?;
             let source = SocketAddrV6::new(Ipv6Addr::from(*from), ports.0, 0, 0);
             let destination = SocketAddrV6::new(Ipv6Addr::from(*to), ports.1, 0, 0);
-            Some((Addresses::Ipv6 { source, destination, transport }, rest))
+            Some((HeaderAddresses::Ipv6 { source, destination, transport }, rest))
         }
         _ => {
             let (from, rest) = block.split_first_chunk::<UNIX_PATH>()?;
             let (to, rest) = rest.split_first_chunk::<UNIX_PATH>()?;
-            Some((Addresses::Unix { source: path(from), destination: path(to), transport }, rest))
+            Some((HeaderAddresses::Unix { source: path(from), destination: path(to), transport }, rest))
         }
     }
 }
