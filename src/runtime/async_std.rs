@@ -4,6 +4,7 @@
 
 use std::io;
 use std::net::{self, Shutdown, SocketAddr};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use async_std::net::{TcpListener, TcpStream, ToSocketAddrs};
@@ -12,7 +13,7 @@ use futures::future::{BoxFuture, LocalBoxFuture};
 
 #[cfg(unix)]
 use super::Address;
-use super::half_close::{HalfClose, ShutdownWrite};
+use super::adapted::{Adapted, Incomplete, flush_and_shut_down};
 use super::{Accept, ListeningSocket, Runtime, Socket, Timer, listen, some_address};
 
 /// async-std: its global executor, which starts with the first task.
@@ -120,12 +121,25 @@ fn tcp_listener(listener: net::TcpListener) -> io::Result<ListeningSocket> {
 fn tcp_socket(stream: TcpStream, peer: SocketAddr) -> io::Result<Socket> {
     stream.set_nodelay(true)?;
     let local = stream.local_addr()?;
-    Ok(Socket::over_tcp(HalfClose(stream), local, peer))
+    Ok(Socket::over_tcp(Adapted(stream), local, peer))
 }
 
-impl ShutdownWrite for TcpStream {
-    fn shutdown_write(&self) -> io::Result<()> {
-        self.shutdown(Shutdown::Write)
+impl Incomplete for TcpStream {
+    type Stream = Self;
+
+    fn stream(&mut self) -> &mut Self {
+        self
+    }
+
+    fn close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        flush_and_shut_down(self, cx, |stream| stream.shutdown(Shutdown::Write))
+    }
+}
+
+#[cfg(unix)]
+impl std::os::fd::AsFd for Adapted<TcpStream> {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 
@@ -135,10 +149,9 @@ mod unix {
     use std::os::unix::net::{UnixListener as DirectListener, UnixStream as DirectStream};
     use std::path::PathBuf;
     use std::pin::Pin;
-    use std::task::{Context, Poll};
 
     use async_std::os::unix::net::{UnixListener, UnixStream};
-    use futures::io::{AsyncRead, AsyncWrite};
+    use futures::io::AsyncWrite;
 
     use super::listen::SocketFile;
     use super::*;
@@ -175,7 +188,7 @@ mod unix {
     pub(super) fn socket(stream: UnixStream, peer: Address) -> io::Result<Socket> {
         let local = Address::unix(&stream.local_addr()?);
         let stream = VectoredStream::new(stream)?;
-        Ok(Socket::new(HalfClose(stream), local, peer))
+        Ok(Socket::new(Adapted(stream), local, peer))
     }
 
     /// Adds vectored writes, which async-std has for TCP only.
@@ -197,43 +210,25 @@ mod unix {
         }
     }
 
-    impl AsyncRead for VectoredStream {
-        fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-            Pin::new(&mut self.stream).poll_read(cx, buffer)
-        }
-    }
+    impl Incomplete for VectoredStream {
+        type Stream = UnixStream;
 
-    impl AsyncWrite for VectoredStream {
-        fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-            Pin::new(&mut self.stream).poll_write(cx, bytes)
+        fn stream(&mut self) -> &mut UnixStream {
+            &mut self.stream
         }
 
-        fn poll_write_vectored(
-            mut self: Pin<&mut Self>,
-            cx: &mut Context<'_>,
-            slices: &[IoSlice<'_>],
-        ) -> Poll<io::Result<usize>> {
+        fn write_vectored(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
             match self.direct.write_vectored(slices) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => return Poll::Ready(result),
             }
             // The socket is full: a plain write of the first slice is what registers the waker.
             let first = slices.iter().find(|slice| !slice.is_empty());
-            self.poll_write(cx, first.map_or(&[], |slice| slice))
+            Pin::new(&mut self.stream).poll_write(cx, first.map_or(&[], |slice| slice))
         }
 
-        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Pin::new(&mut self.stream).poll_flush(cx)
-        }
-
-        fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Pin::new(&mut self.stream).poll_close(cx)
-        }
-    }
-
-    impl ShutdownWrite for VectoredStream {
-        fn shutdown_write(&self) -> io::Result<()> {
-            self.stream.shutdown(Shutdown::Write)
+        fn close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            flush_and_shut_down(&mut self.stream, cx, |stream| stream.shutdown(Shutdown::Write))
         }
     }
 }

@@ -22,14 +22,14 @@
 
 #[cfg(all(target_os = "linux", any(feature = "async-std", feature = "smol", feature = "tokio")))]
 pub(crate) mod abstract_unix;
+#[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
+mod adapted;
 mod address;
 #[cfg(feature = "async-std")]
 mod async_std;
 #[cfg(all(target_os = "linux", any(feature = "async-std", feature = "smol", feature = "tokio")))]
 mod backlog;
 mod choice;
-#[cfg(any(feature = "async-std", feature = "smol"))]
-mod half_close;
 #[cfg(all(unix, any(feature = "async-std", feature = "smol", feature = "tokio")))]
 pub(crate) mod inherited;
 mod keep_alive;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use futures::future::{BoxFuture, LocalBoxFuture};
@@ -9,7 +10,7 @@ use smol::Async;
 
 #[cfg(unix)]
 use super::Address;
-use super::half_close::{HalfClose, ShutdownWrite};
+use super::adapted::{Adapted, Incomplete, flush_and_shut_down};
 use super::{Accept, ListeningSocket, Runtime, Socket, Timer, listen, some_address};
 
 /// smol: its global executor, on one thread unless `SMOL_THREADS` says otherwise.
@@ -108,12 +109,25 @@ fn tcp_listener(listener: TcpListener) -> io::Result<ListeningSocket> {
 fn tcp_socket(stream: Async<TcpStream>, peer: SocketAddr) -> io::Result<Socket> {
     stream.get_ref().set_nodelay(true)?;
     let local = stream.get_ref().local_addr()?;
-    Ok(Socket::over_tcp(HalfClose(stream), local, peer))
+    Ok(Socket::over_tcp(Adapted(stream), local, peer))
 }
 
-impl ShutdownWrite for Async<TcpStream> {
-    fn shutdown_write(&self) -> io::Result<()> {
-        self.get_ref().shutdown(Shutdown::Write)
+impl Incomplete for Async<TcpStream> {
+    type Stream = Self;
+
+    fn stream(&mut self) -> &mut Self {
+        self
+    }
+
+    fn close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        flush_and_shut_down(self, cx, |stream| stream.get_ref().shutdown(Shutdown::Write))
+    }
+}
+
+#[cfg(unix)]
+impl std::os::fd::AsFd for Adapted<Async<TcpStream>> {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 
@@ -161,12 +175,18 @@ mod unix {
 
     pub(super) fn socket(stream: Async<UnixStream>, peer: Address) -> io::Result<Socket> {
         let local = Address::unix(&stream.get_ref().local_addr()?);
-        Ok(Socket::new(HalfClose(stream), local, peer))
+        Ok(Socket::new(Adapted(stream), local, peer))
     }
 
-    impl ShutdownWrite for Async<UnixStream> {
-        fn shutdown_write(&self) -> io::Result<()> {
-            self.get_ref().shutdown(Shutdown::Write)
+    impl Incomplete for Async<UnixStream> {
+        type Stream = Self;
+
+        fn stream(&mut self) -> &mut Self {
+            self
+        }
+
+        fn close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            flush_and_shut_down(self, cx, |stream| stream.get_ref().shutdown(Shutdown::Write))
         }
     }
 }

@@ -13,7 +13,6 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use futures::future::{BoxFuture, LocalBoxFuture};
-use futures::io::{AsyncRead, AsyncWrite};
 use pin_project::pin_project;
 use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio::runtime::{Builder, Handle, Runtime as Reactor};
@@ -21,6 +20,7 @@ use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
 #[cfg(unix)]
 use super::Address;
+use super::adapted::{Adapted, Incomplete};
 use super::{Accept, ListeningSocket, Runtime, Socket, Timer, listen, some_address};
 
 /// tokio: the runtime around the call, else a multi-thread one that the process shares.
@@ -181,43 +181,23 @@ fn tcp_listener(listener: net::TcpListener) -> io::Result<ListeningSocket> {
 fn tcp_socket(stream: TcpStream, peer: SocketAddr) -> io::Result<Socket> {
     stream.set_nodelay(true)?;
     let local = stream.local_addr()?;
-    Ok(Socket::over_tcp(VectoredStream(stream.compat()), local, peer))
+    Ok(Socket::over_tcp(Adapted(stream.compat()), local, peer))
 }
 
-/// Adds vectored writes, which the adapter from tokio's traits leaves out.
-#[derive(Debug)]
-struct VectoredStream<S>(Compat<S>);
+impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Incomplete for Compat<S> {
+    type Stream = Self;
 
-impl<S: tokio::io::AsyncRead + Unpin> AsyncRead for VectoredStream<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
-    }
-}
-
-impl<S: tokio::io::AsyncWrite + Unpin> AsyncWrite for VectoredStream<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
+    fn stream(&mut self) -> &mut Self {
+        self
     }
 
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(self.0.get_mut()).poll_write_vectored(cx, slices)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_close(cx)
+    fn write_vectored(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        Pin::new(self.get_mut()).poll_write_vectored(cx, slices)
     }
 }
 
 #[cfg(unix)]
-impl<S: std::os::fd::AsFd> std::os::fd::AsFd for VectoredStream<S> {
+impl std::os::fd::AsFd for Adapted<Compat<TcpStream>> {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         self.0.get_ref().as_fd()
     }
@@ -268,6 +248,6 @@ mod unix {
 
     pub(super) fn socket(stream: UnixStream, peer: Address) -> io::Result<Socket> {
         let local = Address::unix(&stream.local_addr()?.into());
-        Ok(Socket::new(VectoredStream(stream.compat()), local, peer))
+        Ok(Socket::new(Adapted(stream.compat()), local, peer))
     }
 }
