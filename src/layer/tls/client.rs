@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
+use rustls::ClientConfig;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
-use rustls::{ClientConfig, KeyLogFile};
 
-use super::config::{
-    ALL_VERSIONS, ConfigError, ConfigErrorKind, Identity, Roots, Version, default_provider, supported,
-};
+use super::common::{Common, common_setters};
+use super::config::{ConfigError, ConfigErrorKind, Identity, Roots, Version};
 use super::engine::Engine;
 use super::verify::{AcceptEveryone, ServerVerifier};
 use super::{Role, TlsLayer};
@@ -95,10 +94,7 @@ impl TlsClient {
 pub struct TlsClientBuilder {
     trust: Trust,
     identity: Option<Identity>,
-    alpn: Vec<Vec<u8>>,
-    versions: Vec<Version>,
-    provider: Option<Arc<CryptoProvider>>,
-    key_log: bool,
+    common: Common,
 }
 
 #[derive(Clone, Debug)]
@@ -109,14 +105,7 @@ enum Trust {
 
 impl TlsClientBuilder {
     fn new(trust: Trust) -> Self {
-        Self {
-            trust,
-            identity: None,
-            alpn: Vec::new(),
-            versions: ALL_VERSIONS.to_vec(),
-            provider: None,
-            key_log: false,
-        }
+        Self { trust, identity: None, common: Common::default() }
     }
 
     /// Who we are, for a server that asks.
@@ -125,30 +114,7 @@ impl TlsClientBuilder {
         self
     }
 
-    /// The application protocols to offer by ALPN, the preferred one first.
-    pub fn alpn<P: AsRef<[u8]>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
-        self.alpn = protocols.into_iter().map(|protocol| protocol.as_ref().to_vec()).collect();
-        self
-    }
-
-    /// The versions to offer; both unless set.
-    pub fn versions(mut self, versions: &[Version]) -> Self {
-        self.versions = versions.to_vec();
-        self
-    }
-
-    /// The provider of cryptography; [`default_provider`] unless set.
-    pub fn provider(mut self, provider: Arc<CryptoProvider>) -> Self {
-        self.provider = Some(provider);
-        self
-    }
-
-    /// Whether the secrets of every connection are written to the file that the environment variable `SSLKEYLOGFILE` names, if
-    /// it is set. Whoever has that file can read everything, so the variable alone does nothing: it is off unless set here.
-    pub fn key_log(mut self, wanted: bool) -> Self {
-        self.key_log = wanted;
-        self
-    }
+    common_setters!();
 
     /// Makes the client.
     ///
@@ -157,9 +123,9 @@ impl TlsClientBuilder {
     /// When there is no provider, it does not speak the versions, there are no roots, or the identity's key does not belong
     /// to its certificate.
     pub fn build(self) -> Result<TlsClient, ConfigError> {
-        let provider = self.provider.map_or_else(default_provider, Ok)?;
+        let provider = self.common.provider()?;
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(&supported(&self.versions))
+            .with_protocol_versions(&self.common.versions())
             .map_err(ConfigError::from_rustls)?;
         let verifier: Arc<dyn ServerCertVerifier> = match self.trust {
             Trust::Roots(roots) => Arc::new(ServerVerifier::new(roots, &provider)?),
@@ -173,10 +139,8 @@ impl TlsClientBuilder {
                 builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified)))
             }
         };
-        config.alpn_protocols = self.alpn;
-        if self.key_log {
-            config.key_log = Arc::new(KeyLogFile::new());
-        }
+        config.key_log = self.common.key_log();
+        config.alpn_protocols = self.common.alpn;
         TlsClient::from_rustls(Arc::new(config))
     }
 }

@@ -7,10 +7,10 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use rustls::{RootCertStore, SupportedProtocolVersion, version};
 
 use super::algorithm::KeyKind;
 use super::fault::CertificateFault;
@@ -247,16 +247,6 @@ pub enum Version {
 }
 
 /// Both versions.
-pub(super) const ALL_VERSIONS: &[Version] = &[Version::Tls12, Version::Tls13];
-
-pub(super) fn supported(versions: &[Version]) -> Vec<&'static SupportedProtocolVersion> {
-    let supported = |version: &Version| match version {
-        Version::Tls12 => &version::TLS12,
-        Version::Tls13 => &version::TLS13,
-    };
-    versions.iter().map(supported).collect()
-}
-
 /// The provider of cryptography to take where none is named: the one that the process has installed
 /// ([`CryptoProvider::install_default`]), else the one that this crate was built with, aws-lc-rs before ring.
 ///

@@ -9,7 +9,7 @@
 //! | `records.rs`, `keys.rs` | the records of TLS 1.3 once the handshake is done, and their keys |
 //! | `record.rs`, `alert.rs`, `agreed.rs`, `hello.rs` | what those have in common: a record, an alert, what was agreed, what a client asks for |
 //! | `facts.rs`, `failure.rs`, `words.rs` | what can be said about a layer, and about its end |
-//! | `client.rs`, `server.rs`, `config.rs` | configurations, made once and shared |
+//! | `client.rs`, `server.rs`, `common.rs`, `config.rs` | configurations, made once and shared |
 //! | `verify.rs`, `fault.rs` | whose certificate is accepted, and what is wrong with one that is not |
 //! | `pem.rs`, `x509.rs`, `algorithm.rs`, `der.rs` | what a file, a certificate or a key is, for words and for what rustls leaves |
 //!
@@ -19,6 +19,7 @@ mod agreed;
 mod alert;
 mod algorithm;
 mod client;
+mod common;
 mod config;
 mod der;
 mod driven;

@@ -3,14 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{KeyLogFile, ServerConfig};
 
-use super::config::{
-    ALL_VERSIONS, ConfigError, ConfigErrorKind, Identity, Roots, Version, default_provider, supported,
-};
+use super::common::{Common, common_setters};
+use super::config::{ConfigError, ConfigErrorKind, Identity, Roots, Version};
 use super::engine::Engine;
 use super::verify::ClientVerifier;
 use super::{Role, TlsLayer};
@@ -47,11 +46,8 @@ impl TlsServer {
             identity,
             named: Vec::new(),
             clients: Clients::Anyone,
-            alpn: Vec::new(),
-            versions: ALL_VERSIONS.to_vec(),
+            common: Common::default(),
             tickets: None,
-            provider: None,
-            key_log: false,
         }
     }
 
@@ -95,11 +91,8 @@ pub struct TlsServerBuilder {
     identity: Identity,
     named: Vec<(String, Identity)>,
     clients: Clients,
-    alpn: Vec<Vec<u8>>,
-    versions: Vec<Version>,
+    common: Common,
     tickets: Option<usize>,
-    provider: Option<Arc<CryptoProvider>>,
-    key_log: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -128,35 +121,12 @@ impl TlsServerBuilder {
         self
     }
 
-    /// The application protocols to accept by ALPN, the preferred one first.
-    pub fn alpn<P: AsRef<[u8]>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
-        self.alpn = protocols.into_iter().map(|protocol| protocol.as_ref().to_vec()).collect();
-        self
-    }
-
-    /// The versions to accept; both unless set.
-    pub fn versions(mut self, versions: &[Version]) -> Self {
-        self.versions = versions.to_vec();
-        self
-    }
+    common_setters!();
 
     /// How many tickets to send after a TLS 1.3 handshake; two unless set. A protocol whose client drops TLS
     /// straight after the handshake wants none, as they arrive behind it.
     pub fn tickets(mut self, count: usize) -> Self {
         self.tickets = Some(count);
-        self
-    }
-
-    /// The provider of cryptography; [`default_provider`] unless set.
-    pub fn provider(mut self, provider: Arc<CryptoProvider>) -> Self {
-        self.provider = Some(provider);
-        self
-    }
-
-    /// Whether the secrets of every connection are written to the file that the environment variable `SSLKEYLOGFILE` names, if
-    /// it is set. Whoever has that file can read everything, so the variable alone does nothing: it is off unless set here.
-    pub fn key_log(mut self, wanted: bool) -> Self {
-        self.key_log = wanted;
         self
     }
 
@@ -167,10 +137,10 @@ impl TlsServerBuilder {
     /// When there is no provider, it does not speak the versions, a key does not belong to its certificate, or the
     /// roots for clients are empty.
     pub fn build(self) -> Result<TlsServer, ConfigError> {
-        let provider = self.provider.map_or_else(default_provider, Ok)?;
+        let provider = self.common.provider()?;
         let certificates = CertificatesByName::new(self.identity, self.named, &provider)?;
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(&supported(&self.versions))
+            .with_protocol_versions(&self.common.versions())
             .map_err(ConfigError::from_rustls)?;
         let verifier = match self.clients {
             Clients::Anyone => None,
@@ -182,12 +152,10 @@ impl TlsServerBuilder {
             Some(verifier) => builder.with_client_cert_verifier(Arc::new(verifier)),
         };
         let mut config = builder.with_cert_resolver(Arc::new(certificates));
-        config.alpn_protocols = self.alpn;
+        config.key_log = self.common.key_log();
+        config.alpn_protocols = self.common.alpn;
         if let Some(count) = self.tickets {
             config.send_tls13_tickets = count;
-        }
-        if self.key_log {
-            config.key_log = Arc::new(KeyLogFile::new());
         }
         TlsServer::from_rustls(Arc::new(config))
     }

@@ -1,0 +1,71 @@
+//! What a client and a server have in common to be configured with, and the setters for it of both builders.
+
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+use rustls::{KeyLog, KeyLogFile, NoKeyLog, SupportedProtocolVersion, version};
+
+use super::config::{ConfigError, Version, default_provider};
+
+#[derive(Clone, Debug)]
+pub(super) struct Common {
+    pub(super) alpn: Vec<Vec<u8>>,
+    pub(super) versions: Vec<Version>,
+    pub(super) provider: Option<Arc<CryptoProvider>>,
+    pub(super) key_log: bool,
+}
+
+impl Default for Common {
+    fn default() -> Self {
+        Self { alpn: Vec::new(), versions: vec![Version::Tls12, Version::Tls13], provider: None, key_log: false }
+    }
+}
+
+impl Common {
+    pub(super) fn provider(&self) -> Result<Arc<CryptoProvider>, ConfigError> {
+        self.provider.clone().map_or_else(default_provider, Ok)
+    }
+
+    pub(super) fn versions(&self) -> Vec<&'static SupportedProtocolVersion> {
+        let supported = |version: &Version| match version {
+            Version::Tls12 => &version::TLS12,
+            Version::Tls13 => &version::TLS13,
+        };
+        self.versions.iter().map(supported).collect()
+    }
+
+    pub(super) fn key_log(&self) -> Arc<dyn KeyLog> {
+        if self.key_log { Arc::new(KeyLogFile::new()) } else { Arc::new(NoKeyLog {}) }
+    }
+}
+
+/// The setters of a builder that has a [`Common`].
+macro_rules! common_setters {
+    () => {
+        /// The application protocols for ALPN (RFC 7301), the preferred one first: a client offers them, a server accepts them.
+        pub fn alpn<P: AsRef<[u8]>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
+            self.common.alpn = protocols.into_iter().map(|protocol| protocol.as_ref().to_vec()).collect();
+            self
+        }
+
+        /// The versions to offer or to accept; both unless set.
+        pub fn versions(mut self, versions: &[Version]) -> Self {
+            self.common.versions = versions.to_vec();
+            self
+        }
+
+        /// The provider of cryptography; [`default_provider`](super::default_provider) unless set.
+        pub fn provider(mut self, provider: Arc<CryptoProvider>) -> Self {
+            self.common.provider = Some(provider);
+            self
+        }
+
+        /// Whether the secrets of every connection are written to the file that the environment variable `SSLKEYLOGFILE` names, if
+        /// it is set. Whoever has that file can read everything, so the variable alone does nothing: it is off unless set here.
+        pub fn key_log(mut self, wanted: bool) -> Self {
+            self.common.key_log = wanted;
+            self
+        }
+    };
+}
+pub(super) use common_setters;
