@@ -35,6 +35,9 @@
 //! | [`testing`] | peers, wires and clocks for tests | all of these |
 //! | [`printable`] | what a peer has said, made fit to be shown | nothing, and all of these show by it |
 //!
+//! `docs/glossary.md` has the terms of this crate beside those of the field, and `docs/design.md` the words for ending (half-close,
+//! graceful close, abort and the others) side by side.
+//!
 //! # Features
 //!
 //! | feature | what it brings |
