@@ -8,7 +8,7 @@ use std::time::Instant;
 use onionskin::connection::Connection;
 use onionskin::runtime::{Runtime, Socket};
 use onionskin::stack::{Event, Limits, Output, Readable, Stack, Stop};
-use onionskin::tls::{TlsClient, TlsLayer, TlsServer};
+use onionskin::tls::{TlsClient, TlsLayer, TlsServer, Version};
 
 use super::blocking::{Chain, MakesChains};
 use super::tls::{NAME, check_agreed};
@@ -58,7 +58,7 @@ impl Layering for Ours {
 
     async fn start(&self, mut stream: Self::Stream, role: Role) -> Result<Self::Stream> {
         let facts = stream.start_tls(self.layers.layer(role)?).await?;
-        check_agreed(facts.version, facts.cipher_suite)?;
+        check_agreed(facts.version == Some(Version::Tls13), facts.cipher_suite)?;
         Ok(stream)
     }
 

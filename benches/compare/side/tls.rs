@@ -85,12 +85,15 @@ pub(crate) fn server_name() -> Result<ServerName<'static>> {
 
 /// Whether a layer is what all of them are to be.
 pub(crate) fn check(state: &CommonState) -> Result<()> {
-    check_agreed(state.protocol_version(), state.negotiated_cipher_suite().map(|suite| suite.suite()))
+    check_agreed(
+        state.protocol_version() == Some(ProtocolVersion::TLSv1_3),
+        state.negotiated_cipher_suite().map(|suite| suite.suite()),
+    )
 }
 
-pub(crate) fn check_agreed(version: Option<ProtocolVersion>, suite: Option<CipherSuite>) -> Result<()> {
-    match (version, suite) {
-        (Some(ProtocolVersion::TLSv1_3), Some(CipherSuite::TLS13_AES_128_GCM_SHA256)) => Ok(()),
-        other => Err(format!("agreed on {other:?}").into()),
+pub(crate) fn check_agreed(is_tls13: bool, suite: Option<CipherSuite>) -> Result<()> {
+    match suite {
+        Some(CipherSuite::TLS13_AES_128_GCM_SHA256) if is_tls13 => Ok(()),
+        other => Err(format!("agreed on {other:?}, in TLS 1.3: {is_tls13}").into()),
     }
 }

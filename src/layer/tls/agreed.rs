@@ -3,12 +3,14 @@
 
 use rustls::crypto::SupportedKxGroup;
 use rustls::pki_types::CertificateDer;
-use rustls::{CipherSuite, CommonState, HandshakeKind, NamedGroup, ProtocolVersion};
+use rustls::{CipherSuite, CommonState, HandshakeKind, NamedGroup};
+
+use super::Version;
 
 /// What the handshake agreed on; by default nothing yet.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Agreed {
-    pub(super) version: Option<ProtocolVersion>,
+    pub(super) version: Option<Version>,
     pub(super) cipher_suite: Option<CipherSuite>,
     pub(super) key_exchange_group: Option<NamedGroup>,
     pub(super) alpn: Option<Vec<u8>>,
@@ -20,7 +22,7 @@ impl Agreed {
     /// What `connection` has agreed on, whose handshake is done.
     pub(super) fn of(connection: &CommonState) -> Self {
         Self {
-            version: connection.protocol_version(),
+            version: connection.protocol_version().and_then(Version::known),
             cipher_suite: connection.negotiated_cipher_suite().map(|suite| suite.suite()),
             key_exchange_group: connection.negotiated_key_exchange_group().map(SupportedKxGroup::name),
             alpn: connection.alpn_protocol().map(<[u8]>::to_vec),

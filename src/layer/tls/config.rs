@@ -7,10 +7,10 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use rustls::{ProtocolVersion, RootCertStore};
 
 use super::algorithm::KeyKind;
 use super::fault::CertificateFault;
@@ -246,7 +246,17 @@ pub enum Version {
     Tls13,
 }
 
-/// Both versions.
+impl Version {
+    /// The one that rustls calls so.
+    pub(super) fn known(version: ProtocolVersion) -> Option<Self> {
+        match version {
+            ProtocolVersion::TLSv1_2 => Some(Self::Tls12),
+            ProtocolVersion::TLSv1_3 => Some(Self::Tls13),
+            _ => None,
+        }
+    }
+}
+
 /// The provider of cryptography to take where none is named: the one that the process has installed
 /// ([`CryptoProvider::install_default`]), else the one that this crate was built with, aws-lc-rs before ring.
 ///

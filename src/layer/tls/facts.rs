@@ -4,8 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
-use rustls::{CipherSuite, NamedGroup, ProtocolVersion};
+use rustls::{CipherSuite, NamedGroup};
 
+use super::Version;
 use crate::printable::Printable;
 use crate::stack::LayerId;
 
@@ -18,8 +19,8 @@ pub struct TlsFacts {
     /// Which side of the handshake we are.
     pub role: Role,
     /// The protocol version; `None` before the handshake has settled it. So for the next four.
-    pub version: Option<ProtocolVersion>,
-    /// The cipher suite.
+    pub version: Option<Version>,
+    /// The cipher suite, by the name that IANA's registry has for it, as the group too.
     pub cipher_suite: Option<CipherSuite>,
     /// The group of the key exchange. A resumption of TLS 1.2 has none.
     pub key_exchange_group: Option<NamedGroup>,
@@ -106,7 +107,7 @@ impl fmt::Display for TlsFacts {
 pub(super) struct Outline<'a> {
     pub(super) role: Role,
     pub(super) server_name: Option<&'a str>,
-    pub(super) version: Option<ProtocolVersion>,
+    pub(super) version: Option<Version>,
     /// Or why there is none.
     pub(super) version_name: &'static str,
     pub(super) cipher_suite: Option<CipherSuite>,
@@ -122,9 +123,9 @@ impl Outline<'_> {
     /// One phrase.
     pub(super) fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.version {
-            Some(ProtocolVersion::TLSv1_3) => f.write_str("tls1.3")?,
-            Some(ProtocolVersion::TLSv1_2) => f.write_str("tls1.2")?,
-            _ => f.write_str("tls")?,
+            Some(Version::Tls13) => f.write_str("tls1.3")?,
+            Some(Version::Tls12) => f.write_str("tls1.2")?,
+            None => f.write_str("tls")?,
         }
         if let Some(cipher) = self.cipher_suite.and_then(|suite| suite.as_str()).map(cipher_name) {
             write!(f, " {cipher}")?;
@@ -164,11 +165,10 @@ impl Outline<'_> {
     }
 }
 
-pub(super) fn version_name(version: Option<ProtocolVersion>) -> &'static str {
+pub(super) fn version_name(version: Option<Version>) -> &'static str {
     match version {
-        Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
-        Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
-        Some(_) => "TLS?",
+        Some(Version::Tls13) => "TLSv1.3",
+        Some(Version::Tls12) => "TLSv1.2",
         None => "handshaking",
     }
 }

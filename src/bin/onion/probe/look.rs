@@ -116,7 +116,7 @@ impl Look {
         };
         Self {
             chain: facts.peer_certificates.clone(),
-            version: facts.version,
+            version: facts.version.map(number),
             facts: Some(facts),
             trust,
             asks_for_certificate: asks,

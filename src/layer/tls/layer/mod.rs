@@ -11,6 +11,7 @@ mod sending;
 use std::fmt;
 use std::time::Duration;
 
+use super::Version;
 use super::agreed::Agreed;
 use super::engine::Engine;
 use super::facts::{Outline, Role, TlsFacts, Traffic, version_name};
@@ -134,7 +135,7 @@ impl TlsLayer {
     pub fn request_key_update(&mut self) -> Result<(), LayerError> {
         let possible = self.handshake.is_done()
             && self.halves.write() == WriteHalf::Open
-            && self.agreed.version == Some(rustls::ProtocolVersion::TLSv1_3);
+            && self.agreed.version == Some(Version::Tls13);
         if !possible {
             let message = "a key update needs TLS 1.3 with the handshake done and the write half open";
             return Err(LayerError::new(LayerErrorKind::Unsupported, message));
@@ -274,7 +275,7 @@ impl Layer for TlsLayer {
 
     fn framing(&self) -> Framing {
         let overhead = match self.agreed.version {
-            Some(rustls::ProtocolVersion::TLSv1_2) => TLS12_OVERHEAD,
+            Some(Version::Tls12) => TLS12_OVERHEAD,
             _ => TLS13_OVERHEAD,
         };
         Framing::new(overhead).with_largest(self.engine.largest())

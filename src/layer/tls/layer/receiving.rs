@@ -2,6 +2,7 @@
 
 use super::{TLS13_OVERHEAD, TlsLayer};
 use crate::layer::ending::{Ending, ReadHalf, WriteHalf};
+use crate::layer::tls::Version;
 use crate::layer::tls::facts::Traffic;
 use crate::layer::tls::failure::explain;
 use crate::layer::tls::handshake::Handshake;
@@ -126,7 +127,7 @@ impl TlsLayer {
         taken != data
             && self.handshake.is_done()
             && self.halves.write() == WriteHalf::Open
-            && self.agreed.version == Some(rustls::ProtocolVersion::TLSv1_3)
+            && self.agreed.version == Some(Version::Tls13)
             && self.key_updates.may_go_alone()
     }
 
