@@ -40,9 +40,8 @@
 //!
 //! # What a peer can make it hold
 //!
-//! A negotiation answers by itself, below the application, so it has bounds of its own. While more than 4 KiB of what it
-//! has said have not left, nothing more is taken from the peer, so that one that talks and does not read is answered once
-//! more at most, and its input waits below, where the limits of the stack hold. A command that must not come before TLS is
+//! What it can in any negotiation ([`layer::opening`](crate::layer::opening)): a peer that talks and does not read is answered
+//! once more at most, and its input waits below, where the limits of the stack hold. A command that must not come before TLS is
 //! refused twenty times, and then the client is turned away ([`TurnedAway`](ErrorKind::TurnedAway)). All in all a peer may
 //! say 64 KiB, and has thirty seconds. These limits are options of [`Negotiate`].
 //!
@@ -56,10 +55,10 @@
 //!   wire                 wire                    wire
 //! ```
 //!
-//! [`StartTls`] is a kind of protocol, and makes the two sides of its [`Machine`]: a small machine that sees what was
-//! received, takes what it has parsed, and says what to send. [`Negotiate`] is the layer that drives one: it gives nothing
-//! to the application, holds back what that writes, keeps a deadline and a limit, and becomes the TLS layer at the very byte
-//! behind the go-ahead. So async code and callbacks, clients and servers, run the same code, and a further protocol is a
+//! [`StartTls`] is a kind of protocol, and makes the two sides of its [`Machine`]: a small state machine that sees what was
+//! received, takes what it has parsed, and says what to send. [`Negotiate`] is the layer that drives one, an
+//! [`Opening`](crate::layer::opening::Opening): it gives nothing to the application, holds back what that writes, keeps a
+//! deadline and a limit, and becomes the TLS layer at the very byte behind the go-ahead. So async code and callbacks, clients and servers, run the same code, and a further protocol is a
 //! file with one type and two machines.
 
 mod ber;

@@ -73,6 +73,12 @@ impl<P: Protocol> Protocol for Secured<P> {
         Ok(())
     }
 
+    /// The one thing that the protocol inside hears before TLS is there, if the negotiation is
+    /// [asking](Negotiate::asking).
+    fn layer_asked(&mut self, transport: &mut Transport<'_>, layer: &LayerView) -> Result {
+        self.protocol.layer_asked(transport, layer)
+    }
+
     fn layer_ready(&mut self, transport: &mut Transport<'_>, layer: &LayerView) -> Result {
         if self.is_ours(layer.id) && layer.tls.is_some() {
             self.state = State::Open;

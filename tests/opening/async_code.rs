@@ -1,5 +1,6 @@
 //! Async code is asked, and drives the connection while it finds out what to answer.
 
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,9 @@ use futures::future::pending;
 use futures::io::{AsyncReadExt, AsyncWriteExt};
 use onionskin::Connection;
 use onionskin::connection::{Error, ErrorKind};
-use onionskin::stack::CommandErrorKind;
+use onionskin::layer::opening::{Exchange, Negotiation, Opening, Step};
+use onionskin::layer::{Counter, Counts};
+use onionskin::stack::{CommandErrorKind, Failure};
 use onionskin::testing::{Clock, Cut, WireEnd, wire};
 
 use crate::executor::{Task, both, cancelled_after};
@@ -186,4 +189,46 @@ fn a_question_that_never_comes_is_an_error() {
     assert!(right.decline(left.splice(dial("b")).unwrap()).is_err());
     let error = right.splice(operator()).and_then(|layer| right.decline(layer)).unwrap_err();
     assert!(is_command(&error, |kind| matches!(kind, CommandErrorKind::NotAsked(_))), "{error}");
+}
+
+/// Takes a line and becomes a counter of what follows.
+#[derive(Debug)]
+struct ThenCounted;
+
+impl Negotiation for ThenCounted {
+    type Question = Infallible;
+    type Facts = Counts;
+
+    fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Step<Infallible>, Failure> {
+        Ok(match exchange.line()? {
+            Some(_) => Step::Become(Box::new(Counter::new())),
+            None => Step::Waiting,
+        })
+    }
+
+    fn awaits(&self) -> &'static str {
+        "a line"
+    }
+
+    fn facts(&self) -> Option<Counts> {
+        None
+    }
+}
+
+#[test]
+fn one_that_becomes_another_layer_has_its_facts() {
+    for cut in CUTS {
+        let (left, mut right, _clock) = pair(cut);
+        let mut left = left.into_inner().io;
+        let opens = async {
+            let counts = right.open(Opening::of(ThenCounted)).await.unwrap();
+            assert_eq!(right.read_line().await.unwrap().unwrap(), b"counted");
+            assert_eq!((right.depth(), right.layers().iter().next().unwrap().name), (1, "counter"));
+            counts.inbound()
+        };
+        let mut opens = Task::new(opens);
+        assert!(opens.run().is_none());
+        send(&mut left, b"not\ncounted\n");
+        assert_eq!(opens.run(), Some(8), "{cut:?}");
+    }
 }

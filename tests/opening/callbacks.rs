@@ -4,10 +4,11 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use onionskin::layer::opening::Opening;
 use onionskin::protocol::{Answer, EndReason, HandleError, LayerView, PeerAnswer, Protocol, Result, Transport};
 use onionskin::testing::StringTransport;
 
-use crate::operator::{Operator, Target, operator};
+use crate::operator::{Dial, Operator, Target, dial, operator};
 
 type Kept = Arc<Mutex<Option<Answer<Operator>>>>;
 
@@ -205,4 +206,30 @@ fn an_answer_is_owed_to_a_question_only() {
         assert!(transport.decline(layer).is_err());
     });
     assert_eq!(transport.sent(), b"NO 404\n");
+}
+
+/// What a client has heard of the layer that it opened.
+#[derive(Default)]
+struct Client(Vec<String>);
+
+impl Protocol for Client {
+    fn connection_made(&mut self, transport: &mut Transport<'_>) -> Result {
+        transport.open(dial("a.example"))?;
+        transport.write(b"behind it")
+    }
+
+    fn layer_ready(&mut self, transport: &mut Transport<'_>, layer: &LayerView) -> Result {
+        self.0.push(layer.facts::<Opening<Dial>>().unwrap().clone());
+        transport.write(b", and more")
+    }
+}
+
+#[test]
+fn a_client_is_told_the_facts() {
+    let mut transport = StringTransport::new(Client::default());
+    transport.receive(b"HELLO\n");
+    assert_eq!(transport.sent(), b"DIAL a.example\n");
+    transport.receive(b"OK 10.0.0.1\n");
+    assert_eq!(transport.sent(), b"behind it, and more");
+    assert_eq!(transport.protocol().0, ["10.0.0.1"]);
 }

@@ -100,6 +100,17 @@ fn a_client_that_is_refused_may_ask_again_until_it_may_not() {
 }
 
 #[test]
+fn a_drawing_shows_what_a_negotiation_waits_for() {
+    let (mut pair, layer) = asked(Cut::Whole, b"");
+    assert_eq!(pair.right.stack.to_string(), "right ─ operator");
+    let drawing = format!("{:#}", pair.right.stack);
+    assert!(drawing.contains("awaits the application's answer"), "{drawing}");
+    assert!(refuse(&mut pair.right, layer, 404));
+    let drawing = format!("{:#}", pair.right.stack);
+    assert!(drawing.contains("awaits a target"), "{drawing}");
+}
+
+#[test]
 fn an_answer_is_given_once_and_to_a_question() {
     let mut pair = Pair::new(Cut::Whole);
     let layer = pair.right.splice(operator());

@@ -1,7 +1,9 @@
 //! A server whose application is asked before TLS is granted.
 
+use onionskin::protocol::{LayerView, Protocol, Result, Transport};
 use onionskin::stack::{Event, LayerErrorKind};
-use onionskin::starttls::{Error, ErrorKind, Negotiate};
+use onionskin::starttls::{Error, ErrorKind, Negotiate, Secured, Start};
+use onionskin::testing::StringTransport;
 
 use crate::common::link::{Case, Link, text};
 use crate::subject::{SECRET, Subject, assert_discreet, assert_failed, each_subject};
@@ -122,5 +124,37 @@ fn a_client_that_begins_with_tls_is_asked_about_too() {
             assert_eq!(kind == LayerErrorKind::Unsupported, !is_granted, "{kind:?}");
             assert_eq!(link.right.sent().is_empty(), !is_granted);
         }
+    });
+}
+
+/// Grants TLS to the second who asks.
+struct Mail {
+    asked: usize,
+}
+
+impl Protocol for Mail {
+    fn layer_asked(&mut self, transport: &mut Transport<'_>, layer: &LayerView) -> Result {
+        self.asked += 1;
+        match self.asked {
+            1 => transport.refuse::<Start>(layer.id, ())?,
+            _ => transport.grant::<Start>(layer.id, ())?,
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_protocol_behind_starttls_is_asked_too() {
+    each_subject(|subject, case| {
+        if (subject.peer)().name() != "smtp" {
+            return;
+        }
+        let link = Link::new(case);
+        let negotiate = Negotiate::new(&*(subject.peer)(), link.server_layer()).asking();
+        let mut transport = StringTransport::new(Secured::new(Mail { asked: 0 }, negotiate));
+        transport.receive(b"EHLO a\r\nSTARTTLS\r\nSTARTTLS\r\n");
+        let said = transport.sent();
+        assert!(said.ends_with(b"454 4.7.0 no TLS at the time\r\n220 2.0.0 go ahead\r\n"), "{:?}", text(&said));
+        assert_eq!(transport.protocol().protocol().asked, 2);
     });
 }
