@@ -25,7 +25,7 @@
 //! # A server, and a peer that stops unasked
 //!
 //! Where the peer has stopped TLS, reads end, and [`Connection::end`] tells it from the end of the connection.
-//! [`Connection::stop_tls`] answers and continues on the layer below:
+//! [`Connection::stop`] answers and continues on the layer below:
 //!
 //! ```
 //! use futures::io::{AsyncRead, AsyncWrite};
@@ -100,7 +100,7 @@ pub use crate::stack::{End, LayerId, Limits, OnTimeout, PeerAnswer, Stop};
 ///
 /// It is [`AsyncRead`](futures::io::AsyncRead), [`AsyncBufRead`](futures::io::AsyncBufRead) and
 /// [`AsyncWrite`](futures::io::AsyncWrite); all of them see the innermost
-/// layer. Where a layer ends, reads return 0, again and again, until [`stop_tls`](Self::stop_tls) continues below it:
+/// layer. Where a layer ends, reads return 0, again and again, until [`stop`](Self::stop) continues below it:
 /// a read never returns bytes from two sides of a layer change. When the connection is lost, what came before is read
 /// first and then the reads fail.
 ///
@@ -191,7 +191,7 @@ impl<IO> Connection<IO> {
         self
     }
 
-    /// The most bytes that [`stop_tls`](Self::stop_tls) keeps as late; 1 MiB unless set.
+    /// The most bytes that [`stop`](Self::stop) keeps as late; 1 MiB unless set.
     pub fn set_late_limit(&mut self, bytes: usize) {
         self.late_limit = bytes;
     }

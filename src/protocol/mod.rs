@@ -138,7 +138,9 @@ pub trait Protocol: Send + 'static {
 
     /// A layer is ready: for TLS, its handshake is done. Called before the first byte that came through the layer.
     ///
-    /// `layer` shows the layer at this moment. One that [answers by itself](crate::tls::OnPeerClose::Peel) may be gone again, with its
+    /// `layer` shows the layer at this moment, with what it has to say ([`LayerView::facts`]). This comes once for each layer that
+    /// was [opened](Transport::open), also for one that has left by then (a PROXY header), and for others that report it. One
+    /// that [answers by itself](crate::tls::OnPeerClose::Peel) may be gone again, with its
     /// bytes and its end still to come.
     ///
     /// # Errors
@@ -164,7 +166,7 @@ pub trait Protocol: Send + 'static {
     }
 
     /// The peer has ended this layer, and everything that came through it has been read. Nothing more is read until
-    /// [`Transport::stop_tls`] answers, which peels the layer; by default the connection is closed instead.
+    /// [`Transport::stop`] answers, which peels the layer; by default the connection is closed instead.
     ///
     /// A layer that answers by itself ([`OnPeerClose::Peel`](crate::tls::OnPeerClose::Peel)) is reported too, and then
     /// [`layer_stopped`](Self::layer_stopped) follows; such a layer is the only one for which the default does not close

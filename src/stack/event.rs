@@ -7,7 +7,8 @@ use super::{LayerError, LayerId, PeerAnswer, Reason};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// The layer's handshake is done.
+    /// The layer is ready: for TLS, the handshake is done. [`Stack::opened`](super::Stack::opened) has what it has to say, also
+    /// if it has left with that.
     Ready(LayerId),
     /// The layer waits for the application to answer something, such as whether a target is reached. It says what, and takes
     /// the answer, by its type; who has none says so with [`Stack::decline`](super::Stack::decline).

@@ -338,7 +338,8 @@ pub(crate) struct Neighbours {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Report {
-    /// The handshake is done; facts are known.
+    /// The layer is ready, and [`Layer::opened`] has what it has to say: a handshake is done, a header is there. One that is ready
+    /// from the start reports nothing, and one that leaves by itself reports this first.
     Ready,
     /// The inbound stream has ended. [`Ends::end_inbound`] reports it; the application reads it in its place.
     Ended,
