@@ -7,6 +7,8 @@
 //! - [`Pair`] is for stacks without I/O.
 //! - [`wire`] and [`Clock`] are a socket and a timer for a [`Connection`](crate::Connection), or for whatever else is async.
 //! - [`Fault`] is a layer for any of them.
+//! - [`Mux`] has many stacks run over one.
+//! - [`MemoryWire`] is the wire of one stack, for drivers of your own.
 //!
 //! # Hold and release
 //!
@@ -44,6 +46,8 @@ mod cut;
 mod dialogue;
 mod envelope;
 mod fault;
+mod memory_wire;
+mod mux;
 mod pair;
 mod string_transport;
 mod wire;
@@ -53,6 +57,8 @@ pub use self::conformance::{Conformance, Witness};
 pub use self::cut::{Cut, Dice};
 pub use self::dialogue::Dialogue;
 pub use self::fault::Fault;
+pub use self::memory_wire::MemoryWire;
+pub use self::mux::{Mux, StreamId};
 pub use self::pair::{Pair, Peer};
 pub use self::string_transport::StringTransport;
 pub use self::wire::{WireEnd, wire};

@@ -4,8 +4,8 @@ use std::fmt;
 use std::iter;
 use std::time::{Duration, Instant};
 
-use super::{Cut, Dice};
-use crate::stack::{CommandError, Event, Layer, LayerId, Limits, Output, Readable, Reason, Stack, Stop};
+use super::{Cut, Dice, MemoryWire};
+use crate::stack::{CommandError, Event, Layer, LayerId, Limits, Readable, Reason, Stack, Stop};
 
 /// Two peers on one wire, with their own time.
 ///
@@ -32,9 +32,7 @@ pub struct Peer {
     /// The stack itself, for whatever the methods here do not do.
     pub stack: Stack,
     now: Instant,
-    arriving: Vec<u8>,
-    end_arriving: bool,
-    hold: bool,
+    wire: MemoryWire,
     sent: Vec<u8>,
 }
 
@@ -90,8 +88,8 @@ impl Pair {
                 }
             }
         };
-        let left_went_on = self.left.go_on();
-        self.right.go_on() | left_went_on | sent | delivered
+        let left_went_on = self.left.resume();
+        self.right.resume() | left_went_on | sent | delivered
     }
 
     /// Writes all of `bytes` on the left, as fast as there is room, while the right reads; what it read.
@@ -160,7 +158,7 @@ impl Peer {
     fn new(label: &str, now: Instant, limits: Limits) -> Self {
         let mut stack = Stack::new(limits);
         stack.name_wire(label);
-        Self { stack, now, arriving: Vec::new(), end_arriving: false, hold: false, sent: Vec::new() }
+        Self { stack, now, wire: MemoryWire::new(), sent: Vec::new() }
     }
 
     /// Writes all of `bytes`.
@@ -250,29 +248,31 @@ impl Peer {
 
     /// The peer's view of a clean close of the socket by the other side.
     pub fn end_input(&mut self) {
-        self.end_arriving = true;
+        self.wire.arrive_end();
     }
 
     /// As [`end_input`](Self::end_input), if that did not come before; whether it did not.
     pub(super) fn end_once(&mut self) -> bool {
-        let is_new = !self.end_arriving && !self.stack.is_input_closed();
-        self.end_arriving |= is_new;
+        let is_new = !self.wire.is_end_arriving() && !self.stack.is_input_closed();
+        if is_new {
+            self.wire.arrive_end();
+        }
         is_new
     }
 
     /// Puts bytes on the wire towards this peer that the other did not send.
     pub fn inject(&mut self, bytes: &[u8]) {
-        self.arriving.extend_from_slice(bytes);
+        self.wire.arrive(bytes);
     }
 
     /// Takes the bytes that are on the wire towards this peer off it.
     pub fn intercept(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.arriving)
+        self.wire.intercept()
     }
 
     /// While held, nothing arrives at this peer; it piles up on the wire.
     pub fn hold(&mut self, hold: bool) {
-        self.hold = hold;
+        self.wire.hold(hold);
     }
 
     /// The events since this was last asked.
@@ -293,50 +293,22 @@ impl Peer {
     }
 
     fn send_to(&mut self, other: &mut Self) -> bool {
-        let mut moved = false;
-        loop {
-            match self.stack.poll_output() {
-                Output::Bytes(bytes) => {
-                    other.arriving.extend_from_slice(bytes);
-                    self.sent.extend_from_slice(bytes);
-                    let count = bytes.len();
-                    self.stack.handle_sent(self.now, count);
-                }
-                Output::Shutdown => {
-                    other.end_arriving = true;
-                    self.stack.handle_shutdown();
-                }
-                Output::Nothing => return moved,
-            }
-            moved = true;
+        let moved = self.wire.send(&mut self.stack, self.now);
+        let sent = self.wire.take_sent();
+        other.wire.arrive(&sent);
+        self.sent.extend(sent);
+        if self.wire.take_shutdown() {
+            other.wire.arrive_end();
         }
-    }
-
-    /// Does what the stack has put off.
-    fn go_on(&mut self) -> bool {
-        let is_unfinished = self.stack.is_unfinished();
-        if is_unfinished {
-            self.stack.handle_timeout(self.now);
-        }
-        is_unfinished
+        moved
     }
 
     fn deliver(&mut self, most: usize) -> bool {
-        if self.hold {
-            return false;
-        }
-        let count = self.arriving.len().min(most);
-        if count > 0 {
-            let taken = self.stack.handle_input(self.now, &self.arriving[..count]);
-            self.arriving.drain(..taken);
-            return taken > 0;
-        }
-        if self.end_arriving {
-            self.end_arriving = false;
-            self.stack.handle_eof(self.now);
-            return true;
-        }
-        false
+        self.wire.deliver(&mut self.stack, self.now, most)
+    }
+
+    fn resume(&mut self) -> bool {
+        self.wire.resume(&mut self.stack, self.now)
     }
 }
 
@@ -345,7 +317,7 @@ impl fmt::Debug for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Peer")
             .field("stack", &self.stack)
-            .field("arriving", &self.arriving.len())
+            .field("wire", &self.wire)
             .field("sent", &self.sent.len())
             .finish_non_exhaustive()
     }

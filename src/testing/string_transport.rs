@@ -4,8 +4,9 @@ use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
 
+use super::MemoryWire;
 use crate::protocol::{Addresses, EndReason, Handle, Protocol, Session, Transport};
-use crate::stack::{Limits, Output, Stack};
+use crate::stack::{Limits, Stack};
 
 /// A transport for unit tests of one protocol: what the peer sends is said by the test, and what is sent is kept.
 ///
@@ -47,10 +48,7 @@ pub struct StringTransport<P: Protocol> {
     session: Session<P>,
     stack: Stack,
     now: Instant,
-    arriving: Vec<u8>,
-    end_arriving: bool,
-    sent: Vec<u8>,
-    hold: bool,
+    wire: MemoryWire,
 }
 
 impl<P: Protocol> StringTransport<P> {
@@ -63,28 +61,21 @@ impl<P: Protocol> StringTransport<P> {
     pub fn between(addresses: Addresses, protocol: P) -> Self {
         let mut stack = Stack::new(Limits::default());
         stack.name_wire(addresses.to_string());
-        let mut this = Self {
-            session: Session::new(protocol, addresses),
-            stack,
-            now: Instant::now(),
-            arriving: Vec::new(),
-            end_arriving: false,
-            sent: Vec::new(),
-            hold: false,
-        };
+        let mut this =
+            Self { session: Session::new(protocol, addresses), stack, now: Instant::now(), wire: MemoryWire::new() };
         this.run();
         this
     }
 
     /// The peer sends `bytes`, which arrive in one piece as far as the stack takes them.
     pub fn receive(&mut self, bytes: &[u8]) {
-        self.arriving.extend_from_slice(bytes);
+        self.wire.arrive(bytes);
         self.run();
     }
 
     /// The peer closes its side, behind what it has sent.
     pub fn end_of_input(&mut self) {
-        self.end_arriving = true;
+        self.wire.arrive_end();
         self.run();
     }
 
@@ -96,12 +87,12 @@ impl<P: Protocol> StringTransport<P> {
 
     /// Takes what was sent since this was last asked.
     pub fn sent(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.sent)
+        self.wire.take_sent()
     }
 
     /// While held, the peer reads nothing, and what is written piles up.
     pub fn hold(&mut self, hold: bool) {
-        self.hold = hold;
+        self.wire.stall(hold);
         self.run();
     }
 
@@ -127,7 +118,7 @@ impl<P: Protocol> StringTransport<P> {
     pub fn run(&mut self) {
         loop {
             let dispatched = self.session.dispatch(&mut self.stack, self.now);
-            let moved = self.send() | self.deliver() | self.go_on();
+            let moved = self.wire.turn(&mut self.stack, self.now);
             if !dispatched && !moved {
                 return;
             }
@@ -165,44 +156,6 @@ impl<P: Protocol> StringTransport<P> {
             self.stack.handle_timeout(now);
         }
         self.run();
-    }
-
-    fn send(&mut self) -> bool {
-        let mut moved = false;
-        while !self.hold {
-            match self.stack.poll_output() {
-                Output::Bytes(bytes) => {
-                    let count = bytes.len();
-                    self.sent.extend_from_slice(bytes);
-                    self.stack.handle_sent(self.now, count);
-                }
-                Output::Shutdown => self.stack.handle_shutdown(),
-                Output::Nothing => break,
-            }
-            moved = true;
-        }
-        moved
-    }
-
-    fn go_on(&mut self) -> bool {
-        let is_unfinished = self.stack.is_unfinished();
-        if is_unfinished {
-            self.stack.handle_timeout(self.now);
-        }
-        is_unfinished
-    }
-
-    fn deliver(&mut self) -> bool {
-        if !self.arriving.is_empty() {
-            let taken = self.stack.handle_input(self.now, &self.arriving);
-            self.arriving.drain(..taken);
-            return taken > 0;
-        }
-        let ended = std::mem::take(&mut self.end_arriving);
-        if ended {
-            self.stack.handle_eof(self.now);
-        }
-        ended
     }
 }
 
