@@ -28,6 +28,7 @@ use crate::stack::{Limits, Readable, Reason, Stack};
 /// | [`handle_loss`](Stack::handle_loss) | the carrier is lost: never an end |
 ///
 /// ```
+/// use onionskin::stack::Readable;
 /// use onionskin::testing::{Cut, Mux, Pair};
 ///
 /// let mut carrier = Pair::new(Cut::Bytes);
@@ -36,8 +37,8 @@ use crate::stack::{Limits, Readable, Reason, Stack};
 /// let now = carrier.now();
 /// left.stack_mut(one).unwrap().write(now, b"hello").unwrap();
 /// while left.drive(&mut carrier.left.stack, now) | right.drive(&mut carrier.right.stack, now) | carrier.step() {}
-/// let stack = right.stack(right.accept().unwrap()).unwrap();
-/// assert!(matches!(stack.readable(), onionskin::stack::Readable::Bytes(b"hello")));
+/// let accepted = right.accept().unwrap();
+/// assert!(matches!(right.stack(accepted).unwrap().readable(), Readable::Bytes(b"hello")));
 /// ```
 ///
 /// # Order of calls

@@ -43,7 +43,6 @@ impl Stream {
 
     pub(super) fn receive(&mut self, now: Instant, frame: Frame<'_>) {
         match frame {
-            Frame::Open => {}
             Frame::Credit(more) => self.credit = self.credit.saturating_add(more as usize),
             Frame::Reset => {
                 self.end_both();
@@ -57,8 +56,8 @@ impl Stream {
                 }
                 None => self.fail(now, "the peer has sent more than there is room for"),
             },
-            // What it had sent before it heard of our end.
-            Frame::End | Frame::Data(_) => {}
+            // What it had sent before it heard of our end; and one that is there is not opened.
+            Frame::End | Frame::Data(_) | Frame::Open => {}
         }
         self.deliver(now);
     }
