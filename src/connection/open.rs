@@ -65,7 +65,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         // One that is ready as it is put in has nobody to wait for, and what was written before it is none of its concern.
         let opened = match self.view(id) {
             Some(opened) => {
-                poll_fn(|cx| Poll::Ready(self.drive(Half::Writer, cx))).await;
+                poll_fn(|cx| {
+                    self.drive(Half::Writer, cx);
+                    Poll::Ready(())
+                })
+                .await;
                 opened
             }
             None => self.ready(id).await?,
