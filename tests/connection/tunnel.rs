@@ -142,9 +142,9 @@ fn a_reset_reaches_the_socket_at_the_bottom_and_a_drop_does_not_reset() {
                     let (left, mut right, ..) = sockets(runtime).await;
                     let tunnel = nested(runtime, left, depth);
                     if reset {
-                        tunnel.reset().unwrap()
+                        tunnel.reset().unwrap();
                     } else {
-                        drop(tunnel)
+                        drop(tunnel);
                     }
                     let heard = right.read(&mut [0; 16]).await.map_err(|error| error.kind());
                     let expected = if reset { Err(ErrorKind::ConnectionReset) } else { Ok(0) };
