@@ -53,6 +53,15 @@
 //! }
 //! ```
 
+// | file | idea |
+// |---|---|
+// | `open.rs`, `asked.rs`, `start.rs`, `proxy_header.rs` | a layer is opened and says what it has to say, or asks; the short names for that |
+// | `stop.rs`, `leave.rs` | a layer is stopped, and the connection left such that what was said last arrives |
+// | `io.rs`, `tokio_io.rs`, `line.rs` | reading and writing: the traits of two makers, and lines |
+// | `socket.rs`, `bridge.rs` | a connection over a socket, as the socket of another, and behind a local socket |
+// | `drive.rs` | who polls the connection drives all of it |
+// | `addresses.rs`, `layers.rs`, `error.rs` | who talks to whom, the layers to be printed, and what can go wrong |
+
 mod addresses;
 mod asked;
 mod bridge;

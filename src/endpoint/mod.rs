@@ -77,6 +77,15 @@
 //! no string says. `happy_eyeballs` and `wire` open a transport; `connector`, `listener`, `incoming` and `server` put it all
 //! together.
 
+// | file | idea |
+// |---|---|
+// | `server.rs`, `incoming.rs` | protocols at endpoints, and a peer on its way through the steps |
+// | `connector.rs`, `listener.rs`, `open_error.rs` | connecting and listening, and why neither came about |
+// | `legs.rs`, `own_step.rs` | the steps, made ready as legs of a route, and one that the program brings |
+// | `wire.rs`, `happy_eyeballs.rs` | from a transport to a socket or a listener |
+// | `transport.rs`, `step.rs`, `tls.rs`, `starttls.rs`, `proxy_header.rs`, `silence.rs` | what each step means, with its keys |
+// | `grammar.rs`, `arguments.rs`, `error.rs` | from a string to words, from words to values and back, and where that fails |
+
 mod arguments;
 mod connector;
 mod error;

@@ -64,6 +64,14 @@
 //! [`connect_with`](crate::connect_with) and [`listen_with`](crate::listen_with) do that for an endpoint, and
 //! [`testing`](crate::testing) without a socket.
 
+// | file | idea |
+// |---|---|
+// | `run.rs`, `session/` | a protocol over a connection: what happened is turned into callbacks |
+// | `transport.rs`, `handle.rs`, `answer.rs` | the connection as callbacks, other tasks, and those who were asked see it |
+// | `receiver/` | protocols that get whole messages |
+// | `flow.rs`, `limit.rs`, `factory.rs` | who writes how much (backpressure), how many connections there may be, and a protocol for each |
+// | `reason.rs`, `error.rs` | why a connection is over, and why a protocol gives up on it |
+
 mod answer;
 mod error;
 mod factory;

@@ -20,6 +20,16 @@
 //! Dropping a future that a runtime gave out cancels what it stands for. Nothing is lost: a
 //! connection that was not yet accepted stays in the queue of the listener.
 
+// | file | idea |
+// |---|---|
+// | `async_std.rs`, `smol.rs`, `tokio.rs` | the runtimes |
+// | `choice.rs` | which of them is taken where none is named |
+// | `adapted.rs`, `listen.rs` | what their streams leave out, and what listening has in common |
+// | `socket.rs`, `address.rs` | what all of them hand out, and its ends |
+// | `stdio.rs`, `inherited.rs`, `single.rs`, `pair.rs` | sockets from elsewhere: standard input and output, of the parent process, one that is there already, two of our own |
+// | `abstract_unix.rs`, `stale.rs` | names of Unix sockets: those without a file, and files that were left behind |
+// | `backlog.rs`, `keep_alive.rs` | what the system knows of a TCP peer |
+
 #[cfg(all(target_os = "linux", any(feature = "async-std", feature = "smol", feature = "tokio")))]
 pub(crate) mod abstract_unix;
 #[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]

@@ -36,6 +36,16 @@
 //! At the level `trace` a drawing follows, the one that `{:#}` makes of a [`Stack`]: facts of each layer, and the bytes
 //! and marks that wait between them.
 
+// | file | idea |
+// |---|---|
+// | `layer.rs`, `stop.rs`, `opens.rs`, `patience.rs` | the contract with a layer: its ends, how it is stopped, what it has to say, how long its peer may take |
+// | `commands.rs`, `handle.rs`, `poll.rs`, `facts.rs` | the four families of methods |
+// | `pump.rs` | the work loop: who is called when, and what becomes of what they say |
+// | `boundary.rs`, `spare.rs` | where bytes rest, and large buffers between two uses |
+// | `list.rs`, `id.rs`, `departed.rs`, `remains.rs` | the layers that there are, their names, those that are gone, and what is left in the end |
+// | `event.rs`, `drawing.rs` | what the stack tells, and how it looks |
+// | `fate.rs`, `reason.rs`, `error.rs` | what has become of the connection, why, and what can go wrong |
+
 mod boundary;
 mod commands;
 mod departed;

@@ -61,6 +61,15 @@
 //! deadline and a limit, and becomes the TLS layer at the very byte behind the go-ahead. So async code and callbacks, clients and servers, run the same code, and a further protocol is a
 //! file with one type and two machines.
 
+// | file | idea |
+// |---|---|
+// | `negotiate.rs` | the machines of a protocol as a layer |
+// | `connection.rs`, `secured.rs` | STARTTLS in async code, and around a protocol of the callback side |
+// | `imap.rs`, `pop3.rs`, `smtp.rs`, `lmtp.rs`, `nntp.rs`, `sieve.rs`, `irc.rs`, `ftp/`, `xmpp/`, `ldap.rs`, `postgres.rs`, `mysql/`, `tds/` | the protocols |
+// | `known.rs` | all of them by name |
+// | `preamble.rs`, `greeting.rs`, `reply.rs`, `own_name.rs`, `ber.rs` | what several of them have in common |
+// | `error.rs` | why TLS was not started |
+
 mod ber;
 mod connection;
 mod error;

@@ -40,6 +40,15 @@
 //! assert!(matches!(pair.right.stack.readable(), Readable::EndOfInput));
 //! ```
 
+// | file | idea |
+// |---|---|
+// | `pair.rs`, `dialogue.rs`, `string_transport.rs` | two stacks, two protocols, or one protocol, with no socket between |
+// | `memory_wire.rs`, `wire.rs` | a wire in memory: of one stack by itself, and for async code |
+// | `mux/` | many stacks over one: the model of a tunnel |
+// | `fault.rs`, `envelope.rs` | a layer that misbehaves on purpose, and the simplest one that ends |
+// | `conformance.rs` | what must hold for every framer |
+// | `cut.rs`, `clock.rs` | how a wire hands over what was sent, and time that a test lets pass |
+
 mod clock;
 mod conformance;
 mod cut;

@@ -8,12 +8,13 @@
 //! | `probe.rs`, `probe/` | `onion probe`: what an operator wants to know of a server, and four questions about its STARTTLS |
 //! | `relay.rs`, `relay/` | `onion relay`: joining the connections to one endpoint with new ones to another |
 //! | `protocol.rs` | the onion line protocol, as both sides see it |
-//! | `open.rs`, `part.rs` | from an endpoint to a connection, and how to leave one |
+//! | `open.rs`, `leave.rs` | from an endpoint to a connection, and how to leave one |
 //! | `credentials.rs`, `authority.rs` | certificates: from files, and made on the spot |
 //! | `cert.rs` | `onion cert`: an authority and a certificate, as files |
 //! | `completions.rs`, `manual.rs` | what shells and `man` want to know of the command |
 //! | `silence.rs`, `waiting.rs` | how long connections may be silent, and what the end of standard input ends |
 //! | `failure.rs`, `signals.rs`, `logging.rs` | what ends the process, and what it says |
+//! | `key_log.rs` | the secrets of its connections, written down where somebody asked for that |
 //!
 //! Exit status: 0 for a clean end, 1 for a failure, 2 for a command line that makes no sense, from 3 on what `onion probe` has
 //! found. Standard output is for what was asked for; everything said to people goes to standard error, a failure as one line.

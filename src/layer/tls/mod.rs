@@ -2,16 +2,16 @@
 //!
 //! | file | idea |
 //! |---|---|
+//! | `client.rs`, `server.rs` | configurations, made once and shared, and layers made from them |
 //! | `layer/` | the layer: what moves when, how it starts and stops |
 //! | `handshake.rs`, `key_updates.rs`, `pace.rs`, `options.rs` | what it keeps count of, and what can be chosen; its two halves are [`Halves`](super::Halves) |
 //! | `engine.rs` | TLS without I/O: who does the records, before and after the handshake |
 //! | `unbuffered.rs`, `driven.rs` | the connection of rustls, what rustls leaves to us, and how it is driven |
 //! | `records.rs`, `keys.rs` | the records of TLS 1.3 once the handshake is done, and their keys |
 //! | `record.rs`, `alert.rs`, `agreed.rs`, `hello.rs` | what those have in common: a record, an alert, what was agreed, what a client asks for |
-//! | `facts.rs`, `failure.rs`, `words.rs` | what can be said about a layer, and about its end |
-//! | `client.rs`, `server.rs`, `common.rs`, `config.rs` | configurations, made once and shared |
-//! | `verify.rs`, `fault.rs` | whose certificate is accepted, and what is wrong with one that is not |
-//! | `pem.rs`, `x509.rs`, `algorithm.rs`, `der.rs` | what a file, a certificate or a key is, for words and for what rustls leaves |
+//! | `facts.rs`, `failure.rs` | what can be said about a layer, and about its end |
+//! | `verify.rs`, `common.rs`, `config.rs`, `fault.rs` | what both sides need for that: trust, identity, a provider; whose certificate is accepted, and what is wrong with one that is not |
+//! | `words.rs`, `pem.rs`, `x509.rs`, `algorithm.rs`, `der.rs` | what an error, a file, a certificate or a key is, for people and for what rustls leaves |
 //!
 //! A line uses those below it, and no two files use each other.
 
