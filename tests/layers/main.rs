@@ -12,6 +12,7 @@ mod connection;
 mod counter;
 mod deflate;
 mod idle;
+mod open;
 mod outside;
 mod proxy_header;
 mod relay;
