@@ -93,7 +93,7 @@ impl Connector {
     }
 
     /// As [`connect`](Self::connect), on behalf of a client that has connected to us: where a `proxy-header` step has no `from`
-    /// and `to`, its header tells of these addresses, as [`Incoming::addresses`] has them, and not of those of our own
+    /// and `to`, its header tells of these addresses, as [`Incoming::addresses`](super::Incoming::addresses) has them, and not of those of our own
     /// socket. If they are no addresses of TCP, the header says that they are unknown.
     ///
     /// ```no_run

@@ -54,7 +54,7 @@
 //! | | `name` | what it calls itself, or whom it asks for (XMPP) | what it calls itself |
 //! | | `opportunistic` | `yes` to go on in clear if the server has no TLS | `yes` to take clients that do not ask for it |
 //! | `proxy-header` | `version` | which form of the PROXY header to send: `1` or `2` | |
-//! | | `from=ADDRESS:PORT`, `to=ADDRESS:PORT` | the addresses in it; unless set, those of the socket, or of whom it connects for | |
+//! | | `from=ADDRESS:PORT`, `to=ADDRESS:PORT` | the addresses in it; unless set, those of the socket (behind a tunnel, whom that leads to), or of whom it connects for | |
 //! | | `local` | `yes` to send one without addresses | |
 //! | | `optional` | | `yes` to take clients without a header too |
 //!

@@ -144,7 +144,8 @@ impl FromStr for Address {
             ("tcp", address) => match address.parse::<SocketAddr>() {
                 Ok(address) => Ok(address.into()),
                 Err(_) => {
-                    let (host, port) = address.rsplit_once(':').ok_or_else(unknown)?;
+                    // What has a colon in it is an IPv6 address, and stands in brackets.
+                    let (host, port) = address.split_once(':').ok_or_else(unknown)?;
                     let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
                     let port = port.parse().ok().filter(|_| is_number).ok_or_else(unknown)?;
                     Self::to_host(host, port)
@@ -259,9 +260,21 @@ mod tests {
             let error = Address::to_host(host, port).unwrap_err().to_string();
             assert!(error.contains(sentence) && error.lines().count() == 1, "{host:?}: {error}");
         }
-        for text in
-            ["", "tcp", "tcp ", "tcp a", "tcp a:", "tcp a:+1", "tcp a:65536", "tcp :1", "udp a:1", "unix", "unix "]
-        {
+        for text in [
+            "",
+            "tcp",
+            "tcp ",
+            "tcp a",
+            "tcp a:",
+            "tcp a:+1",
+            "tcp a:65536",
+            "tcp :1",
+            "tcp ::1:25",
+            "tcp a:b:1",
+            "udp a:1",
+            "unix",
+            "unix ",
+        ] {
             assert!(text.parse::<Address>().is_err(), "{text:?}");
         }
     }

@@ -176,6 +176,37 @@ fn tunnels_lead_through_each_other() {
     });
 }
 
+/// The other end of the socket is the proxy, of which nobody behind it wants to hear.
+#[test]
+fn a_proxy_header_behind_a_tunnel_tells_of_whom_it_leads_to() {
+    on_every_runtime(async |runtime| {
+        let listener = Listener::new(runtime, &"tcp:127.0.0.1:0+proxy-header".parse().unwrap()).await.unwrap();
+        let far = listener.local_address().as_tcp().unwrap();
+        let known = HashMap::from([("inner.example", far), ("192.0.2.9", far)]);
+        let port = switchboard(runtime, "tcp:127.0.0.1:0", known).await;
+        let step: Endpoint = "stdio+proxy-header".parse().unwrap();
+        for nests in [false, true] {
+            for (host, told) in [("192.0.2.9", Some("tcp 192.0.2.9:443")), ("inner.example", None)] {
+                let endpoint: Endpoint = format!("tcp:127.0.0.1:{port}").parse().unwrap();
+                let endpoint = endpoint.then(Switch::to(host, nests)).then(step.steps[0].clone());
+                let connector = Connector::new(runtime, &endpoint).unwrap();
+                let accepting = async { listener.accept().await.unwrap().identify().await.unwrap() };
+                let (client, incoming) = join(connector.connect(), accepting).await;
+                let client = client.unwrap();
+                let addresses = incoming.addresses();
+                assert_eq!(addresses.proxy_header.as_ref().unwrap().source().is_some(), told.is_some());
+                match told {
+                    Some(told) => {
+                        assert_eq!(addresses.local.as_ref().unwrap().to_string(), told);
+                        assert_eq!(&addresses.peer, &client.addresses().local);
+                    }
+                    None => assert_eq!(addresses.local, Some(far.into())),
+                }
+            }
+        }
+    });
+}
+
 #[test]
 fn where_a_step_leads_on_its_target_is_the_name_that_was_missing() {
     let files = Files::new("no-name");
