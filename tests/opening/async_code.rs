@@ -232,3 +232,27 @@ fn one_that_becomes_another_layer_has_its_facts() {
         assert_eq!(opens.run(), Some(8), "{cut:?}");
     }
 }
+
+#[test]
+fn a_question_that_is_dropped_is_declined_when_anything_is_polled() {
+    for cut in CUTS {
+        let (mut left, mut right, _clock) = pair(cut);
+        let client = async {
+            left.send_all(b"DIAL a.example\n").await.unwrap();
+            let mut heard = String::new();
+            left.read_to_string(&mut heard).await.unwrap();
+            heard
+        };
+        let server = async {
+            let layer = right.splice(operator()).unwrap();
+            drop(right.asked::<Operator>(layer).await.unwrap());
+            let error = right.read_line().await.unwrap_err();
+            // Its last words have left, or leave now.
+            let _ = right.close().await;
+            error
+        };
+        let (heard, error) = both(client, server);
+        assert_eq!(heard, "HELLO\nNO 503\n", "{cut:?}");
+        assert!(error.to_string().ends_with("nobody knows"), "{error}");
+    }
+}
