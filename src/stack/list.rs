@@ -28,8 +28,8 @@ pub(crate) struct Node {
     pub(crate) layer: Box<dyn Layer>,
     pub(crate) above: Boundary,
     pub(crate) state: NodeState,
-    /// While the layer waits for its peer.
-    pub(crate) clock: Option<Clock>,
+    /// While the layer waits for its peer; most do not, and so it takes no room in the list.
+    pub(crate) clock: Option<Box<Clock>>,
     woken: bool,
     /// [`Ends::unit`](super::Ends::unit) of this layer.
     pub(crate) unit: usize,

@@ -130,7 +130,7 @@ impl Stack {
         let awaited = node.layer.awaits().filter(|_| node.state != NodeState::Failed);
         match (&mut node.clock, awaited) {
             (Some(clock), Some(awaited)) if clock.patience.is_same(awaited) => clock.patience = awaited,
-            _ => node.clock = awaited.map(Clock::new),
+            _ => node.clock = awaited.map(|awaited| Box::new(Clock::new(awaited))),
         }
         self.has_clocks |= awaited.is_some();
     }
@@ -220,7 +220,8 @@ impl Stack {
         if self.spare_slow_peer(index, now) {
             return;
         }
-        let Some(Clock { patience, turn, .. }) = self.list.node_mut(index).clock.take() else { return };
+        let Some(clock) = self.list.node_mut(index).clock.take() else { return };
+        let Clock { patience, turn, .. } = *clock;
         let overdue = match turn {
             Turn::Peers(_) => Overdue::Answer,
             Turn::Ours => Overdue::Reading,
