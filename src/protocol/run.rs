@@ -89,12 +89,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, P: Protocol> Running<IO, P> {
         }
         let clock = wire.timer();
         let rounds = wire.rounds(stack, cx, |stack, cx| {
-            let told = session.dispatch(stack, clock.now());
+            let dispatched = session.dispatch(stack, clock.now());
             if session.is_over() {
                 return Step::Done;
             }
             let is_due = alarm.is_due(session.poll_deadline(), cx);
-            if told || is_due { Step::Busy } else { Step::Idle }
+            if dispatched || is_due { Step::Busy } else { Step::Idle }
         });
         match rounds {
             Rounds::Done => Poll::Ready(()),

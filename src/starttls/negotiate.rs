@@ -129,28 +129,28 @@ impl Start {
             self.failed(error, exchange.is_optional())
         })?;
         match progress {
-            Progress::Waiting => Ok(Step::Waiting),
+            Progress::Waiting => Ok(Advance::Waiting),
             Progress::Asked => {
                 exchange.send(&std::mem::take(&mut self.glued));
-                Ok(Step::Going)
+                Ok(Advance::Going)
             }
             Progress::Greeted if matches!(self.then, Then::LeaveGreeted) => Ok(self.finish()),
-            Progress::Going | Progress::Greeted => Ok(Step::Going),
+            Progress::Going | Progress::Greeted => Ok(Advance::Going),
             Progress::GoAhead if self.asks && self.role == Role::Server => {
                 self.granting = exchange.unsay();
-                Ok(Step::Ask(TlsWanted))
+                Ok(Advance::Ask(TlsWanted))
             }
             Progress::GoAhead => Ok(self.finish()),
         }
     }
 
-    fn finish(&mut self) -> Step {
+    fn finish(&mut self) -> Advance {
         match std::mem::replace(&mut self.then, Then::Nothing) {
             Then::Tls(layer) => match self.machine.layer_below_tls() {
-                Some(below) => Step::BecomeOver { layer, below },
-                None => Step::Become(layer),
+                Some(below) => Advance::BecomeOver { layer, below },
+                None => Advance::Become(layer),
             },
-            Then::Leave | Then::LeaveGreeted | Then::LeaveUngreeted | Then::Nothing => Step::Leave,
+            Then::Leave | Then::LeaveGreeted | Then::LeaveUngreeted | Then::Nothing => Advance::Leave,
         }
     }
 
@@ -166,7 +166,7 @@ impl Start {
             return Err(self.failed(malformed(error.to_string()), false));
         }
         match self.asks {
-            true => Ok(Step::Ask(TlsWanted)),
+            true => Ok(Advance::Ask(TlsWanted)),
             false => Ok(self.finish()),
         }
     }
@@ -178,9 +178,9 @@ impl Start {
     }
 }
 
-type Step = opening::Step<TlsWanted>;
+type Advance = opening::Advance<TlsWanted>;
 
-type Stepped = Result<Step, Failure>;
+type Stepped = Result<Advance, Failure>;
 
 impl Negotiation for Start {
     type Question = TlsWanted;
@@ -235,7 +235,7 @@ impl Negotiation for Start {
         }
         self.granting.clear();
         match self.machine.decline(exchange) {
-            true => Ok(Step::Going),
+            true => Ok(Advance::Going),
             false => Err(self.failed(Error::declined(), false)),
         }
     }

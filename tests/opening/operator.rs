@@ -11,7 +11,7 @@
 
 use std::convert::Infallible;
 
-use onionskin::layer::opening::{Answerable, Exchange, Negotiation, Opening, Step};
+use onionskin::layer::opening::{Advance, Answerable, Exchange, Negotiation, Opening};
 use onionskin::stack::{Failure, LayerError, LayerErrorKind};
 
 /// The client. Its facts are the address.
@@ -40,18 +40,18 @@ impl Negotiation for Dial {
         "dial"
     }
 
-    fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Step<Infallible>, Failure> {
-        let Some(line) = exchange.line()? else { return Ok(Step::Waiting) };
+    fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Advance<Infallible>, Failure> {
+        let Some(line) = exchange.line()? else { return Ok(Advance::Waiting) };
         let line = String::from_utf8_lossy(line).into_owned();
         match (&self.state, line.split_once(' ')) {
             (Dialing::Connected, None) if line == "HELLO" => {
                 exchange.ask(format!("DIAL {}\n", self.target).as_bytes())?;
                 self.state = Dialing::Dialed;
-                Ok(Step::Going)
+                Ok(Advance::Going)
             }
             (Dialing::Dialed, Some(("OK", address))) => {
                 self.state = Dialing::Through(address.to_owned());
-                Ok(Step::Leave)
+                Ok(Advance::Leave)
             }
             (Dialing::Dialed, Some(("NO", code))) => {
                 Err(LayerError::new(LayerErrorKind::Refused, format!("the operator says no: {code}")).into())
@@ -97,21 +97,21 @@ impl Negotiation for Operator {
         "operator"
     }
 
-    fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Step<Target>, Failure> {
+    fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Advance<Target>, Failure> {
         if !self.has_greeted {
             self.has_greeted = true;
             exchange.send(b"HELLO\n");
-            return Ok(Step::Going);
+            return Ok(Advance::Going);
         }
-        let Some(line) = exchange.line()? else { return Ok(Step::Waiting) };
+        let Some(line) = exchange.line()? else { return Ok(Advance::Waiting) };
         match line.strip_prefix(b"DIAL ") {
             Some(target) => {
                 self.target = String::from_utf8_lossy(target).into_owned();
-                Ok(Step::Ask(Target(self.target.clone())))
+                Ok(Advance::Ask(Target(self.target.clone())))
             }
             None => {
                 exchange.refuse(b"WHAT\n");
-                Ok(Step::Going)
+                Ok(Advance::Going)
             }
         }
     }
@@ -128,7 +128,7 @@ impl Negotiation for Operator {
         exchange.send(b"BYE\n");
     }
 
-    fn decline(&mut self, exchange: &mut Exchange<'_>) -> Result<Step<Target>, Failure> {
+    fn decline(&mut self, exchange: &mut Exchange<'_>) -> Result<Advance<Target>, Failure> {
         exchange.send(b"NO 503\n");
         Err(LayerError::new(LayerErrorKind::Unsupported, "nobody knows").into())
     }
@@ -139,15 +139,15 @@ impl Answerable for Operator {
     type Grant = String;
     type Refusal = u16;
 
-    fn grant(&mut self, address: String, exchange: &mut Exchange<'_>) -> Result<Step<Target>, Failure> {
+    fn grant(&mut self, address: String, exchange: &mut Exchange<'_>) -> Result<Advance<Target>, Failure> {
         exchange.send(format!("OK {address}\n").as_bytes());
-        Ok(Step::Leave)
+        Ok(Advance::Leave)
     }
 
-    fn refuse(&mut self, code: u16, exchange: &mut Exchange<'_>) -> Result<Step<Target>, Failure> {
+    fn refuse(&mut self, code: u16, exchange: &mut Exchange<'_>) -> Result<Advance<Target>, Failure> {
         exchange.send(format!("NO {code}\n").as_bytes());
         if code < 500 {
-            return Ok(Step::Going);
+            return Ok(Advance::Going);
         }
         Err(LayerError::new(LayerErrorKind::Refused, format!("refused with {code}")).into())
     }

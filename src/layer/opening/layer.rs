@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::exchange::{Allowance, Missing};
-use super::{Answerable, ErrorKind, Exchange, Negotiation, Step};
+use super::{Advance, Answerable, ErrorKind, Exchange, Negotiation};
 use crate::stack::{
     End, Ends, Facts, Failure, Layer, LayerId, Opens, Order, Overdue, Patience, PeerAnswer, Report, Way,
 };
@@ -46,7 +46,7 @@ enum State<N: Negotiation> {
 
 type Answer<N> = Box<dyn FnOnce(&mut N, &mut Exchange<'_>) -> Stepped<N> + Send + Sync>;
 
-type Stepped<N> = Result<Step<<N as Negotiation>::Question>, Failure>;
+type Stepped<N> = Result<Advance<<N as Negotiation>::Question>, Failure>;
 
 impl<N: Negotiation> Opening<N> {
     /// Lets this negotiation do its work, with a peer that may say 64 KiB, has thirty seconds, and is refused twenty times.
@@ -159,23 +159,23 @@ impl<N: Negotiation> Opening<N> {
                 }
             };
             match step {
-                Step::Going => {}
-                Step::Waiting => return self.check_end(ends),
-                Step::Ask(question) => {
+                Advance::Going => {}
+                Advance::Waiting => return self.check_end(ends),
+                Advance::Ask(question) => {
                     self.state = State::Asked(question);
                     ends.report(Report::Asked);
                     return self.check_lost(ends);
                 }
-                Step::Leave => {
+                Advance::Leave => {
                     self.state = State::Done;
                     ends.report(Report::Ready);
                     ends.report(Report::Stopped(PeerAnswer::NotNeeded));
                 }
-                Step::Become(layer) => {
+                Advance::Become(layer) => {
                     self.state = State::Done;
                     ends.report(Report::Become(layer));
                 }
-                Step::BecomeOver { layer, below } => {
+                Advance::BecomeOver { layer, below } => {
                     self.state = State::Done;
                     ends.report(Report::Insert(below));
                     ends.report(Report::Become(layer));
@@ -199,7 +199,7 @@ impl<N: Negotiation> Opening<N> {
             self.count_refusal(ends)?;
         }
         self.missing = match step {
-            Step::Waiting => outcome.missing,
+            Advance::Waiting => outcome.missing,
             _ => Missing::default(),
         };
         Ok(step)

@@ -17,7 +17,7 @@
 //! # A server's negotiation asks its application
 //!
 //! A client wants to be connected to some target. Whether it is, the application must find out, by dialing, and only then may
-//! the server answer. So a negotiation can *ask* ([`Step::Ask`]): the stack has [`Event::Asked`](crate::stack::Event::Asked),
+//! the server answer. So a negotiation can *ask* ([`Advance::Ask`]): the stack has [`Event::Asked`](crate::stack::Event::Asked),
 //! and the layer the [`question`](Opening::question). The application grants or refuses when it knows
 //! ([`Answerable`]), and the negotiation puts that into its words.
 //!
@@ -58,7 +58,7 @@ pub use self::layer::Opening;
 /// # Contract
 ///
 /// - [`advance`](Self::advance) does *one* thing: it takes one message from the [`Exchange`], if a whole one is there, sends
-///   what is to be answered, and says how far it has come. It is called again until it says [`Step::Waiting`], and then
+///   what is to be answered, and says how far it has come. It is called again until it says [`Advance::Waiting`], and then
 ///   when the [`line`](Exchange::line) or the [`message`](Exchange::message) is there for which it has asked; if it has
 ///   asked for neither, when more has come.
 /// - The first call comes before anything was received. A side that speaks first does so then.
@@ -95,12 +95,12 @@ pub trait Negotiation: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// When the peer refuses, or breaks the rules.
-    fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Step<Self::Question>, Failure>;
+    fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Advance<Self::Question>, Failure>;
 
     /// What the peer is to send next, for errors and drawings: `the greeting`.
     fn awaits(&self) -> &'static str;
 
-    /// What it knows, when it has come to [`Step::Leave`]. `None` is for one that becomes another layer, which knows more.
+    /// What it knows, when it has come to [`Advance::Leave`]. `None` is for one that becomes another layer, which knows more.
     fn facts(&self) -> Option<Self::Facts>;
 
     /// Whether what stands first is something else than a message of this protocol, such as a ClientHello:
@@ -119,7 +119,7 @@ pub trait Negotiation: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// When that is the end of the connection, behind what was sent.
-    fn decline(&mut self, _exchange: &mut Exchange<'_>) -> Result<Step<Self::Question>, Failure> {
+    fn decline(&mut self, _exchange: &mut Exchange<'_>) -> Result<Advance<Self::Question>, Failure> {
         Err(self.failure(ErrorKind::Unanswered.into()))
     }
 
@@ -142,19 +142,23 @@ pub trait Answerable: Negotiation {
     /// # Errors
     ///
     /// As [`advance`](Negotiation::advance).
-    fn grant(&mut self, grant: Self::Grant, exchange: &mut Exchange<'_>) -> Result<Step<Self::Question>, Failure>;
+    fn grant(&mut self, grant: Self::Grant, exchange: &mut Exchange<'_>) -> Result<Advance<Self::Question>, Failure>;
 
     /// The application refuses it. The negotiation may go on, or fail behind the answer.
     ///
     /// # Errors
     ///
     /// As [`advance`](Negotiation::advance).
-    fn refuse(&mut self, refusal: Self::Refusal, exchange: &mut Exchange<'_>) -> Result<Step<Self::Question>, Failure>;
+    fn refuse(
+        &mut self,
+        refusal: Self::Refusal,
+        exchange: &mut Exchange<'_>,
+    ) -> Result<Advance<Self::Question>, Failure>;
 }
 
 /// How far a [`Negotiation`] has come.
 #[derive(Debug)]
-pub enum Step<Q> {
+pub enum Advance<Q> {
     /// More input is needed.
     Waiting,
     /// Something was done; there may be more to do.

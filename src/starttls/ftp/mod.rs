@@ -55,5 +55,5 @@ pub use self::control::{clear_control, command, protect, read_reply};
 pub use self::data::{Passive, active_address};
 pub use self::error::{Error, ErrorKind};
 pub use self::negotiation::Ftp;
-pub use self::protection::{Answer, Change, Level, Protection};
+pub use self::protection::{Change, Level, Protection, ProtectionReply};
 pub use self::reply::Reply;

@@ -111,7 +111,7 @@ impl Protection {
 
     /// The answer to a command, without its end of line. `None` if it is none of the four; what the others are answered
     /// is the application's.
-    pub fn command(&mut self, line: &[u8]) -> Option<Answer> {
+    pub fn command(&mut self, line: &[u8]) -> Option<ProtectionReply> {
         let (verb, argument) = command(line);
         let is = |word: &str| verb.eq_ignore_ascii_case(word.as_bytes());
         if is("AUTH") {
@@ -149,79 +149,79 @@ impl Protection {
         self.control != Control::Clear
     }
 
-    fn auth(&mut self, mechanism: &[u8]) -> Answer {
+    fn auth(&mut self, mechanism: &[u8]) -> ProtectionReply {
         if self.control == Control::Tls {
-            return Answer::says("503 there is TLS already");
+            return ProtectionReply::says("503 there is TLS already");
         }
         match &*mechanism.to_ascii_uppercase() {
             // TLS-C is what drafts of RFC 4217 called it (section 17).
             b"TLS" | b"TLS-C" => {
                 self.control = Control::Tls;
                 self.data = Data::Nothing;
-                Answer { reply: "234 begin", change: Change::StartTls }
+                ProtectionReply { reply: "234 begin", change: Change::StartTls }
             }
-            b"" => Answer::says("501 which mechanism?"),
-            _ => Answer::says("504 only TLS is known"),
+            b"" => ProtectionReply::says("501 which mechanism?"),
+            _ => ProtectionReply::says("504 only TLS is known"),
         }
     }
 
-    fn pbsz(&mut self, size: &[u8]) -> Answer {
+    fn pbsz(&mut self, size: &[u8]) -> ProtectionReply {
         if let Some(refusal) = self.refuse_in_clear() {
             return refusal;
         }
         if size.is_empty() || !size.iter().all(u8::is_ascii_digit) {
-            return Answer::says("501 a number is needed");
+            return ProtectionReply::says("501 a number is needed");
         }
         if self.data == Data::Nothing {
             self.data = Data::BufferSize;
         }
         // TLS has records of its own: whatever was asked for, the answer is zero (RFC 4217 section 8).
-        Answer::says("200 PBSZ=0")
+        ProtectionReply::says("200 PBSZ=0")
     }
 
-    fn prot(&mut self, level: &[u8]) -> Answer {
+    fn prot(&mut self, level: &[u8]) -> ProtectionReply {
         if let Some(refusal) = self.refuse_in_clear() {
             return refusal;
         }
         if self.data == Data::Nothing {
-            return Answer::says("503 PBSZ 0 first");
+            return ProtectionReply::says("503 PBSZ 0 first");
         }
         match &*level.to_ascii_uppercase() {
             b"P" => {
                 self.data = Data::Level(Level::Private);
-                Answer::says("200 data connections have TLS")
+                ProtectionReply::says("200 data connections have TLS")
             }
-            b"C" if self.refuses_clear_data => Answer::says("534 data connections must have TLS"),
+            b"C" if self.refuses_clear_data => ProtectionReply::says("534 data connections must have TLS"),
             b"C" => {
                 self.data = Data::Level(Level::Clear);
-                Answer::says("200 data connections are in clear")
+                ProtectionReply::says("200 data connections are in clear")
             }
-            b"S" | b"E" => Answer::says("536 TLS has only C and P"),
-            b"" => Answer::says("501 which level?"),
-            _ => Answer::says("504 no such level"),
+            b"S" | b"E" => ProtectionReply::says("536 TLS has only C and P"),
+            b"" => ProtectionReply::says("501 which level?"),
+            _ => ProtectionReply::says("504 no such level"),
         }
     }
 
-    fn ccc(&mut self, argument: &[u8]) -> Answer {
+    fn ccc(&mut self, argument: &[u8]) -> ProtectionReply {
         if !argument.is_empty() {
-            return Answer::says("501 no argument is needed");
+            return ProtectionReply::says("501 no argument is needed");
         }
         if self.control != Control::Tls {
-            return Answer::says("533 there is no TLS");
+            return ProtectionReply::says("533 there is no TLS");
         }
         if self.refuses_clear_control {
-            return Answer::says("534 TLS stays");
+            return ProtectionReply::says("534 TLS stays");
         }
         self.control = Control::Cleared;
-        Answer { reply: "200 in clear from here", change: Change::StopTls(after_ccc()) }
+        ProtectionReply { reply: "200 in clear from here", change: Change::StopTls(after_ccc()) }
     }
 
     /// What is said of data connections must have come through TLS: nobody else may turn their protection off.
-    fn refuse_in_clear(&self) -> Option<Answer> {
+    fn refuse_in_clear(&self) -> Option<ProtectionReply> {
         match self.control {
             Control::Tls => None,
-            Control::Clear => Some(Answer::says("503 AUTH TLS first")),
-            Control::Cleared => Some(Answer::says("533 not in clear")),
+            Control::Clear => Some(ProtectionReply::says("503 AUTH TLS first")),
+            Control::Cleared => Some(ProtectionReply::says("533 not in clear")),
         }
     }
 }
@@ -234,12 +234,12 @@ impl Default for Protection {
 
 /// What to answer, and what to do then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct ProtectionReply {
     reply: &'static str,
     change: Change,
 }
 
-impl Answer {
+impl ProtectionReply {
     fn says(reply: &'static str) -> Self {
         Self { reply, change: Change::Nothing }
     }
