@@ -117,14 +117,13 @@ pub use crate::stack::{End, LayerId, Limits, OnTimeout, PeerAnswer, Stop};
 /// it sent ([`Error::is_truncated`]; [`end`](Self::end) is [`End::Truncated`]), because nothing proves that this was all;
 /// what is written still leaves, and the connection can be closed gracefully.
 ///
-/// What is written is sent at once as far as the socket takes it; [`flush`](futures::io::AsyncWriteExt::flush) waits
-/// for the rest. A vectored write takes as many slices as there is room for, and puts them into the same records as if they
-/// were one. [`close`](futures::io::AsyncWriteExt::close) sends close_notify on every layer, from the inside out,
-/// and then closes the write side of the socket; after it, reads see the rest of the innermost layer and no further. It
-/// fails if any of that could not leave, and not over what the peer sends or leaves out.
-/// Dropping the connection sends nothing; and where something lies unread in the socket, such as the tickets of a TLS 1.3
-/// server that its client has never read, it is a reset, which overtakes what was written last. [`leave`](Self::leave)
-/// closes such that it arrives.
+/// What is written is sent at once as far as the socket takes it; [`flush`](futures::io::AsyncWriteExt::flush) waits for the
+/// rest. A vectored write takes as many slices as there is room for, and puts them into the same records as if they were one.
+/// [`close`](futures::io::AsyncWriteExt::close) sends close_notify on every layer, from the inside out, and then closes the
+/// write side of the socket, a graceful close of our direction; after it, reads see the rest of the innermost layer and no
+/// further. It fails if any of that could not leave, and not over what the peer sends or leaves out. Dropping the connection
+/// sends nothing; and where something lies unread in the socket, such as the tickets of a TLS 1.3 server that its client has
+/// never read, it is a reset, which overtakes what was written last. [`leave`](Self::leave) closes such that it arrives.
 ///
 /// [`futures::io::AsyncReadExt::split`] gives a reader and a writer for two tasks.
 ///

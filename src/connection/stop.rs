@@ -24,7 +24,7 @@ pub struct Stopped {
 impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     /// Stops the innermost layer that ends by an exchange with its peer, and waits until it is gone and our part of that sent;
     /// the socket and the layers below stay as they are. TLS ends by a close_notify on each side (RFC 8446 section 6.1),
-    /// [`Deflate`](crate::layer::Deflate) by a final block. If the peer has stopped it already, this answers, and goes on
+    /// [`Deflate`](crate::layer::Deflate) by a final block. If the peer has stopped it already, this answers, and continues
     /// below. Layers that merely look or count have no such end, and are passed over: [`remove`](Self::remove) takes them out.
     ///
     /// # Errors
@@ -106,9 +106,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         poll_fn(|cx| self.poll_flushed(Half::Reader, cx)).await
     }
 
-    /// Closes the write side of the socket behind all that was written, and no layer sends its end, so that to the peer every
-    /// TLS layer is cut off. For whoever passes on what was cut off itself ([`End::Truncated`]) and must not make an end of it.
-    /// Reading goes on.
+    /// Closes the write side of the socket (a TCP half-close) behind all that was written, and no layer sends its end, so that
+    /// to the peer every TLS layer is cut off. For whoever passes on what was cut off itself ([`End::Truncated`]) and must not
+    /// make an end of it. Reading goes on.
     ///
     /// # Errors
     ///
@@ -116,7 +116,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     ///
     /// # Cancellation
     ///
-    /// The socket is closed all the same, when anything is polled. This may be called again, and changes nothing then.
+    /// The socket is closed all the same, when anything is polled. Idempotent: called again, it changes nothing.
     pub async fn close_wire(&mut self) -> Result<(), Error> {
         self.stack.close_wire(self.wire.now());
         poll_fn(|cx| self.poll_closed(cx)).await

@@ -1,4 +1,5 @@
-//! The rounds in which a stack and its application go on, until neither can or others are to have their turn.
+//! The rounds in which a stack and its application go on, until neither can or others are to have their turn (cooperative
+//! scheduling: the number of rounds is a budget).
 
 use std::task::Context;
 

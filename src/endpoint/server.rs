@@ -210,8 +210,8 @@ impl Server {
         self.all_gone.next().await;
     }
 
-    /// Listens no more, tells each protocol so ([`Protocol::stop_requested`]), and waits until all connections have
-    /// ended by themselves; those that have not when `patience` is over are aborted.
+    /// A graceful shutdown: listens no more, tells each protocol so ([`Protocol::stop_requested`]), and waits until all
+    /// connections have ended by themselves; those that have not when `patience` is over are aborted.
     ///
     /// A connection that has sent everything still waits up to 5 seconds for its peer to close: with less patience than
     /// that it counts among the aborted, though nothing was lost.

@@ -2,7 +2,7 @@
 //!
 //! Each direction has a bucket of credit that fills at the rate, up to the burst. A byte that passes takes one byte of
 //! credit. What finds none stays where it is, in the boundary, with every mark in its place; so the boundary fills, and
-//! the peer, or the writer above, learns of it as it learns of any full buffer. The layer itself holds nothing.
+//! the peer, or the writer above, learns of it by backpressure as of any full buffer. The layer itself holds nothing.
 //!
 //! Credit is counted in bytes times nanoseconds, so that no rate loses anything to rounding however often it is asked.
 

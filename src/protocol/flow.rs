@@ -1,4 +1,4 @@
-//! Who writes how much: producers and water marks.
+//! Who writes how much: producers and water marks, the backpressure of the callback side.
 //!
 //! What counts is everything on its way down, in all boundaries of the stack. So the two marks mean the same whatever the
 //! depth, and there is one pause and one resume for each time that the level rises above the high mark and sinks to the

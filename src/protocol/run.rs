@@ -30,8 +30,9 @@ use crate::stack::Stack;
 /// }
 /// ```
 ///
-/// The protocol knows the addresses that the connection has ([`Connection::between`]). Layers that are there stay, and so does all input that was not read; an end in it is told where it stands. The protocol
-/// is not told that layers are ready that were so before.
+/// The protocol knows the addresses that the connection has ([`Connection::between`]). Layers that are there stay, and so does
+/// all input that was not read; an end in it is told where it stands. The protocol is not told that layers are ready that were
+/// so before.
 pub fn run<IO, P>(connection: Connection<IO>, protocol: P) -> Running<IO, P>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
@@ -82,7 +83,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, P: Protocol> Running<IO, P> {
     fn poll_over(live: &mut Live<IO, P>, cx: &mut Context<'_>) -> Poll<()> {
         let Live { stack, wire, session, alarm } = live;
         session.register(cx);
-        // First of all, it is told of the connection, whatever the socket has by now.
+        // First of all, it hears of the connection, whatever the socket has by now.
         session.dispatch(stack, wire.now());
         if session.is_over() {
             return Poll::Ready(());

@@ -16,7 +16,7 @@ use super::{Address, KeepAlive};
 
 /// A connected stream socket of any runtime.
 ///
-/// `poll_close` shuts down the write side only: the peer reads end of file, and reading here goes
+/// `poll_close` shuts down the write side only, a half-close: the peer reads end of file, and reading here goes
 /// on. Dropping the socket closes it. A vectored write reaches the system as one call.
 pub struct Socket {
     /// Behind a mutex that is locked for options only: it makes the socket `Sync`, and `get_mut` needs no lock.

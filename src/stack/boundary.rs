@@ -14,6 +14,9 @@
 //! something that is no byte keeps its place in the order: that a layer's stream ended here
 //! ([`End`], inbound), or that a layer is to stop here ([`Order`], outbound). Because a mark stands in the
 //! queue, no flag can be seen too early or too late: what was written before it is in front of it.
+//!
+//! A queue has a limit, and who finds no room leaves the bytes where they are: that is all of the backpressure there is, from
+//! the application to the socket and back.
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -41,8 +41,9 @@ impl Stack {
         Ok(id)
     }
 
-    /// Stops the innermost stoppable layer: what was written before leaves through it, then it sends its
-    /// end (a close_notify) and waits for the peer's, then it is peeled ([`Event::Stopped`]). Idempotent: stopping a layer twice joins the first stop.
+    /// Stops the innermost stoppable layer: what was written before leaves through it, then it sends its end (a close_notify)
+    /// and waits for the peer's, then it is peeled ([`Event::Stopped`]). Idempotent: stopping a layer twice joins the first
+    /// stop.
     ///
     /// # Errors
     ///
@@ -214,7 +215,7 @@ impl Stack {
     }
 
     /// Closes every layer from the inside out, then the write side of the wire, behind the bytes already
-    /// written. Reading goes on.
+    /// written: a graceful close of our direction. Reading goes on. Idempotent.
     pub fn close(&mut self, now: Instant) {
         self.end_output(now, Order::Close);
     }
@@ -225,7 +226,7 @@ impl Stack {
         self.end_output(now, Order::CloseWire);
     }
 
-    /// Ends the connection at once. Nothing more is sent.
+    /// Ends the connection at once. Nothing more is sent. Idempotent.
     pub fn abort(&mut self, now: Instant) {
         self.lose_wire(now, Reason::aborted());
     }

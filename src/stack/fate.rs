@@ -1,4 +1,4 @@
-//! What has become of the connection: of both directions, or of one.
+//! What has become of the connection, of both directions or of one: a state machine with three states.
 //!
 //! ```text
 //!   Whole ──► Truncated ──► Lost

@@ -7,7 +7,8 @@
 //!
 //! Every node owns the boundary *above* it, so a list of n layers has n + 1 boundaries and the innermost one
 //! is the application's. Links are slab indices. The slab gives an index out again after a peel; a [`LayerId`]
-//! therefore carries a serial number too, which is never given out twice, and [`List::find`] compares both.
+//! therefore carries a serial number too, which is never given out twice, and [`List::find`] compares both. That every
+//! link is answered by one the other way is the invariant of this file.
 
 use slab::Slab;
 

@@ -1,4 +1,4 @@
-//! The sans-I/O heart: a list of layers between a socket and an application.
+//! The sans-I/O heart: a list of layers between a socket and an application, a state machine that a driver feeds and drains.
 //!
 //! ```text
 //!    application      write / consume / stop / splice ...      tail
@@ -12,7 +12,7 @@
 //!    wire             handle_input / poll_output               head
 //! ```
 //!
-//! The rules that make starting and stopping safe are properties of this picture, not of any layer:
+//! The rules that make starting and stopping safe are invariants of this picture, not properties of any layer:
 //!
 //! - **Every byte has one owner.** It rests in exactly one [`Queue`], and is taken only by who has parsed it.
 //! - **A splice moves no byte.** What the application had not consumed is below the new layer from then on, so

@@ -1,4 +1,4 @@
-//! Large buffers between two uses.
+//! Large buffers between two uses: a buffer pool for each thread.
 //!
 //! A boundary that is empty keeps no storage, so that a connection on which nothing happens costs little. But one on which
 //! much happens is empty every few records, and to give the storage to the allocator each time and to have it back means,

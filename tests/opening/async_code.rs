@@ -10,7 +10,7 @@ use futures::future::pending;
 use futures::io::{AsyncReadExt, AsyncWriteExt};
 use onionskin::Connection;
 use onionskin::connection::{Error, ErrorKind};
-use onionskin::layer::opening::{Exchange, Negotiation, Opening, Step};
+use onionskin::layer::opening::{Advance, Exchange, Negotiation, Opening};
 use onionskin::layer::{Counter, Counts};
 use onionskin::stack::{CommandErrorKind, Failure};
 use onionskin::testing::{Clock, Cut, WireEnd, wire};
@@ -199,10 +199,10 @@ impl Negotiation for ThenCounted {
     type Question = Infallible;
     type Facts = Counts;
 
-    fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Step<Infallible>, Failure> {
+    fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Advance<Infallible>, Failure> {
         Ok(match exchange.line()? {
-            Some(_) => Step::Become(Box::new(Counter::new())),
-            None => Step::Waiting,
+            Some(_) => Advance::Become(Box::new(Counter::new())),
+            None => Advance::Waiting,
         })
     }
 

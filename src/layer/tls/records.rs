@@ -10,8 +10,9 @@
 //!   seal   plaintext ──copied and encrypted──► a record, handed on
 //! ```
 //!
-//! What is secret stays the work of rustls: its `MessageEncrypter` and `MessageDecrypter` make nonces, tags, padding and
-//! headers, its key schedule makes new keys, and it keeps the tickets. What is ours, and nobody else does then:
+//! Opening is zero-copy, and sealing has the one copy that the cipher needs. What is secret stays the work of rustls: its
+//! `MessageEncrypter` and `MessageDecrypter` make nonces, tags, padding and headers, its key schedule makes new keys, and it
+//! keeps the tickets. What is ours, and nobody else does then:
 //!
 //! - the number of each record, which begins anew with each key (section 5.3);
 //! - new keys before a key has sealed as many records as its cipher allows (section 5.5);

@@ -1,4 +1,4 @@
-//! A protocol on top of a stack: what happened is turned into callbacks.
+//! A protocol on top of a stack: a state machine that turns what happened into callbacks.
 //!
 //! The stack has three ways to tell something: events, what can be read (bytes, ends, a loss), and how much waits to be
 //! sent. A session looks at them in this order, makes one callback of the first that is new, and looks again. So a

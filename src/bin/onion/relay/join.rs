@@ -6,11 +6,11 @@
 //!                        ◀── back
 //! ```
 //!
-//! One task polls both ways. Nothing is copied into a buffer between them: the bytes that one stack shows are written
-//! to the other, and only as many are taken as that one took. So a receiver that does not read fills its own stack, then
-//! the sender's, then the sender's socket, and the memory of a connection is that of its two stacks. The callback side of
-//! the library would do as well (`examples/relay.rs`), but in two tasks that write through a queue to each other;
-//! here, who waits for whom is in one place.
+//! One task polls both ways. Nothing is copied into a buffer between them: the bytes that one stack shows are written to the
+//! other, and only as many are taken as that one took. So a receiver that does not read fills its own stack, then the sender's,
+//! then the sender's socket (backpressure), and the memory of a connection is that of its two stacks. The callback side of the
+//! library would do as well (`examples/relay.rs`), but in two tasks that write through a queue to each other; here, who waits
+//! for whom is in one place.
 //!
 //! The rules of an end:
 //!
