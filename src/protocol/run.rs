@@ -32,14 +32,15 @@ use crate::stack::Stack;
 ///
 /// The protocol knows the addresses that the connection has ([`Connection::between`]). Layers that are there stay, and so does
 /// all input that was not read; an end in it is told where it stands. The protocol is not told that layers are ready that were
-/// so before.
+/// so before; one that waits for an answer asks it.
 pub fn run<IO, P>(connection: Connection<IO>, protocol: P) -> Running<IO, P>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
     P: Protocol,
 {
     let addresses = connection.addresses().clone();
-    let (stack, wire) = connection.into_driven();
+    let (mut stack, wire) = connection.into_driven();
+    stack.tell_who_asks();
     let alarm = wire.alarm();
     let session = Session::new(protocol, addresses);
     Running { handle: session.handle(), live: Some(Live { stack, wire, session, alarm }) }

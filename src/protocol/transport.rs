@@ -308,7 +308,7 @@ impl Transport<'_> {
 impl Transport<'_> {
     /// Opens a layer of any kind inside those that are there: puts it in, and has
     /// [`layer_ready`](super::Protocol::layer_ready) called when it is ready, with what it has to say
-    /// ([`LayerView::facts`]); [`Connection::open`](crate::Connection::open) lists it. Input that was not taken goes into the
+    /// ([`LayerView::facts`](super::LayerView::facts)); [`Connection::open`](crate::Connection::open) lists it. Input that was not taken goes into the
     /// layer, and what was written leaves before it, outside.
     ///
     /// # Errors

@@ -15,6 +15,14 @@ impl Stack {
         self.events.pop_front()
     }
 
+    /// Tells anew which layers wait for an answer, for whoever takes the stack over from one that was told already.
+    pub(crate) fn tell_who_asks(&mut self) {
+        let asking = self.layers().filter(|(_, layer)| layer.asks()).map(|(id, _)| Event::Asked(id));
+        let asking: Vec<Event> = asking.collect();
+        self.events.retain(|event| !matches!(event, Event::Asked(_)));
+        self.events.extend(asking);
+    }
+
     /// What the application can read, without taking it.
     #[must_use]
     pub fn readable(&self) -> Readable<'_> {

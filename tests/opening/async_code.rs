@@ -12,6 +12,7 @@ use onionskin::Connection;
 use onionskin::connection::{Error, ErrorKind};
 use onionskin::layer::opening::{Advance, Exchange, Negotiation, Opening};
 use onionskin::layer::{Counter, Counts};
+use onionskin::protocol::{LayerView, Protocol, Result, Transport, run};
 use onionskin::stack::{CommandErrorKind, Failure};
 use onionskin::testing::{Clock, Cut, WireEnd, wire};
 
@@ -255,4 +256,33 @@ fn a_question_that_is_dropped_is_declined_when_anything_is_polled() {
         assert_eq!(heard, "HELLO\nNO 503\n", "{cut:?}");
         assert!(error.to_string().ends_with("nobody knows"), "{error}");
     }
+}
+
+#[test]
+fn a_protocol_that_takes_over_is_asked_what_nobody_has_answered() {
+    struct Grants;
+
+    impl Protocol for Grants {
+        fn layer_asked(&mut self, transport: &mut Transport<'_>, layer: &LayerView) -> Result {
+            transport.grant::<Operator>(layer.id, "10.0.0.1".to_owned())?;
+            transport.close();
+            Ok(())
+        }
+    }
+
+    let (mut left, mut right, _clock) = pair(Cut::Whole);
+    let client = async {
+        left.send_all(b"DIAL a.example\n").await.unwrap();
+        let mut heard = String::new();
+        left.read_to_string(&mut heard).await.unwrap();
+        left.close().await.unwrap();
+        heard
+    };
+    let server = async move {
+        right.open(operator()).await.unwrap_err();
+        run(right, Grants).await.reason
+    };
+    let (heard, reason) = both(client, server);
+    assert_eq!(heard, "HELLO\nOK 10.0.0.1\n");
+    assert!(reason.is_closed(), "{reason}");
 }
