@@ -10,7 +10,7 @@ use std::{fs, io};
 use onionskin::stack::{CommandError, CommandErrorKind, LayerError, LayerErrorKind, Reason};
 use onionskin::testing::Cut;
 use onionskin::tls::{CertificateFault, ConfigError, Roots};
-use onionskin::{Connection, connection, endpoint, protocol, rustls, starttls};
+use onionskin::{Connection, connection, endpoint, protocol, route, rustls, starttls};
 
 use crate::common::{Authority, BOTH};
 use crate::executor::{alone, both};
@@ -35,6 +35,7 @@ fn errors() -> Vec<(&'static str, Box<dyn StdError>)> {
         add("CommandError", Box::new(lost()));
         add("Error", Box::new(connection::Error::from(lost())));
         add("OpenError", Box::new(endpoint::OpenError::from(connection::Error::from(lost()))));
+        add("RouteError", Box::new(route::RouteError::from(connection::Error::from(lost()))));
         add("Error", Box::new(protocol::Error::from(lost())));
         add("EndReason", Box::new(protocol::EndReason::from(protocol::EndReasonKind::Lost(reason.clone()))));
         let failed = protocol::EndReasonKind::Failed(lost().into());
@@ -44,6 +45,7 @@ fn errors() -> Vec<(&'static str, Box<dyn StdError>)> {
         if let Some(id) = id {
             add("CommandError", Box::new(CommandError::from(CommandErrorKind::Refused(id, layer()))));
             add("Error", Box::new(connection::Error::from(connection::ErrorKind::Peeled(id, layer()))));
+            add("Error", Box::new(connection::Error::from(connection::ErrorKind::OtherFacts(id, "tls"))));
         }
         add("Error", Box::new(io::Error::from(connection::Error::from(lost()))));
     }
@@ -64,6 +66,8 @@ fn errors() -> Vec<(&'static str, Box<dyn StdError>)> {
     let parse = "tpc:localhost:25".parse::<endpoint::Endpoint>().unwrap_err();
     add("OpenError", Box::new(endpoint::OpenError::from(parse)));
     add("OpenError", Box::new(endpoint::OpenError::from(config())));
+    add("RouteError", Box::new(route::RouteError::from(config())));
+    add("RouteError", Box::new(route::RouteError::from(route::RouteErrorKind::NoName)));
     let tcp = "tcp:localhost:25".parse::<endpoint::Endpoint>().unwrap().transport;
     let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
     add("OpenError", Box::new(endpoint::OpenError::from(endpoint::OpenErrorKind::Connect(tcp, refused.into()))));
