@@ -30,10 +30,10 @@
 //! | [`connection`] | a stack over a socket, for async code | `stack`, `layer`, `runtime` |
 //! | [`protocol`] | the callback side: protocols, receivers, flow control, factories | `connection` and what that uses |
 //! | [`starttls`] | how each application protocol asks for TLS, client and server | `protocol`, `connection` and what those use |
-//! | [`route`] | what lies between a socket and whom is meant: the legs of a route, and whom TLS verifies | `starttls`, `connection` and what those use |
+//! | [`route`] | what lies between a socket and the target: the legs of a route, and whom TLS verifies | `starttls`, `connection` and what those use |
 //! | [`endpoint`] | strings that name where to connect or listen, and with which layers | all of these |
 //! | [`testing`] | peers, wires and clocks for tests | all of these |
-//! | [`printable`] | what a peer has said, made fit to be shown | nothing, and all of these show by it |
+//! | [`printable`] | what a peer has said, escaped so that it can be shown | nothing, and all of these show by it |
 //!
 //! `docs/glossary.md` has the terms of this crate beside those of the field, and `docs/design.md` the words for ending (half-close,
 //! graceful close, abort and the others) side by side.

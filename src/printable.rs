@@ -1,4 +1,4 @@
-//! Text that somebody else has chosen, made fit to be shown.
+//! Text that somebody else has chosen, escaped so that it can be shown.
 //!
 //! A server's greeting, a client's name for it, the path in a PROXY header: sooner or later they stand on a terminal or in
 //! a log, and whoever chose them chose the bytes. An ESC repaints the screen, a line feed begins a line of the log that

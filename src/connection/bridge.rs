@@ -1,4 +1,4 @@
-//! A local socket in the place of a connection, for crates that take no stream of another make.
+//! A local socket in the place of a connection, for crates that take none but a socket of the system.
 //!
 //! ```text
 //!    crate that wants        local socket                              the peer

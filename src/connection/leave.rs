@@ -31,7 +31,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     /// section 2.17), and on its way a reset overtakes the last answer, or the alert that says what was wrong. There is
     /// often something: a TLS 1.3 server sends its tickets behind the handshake, which a client that only writes has never
     /// read; the close_notify of the peer; a command that it has sent in advance. So a drop behind
-    /// [`close`](futures::io::AsyncWriteExt::close) is safe only for who has read to the end. A connection that is lost is left
+    /// [`close`](futures::io::AsyncWriteExt::close) is safe only after reading to the end. A connection that is lost is left
     /// too: the alert that says why is to arrive.
     ///
     /// A few seconds are a good patience. A server that leaves many at once has their sockets for as long.

@@ -61,7 +61,7 @@ impl fmt::Debug for ProducerError {
 
 impl StdError for ProducerError {}
 
-/// The level of what waits to be sent, and the producer that heeds it.
+/// The level of what waits to be sent, and the producer that follows it.
 pub(super) struct Flow {
     pub(super) high: usize,
     pub(super) low: usize,

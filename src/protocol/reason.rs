@@ -35,7 +35,7 @@ impl EndReason {
         matches!(self.0, EndReasonKind::Closed)
     }
 
-    /// Whether we ended the connection ourselves, without ceremony.
+    /// Whether we aborted the connection ourselves.
     #[must_use]
     pub fn is_aborted(&self) -> bool {
         self.loss().is_some_and(stack::Reason::is_aborted)

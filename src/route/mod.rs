@@ -1,4 +1,4 @@
-//! From a socket to whom is meant: what lies between is a route, and each leg of it is a function from route to route.
+//! From a socket to the target: what lies between is a route, and each leg of it is a function from route to route.
 //!
 //! ```text
 //!    the socket            a proxy                   the target
@@ -37,7 +37,7 @@ pub use self::leg::{AcceptLeg, Arrival, DialLeg};
 use crate::connection::{Addresses, Connection};
 use crate::runtime::{Address, Socket, Timer};
 
-/// A connection on its way to whom is meant.
+/// A connection on its way to the target.
 #[derive(Debug)]
 pub struct Route {
     connection: Connection<Socket>,

@@ -37,7 +37,7 @@ struct Way {
 }
 
 impl Socket {
-    /// Wraps a stream of another make, for a [`Runtime`](super::Runtime) of your own.
+    /// Wraps a stream from elsewhere, for a [`Runtime`](super::Runtime) of your own.
     ///
     /// Its `poll_close` must keep the promise of this type: the write side closes, reading goes on.
     pub fn new(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, local: Address, peer: Address) -> Self {
@@ -271,7 +271,7 @@ pub struct ListeningSocket {
 }
 
 impl ListeningSocket {
-    /// Wraps a listener of another make, for a [`Runtime`](super::Runtime) of your own.
+    /// Wraps a listener from elsewhere, for a [`Runtime`](super::Runtime) of your own.
     pub fn new(source: impl Accept + 'static, local: Address) -> Self {
         Self { source: Box::new(source), local }
     }

@@ -96,7 +96,7 @@ pub enum Order {
 /// The limit is kept by those who write: they ask for [`room`](Self::room) first. Control bytes (handshake
 /// messages, alerts) may go over it, because what makes room may be waiting for just them.
 ///
-/// Bytes lie in one run, so that who parses sees all of them, and one write sends what a batch has made.
+/// Bytes lie in one run, so that a parser sees all of them, and one write sends what a batch has made.
 pub struct Queue<M> {
     bytes: BytesMut,
     storage: Storage,
@@ -238,7 +238,7 @@ impl<M> Queue<M> {
 
     /// Puts bytes at the back: their storage (zero-copy), where that saves a copy worth saving.
     ///
-    /// A few bytes are copied all the same, lest they keep a large piece of storage that nobody else needs; and so are those
+    /// A few bytes are copied all the same, so that they do not keep a large piece of storage that nobody else needs; and so are those
     /// that come behind others, since all bytes of a queue lie in one run.
     pub fn give(&mut self, piece: BytesMut) {
         if piece.len() < COPY_THRESHOLD || !self.bytes.is_empty() {

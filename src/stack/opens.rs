@@ -51,7 +51,7 @@ pub trait Opens: Layer {
 }
 
 impl Stack {
-    /// As [`splice`](Self::splice), for who waits for [`Event::Ready`]: it follows for a layer of any kind, also for one that is
+    /// As [`splice`](Self::splice), for whoever waits for [`Event::Ready`]: it follows for a layer of any kind, also for one that is
     /// ready as soon as it is put in and reports nothing. [`opened`](Self::opened) has its facts then.
     ///
     /// # Errors

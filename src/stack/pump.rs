@@ -297,7 +297,7 @@ impl Stack {
         self.measure();
     }
 
-    /// Notes how a layer went, for who reads its end, if it has left one.
+    /// Notes how a layer went, for whoever reads its end, if it has left one.
     fn leave_end(&mut self, id: LayerId, departure: Departure) {
         if self.has_end(id) {
             self.departed.leave_end(id, departure);

@@ -171,7 +171,7 @@ impl Reason {
         }
     }
 
-    /// Whether we ended the connection ourselves, without ceremony, or the one below.
+    /// Whether we aborted the connection ourselves, or the one below.
     #[must_use]
     pub fn is_aborted(&self) -> bool {
         matches!(self.first().0.first, FirstCause::Aborted)

@@ -18,8 +18,8 @@ use crate::waiting::{AtEnd, EndOfInput, Limit};
 /// Talk to a peer from standard input
 ///
 /// Standard input goes to the peer and the peer's bytes to standard output, until both have ended; the end of standard input
-/// is not told before the peer has answered (see below). The peer can be
-/// `onion serve`, which says in its own help what it answers.
+/// is not passed on before the peer has answered (see below). The peer can be `onion serve`, which says in its own help what
+/// it answers.
 ///
 /// With a step `starttls`, as in tcp:mail.example:25+starttls:smtp, the peer speaks that protocol. It is asked for TLS, and
 /// everything after that goes through TLS as it is, without local commands.

@@ -17,7 +17,7 @@ use crate::stack::{
 ///
 /// # Errors
 ///
-/// Those of the negotiation, and an [`Error`](super::Error) for what no negotiation can bear; the connection is lost with
+/// Those of the negotiation, and an [`Error`](super::Error) for what no negotiation tolerates; the connection is lost with
 /// them unless the negotiation decides otherwise.
 #[derive(Debug)]
 pub struct Opening<N: Negotiation> {
@@ -205,7 +205,7 @@ impl<N: Negotiation> Opening<N> {
         Ok(step)
     }
 
-    /// Real servers have a limit too: whoever goes on after so many refusals is no client that means it well.
+    /// Real servers have a limit too: whoever goes on after so many refusals is no honest client.
     fn count_refusal(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
         self.refusals = self.refusals.saturating_sub(1);
         if self.refusals > 0 {

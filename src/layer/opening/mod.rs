@@ -30,7 +30,7 @@
 //! - While an answer is owed nothing is taken from the peer. What it sends waits below, up to the limits of the stack.
 //! - The deadline is the peer's. It stands still while the application thinks, and goes on behind the answer.
 //! - An end of file that comes meanwhile stays in its place, behind the bytes before it: a client may well have said all it has to
-//!   say. A *loss* ends the layer at once, and an answer that comes later is an error for who gives it.
+//!   say. A *loss* ends the layer at once, and an answer that comes later is an error for whoever gives it.
 //! - Whoever cannot answer says so ([`Stack::decline`](crate::stack::Stack::decline)), and the peer hears that in the words
 //!   of the protocol. What async code and callbacks hand out to be answered declines when it is dropped. So
 //!   does an application that closes.

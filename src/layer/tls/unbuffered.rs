@@ -132,7 +132,7 @@ impl Unbuffered {
     pub(super) fn flush(&mut self, input: &mut Queue<End>, output: &mut Queue<Order>) -> Result<(), Error> {
         either!(&mut self.side, connection => {
             write(connection.as_mut(), &mut self.seen, input, output, |mut traffic, _| match traffic.encrypt(&[0], &mut []) {
-                // Keys that are used up are a matter for who really writes.
+                // Keys that are used up are a matter for a real write.
                 Err(_) => Ok(()),
                 Ok(_) => Err(Error::EncryptError),
             })?;

@@ -105,8 +105,8 @@ const EXAMPLES: &str = r"Examples:
 A proxy-header step of CONNECT tells of the client that has connected to LISTEN, unless it has from= and to=.";
 
 const DETAILS: &str = r"Connections: for each client the handshakes of LISTEN are done first, then CONNECT is opened, and then bytes pass both
-ways. The end of one direction (a close_notify, or an end of file where there is no TLS) is passed on, and the other
-direction goes on. A loss is never passed on as an end: what was received before it is sent, then the other side is closed
+ways. The end of one direction (a close_notify, or an end of file where there is no TLS) is passed on as a half-close, and the
+other direction goes on. A loss is never passed on as an end: what was received before it is sent, then the other side is closed
 without a close_notify if it is inside TLS, and reset if it is TCP in clear; a Unix socket in clear sees an end of file. If
 CONNECT cannot be opened, the client is treated in the same way.
 
@@ -119,8 +119,7 @@ as for a loss, which ends both directions, and the answer with them. Either way 
 connection truncated, and not ended. An end in the middle of a TLS record is a loss. In TDS nobody sends a close_notify, so there
 it is called truncated by custom, and counted apart; it proves as little.
 
-A side that does not read makes the other one wait, and no
-more than the buffers of the layers are held in memory.
+A side that does not read makes the other one wait (backpressure), and no more than the buffers of the layers are held in memory.
 
 A step `starttls` says or takes the greeting of its protocol before TLS. If only LISTEN has one, the greeting of the server
 behind CONNECT is taken too; if only CONNECT has one, the client gets a greeting from the relay. What is said inside TLS
@@ -146,7 +145,7 @@ ca= the authorities of the system are trusted, without sni= the certificate must
 Time limits: 30 seconds to connect (timeout= in the endpoint), 30 for what comes before a STARTTLS, 10 for each handshake,
 30 in which a peer takes nothing of the last bytes when all else is over, 2 until it closes then. Connections that say
 nothing stay, unless --idle and --half-open, or idle= and half-open= in an endpoint, set a limit: a side over which nothing
-has passed for that long is lost, and both are told as for any loss. A side that still takes what is sent, however slowly, is
+has passed for that long is lost, and both sides see it as any loss. A side that still takes what is sent, however slowly, is
 not silent, nor is one whose bytes the other side has no room for. A machine that is gone is noticed by TCP keep-alive within
 two minutes (keepalive= in the endpoint).
 
@@ -159,8 +158,8 @@ Peers: with --max-per-peer one address cannot take all the connections there are
 64 bits of an IPv6 address, behind a proxy-header step of LISTEN the client that the proxy names. One that has as many as it may have is
 reset where LISTEN is TCP, before any handshake but that of the proxy. Peers without an IP address have no limit.
 
-Signals: the first SIGTERM or SIGINT closes the listener and lets the connections go on, for --patience at most; those
-that are left are aborted. A second one ends the process at once. SIGHUP reads certificates, keys and authorities
+Signals: the first SIGTERM or SIGINT begins a graceful shutdown: it closes the listener and lets the connections go on, for
+--patience at most; those that are left are aborted. A second one ends the process at once. SIGHUP reads certificates, keys and authorities
 again: new connections have the new ones, and if something is wrong with the files of a side, that side keeps the old ones.
 Clients are served while files are read, however long that takes.
 
