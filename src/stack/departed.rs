@@ -8,6 +8,7 @@ use super::{Layer, LayerError, LayerId, PeerAnswer};
 
 /// How a layer went whose end is still to be read ([`Stack::departure`](super::Stack::departure)).
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Departure {
     /// It was stopped, and the peer took its part so.
     Stopped(PeerAnswer),

@@ -43,7 +43,7 @@
 // | file | idea |
 // |---|---|
 // | `pair.rs`, `dialogue.rs`, `string_transport.rs` | two stacks, two protocols, or one protocol, with no socket between |
-// | `memory_wire.rs`, `wire.rs` | a wire in memory: of one stack by itself, and for async code |
+// | `wire.rs` | a wire in memory for async code; that of one stack by itself is in `driver/` |
 // | `mux/` | many stacks over one: the model of a tunnel |
 // | `fault.rs`, `envelope.rs` | a layer that misbehaves on purpose, and the simplest one that ends |
 // | `conformance.rs` | what must hold for every framer |
@@ -55,7 +55,6 @@ mod cut;
 mod dialogue;
 mod envelope;
 mod fault;
-mod memory_wire;
 mod mux;
 mod pair;
 mod string_transport;
@@ -66,8 +65,8 @@ pub use self::conformance::{Conformance, Witness};
 pub use self::cut::{Cut, Dice};
 pub use self::dialogue::Dialogue;
 pub use self::fault::Fault;
-pub use self::memory_wire::MemoryWire;
 pub use self::mux::{Mux, StreamId};
 pub use self::pair::{Pair, Peer};
 pub use self::string_transport::StringTransport;
 pub use self::wire::{WireEnd, wire};
+pub use crate::driver::MemoryWire;

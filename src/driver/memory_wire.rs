@@ -8,8 +8,8 @@ use crate::stack::{Output, Stack};
 /// What is on the wire of one [`Stack`], both ways: the half of a driver that knows no socket.
 ///
 /// It does what the documentation of [`Stack`] asks of a driver, and leaves to its owner where the bytes come from and go to.
-/// [`Pair`](super::Pair) is two of them, each of which gets what the other has sent;
-/// [`StringTransport`](super::StringTransport) is one, with the test at its other end.
+/// [`Pair`](crate::testing::Pair) is two of them, each of which gets what the other has sent;
+/// [`StringTransport`](crate::testing::StringTransport) is one, with the test at its other end.
 ///
 /// ```
 /// use std::time::Instant;
