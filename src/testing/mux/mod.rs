@@ -15,7 +15,7 @@ use crate::stack::{Limits, Readable, Reason, Stack};
 
 /// Streams over one carrier: the application of the carrier's [`Stack`], and the driver of one stack for each stream.
 ///
-/// It is small, and as it stands of no use on a network; but it does all that a multiplexer has to do between stacks, and so it
+/// It is small, and of no use on a network; but it does all that a multiplexer has to do between stacks, and so it
 /// is the model for one that speaks HTTP/2, and what shows that a stack need not know what it runs over:
 ///
 /// | in the stack of a stream | on the carrier |
