@@ -61,6 +61,8 @@ fn errors() -> Vec<(&'static str, Box<dyn StdError>)> {
     add("Error", Box::new(starttls::ftp::Error::from(starttls::ftp::ErrorKind::InClear)));
     add("UnknownProtocol", Box::new("gopher".parse::<starttls::KnownProtocol>().unwrap_err()));
     add("AddressError", Box::new("nowhere".parse::<onionskin::runtime::Address>().unwrap_err()));
+    add("RouteError", Box::new(route::RouteError::from(route::RouteErrorKind::NoName)));
+    add("RouteError", Box::new(route::RouteError::from(config())));
     add("HandleError", Box::new(protocol::HandleError::Full));
     add("ParseError", Box::new("tpc:localhost:25".parse::<endpoint::Endpoint>().unwrap_err()));
     let parse = "tpc:localhost:25".parse::<endpoint::Endpoint>().unwrap_err();
