@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "clippy sees only functions marked as tests, and not what they call")]
 
 mod arrows;
+mod borders;
 mod code;
 mod maps;
 mod uses;

@@ -9,7 +9,8 @@ use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
 
 use super::common::{Common, common_setters};
-use super::config::{ConfigError, ConfigErrorKind, Identity, Roots, Version};
+use super::config::{Identity, Roots, Version};
+use super::config_error::{ConfigError, ConfigErrorKind};
 use super::engine::Engine;
 use super::verify::{AcceptEveryone, ServerVerifier};
 use super::{Role, TlsLayer};

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use rustls::crypto::CryptoProvider;
 use rustls::{KeyLog, KeyLogFile, NoKeyLog, SupportedProtocolVersion, version};
 
-use super::config::{ConfigError, Version, default_provider};
+use super::config::{Version, default_provider};
+use super::config_error::ConfigError;
 
 #[derive(Clone, Debug)]
 pub(super) struct Common {

@@ -10,7 +10,7 @@
 //! | `records.rs`, `keys.rs` | the records of TLS 1.3 once the handshake is done, and their keys |
 //! | `record.rs`, `alert.rs`, `agreed.rs`, `hello.rs` | what those have in common: a record, an alert, what was agreed, what a client asks for |
 //! | `facts.rs`, `failure.rs` | what can be said about a layer, and about its end |
-//! | `verify.rs`, `common.rs`, `config.rs`, `fault.rs` | what both sides need for that: trust, identity, a provider; whose certificate is accepted, and what is wrong with one that is not |
+//! | `verify.rs`, `common.rs`, `config.rs`, `config_error.rs`, `fault.rs` | what both sides need for that: trust, identity, a provider; whose certificate is accepted, and what is wrong with one that is not |
 //! | `words.rs`, `pem.rs`, `x509.rs`, `algorithm.rs`, `der.rs` | what an error, a file, a certificate or a key is, for people and for what rustls leaves |
 //!
 //! A line uses those below it, and no two files use each other.
@@ -21,6 +21,7 @@ mod algorithm;
 mod client;
 mod common;
 mod config;
+mod config_error;
 mod der;
 mod driven;
 mod engine;
@@ -44,7 +45,8 @@ mod words;
 mod x509;
 
 pub use self::client::{TlsClient, TlsClientBuilder};
-pub use self::config::{ConfigError, ConfigErrorKind, Identity, Roots, Version, default_provider};
+pub use self::config::{Identity, Roots, Version, default_provider};
+pub use self::config_error::{ConfigError, ConfigErrorKind};
 pub use self::facts::{Role, TlsFacts, Traffic};
 pub use self::fault::CertificateFault;
 pub use self::layer::TlsLayer;

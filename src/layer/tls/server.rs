@@ -9,7 +9,8 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use super::common::{Common, common_setters};
-use super::config::{ConfigError, ConfigErrorKind, Identity, Roots, Version};
+use super::config::{Identity, Roots, Version};
+use super::config_error::{ConfigError, ConfigErrorKind};
 use super::engine::Engine;
 use super::verify::ClientVerifier;
 use super::{Role, TlsLayer};

@@ -24,7 +24,8 @@ use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, ExtendedKeyPurpose, SignatureScheme};
 
 use super::algorithm::{KeyKind, MIN_RSA_BITS};
-use super::config::{ConfigError, ConfigErrorKind, Roots};
+use super::config::Roots;
+use super::config_error::{ConfigError, ConfigErrorKind};
 use super::fault::CertificateFault;
 use super::x509::{Certificate, Purpose};
 
