@@ -42,7 +42,7 @@ impl Stack {
     }
 
     /// Stops the innermost stoppable layer: what was written before leaves through it, then it sends its end (a close_notify)
-    /// and waits for the peer's, then it is peeled ([`Event::Stopped`]). Idempotent: stopping a layer twice joins the first
+    /// and waits for the peer's, then it is peeled ([`Event::Stopped`](super::Event::Stopped)). Idempotent: stopping a layer twice joins the first
     /// stop.
     ///
     /// # Errors
@@ -77,7 +77,7 @@ impl Stack {
 
     /// Takes a layer out that has no end of its own, such as a counter, wherever it stands: also below live TLS. What
     /// it had not yet moved belongs to its neighbours, and nothing is lost. It is gone when this returns
-    /// ([`Event::Stopped`] with [`PeerAnswer::NotNeeded`]); no end shows in what is read.
+    /// ([`Event::Stopped`](super::Event::Stopped) with [`PeerAnswer::NotNeeded`](super::PeerAnswer::NotNeeded)); no end shows in what is read.
     ///
     /// # Errors
     ///
@@ -184,13 +184,13 @@ impl Stack {
     }
 
     /// As [`set_read_limit`](Self::set_read_limit), for an application that has looked at all that can be read and leaves it
-    /// there, because the rest of a message is missing: it is the peer who owes that ([`Ends::unread`]).
+    /// there, because the rest of a message is missing: it is the peer who owes that ([`Ends::unread`](super::Ends::unread)).
     pub fn await_more(&mut self, now: Instant, limit: usize) {
         self.looked_at = self.app().inbound.back();
         self.set_read_limit(now, limit);
     }
 
-    /// Sets how many bytes the application may have written that no layer has taken yet. As [`Limits::buffer`] unless
+    /// Sets how many bytes the application may have written that no layer has taken yet. As [`Limits::buffer`](super::Limits::buffer) unless
     /// set, and never less.
     pub fn set_write_limit(&mut self, limit: usize) {
         self.write_limit = limit.max(self.limits.buffer);

@@ -59,7 +59,7 @@ impl Stack {
 
     /// Why nothing more can be received, if what the peer sends was cut off: it ended TCP without a close_notify, or an outer
     /// layer while inner ones live. All layers that miss their end are in the reason. It is read behind all that came before
-    /// ([`Readable::Lost`]).
+    /// ([`Readable::Lost`](super::Readable::Lost)).
     ///
     /// After such an end our own direction is still open, unless the connection is [`lost`](Self::lost) as well: what is
     /// written leaves, layers can be finished, and the connection can be closed gracefully (RFC 8446 section 6.1: each

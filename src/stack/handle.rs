@@ -82,7 +82,7 @@ impl Stack {
     }
 
     /// How many of the bytes that were sent the system still holds, because the peer has not taken them: for layers that
-    /// judge a peer by its progress ([`Ends::unsent`]). A driver that can know it tells it before each
+    /// judge a peer by its progress ([`Ends::unsent`](super::Ends::unsent)). A driver that can know it tells it before each
     /// [`handle_timeout`](Self::handle_timeout).
     pub fn set_backlog(&mut self, bytes: usize) {
         self.backlog = bytes;
