@@ -6,8 +6,6 @@ use std::time::Instant;
 
 use super::list::{NodeState, WIRE};
 use super::{CommandError, CommandErrorKind, End, Layer, LayerId, Order, Reason, Side, Stack, Stop};
-#[cfg(doc)]
-use super::{Ends, Event, Limits, PeerAnswer};
 
 impl Stack {
     /// Puts a layer between the innermost one and the application.
@@ -233,7 +231,7 @@ impl Stack {
         self.lose_wire(now, Reason::aborted());
     }
 
-    /// Answers nothing to what a layer has asked ([`Event::Asked`]): its peer is told no, in whatever words
+    /// Answers nothing to what a layer has asked ([`Event::Asked`](super::Event::Asked)): its peer is told no, in whatever words
     /// the layer's protocol has for it.
     ///
     /// # Errors

@@ -2,8 +2,6 @@
 
 use std::any::Any;
 
-#[cfg(doc)]
-use super::Readable;
 use super::fate::Sent;
 use super::list::{NodeState, WIRE};
 use super::{Departure, End, Layer, LayerId, Reason, Side, Stack};

@@ -3,8 +3,6 @@
 use std::io;
 use std::time::Instant;
 
-#[cfg(doc)]
-use super::Ends;
 use super::list::WIRE;
 use super::{End, Reason, Side, Stack};
 
