@@ -8,7 +8,7 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use futures::io::{AsyncRead, AsyncWrite};
 
@@ -76,7 +76,7 @@ pub(super) fn flush_and_shut_down<S: AsyncWrite + Unpin>(
     cx: &mut Context<'_>,
     shut_down: impl FnOnce(&S) -> io::Result<()>,
 ) -> Poll<io::Result<()>> {
-    ready!(Pin::new(&mut *stream).poll_flush(cx))?;
+    std::task::ready!(Pin::new(&mut *stream).poll_flush(cx))?;
     Poll::Ready(match shut_down(stream) {
         // The peer has reset the connection, so that its write side is closed already.
         Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
