@@ -68,8 +68,6 @@ fn errors() -> Vec<(&'static str, Box<dyn StdError>)> {
     let parse = "tpc:localhost:25".parse::<endpoint::Endpoint>().unwrap_err();
     add("OpenError", Box::new(endpoint::OpenError::from(parse)));
     add("OpenError", Box::new(endpoint::OpenError::from(config())));
-    add("RouteError", Box::new(route::RouteError::from(config())));
-    add("RouteError", Box::new(route::RouteError::from(route::RouteErrorKind::NoName)));
     let tcp = "tcp:localhost:25".parse::<endpoint::Endpoint>().unwrap().transport;
     let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
     add("OpenError", Box::new(endpoint::OpenError::from(endpoint::OpenErrorKind::Connect(tcp, refused.into()))));
