@@ -295,7 +295,7 @@ impl Stack {
         Ok(())
     }
 
-    fn check_writable(&self) -> Result<(), CommandError> {
+    pub(crate) fn check_writable(&self) -> Result<(), CommandError> {
         if let Some(reason) = self.fate.lost() {
             return Err(CommandErrorKind::Lost(reason.clone()).into());
         }

@@ -213,3 +213,55 @@ fn a_stream_that_stays_silent_fails_its_handshake_and_no_other() {
     assert!(tunnel.loss(LEFT, ids[0]).is_timeout());
     tunnel.assert_works(ids[1]);
 }
+
+/// The peer of the carrier has ended it in order, and of a stream only its own direction: then the carrier fails.
+#[test]
+fn a_carrier_that_fails_behind_its_end_is_a_loss_of_what_is_half_closed() {
+    let (mut tunnel, ids) = Tunnel::with_streams(Cut::Whole, 2);
+    let now = tunnel.carrier.now();
+    tunnel.write(LEFT, ids[0], b"request");
+    tunnel.stack(LEFT, ids[0]).close(now);
+    tunnel.run();
+    tunnel.carrier.left.stack.close(now);
+    tunnel.run();
+    assert_eq!(tunnel.read(RIGHT, ids[0]), b"request");
+    assert!(matches!(tunnel.stack(RIGHT, ids[0]).readable(), Readable::EndOfInput));
+    assert!(tunnel.stack(RIGHT, ids[0]).lost().is_none(), "our direction is open");
+    tunnel.carrier.right.stack.handle_error(now, io::ErrorKind::ConnectionReset.into());
+    tunnel.run();
+    let reason = tunnel.stack(RIGHT, ids[0]).lost().expect("nothing goes to the carrier any more").clone();
+    assert_eq!(reason.io_error().unwrap().kind(), io::ErrorKind::ConnectionReset, "{reason}");
+    assert!(reason.below().is_some(), "{reason}");
+}
+
+/// Whatever waits for room in it then.
+#[test]
+fn a_carrier_that_is_lost_with_much_to_send_is_a_loss_of_its_streams() {
+    let (mut tunnel, ids) = Tunnel::with_streams(Cut::Whole, 1);
+    let now = tunnel.carrier.now();
+    for _ in 0..10_000 {
+        let id = tunnel.muxes[LEFT].open();
+        tunnel.muxes[LEFT].forget(id);
+    }
+    tunnel.carrier.left.stack.abort(now);
+    tunnel.run();
+    assert!(tunnel.loss(LEFT, ids[0]).is_aborted());
+}
+
+/// Our own direction of the carrier is closed, and a stream has more to say, whose peer has ended its own.
+#[test]
+fn who_writes_to_a_carrier_that_is_closed_hears_of_it() {
+    let (mut tunnel, ids) = Tunnel::with_streams(Cut::Whole, 2);
+    let now = tunnel.carrier.now();
+    tunnel.stack(RIGHT, ids[0]).close(now);
+    tunnel.run();
+    tunnel.carrier.left.stack.close(now);
+    tunnel.carrier.left.hold(true);
+    tunnel.run();
+    assert!(tunnel.stack(LEFT, ids[0]).lost().is_none(), "nothing of it is missing yet");
+    tunnel.write(LEFT, ids[0], b"more");
+    tunnel.run();
+    let reason = tunnel.stack(LEFT, ids[0]).lost().expect("it never leaves").clone();
+    assert_eq!(reason.io_error().unwrap().kind(), io::ErrorKind::BrokenPipe, "{reason}");
+    assert!(tunnel.stack(LEFT, ids[0]).is_lost_unsent());
+}

@@ -187,10 +187,17 @@ impl Mux {
                     Front::Part if carrier.end_ahead().is_some() => bytes.len(),
                     Front::Part => break,
                 },
-                Readable::Ended(_) | Readable::EndOfInput => return self.end(now) | moved,
                 Readable::Lost(reason) => {
                     let reason = carrier.lost().unwrap_or(reason).clone();
                     return self.lose(now, &reason) | moved;
+                }
+                // It may be lost behind its end: then nothing goes to it either.
+                Readable::Ended(_) | Readable::EndOfInput => {
+                    let is_new = match carrier.lost().cloned() {
+                        Some(reason) => self.lose(now, &reason),
+                        None => self.end(now),
+                    };
+                    return is_new | moved;
                 }
             };
             carrier.consume(now, length);
@@ -249,26 +256,30 @@ impl Mux {
     /// Sends a frame of each stream in turn, until none has any, or the carrier has no more room.
     fn send(&mut self, carrier: &mut Stack, now: Instant) -> bool {
         let mut moved = false;
-        while self.flush(carrier, now, &mut moved) && self.send_next(now) {
-            moved = true;
+        while carrier.check_writable().is_ok() {
+            if self.outgoing.is_empty() {
+                if !self.send_next(now) {
+                    return moved;
+                }
+                moved = true;
+            }
+            let count = carrier.write(now, &self.outgoing).unwrap_or(0);
+            self.outgoing.drain(..count);
+            if !self.outgoing.is_empty() {
+                return moved | (count > 0);
+            }
         }
-        moved
+        self.give_up_sending(carrier, now) | moved
     }
 
-    /// Whether the carrier has taken all that was to be sent.
-    fn flush(&mut self, carrier: &mut Stack, now: Instant, moved: &mut bool) -> bool {
-        if self.carrier == Carrier::Lost {
-            self.outgoing.clear();
-            return false;
+    /// The carrier takes nothing any more; whether that is news to anybody. One that is lost says why where it is read.
+    fn give_up_sending(&mut self, carrier: &Stack, now: Instant) -> bool {
+        let mut moved = !self.outgoing.is_empty();
+        self.outgoing.clear();
+        if carrier.lost().is_none() {
+            moved |= self.streams.values_mut().fold(false, |any, stream| stream.refuse(now) | any);
         }
-        if self.outgoing.is_empty() {
-            return true;
-        }
-        // One that takes nothing any more says why where it is read.
-        let Ok(count) = carrier.write(now, &self.outgoing) else { return false };
-        self.outgoing.drain(..count);
-        *moved |= count > 0;
-        self.outgoing.is_empty()
+        moved
     }
 
     fn send_next(&mut self, now: Instant) -> bool {

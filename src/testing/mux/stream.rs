@@ -97,6 +97,15 @@ impl Stream {
         }
     }
 
+    /// The carrier takes nothing any more; whether there is anything that it should have taken.
+    pub(super) fn refuse(&mut self, now: Instant) -> bool {
+        let is_refused = !self.ours_ended && !matches!(self.stack.poll_output(), Output::Nothing);
+        if is_refused {
+            self.stack.handle_error(now, io::ErrorKind::BrokenPipe.into());
+        }
+        is_refused
+    }
+
     fn fail(&mut self, now: Instant, message: &'static str) {
         self.stack.handle_error(now, io::Error::new(io::ErrorKind::InvalidData, message));
     }
