@@ -54,6 +54,10 @@ impl Departed {
 
     /// Forgets what those layers had to say of which it is no longer to come that they were ready.
     pub(super) fn forget_told(&mut self, is_to_come: impl Fn(LayerId) -> bool) {
+        // Asked for every event, and nearly always there is nobody.
+        if self.0.is_empty() {
+            return;
+        }
         self.0.iter_mut().filter(|entry| !is_to_come(entry.id)).for_each(|entry| entry.layer = None);
         self.clean();
     }
