@@ -114,7 +114,7 @@ impl Stack {
     /// Why what the application reads comes to no clean end, if that is what stands next in it.
     pub(crate) fn loss_ahead(&self) -> Option<&Reason> {
         match self.end_ahead()? {
-            End::Truncated => self.fate.truncated(),
+            End::Truncated => self.fate.truncated().or(self.fate.lost()),
             End::Lost => self.fate.lost(),
             End::Layer(_) | End::Wire => None,
         }

@@ -136,11 +136,26 @@ impl Stack {
                 self.ask_awaited(index);
             }
         }
-        if let Err(failure) = result
-            && self.list.contains(index)
-        {
-            self.fail(index, now, failure);
+        if !self.list.contains(index) {
+            return;
         }
+        match result {
+            Err(failure) => self.fail(index, now, failure),
+            Ok(()) if self.has_made_up_loss(index) => {
+                let message = "the layer tells of a loss that there was not";
+                self.fail(index, now, Failure::lose(LayerError::new(LayerErrorKind::Unsupported, message)));
+            }
+            Ok(()) => {}
+        }
+    }
+
+    /// Whether a layer has put a mark up that says more than the stack knows: its reader would wait without end for the reason.
+    fn has_made_up_loss(&self, index: usize) -> bool {
+        self.list.node(index).above.inbound.mark_behind().is_some_and(|end| match end {
+            End::Truncated => self.fate.truncated().is_none() && self.fate.lost().is_none(),
+            End::Lost => self.fate.lost().is_none(),
+            End::Layer(_) | End::Wire => false,
+        })
     }
 
     fn with_ends<R>(

@@ -431,3 +431,29 @@ fn marks_can_be_looked_at_from_outside() {
     pair.run();
     assert_eq!(*seen.lock().unwrap(), [End::Wire]);
 }
+
+/// A mark that says what is not so would have its reader wait without end.
+#[test]
+fn a_layer_that_makes_up_a_loss_fails_and_is_named() {
+    #[derive(Debug)]
+    struct MakesUp(End);
+    impl Layer for MakesUp {
+        fn inbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
+            ends.pass_inbound();
+            if ends.inbound_above().len() >= 5 {
+                ends.inbound_above().push_mark(self.0);
+            }
+            Ok(())
+        }
+    }
+    for made_up in [End::Lost, End::Truncated] {
+        let mut pair = Pair::new(Cut::Whole);
+        let id = pair.left.splice(MakesUp(made_up));
+        pair.right.write(b"bytes");
+        pair.run();
+        assert_eq!(pair.left.read(), b"bytes", "what came before is read first");
+        let Readable::Lost(reason) = pair.left.stack.readable() else { panic!("{made_up:?} is not told") };
+        assert_eq!(reason.layers().first().map(|loss| loss.layer), Some(id));
+        assert!(reason.to_string().contains("a loss that there was not"), "{reason}");
+    }
+}
