@@ -125,8 +125,8 @@ impl MemoryWire {
         if self.hold {
             return false;
         }
-        let count = self.arriving.len().min(most);
-        if count > 0 {
+        if !self.arriving.is_empty() {
+            let count = self.arriving.len().min(most);
             let taken = stack.handle_input(now, &self.arriving[..count]);
             self.arriving.drain(..taken);
             return taken > 0;
@@ -155,5 +155,24 @@ impl fmt::Debug for MemoryWire {
             .field("arriving", &self.arriving.len())
             .field("sent", &self.sent.len())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stack::{Limits, Readable};
+
+    #[test]
+    fn the_end_of_file_stays_behind_the_bytes_also_while_none_are_let_through() {
+        let (mut stack, mut wire, now) = (Stack::new(Limits::default()), MemoryWire::new(), Instant::now());
+        wire.arrive(b"last");
+        wire.arrive_end();
+        assert!(!wire.deliver(&mut stack, now, 0));
+        assert!(matches!(stack.readable(), Readable::Nothing));
+        assert!(wire.deliver(&mut stack, now, 10) && wire.deliver(&mut stack, now, 0));
+        assert!(matches!(stack.readable(), Readable::Bytes(b"last")));
+        stack.consume(now, 4);
+        assert!(matches!(stack.readable(), Readable::EndOfInput));
     }
 }
