@@ -40,10 +40,14 @@ impl Transport<'_> {
     ///
     /// As [`grant`](Self::grant).
     pub fn answer_later<N: Answerable>(&self, layer: LayerId) -> Result<Answer<N>, CommandError> {
-        if self.question::<N>(layer).is_none() {
-            return Err(CommandErrorKind::NotAsked(layer).into());
+        match self.question_number::<N>(layer) {
+            Some(question) => Ok(Answer { handle: self.handle(), layer, question, is_given: false, kind: PhantomData }),
+            None => Err(CommandErrorKind::NotAsked(layer).into()),
         }
-        Ok(Answer { handle: self.handle(), layer, is_given: false, kind: PhantomData })
+    }
+
+    fn question_number<N: Negotiation>(&self, layer: LayerId) -> Option<u64> {
+        self.stack().layer_as::<Opening<N>>(layer)?.question_number()
     }
 
     fn answer_with<N: Answerable>(
@@ -61,11 +65,14 @@ impl Transport<'_> {
 /// The answer that an application owes a layer, to be given once, from any task or thread; got from
 /// [`Transport::answer_later`].
 ///
-/// Dropping it declines: the peer is told no, in the words of the protocol. An answer whose connection is over meanwhile goes
-/// nowhere, and [`Protocol::connection_ended`](super::Protocol::connection_ended) has told why.
+/// Dropping it declines: the peer is told no, in the words of the protocol. It answers the question that it was got for, and no
+/// other: if that was answered meanwhile, it goes nowhere. So does an answer whose connection is over, and
+/// [`Protocol::connection_ended`](super::Protocol::connection_ended) has told why.
 pub struct Answer<N: Answerable> {
     handle: Handle,
     layer: LayerId,
+    /// Which of the layer's questions it answers: the peer may be told no, and ask for something else.
+    question: u64,
     is_given: bool,
     kind: PhantomData<fn() -> N>,
 }
@@ -100,10 +107,19 @@ impl<N: Answerable> Answer<N> {
         answer: impl FnOnce(&mut Transport<'_>, LayerId) -> Result<(), CommandError> + Send + 'static,
     ) -> Result<(), HandleError> {
         self.is_given = true;
-        let layer = self.layer;
+        self.call(answer)
+    }
+
+    /// Does this if the question is still open. To come too late is no error of the protocol's.
+    fn call(
+        &self,
+        answer: impl FnOnce(&mut Transport<'_>, LayerId) -> Result<(), CommandError> + Send + 'static,
+    ) -> Result<(), HandleError> {
+        let (layer, question) = (self.layer, self.question);
         self.handle.call(move |transport| {
-            // One that comes too late, behind a loss, is no error of the protocol's.
-            let _ = answer(transport, layer);
+            if transport.question_number::<N>(layer) == Some(question) {
+                let _ = answer(transport, layer);
+            }
             Ok(())
         })
     }
@@ -111,14 +127,9 @@ impl<N: Answerable> Answer<N> {
 
 impl<N: Answerable> Drop for Answer<N> {
     fn drop(&mut self) {
-        if self.is_given {
-            return;
+        if !self.is_given {
+            let _ = self.call(|transport, layer| transport.decline(layer));
         }
-        let layer = self.layer;
-        let _ = self.handle.call(move |transport| {
-            let _ = transport.decline(layer);
-            Ok(())
-        });
     }
 }
 

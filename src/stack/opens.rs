@@ -59,11 +59,16 @@ impl Stack {
     /// As [`splice`](Self::splice).
     pub fn open<L: Opens>(&mut self, now: Instant, layer: L) -> Result<LayerId, CommandError> {
         let id = self.splice(now, Box::new(layer))?;
+        self.tell_opened(id);
+        Ok(id)
+    }
+
+    /// Tells that a layer is ready, if it is so from the start and has reported nothing.
+    pub(super) fn tell_opened(&mut self, id: LayerId) {
         let is_told = || self.events.iter().any(|event| matches!(event, Event::Ready(ready) if *ready == id));
         if self.layer(id).is_some_and(|layer| layer.opened(id).is_some()) && !is_told() {
             self.events.push_back(Event::Ready(id));
         }
-        Ok(id)
     }
 
     /// What a layer has to say, if it is there and ready; and if it has left, as long as its [`Event::Ready`] is the last that

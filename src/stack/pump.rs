@@ -214,6 +214,8 @@ impl Stack {
                 }
                 Report::Asked => {
                     self.log_change(format_args!("layer {id} asks the application"));
+                    // Of a question that was answered before it was told nobody is to hear.
+                    self.events.retain(|event| !matches!(event, Event::Asked(asked) if *asked == id));
                     self.events.push_back(Event::Asked(id));
                 }
                 // It is asked when all of its reports have been read.
@@ -250,6 +252,7 @@ impl Stack {
                     node.clock = None;
                     self.begin(index, now);
                     self.log_change(format_args!("layer {id} has changed its kind"));
+                    self.tell_opened(id);
                     return;
                 }
             }

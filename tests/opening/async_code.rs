@@ -194,7 +194,7 @@ fn a_question_that_never_comes_is_an_error() {
 
 /// Takes a line and becomes a counter of what follows.
 #[derive(Debug)]
-struct ThenCounted;
+pub(crate) struct ThenCounted;
 
 impl Negotiation for ThenCounted {
     type Question = Infallible;
@@ -285,4 +285,49 @@ fn a_protocol_that_takes_over_is_asked_what_nobody_has_answered() {
     let (heard, reason) = both(client, server);
     assert_eq!(heard, "HELLO\nOK 10.0.0.1\n");
     assert!(reason.is_closed(), "{reason}");
+}
+
+#[test]
+fn one_that_fails_is_not_open_whatever_its_negotiation_knows() {
+    // The control is a peer that says it, of whom as much is known.
+    for (said, is_opened) in [(&b"DIAL a.example"[..], false), (b"", false), (b"\n", true)] {
+        for is_late in [false, true] {
+            let (left, mut right, clock) = pair(Cut::Whole);
+            let mut left = left.into_inner().io;
+            send(&mut left, said);
+            let mut opens = Task::new(right.open(Opening::of(Knowing)));
+            let at_once = opens.run();
+            assert_eq!(at_once.is_some(), is_opened);
+            if is_late {
+                clock.advance(Duration::from_secs(31));
+            } else {
+                left.end();
+            }
+            match at_once.or_else(|| opens.run()).unwrap() {
+                Ok(()) => assert!(is_opened, "{said:?} {is_late}"),
+                Err(error) => assert!(!is_opened && error.reason().is_some(), "{error}"),
+            }
+        }
+    }
+}
+
+/// Takes a line. What it has to say is nothing, and that it has at any time.
+#[derive(Debug)]
+struct Knowing;
+
+impl Negotiation for Knowing {
+    type Question = Infallible;
+    type Facts = ();
+
+    fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Advance<Infallible>, Failure> {
+        Ok(exchange.line()?.map_or(Advance::Waiting, |_| Advance::Leave))
+    }
+
+    fn awaits(&self) -> &'static str {
+        "a line"
+    }
+
+    fn facts(&self) -> Option<()> {
+        Some(())
+    }
 }

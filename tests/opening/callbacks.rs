@@ -8,6 +8,7 @@ use onionskin::layer::opening::Opening;
 use onionskin::protocol::{Answer, EndReason, HandleError, LayerView, PeerAnswer, Protocol, Result, Transport};
 use onionskin::testing::StringTransport;
 
+use crate::async_code::ThenCounted;
 use crate::operator::{Dial, Operator, Target, dial, operator};
 
 type Kept = Arc<Mutex<Option<Answer<Operator>>>>;
@@ -208,6 +209,32 @@ fn an_answer_is_owed_to_a_question_only() {
     assert_eq!(transport.sent(), b"NO 404\n");
 }
 
+#[test]
+fn an_answer_is_to_its_own_question() {
+    // The control answers the second question by an answer of its own.
+    for is_dropped in [false, true] {
+        for is_late in [false, true] {
+            let answers = Kept::default();
+            let mut transport = exchange(Does::Keep(Arc::clone(&answers)));
+            let first = answers.lock().unwrap().take().unwrap();
+            let layer = first.layer();
+            transport.act(|_, transport| transport.refuse::<Operator>(layer, 404).unwrap());
+            transport.receive(b"\nDIAL b.example\n");
+            assert_eq!(transport.protocol().log, [ASKED, "operator asks for b.example"]);
+            let second = answers.lock().unwrap().take().unwrap();
+            let answer = if is_late { first } else { second };
+            match is_dropped {
+                true => drop(answer),
+                false => answer.grant("10.0.0.1".to_owned()).unwrap(),
+            }
+            transport.run();
+            let answered = if is_dropped { "NO 503\n" } else { "OK 10.0.0.1\n" };
+            let sent = String::from_utf8(transport.sent()).unwrap();
+            assert_eq!(sent, format!("NO 404\nWHAT\n{}", if is_late { "" } else { answered }));
+        }
+    }
+}
+
 /// What a client has heard of the layer that it opened.
 #[derive(Default)]
 struct Client(Vec<String>);
@@ -232,4 +259,28 @@ fn a_client_is_told_the_facts() {
     transport.receive(b"OK 10.0.0.1\n");
     assert_eq!(transport.sent(), b"behind it, and more");
     assert_eq!(transport.protocol().0, ["10.0.0.1"]);
+}
+
+#[test]
+fn one_that_becomes_a_layer_that_is_ready_at_once_is_told_to_be_ready() {
+    #[derive(Default)]
+    struct Counting(Vec<&'static str>);
+
+    impl Protocol for Counting {
+        fn connection_made(&mut self, transport: &mut Transport<'_>) -> Result {
+            transport.open(Opening::of(ThenCounted))?;
+            Ok(())
+        }
+
+        fn layer_ready(&mut self, _: &mut Transport<'_>, layer: &LayerView) -> Result {
+            assert!(layer.facts::<Opening<ThenCounted>>().is_some());
+            self.0.push(layer.name);
+            Ok(())
+        }
+    }
+
+    let mut transport = StringTransport::new(Counting::default());
+    assert!(transport.protocol().0.is_empty());
+    transport.receive(b"a line\nand what is counted");
+    assert_eq!(transport.protocol().0, ["counter"]);
 }

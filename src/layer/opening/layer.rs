@@ -23,6 +23,8 @@ use crate::stack::{
 pub struct Opening<N: Negotiation> {
     negotiation: N,
     state: State<N>,
+    /// How many questions there were.
+    questions: u64,
     /// What it waits for, as long as it does.
     missing: Missing,
     allowance: Allowance,
@@ -40,6 +42,8 @@ enum State<N: Negotiation> {
     Answered(Answer<N>),
     /// The layer has reported what becomes of it.
     Done,
+    /// It has failed by itself, and nothing is asked any more.
+    Failed,
     /// Our side was closed before it came to that: nobody reads any more, least of all what was said here.
     Closed,
 }
@@ -54,6 +58,7 @@ impl<N: Negotiation> Opening<N> {
         Self {
             negotiation,
             state: State::Talking,
+            questions: 0,
             missing: Missing::default(),
             allowance: Allowance { limit: LIMIT, used: 0 },
             optional: false,
@@ -111,6 +116,11 @@ impl<N: Negotiation> Opening<N> {
         }
     }
 
+    /// Which of its questions it has asked, as long as an answer is owed.
+    pub(crate) fn question_number(&self) -> Option<u64> {
+        self.question().map(|_| self.questions)
+    }
+
     fn answer(&mut self, answer: Answer<N>) -> bool {
         let is_asked = matches!(self.state, State::Asked(_));
         if is_asked {
@@ -163,6 +173,7 @@ impl<N: Negotiation> Opening<N> {
                 Advance::Waiting => return self.check_end(ends),
                 Advance::Ask(question) => {
                     self.state = State::Asked(question);
+                    self.questions += 1;
                     ends.report(Report::Asked);
                     return self.check_lost(ends);
                 }
@@ -242,9 +253,8 @@ impl<N: Negotiation> Opening<N> {
         self.fail(ErrorKind::Ended(owed))
     }
 
-    /// Nothing is asked any more.
     fn fail(&mut self, kind: ErrorKind) -> Failure {
-        self.state = State::Done;
+        self.state = State::Failed;
         self.negotiation.failure(kind.into())
     }
 
@@ -304,7 +314,7 @@ impl<N: Negotiation> Layer for Opening<N> {
         match self.state {
             State::Talking | State::Answered(_) => self.go_on(ends),
             State::Asked(_) => self.check_lost(ends),
-            State::Done => Ok(()),
+            State::Done | State::Failed => Ok(()),
             State::Closed => {
                 drop_inbound(ends);
                 Ok(())
@@ -314,7 +324,7 @@ impl<N: Negotiation> Layer for Opening<N> {
 
     /// Holds what is written. Only an order to close with nothing but other orders before it is passed on.
     fn outbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
-        if matches!(self.state, State::Done) {
+        if matches!(self.state, State::Done | State::Failed) {
             return Ok(());
         }
         let held = ends.outbound_above();
@@ -340,7 +350,7 @@ impl<N: Negotiation> Layer for Opening<N> {
         let is_held = match self.state {
             State::Talking | State::Answered(_) => false,
             State::Asked(_) => true,
-            State::Done | State::Closed => return None,
+            State::Done | State::Failed | State::Closed => return None,
         };
         self.timeout.map(|limit| Patience::new("the end of the negotiation", limit).held(is_held))
     }
@@ -361,6 +371,7 @@ impl<N: Negotiation> fmt::Debug for State<N> {
             Self::Asked(question) => f.debug_tuple("Asked").field(question).finish(),
             Self::Answered(_) => f.write_str("Answered"),
             Self::Done => f.write_str("Done"),
+            Self::Failed => f.write_str("Failed"),
             Self::Closed => f.write_str("Closed"),
         }
     }
