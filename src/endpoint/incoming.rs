@@ -14,8 +14,9 @@ use crate::tls::TlsServer;
 pub struct Incoming {
     arrival: Arrival,
     addresses: Addresses,
-    /// Those that are still to be gone.
-    legs: Vec<Arc<dyn AcceptLeg>>,
+    legs: Arc<[Arc<dyn AcceptLeg>]>,
+    /// So many of them it has behind it.
+    gone: usize,
     runtime: &'static dyn Runtime,
     endpoint: Arc<Endpoint>,
 }
@@ -25,10 +26,10 @@ impl Incoming {
         route: Route,
         runtime: &'static dyn Runtime,
         endpoint: Arc<Endpoint>,
-        legs: Vec<Arc<dyn AcceptLeg>>,
+        legs: Arc<[Arc<dyn AcceptLeg>]>,
     ) -> Self {
         let addresses = route.connection().addresses().clone();
-        Self { arrival: Arrival::Here(route), addresses, legs, runtime, endpoint }
+        Self { arrival: Arrival::Here(route), addresses, legs, gone: 0, runtime, endpoint }
     }
 
     /// Who talks to whom: the two ends of the socket.
@@ -56,19 +57,18 @@ impl Incoming {
     ///
     /// Closes the connection.
     pub async fn identify(self) -> Result<Self, OpenError> {
-        let count = self.legs.iter().rposition(|leg| leg.tells_peer()).map_or(0, |last| last + 1);
-        self.go(count).await
+        let last = self.legs.iter().rposition(|leg| leg.tells_peer());
+        self.go(last.map_or(0, |last| last + 1)).await
     }
 
-    /// Goes so many legs, or as far as there is a connection that can go them.
-    async fn go(mut self, count: usize) -> Result<Self, OpenError> {
-        let mut gone = 0;
-        for leg in &self.legs[..count] {
+    /// Goes the first so many legs, or as far as there is a connection that can go them.
+    async fn go(mut self, until: usize) -> Result<Self, OpenError> {
+        let legs = Arc::clone(&self.legs);
+        for leg in legs.iter().take(until).skip(self.gone) {
             let Arrival::Here(route) = self.arrival else { break };
             self.arrival = leg.accept(route).await?;
-            gone += 1;
+            self.gone += 1;
         }
-        self.legs.drain(..gone);
         if let Arrival::Here(route) = &self.arrival {
             self.addresses = route.connection().addresses().clone();
         }
@@ -85,7 +85,7 @@ impl Incoming {
     pub fn into_carrier(self) -> Option<Listener> {
         match self.arrival {
             Arrival::Carrier(sockets) => {
-                Some(Listener::carried(self.runtime, sockets, &self.endpoint, self.legs.into()))
+                Some(Listener::carried(self.runtime, sockets, &self.endpoint, self.legs[self.gone..].into()))
             }
             Arrival::Here(_) | Arrival::Cancel(_) => None,
         }

@@ -153,7 +153,7 @@ impl Listener {
             log::debug!("nobody asks whether {} is still there: {error}", socket.peer_address());
         }
         let route = begin(socket, self.runtime, self.endpoint.silence);
-        Ok(Incoming::new(route, self.runtime, Arc::clone(&self.endpoint), self.legs.current().to_vec()))
+        Ok(Incoming::new(route, self.runtime, Arc::clone(&self.endpoint), self.legs.current()))
     }
 }
 

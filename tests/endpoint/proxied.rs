@@ -187,3 +187,24 @@ fn limits_for_each_peer_count_the_true_peers() {
         server.stop(Duration::from_secs(60)).await;
     });
 }
+
+#[test]
+fn the_tls_of_a_peer_is_known_also_when_its_handshake_is_done() {
+    let files = Files::new("proxied_inside");
+    let (ca, identity) = (files.ca(), files.identity("outer.example"));
+    on_every_runtime(async |runtime| {
+        let (listener, transport) = listen(runtime, &format!("+tls:{identity}+proxy-header")).await;
+        let client = connector(runtime, &format!("{transport}+tls:sni=outer.example:{ca}+proxy-header"));
+        let serve = async {
+            let incoming = listener.accept().await.unwrap();
+            assert!(incoming.tls_server().is_some());
+            let incoming = incoming.identify().await.unwrap();
+            assert!(incoming.addresses().proxy_header.is_some());
+            assert!(incoming.tls_server().is_some());
+            incoming.ready().await.unwrap()
+        };
+        let (client, mut server) = join(client.connect(), serve).await;
+        assert_eq!(server.depth(), 1);
+        talk(&mut client.unwrap(), &mut server).await;
+    });
+}
