@@ -73,6 +73,10 @@ impl fmt::Display for Addresses {
             return rest.iter().try_for_each(|host| write!(f, ", {host}"));
         }
         match (&self.peer, &self.local) {
+            // What carries a tunnel may have no addresses at all.
+            (Some(Address::Unix(None)) | None, Some(Address::Unix(None)) | None) if self.target.is_some() => {
+                self.target.iter().try_for_each(|target| target.fmt(f))
+            }
             // A client of a Unix socket has no address; the server's is the one that tells.
             (Some(Address::Unix(None)) | None, Some(local)) => local.fmt(f),
             (Some(peer), _) => peer.fmt(f),

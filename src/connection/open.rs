@@ -64,6 +64,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         let id = self.splice(layer)?;
         // One that is ready as it is put in has nobody to wait for, and what was written before it is none of its concern.
         let opened = match self.view(id) {
+            // It was whole before, so the layer has failed as it was put in.
+            Some(_) if self.stack.lost().is_some() => return poll_fn(|cx| self.poll_loss(cx)).await,
             Some(opened) => {
                 poll_fn(|cx| {
                     self.drive(Half::Writer, cx);

@@ -43,11 +43,11 @@ impl<IO> Connection<IO> {
 
 impl<IO: 'static> Connection<IO> {
     /// Closes the socket below all layers with a [reset](Socket::reset): the peer cannot take it for the end of what was
-    /// to be said. Where a connection runs over another, that is the one at the bottom of all.
+    /// to be said. Where a connection runs over another [as its socket](Self::into_socket), that is the one at the bottom of all.
     ///
     /// # Errors
     ///
-    /// `Unsupported` if there is no [`Socket`] below, or as [`Socket::reset`]. It is dropped then.
+    /// `Unsupported` if it does not run over a [`Socket`], or as [`Socket::reset`]. It is dropped then.
     pub fn reset(self) -> io::Result<()> {
         let io: Box<dyn Any> = Box::new(self.into_inner().io);
         match io.downcast::<Socket>() {

@@ -11,7 +11,7 @@ use onionskin::connection::{End, Error, ErrorKind, PeerAnswer, Stop};
 use onionskin::layer::proxy_header::{AcceptProxyHeader, HeaderAddresses, ProxyHeader, SendProxyHeader};
 use onionskin::layer::{Counter, Deflate, IdleTimeout, Throttle, TrafficLog};
 use onionskin::runtime::{self, block_on};
-use onionskin::stack::{LayerErrorKind, Opens};
+use onionskin::stack::{Ends, Failure, Layer, LayerError, LayerErrorKind, Opens};
 use onionskin::starttls::{Imap, Negotiate, Smtp};
 use onionskin::testing::{Cut, Fault};
 use onionskin::tls::{OnFailure, TlsFacts, TlsLayer};
@@ -275,5 +275,33 @@ fn stop_and_stop_tls_are_one() {
         assert_eq!(stop(&mut left, by_the_other_name).unwrap(), b"late");
         assert_eq!((left.depth(), right.depth()), (1, 0), "the counter above it stays");
         talk(&mut left, &mut right);
+    }
+}
+
+#[test]
+fn one_that_fails_as_it_is_put_in_is_not_open() {
+    /// Says that it is ready from the start, as most do, and is not.
+    #[derive(Debug)]
+    struct Broken(bool);
+
+    impl Opens for Broken {
+        type Facts = ();
+    }
+
+    impl Layer for Broken {
+        fn attach(&mut self, _ends: &mut Ends<'_>) -> Result<(), Failure> {
+            match self.0 {
+                true => Err(LayerError::new(LayerErrorKind::Unsupported, "that is broken").into()),
+                false => Ok(()),
+            }
+        }
+    }
+
+    for is_broken in [false, true] {
+        let (mut left, _right, _clock) = pair(Cut::Whole, 700);
+        match alone(left.open(Broken(is_broken))) {
+            Ok(()) => assert!(!is_broken),
+            Err(error) => assert!(is_broken && error.to_string().ends_with("that is broken"), "{error}"),
+        }
     }
 }

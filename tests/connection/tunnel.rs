@@ -213,3 +213,13 @@ fn a_tunnel_whose_carrier_is_cut_off_is_no_end() {
         }
     }
 }
+
+#[test]
+fn a_tunnel_over_a_bare_stream_is_called_after_whom_it_leads_to() {
+    for &runtime in runtime::all() {
+        let (left, _right) = onionskin::testing::wire(onionskin::testing::Cut::Whole, 1);
+        let carrier = Connection::with_timer(left, Arc::new(runtime));
+        let tunnel = Connection::over(carrier.into_socket(target()), Arc::new(runtime));
+        assert_eq!(tunnel.to_string(), "tcp inner.example:25 over wire");
+    }
+}
