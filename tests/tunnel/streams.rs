@@ -147,6 +147,17 @@ fn a_peer_opens_no_more_streams_than_there_may_be() {
     assert_eq!(tunnel.loss(LEFT, ids[100]).io_error().unwrap().kind(), std::io::ErrorKind::ConnectionReset);
 }
 
+#[test]
+fn a_stream_that_is_forgotten_is_not_accepted() {
+    let mut tunnel = Tunnel::new(Cut::Whole);
+    let ids = [tunnel.muxes[LEFT].open(), tunnel.muxes[LEFT].open()];
+    tunnel.run();
+    tunnel.muxes[RIGHT].forget(ids[0]);
+    assert_eq!(tunnel.muxes[RIGHT].accept(), Some(ids[1]));
+    tunnel.assert_works(ids[1]);
+    assert_eq!(tunnel.loss(LEFT, ids[0]).io_error().unwrap().kind(), std::io::ErrorKind::ConnectionReset);
+}
+
 /// Neither side of the two needs TLS, or anything else, below.
 #[test]
 fn a_mux_runs_in_a_stream_of_a_mux() {

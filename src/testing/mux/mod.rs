@@ -137,6 +137,7 @@ impl Mux {
 
     /// Forgets a stream, which is reset if it is not over.
     pub fn forget(&mut self, id: StreamId) {
+        self.opened.retain(|&opened| opened != id);
         if self.streams.remove(&id).is_some_and(|stream| !stream.is_over()) {
             Frame::Reset.write(id, &mut self.outgoing);
         }
