@@ -5,6 +5,7 @@
 mod common;
 
 mod losses;
+mod random;
 mod streams;
 
 use std::sync::LazyLock;

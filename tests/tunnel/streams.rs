@@ -7,7 +7,7 @@ use crate::{LEFT, RIGHT, Tunnel};
 
 const CUTS: [Cut; 4] = [Cut::Whole, Cut::Bytes, Cut::Random(3), Cut::Random(4)];
 
-fn pattern(count: usize, seed: usize) -> Vec<u8> {
+pub(crate) fn pattern(count: usize, seed: usize) -> Vec<u8> {
     (0..count).map(|n| ((n * 7 + seed) % 251) as u8).collect()
 }
 

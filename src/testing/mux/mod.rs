@@ -260,7 +260,8 @@ impl Mux {
         while carrier.check_writable().is_ok() {
             if self.outgoing.is_empty() {
                 if !self.send_next(now) {
-                    return moved;
+                    // What is left has no room at the peer, who can no longer say that there is some.
+                    return (self.carrier == Carrier::Ended && self.refuse(now)) | moved;
                 }
                 moved = true;
             }
@@ -278,9 +279,14 @@ impl Mux {
         let mut moved = !self.outgoing.is_empty();
         self.outgoing.clear();
         if carrier.lost().is_none() {
-            moved |= self.streams.values_mut().fold(false, |any, stream| stream.refuse(now) | any);
+            moved |= self.refuse(now);
         }
         moved
+    }
+
+    /// Nothing more of the streams can go; whether there was anything.
+    fn refuse(&mut self, now: Instant) -> bool {
+        self.streams.values_mut().fold(false, |any, stream| stream.refuse(now) | any)
     }
 
     fn send_next(&mut self, now: Instant) -> bool {

@@ -97,7 +97,7 @@ impl Stream {
         }
     }
 
-    /// The carrier takes nothing any more; whether there is anything that it should have taken.
+    /// Nothing more goes to the peer; whether there is anything that should have gone.
     pub(super) fn refuse(&mut self, now: Instant) -> bool {
         let is_refused = !self.ours_ended && !matches!(self.stack.poll_output(), Output::Nothing);
         if is_refused {
