@@ -273,7 +273,7 @@ impl Stack {
     }
 
     /// How layers went whose ends are no longer to be read, nobody will ask.
-    fn forget_ends(&mut self) {
+    pub(super) fn forget_ends(&mut self) {
         let mut departed = std::mem::take(&mut self.departed);
         departed.forget_read(|id| !self.has_end(id));
         self.departed = departed;

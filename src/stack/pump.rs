@@ -217,6 +217,7 @@ impl Stack {
                     // Of a question that was answered before it was told nobody is to hear.
                     self.events.retain(|event| !matches!(event, Event::Asked(asked) if *asked == id));
                     self.events.push_back(Event::Asked(id));
+                    self.skip_to_loss();
                 }
                 // It is asked when all of its reports have been read.
                 Report::Waits => {}
@@ -365,6 +366,23 @@ impl Stack {
             self.list.node_mut(below).above.outbound.push_mark(Order::Close);
             self.wake(below);
         }
+        self.skip_to_loss();
+    }
+
+    /// A layer that waits for an answer takes nothing of what its peer sends, so a loss would stand behind that for ever. With
+    /// the loss its question is void, and so is what came behind it.
+    fn skip_to_loss(&mut self) {
+        let asks = |&index: &usize| self.list.node(index).layer.asks();
+        if self.lost().is_none() {
+            return;
+        }
+        let Some(asking) = self.list.inner_to_outer().find(asks) else { return };
+        let below: Vec<usize> = self.list.upwards(WIRE).take_while(|&index| index != asking).collect();
+        for index in below {
+            self.list.node_mut(index).above.inbound.clear(|end| *end == End::Lost);
+            self.wake_above(index);
+        }
+        self.forget_ends();
     }
 
     fn loss_of(&self, index: usize, error: LayerError) -> Reason {
@@ -388,6 +406,7 @@ impl Stack {
             self.wire_input = Side::Closed;
             self.wire().inbound.push_mark(End::Lost);
             self.wake_above(WIRE);
+            self.skip_to_loss();
         }
         self.log_change(format_args!("{change}"));
         self.settle(now);

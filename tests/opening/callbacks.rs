@@ -3,8 +3,10 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use onionskin::layer::opening::Opening;
+use onionskin::layer::{Counter, IdleTimeout};
 use onionskin::protocol::{Answer, EndReason, HandleError, LayerView, PeerAnswer, Protocol, Result, Transport};
 use onionskin::testing::StringTransport;
 
@@ -283,4 +285,39 @@ fn one_that_becomes_a_layer_that_is_ready_at_once_is_told_to_be_ready() {
     assert!(transport.protocol().0.is_empty());
     transport.receive(b"a line\nand what is counted");
     assert_eq!(transport.protocol().0, ["counter"]);
+}
+
+#[test]
+fn a_loss_is_told_over_all_that_the_peer_sent_behind_its_question() {
+    /// Behind a layer that has no room for all that the peer sends.
+    struct Slow(Vec<String>);
+
+    impl Protocol for Slow {
+        fn connection_made(&mut self, transport: &mut Transport<'_>) -> Result {
+            transport.splice(IdleTimeout::new(Duration::from_secs(10)))?;
+            transport.splice(Counter::new())?;
+            transport.splice(operator())?;
+            Ok(())
+        }
+
+        fn layer_asked(&mut self, _: &mut Transport<'_>, layer: &LayerView) -> Result {
+            self.0.push(format!("{} asks", layer.name));
+            Ok(())
+        }
+
+        fn connection_ended(&mut self, reason: &EndReason) {
+            self.0.push(reason.to_string());
+        }
+    }
+
+    for behind in [0, 1024 * 1024] {
+        let mut transport = StringTransport::new(Slow(Vec::new()));
+        transport.receive(b"DIAL a.example\n");
+        transport.receive(&vec![b'a'; behind]);
+        transport.advance(Duration::from_secs(9));
+        assert_eq!(transport.protocol().0, ["operator asks"]);
+        transport.advance(Duration::from_secs(60));
+        let [_, lost] = &transport.protocol().0[..] else { panic!("{behind}: {:?}", transport.protocol().0) };
+        assert!(lost.contains("idle") || lost.contains("silent"), "{lost}");
+    }
 }
