@@ -23,7 +23,7 @@ pub enum OpenErrorKind {
     Parse(ParseError),
     /// A `tls` step cannot be configured.
     Config(ConfigError),
-    /// A `tls` step has no name to verify: neither `sni`, nor a host in the transport or in a step before it.
+    /// A step that starts TLS has no name to verify: neither `sni`, nor a host in the transport or in a step before it.
     NoName,
     /// Something in the endpoint is for the other side, or contradicts itself.
     Misused(String),
@@ -75,7 +75,7 @@ impl fmt::Display for OpenError {
             OpenErrorKind::Parse(error) => error.fmt(f),
             OpenErrorKind::Config(error) => error.fmt(f),
             OpenErrorKind::Misused(mistake) => f.write_str(mistake),
-            OpenErrorKind::NoName => f.write_str("no name to verify: write tls:sni=NAME"),
+            OpenErrorKind::NoName => f.write_str("no name to verify: write sni=NAME in the step that starts TLS"),
             OpenErrorKind::Connect(transport, error) => write!(f, "cannot connect to {transport}: {error}"),
             OpenErrorKind::Listen(transport, error) => write!(f, "cannot listen at {transport}: {error}"),
             OpenErrorKind::Connection(error) => error.fmt(f),

@@ -52,7 +52,7 @@ impl Address {
     ///
     /// A name is not resolved, nor made lower case: a proxy is asked for it unchanged. It consists of letters, digits,
     /// `-` and `_` in labels of at most 63 bytes with dots between them, one dot behind the last if need be, 253 bytes
-    /// without that (RFC 1035, section 2.3.4). A name in other scripts is given by its A-labels (RFC 5890): `xn--`.
+    /// without that (RFC 1035, section 2.3.4), and does not end in a number. A name in other scripts is given by its A-labels (RFC 5890): `xn--`.
     ///
     /// # Errors
     ///
@@ -202,8 +202,16 @@ fn mistake(host: &str) -> Option<&'static str> {
     if name.len() > MAX_NAME {
         return Some("a name has at most 253 bytes");
     }
-    let label = name.split('.').find(|label| label.is_empty() || label.len() > MAX_LABEL)?;
-    Some(if label.is_empty() { "there is nothing between two dots" } else { "a label has at most 63 bytes" })
+    if let Some(label) = name.split('.').find(|label| label.is_empty() || label.len() > MAX_LABEL) {
+        return Some(if label.is_empty() {
+            "there is nothing between two dots"
+        } else {
+            "a label has at most 63 bytes"
+        });
+    }
+    // No domain at the top is a number (RFC 1123, section 2.1), and a resolver may take such a name for an address all the same.
+    let is_number = name.rsplit('.').next()?.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then_some("it ends in a number as an IPv4 address does, which has four of them up to 255")
 }
 
 const STDIO: &str = "stdio";
@@ -226,6 +234,7 @@ mod tests {
             "tcp [::ffff:192.0.2.1]:443",
             "tcp mail.example:25",
             "tcp _srv.Example.:65535",
+            "tcp 1.2.x3:25",
             "unix /run/a b.sock",
             "unix @app",
             "unix (unnamed)",
@@ -256,6 +265,10 @@ mod tests {
             ("user@a.example", 1, "user's name"),
             ("[::1]", 1, "without brackets"),
             ("fe80::1%eth0", 1, "the zone"),
+            ("192.0.2.256", 1, "up to 255"),
+            ("192.0.2.1.", 1, "up to 255"),
+            ("127.1", 1, "up to 255"),
+            ("2130706433", 1, "up to 255"),
         ] {
             let error = Address::to_host(host, port).unwrap_err().to_string();
             assert!(error.contains(sentence) && error.lines().count() == 1, "{host:?}: {error}");

@@ -100,6 +100,18 @@ fn a_client_that_is_refused_may_ask_again_until_it_may_not() {
 }
 
 #[test]
+fn only_the_question_that_is_open_is_told() {
+    let mut pair = Pair::new(Cut::Whole);
+    let layer = pair.right.splice(operator());
+    let now = pair.right.now();
+    // Played by hand, so that the first one is not told before the second is asked.
+    pair.right.stack.handle_input(now, b"DIAL a.example\nDIAL b.example\n");
+    assert!(refuse(&mut pair.right, layer, 404));
+    assert_eq!(question(&pair.right, layer), Some(&Target("b.example".to_owned())));
+    assert!(matches!(pair.right.events()[..], [Event::Asked(id)] if id == layer));
+}
+
+#[test]
 fn a_drawing_shows_what_a_negotiation_waits_for() {
     let (mut pair, layer) = asked(Cut::Whole, b"");
     assert_eq!(pair.right.stack.to_string(), "right ─ operator");
