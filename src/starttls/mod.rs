@@ -58,8 +58,8 @@
 //! [`StartTls`] is a kind of protocol, and makes the two sides of its [`Machine`]: a small state machine that sees what was
 //! received, takes what it has parsed, and says what to send. [`Negotiate`] is the layer that drives one, an
 //! [`Opening`](crate::layer::opening::Opening): it gives nothing to the application, holds back what that writes, keeps a
-//! deadline and a limit, and becomes the TLS layer at the very byte behind the go-ahead. So async code and callbacks, clients and servers, run the same code, and a further protocol is a
-//! file with one type and two machines.
+//! deadline and a limit, and becomes the TLS layer at the very byte behind the go-ahead. So async code and callbacks, clients
+//! and servers, run the same code, and a further protocol is a file with one type and two machines.
 
 // | file | idea |
 // |---|---|

@@ -1,6 +1,6 @@
 //! What a peer can make a negotiation hold.
 
-use onionskin::layer::opening::Opening;
+use onionskin::layer::opening::{Exchange, Opening};
 use onionskin::stack::{LayerErrorKind, Reason};
 use onionskin::testing::{Cut, Pair};
 
@@ -76,4 +76,14 @@ fn a_peer_is_refused_so_often_and_says_so_much() {
     pair.run();
     let too_long = "the peer sends a line of more than the 8192 bytes that are accepted";
     assert_eq!(words(pair.right.lost().unwrap()), too_long);
+}
+
+#[test]
+fn a_negotiation_is_tried_by_itself_with_a_part_of_what_is_to_come() {
+    for (input, line) in [(&b""[..], None), (b"a li", None), (b"a line\r\nand", Some(&b"a line"[..]))] {
+        assert_eq!(Exchange::of(input).line().unwrap(), line);
+    }
+    let mut exchange = Exchange::of(b"12345");
+    assert_eq!((exchange.message(6).unwrap(), exchange.peek(6).unwrap()), (None, None));
+    assert_eq!((exchange.message(5).unwrap(), exchange.taken()), (Some(&b"12345"[..]), 5));
 }

@@ -37,10 +37,11 @@ pub(super) struct Outcome {
 }
 
 impl<'a> Exchange<'a> {
-    /// With no connection behind it, and this for input, all of which may be taken: to try a negotiation by itself.
+    /// With no connection behind it, and this for input: to try a negotiation by itself. What is not all there is still to
+    /// come, however much that is; no limit holds but that of a line.
     #[must_use]
     pub fn of(input: &'a [u8]) -> Self {
-        Self::new(input, Allowance { limit: input.len(), used: 0 }, false)
+        Self::new(input, Allowance { limit: usize::MAX, used: 0 }, false)
     }
 
     pub(super) fn new(input: &'a [u8], allowance: Allowance, optional: bool) -> Self {
