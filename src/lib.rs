@@ -51,8 +51,8 @@
 //! | `cli` | the command `onion`, and what only it needs |
 //!
 //! A runtime brings sockets and timers; the futures may be polled by any executor. Under tokio, the features
-//! `tokio` and `aws-lc-rs` without the default ones leave async-std out. `tokio` also gives a [`Connection`] tokio's own I/O
-//! traits.
+//! `tokio`, `aws-lc-rs` and `system-roots` without the default ones leave async-std out, and nothing else. `tokio` also gives a
+//! [`Connection`] tokio's own I/O traits.
 
 pub mod connection;
 mod driver;
