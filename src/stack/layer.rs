@@ -27,6 +27,8 @@ use super::{
 ///   queue was empty; control bytes may always.
 /// - It consumes only what it has parsed. What it leaves is the next owner's when it is peeled.
 /// - It takes each mark when it meets it. A mark that is not for this layer is passed on in its place.
+/// - It makes up no loss: it passes [`End::Truncated`] and [`End::Lost`] on and puts up none, but by
+///   [`truncate_inbound`](Ends::truncate_inbound) or an error. One that does fails.
 /// - After it has reported [`Report::Stopped`], or agreed to [`detach`](Self::detach), it is unlinked and never called
 ///   again; after it has returned an error neither, and everything above it learns that the connection is lost.
 ///

@@ -25,6 +25,7 @@ use crate::stack::{Limits, Readable, Reason, Stack};
 /// | [`Output::Shutdown`](crate::stack::Output::Shutdown) | the end of our direction |
 /// | it is lost | a reset, behind what its layers have had to say to it |
 /// | [`handle_error`](Stack::handle_error) with a reset | the peer has reset the stream |
+/// | [`handle_error`](Stack::handle_error) with a broken pipe | it has something to say that can never leave: the carrier is closed, or gives no more room |
 /// | [`handle_loss`](Stack::handle_loss) | the carrier is lost: never an end |
 ///
 /// ```
