@@ -20,7 +20,8 @@ pub struct ProxyHeaderStep {
     /// `from`: whom a client speaks for; unless set, the address of its own end of the socket, or of the one on whose
     /// behalf it connects ([`Connector::connect_for`](super::Connector::connect_for)).
     pub from: Option<SocketAddr>,
-    /// `to`: where that one has connected to; the address of the peer's end of the socket unless set, or as for `from`.
+    /// `to`: where that one has connected to; unless set, the address of the peer's end of the socket, behind a
+    /// tunnel whom that leads to if it is called by an address, or as for `from`.
     pub to: Option<SocketAddr>,
     /// `local=yes`: a client speaks for itself, as for a health check, and names no addresses.
     pub local: bool,

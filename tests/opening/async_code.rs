@@ -17,7 +17,7 @@ use onionskin::stack::{CommandErrorKind, Failure};
 use onionskin::testing::{Clock, Cut, WireEnd, wire};
 
 use crate::executor::{Task, both, cancelled_after};
-use crate::operator::{Operator, Target, dial, operator};
+use crate::operator::{Dial, Operator, Target, dial, operator};
 
 const CUTS: [Cut; 5] = [Cut::Whole, Cut::Bytes, Cut::Coalesced, Cut::Random(3), Cut::Random(4)];
 
@@ -329,5 +329,47 @@ impl Negotiation for Knowing {
 
     fn facts(&self) -> Option<()> {
         Some(())
+    }
+}
+
+#[test]
+fn two_openings_one_in_the_other_are_dropped_at_every_await_and_go_on() {
+    for cut in CUTS {
+        for polls in 0.. {
+            let (mut left, mut right, _clock) = pair(cut);
+            let client = async {
+                let opened = cancelled_after(polls, left.open(dial("outer.example"))).await;
+                let is_dropped = opened.is_none();
+                if polls == 0 {
+                    left.open(dial("outer.example")).await.unwrap();
+                }
+                // Over one that is not done, or is.
+                let outer = left.layers().iter().next().map(|layer| layer.id);
+                let inner = left.splice(dial("inner.example")).unwrap();
+                if let Some(outer) = outer {
+                    assert_eq!(left.ready(outer).await.unwrap().facts::<Opening<Dial>>().unwrap(), "outer.example");
+                }
+                assert_eq!(left.ready(inner).await.unwrap().facts::<Opening<Dial>>().unwrap(), "inner.example");
+                left.write_line("behind").await.unwrap();
+                (is_dropped, left.read_line().await.unwrap().unwrap(), left.depth())
+            };
+            let server = async {
+                for _ in 0..2 {
+                    let layer = right.splice(operator()).unwrap();
+                    // Whoever is dropped before it is asked loses no question.
+                    drop(cancelled_after(polls, right.ready(layer)).await);
+                    let asked = right.asked::<Operator>(layer).await.unwrap();
+                    let target = asked.question().0.clone();
+                    asked.grant(target).await.unwrap();
+                }
+                let line = right.read_line().await.unwrap().unwrap();
+                right.write_line(line).await.unwrap();
+            };
+            let ((is_dropped, heard, depth), ()) = both(client, server);
+            assert_eq!((&heard[..], depth), (&b"behind"[..], 0), "{cut:?} {polls}");
+            if !is_dropped {
+                break;
+            }
+        }
     }
 }

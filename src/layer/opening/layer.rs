@@ -76,7 +76,8 @@ impl<N: Negotiation> Opening<N> {
         self
     }
 
-    /// How many bytes the peer may say in the negotiation, all in all; 64 KiB unless set.
+    /// How many bytes the peer may say in the negotiation, all in all; 64 KiB unless set. One message of it must have room in a
+    /// boundary of the stack ([`Limits::buffer`](crate::stack::Limits::buffer)), or it never comes.
     #[must_use]
     pub fn limit(mut self, bytes: usize) -> Self {
         self.allowance.limit = bytes;
