@@ -90,7 +90,8 @@ impl<N: Answerable> Answer<N> {
     ///
     /// When the connection is over.
     pub fn grant(self, grant: N::Grant) -> Result<(), HandleError> {
-        self.give(move |transport, layer| transport.grant::<N>(layer, grant))
+        let layer = self.layer;
+        self.give(move |transport| transport.grant::<N>(layer, grant))
     }
 
     /// As [`Transport::refuse`].
@@ -99,12 +100,13 @@ impl<N: Answerable> Answer<N> {
     ///
     /// When the connection is over.
     pub fn refuse(self, refusal: N::Refusal) -> Result<(), HandleError> {
-        self.give(move |transport, layer| transport.refuse::<N>(layer, refusal))
+        let layer = self.layer;
+        self.give(move |transport| transport.refuse::<N>(layer, refusal))
     }
 
     fn give(
         mut self,
-        answer: impl FnOnce(&mut Transport<'_>, LayerId) -> Result<(), CommandError> + Send + 'static,
+        answer: impl FnOnce(&mut Transport<'_>) -> Result<(), CommandError> + Send + 'static,
     ) -> Result<(), HandleError> {
         self.is_given = true;
         self.call(answer)
@@ -113,12 +115,12 @@ impl<N: Answerable> Answer<N> {
     /// Does this if the question is still open. To come too late is no error of the protocol's.
     fn call(
         &self,
-        answer: impl FnOnce(&mut Transport<'_>, LayerId) -> Result<(), CommandError> + Send + 'static,
+        answer: impl FnOnce(&mut Transport<'_>) -> Result<(), CommandError> + Send + 'static,
     ) -> Result<(), HandleError> {
         let (layer, question) = (self.layer, self.question);
         self.handle.call(move |transport| {
             if transport.question_number::<N>(layer) == Some(question) {
-                let _ = answer(transport, layer);
+                let _ = answer(transport);
             }
             Ok(())
         })
@@ -128,7 +130,8 @@ impl<N: Answerable> Answer<N> {
 impl<N: Answerable> Drop for Answer<N> {
     fn drop(&mut self) {
         if !self.is_given {
-            let _ = self.call(|transport, layer| transport.decline(layer));
+            let layer = self.layer;
+            let _ = self.call(move |transport| transport.decline(layer));
         }
     }
 }
