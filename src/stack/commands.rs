@@ -18,12 +18,12 @@ impl Stack {
     /// When the stack is too deep, closed or lost; and while a layer is finished, stopping, or has ended without
     /// the application having continued below it ([`pass_end`](Self::pass_end)).
     pub fn splice(&mut self, now: Instant, layer: Box<dyn Layer>) -> Result<LayerId, CommandError> {
-        self.check_writable()?;
+        let innermost = self.check_writable()?;
         self.check_depth()?;
         if let Some(id) = self.layer_end_ahead() {
             return Err(CommandErrorKind::Ended(id).into());
         }
-        if let Some((id, NodeState::Stopping)) = self.innermost_state() {
+        if let Some((id, NodeState::Stopping)) = innermost {
             return Err(CommandErrorKind::Stopping(id).into());
         }
         let index = self.list.splice(layer, self.limits.buffer);
@@ -31,8 +31,9 @@ impl Stack {
         let limit = self.limits.buffer;
         let below = self.list.below(index);
         // Room lent to the application is not the new layer's.
-        self.list.node_mut(below).above.inbound.set_limit(limit);
-        self.list.node_mut(below).above.outbound.set_limit(limit);
+        let boundary = &mut self.list.node_mut(below).above;
+        boundary.inbound.set_limit(limit);
+        boundary.outbound.set_limit(limit);
         let write_limit = self.write_limit;
         self.app().outbound.set_limit(write_limit);
         let id = self.list.id(index);
@@ -295,7 +296,8 @@ impl Stack {
         Ok(())
     }
 
-    pub(crate) fn check_writable(&self) -> Result<(), CommandError> {
+    /// Refuses where nothing may be written, and says what the innermost layer that can be stopped is doing.
+    pub(crate) fn check_writable(&self) -> Result<Option<(LayerId, NodeState)>, CommandError> {
         if let Some(reason) = self.fate.lost() {
             return Err(CommandErrorKind::Lost(reason.clone()).into());
         }
@@ -307,7 +309,7 @@ impl Stack {
         }
         match self.innermost_state() {
             Some((id, NodeState::Finished)) => Err(CommandErrorKind::Finished(id).into()),
-            _ => Ok(()),
+            innermost => Ok(innermost),
         }
     }
 
