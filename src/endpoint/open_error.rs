@@ -75,7 +75,9 @@ impl fmt::Display for OpenError {
             OpenErrorKind::Parse(error) => error.fmt(f),
             OpenErrorKind::Config(error) => error.fmt(f),
             OpenErrorKind::Misused(mistake) => f.write_str(mistake),
-            OpenErrorKind::NoName => f.write_str("no name to verify: write sni=NAME in the step that starts TLS, as in tls:sni=NAME"),
+            OpenErrorKind::NoName => {
+                f.write_str("no name to verify: write sni=NAME in the step that starts TLS, as in tls:sni=NAME")
+            }
             OpenErrorKind::Connect(transport, error) => write!(f, "cannot connect to {transport}: {error}"),
             OpenErrorKind::Listen(transport, error) => write!(f, "cannot listen at {transport}: {error}"),
             OpenErrorKind::Connection(error) => error.fmt(f),
