@@ -9,6 +9,7 @@ mod common;
 mod peers;
 mod recipes;
 
+mod budget;
 mod ftp;
 mod hyper;
 mod postgres;
