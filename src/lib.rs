@@ -30,7 +30,8 @@
 //! | [`connection`] | a stack over a socket, for async code | `stack`, `layer`, `runtime` |
 //! | [`protocol`] | the callback side: protocols, receivers, flow control, factories | `connection` and what that uses |
 //! | [`starttls`] | how each application protocol asks for TLS, client and server | `protocol`, `connection` and what those use |
-//! | [`route`] | what lies between a socket and the target: the legs of a route, and whom TLS verifies | `starttls`, `connection` and what those use |
+//! | [`tunnel`] | SOCKS and CONNECT, client and server: somebody else is asked to reach the target | `protocol`, `connection` and what those use |
+//! | [`route`] | what lies between a socket and the target: the legs of a route, and whom TLS verifies | `starttls`, `tunnel`, `connection` and what those use |
 //! | [`endpoint`] | strings that name where to connect or listen, and with which layers | all of these |
 //! | [`testing`] | peers, wires and clocks for tests | all of these |
 //! | [`printable`] | what a peer has said, escaped so that it can be shown | nothing, and all of these show by it |
@@ -46,6 +47,7 @@
 //! | `aws-lc-rs` (default), `ring` | a provider of cryptography; with none, install or pass one, with both see [`tls::default_provider`] |
 //! | `system-roots` (default), `webpki-roots` | trust anchors: those of the operating system, those that are compiled in |
 //! | `deflate` | compression, the layer [`Deflate`](layer::Deflate) |
+//! | `http2` | many tunnels over one connection: CONNECT of HTTP/2, both sides |
 //! | `xmpp` | STARTTLS of XMPP |
 //! | `testing` | the test kit [`testing`], for a dev-dependency |
 //! | `cli` | the command `onion`, and what only it needs |
@@ -66,6 +68,7 @@ pub mod stack;
 pub mod starttls;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod tunnel;
 
 pub use connection::Connection;
 pub use endpoint::{connect, connect_with, listen, listen_with};

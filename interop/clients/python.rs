@@ -10,7 +10,7 @@ use crate::servers::{NAME, PASSWORD, USER};
 /// `content` at the end.
 ///
 /// `smtp` sends a letter to [`USER`], and `nntp` lists the groups, which takes a Python before 3.13. The others log in:
-/// `imap` and `pop3` look into the mailbox; those of FTP store a file `from-python` and fetch it again, `ftp-ccc` with its
+/// `imap` and `pop3` look into the mailbox; those of FTP store a file of their own and fetch it again, `ftp-ccc` with its
 /// control connection in clear after the log-in (it sends its close_notify first, and waits for that of the server).
 /// `ftp-get` and `ftp-get-ccc` are anonymous, and print the file `large`.
 pub(crate) fn python(bench: &Bench, what: &str, address: &str) -> Ended {

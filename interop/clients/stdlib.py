@@ -3,6 +3,7 @@
 import ftplib
 import imaplib
 import io
+import os
 import poplib
 import smtplib
 import ssl
@@ -55,8 +56,9 @@ def ftp(clear=False):
     if clear:
         client.ccc()
     sent, fetched = bytes(range(256)) * 500, io.BytesIO()
-    client.storbinary("STOR from-python", io.BytesIO(sent))
-    client.retrbinary("RETR from-python", fetched.write)
+    stored = f"from-python-{os.getpid()}"  # cases run side by side
+    client.storbinary(f"STOR {stored}", io.BytesIO(sent))
+    client.retrbinary(f"RETR {stored}", fetched.write)
     assert fetched.getvalue() == sent, "another file came back"
     client.quit()
 

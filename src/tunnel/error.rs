@@ -1,0 +1,285 @@
+//! Why there is no tunnel.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use super::TunnelProtocol;
+use crate::layer::opening;
+use crate::printable::Printable;
+use crate::runtime::Address;
+use crate::stack::{Failure, LayerError, LayerErrorKind, with_chain};
+
+/// Why a client has got no tunnel, or why a server has opened none.
+///
+/// It names the proxy that was asked, as far as it is known, and the target. The [`LayerError`] with which the layer fails says what
+/// it says, and has it inside: [`Error::of`] finds it there and in whatever that was wrapped into.
+#[derive(Clone)]
+pub struct Error(Box<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    protocol: TunnelProtocol,
+    proxy: Option<Address>,
+    target: Option<Address>,
+    kind: ErrorKind,
+}
+
+/// The kinds of [`Error`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The proxy has refused, or the target has refused the proxy.
+    #[non_exhaustive]
+    Refused {
+        /// Who has refused, as far as the answer tells.
+        by: Ender,
+        /// The status of HTTP, or the reply of SOCKS.
+        code: u16,
+        /// What the code means, or what the proxy says that it means.
+        reason: String,
+        /// The fields of an answer of HTTP, their names in lower case.
+        fields: Vec<(String, Vec<u8>)>,
+        /// The beginning of the body of an answer of HTTP: at most 4,096 bytes.
+        body: Vec<u8>,
+    },
+    /// The proxy wants to know who asks: what it challenges with (RFC 9110, section 11.7.1), as it stands in the fields.
+    AuthRequired(Vec<String>),
+    /// The proxy does not take the user and the password.
+    AuthRejected,
+    /// The proxy takes none of the ways to say who asks that were offered.
+    NoAcceptableMethod,
+    /// What came first is no answer in this language. These are the first bytes, 16 at most.
+    NotSpoken(Vec<u8>),
+    /// The answer breaks the rules.
+    Malformed(String),
+    /// The peer says more than so many bytes before it comes to the point.
+    TooLong(usize),
+    /// The connection ended before this came. Some proxies end it so in place of a refusal.
+    Ended(&'static str),
+    /// This did not come in time.
+    TimedOut(&'static str),
+    /// The peer takes nothing of what is said to it.
+    NotRead,
+    /// What was asked for cannot be asked in this language.
+    Unaskable(String),
+    /// The server was asked for this, and does not do it.
+    Unsupported(String),
+    /// The application of the server has refused, or has not answered.
+    Declined(String),
+}
+
+/// Who has refused a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Ender {
+    /// The proxy itself, by its rules or for lack of something.
+    Proxy,
+    /// The target or the way to it: the proxy has tried.
+    Target,
+    /// The answer does not tell.
+    Unknown,
+}
+
+impl Error {
+    /// An error of this kind, in a conversation about `target`.
+    pub fn new(protocol: TunnelProtocol, target: Option<Address>, kind: ErrorKind) -> Self {
+        Self(Box::new(Inner { protocol, proxy: None, target, kind }))
+    }
+
+    /// The same, of this proxy.
+    #[must_use]
+    pub fn by(mut self, proxy: Option<Address>) -> Self {
+        self.0.proxy = proxy;
+        self
+    }
+
+    /// The error of this module in the chain of sources that begins with `error`.
+    #[must_use]
+    pub fn of<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Self> {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if let Some(found) = error.downcast_ref() {
+                return Some(found);
+            }
+            if let Some(Inside(found)) = error.downcast_ref() {
+                return Some(found);
+            }
+            next = error.source();
+        }
+        None
+    }
+
+    /// What kind of error this is.
+    #[must_use]
+    pub fn kind(&self) -> &ErrorKind {
+        &self.0.kind
+    }
+
+    /// The language of the conversation.
+    #[must_use]
+    pub fn protocol(&self) -> TunnelProtocol {
+        self.0.protocol
+    }
+
+    /// The proxy that was asked, by what it was asked for as itself.
+    #[must_use]
+    pub fn proxy(&self) -> Option<&Address> {
+        self.0.proxy.as_ref()
+    }
+
+    /// Whom it was asked for.
+    #[must_use]
+    pub fn target(&self) -> Option<&Address> {
+        self.0.target.as_ref()
+    }
+
+    /// Whether somebody has said no: the proxy, or the target to the proxy.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        matches!(self.kind(), ErrorKind::Refused { .. }) || self.is_auth()
+    }
+
+    /// Whether it is the target that could not be reached, and not the proxy that refused.
+    #[must_use]
+    pub fn is_target(&self) -> bool {
+        matches!(self.kind(), ErrorKind::Refused { by: Ender::Target, .. })
+    }
+
+    /// Whether the proxy wants another user or password, or any.
+    #[must_use]
+    pub fn is_auth(&self) -> bool {
+        matches!(self.kind(), ErrorKind::AuthRequired(_) | ErrorKind::AuthRejected | ErrorKind::NoAcceptableMethod)
+    }
+
+    /// Whether a deadline passed.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        matches!(self.kind(), ErrorKind::TimedOut(_) | ErrorKind::NotRead)
+    }
+
+    /// The error of the layer that has negotiated.
+    pub(crate) fn into_layer_error(self) -> LayerError {
+        let kind = match self.kind() {
+            ErrorKind::Refused { .. }
+            | ErrorKind::AuthRequired(_)
+            | ErrorKind::AuthRejected
+            | ErrorKind::NoAcceptableMethod => LayerErrorKind::Refused,
+            ErrorKind::NotSpoken(_) => LayerErrorKind::NotSpoken,
+            ErrorKind::Malformed(_) => LayerErrorKind::Protocol,
+            ErrorKind::TooLong(_) => LayerErrorKind::Limit,
+            ErrorKind::Ended(_) => LayerErrorKind::Truncated,
+            ErrorKind::TimedOut(_) | ErrorKind::NotRead => LayerErrorKind::HandshakeTimeout,
+            ErrorKind::Unaskable(_) | ErrorKind::Unsupported(_) | ErrorKind::Declined(_) => LayerErrorKind::Unsupported,
+        };
+        LayerError::new(kind, self.to_string()).caused_by(Inside(self))
+    }
+}
+
+/// What is wrong with any negotiation, in the words of this one.
+impl From<opening::Error> for ErrorKind {
+    fn from(error: opening::Error) -> Self {
+        use opening::ErrorKind as Kind;
+        match error.kind() {
+            Kind::LineTooLong(limit) | Kind::TooMuch(limit) => Self::TooLong(limit),
+            Kind::OutOfTurn | Kind::TurnedAway => Self::Malformed(error.to_string()),
+            Kind::Ended(what) => Self::Ended(what),
+            Kind::TimedOut(what) => Self::TimedOut(what),
+            Kind::NotRead => Self::NotRead,
+            Kind::Unanswered => Self::Declined(error.to_string()),
+        }
+    }
+}
+
+impl From<Error> for LayerError {
+    fn from(error: Error) -> Self {
+        error.into_layer_error()
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::lose(error.into_layer_error())
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { protocol, proxy, target, kind } = &*self.0;
+        protocol.fmt(f)?;
+        if let Some(proxy) = proxy {
+            write!(f, " proxy {proxy}")?;
+        }
+        if let Some(target) = target {
+            write!(f, ", asked for {target}")?;
+        }
+        f.write_str(": ")?;
+        kind.fmt(f)
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused { by, code, reason, .. } => {
+                let who = match by {
+                    Ender::Proxy => "the proxy refused",
+                    Ender::Target => "the proxy cannot reach the target",
+                    Ender::Unknown => "refused",
+                };
+                write!(f, "{who}: {code} {}", Printable::new(reason).limit(MAX_QUOTED))
+            }
+            Self::AuthRequired(challenges) => {
+                f.write_str("the proxy wants to know who asks; give it a user and a password")?;
+                match &challenges[..] {
+                    [] => Ok(()),
+                    challenges => {
+                        write!(f, " for {}", Printable::new(&challenges.join(", ")).limit(MAX_QUOTED).quoted())
+                    }
+                }
+            }
+            Self::AuthRejected => f.write_str("the proxy does not take the user and the password"),
+            Self::NoAcceptableMethod => f.write_str(
+                "the proxy takes none of the ways to say who asks that were offered; it may want a user and a password",
+            ),
+            Self::NotSpoken(first) => {
+                write!(
+                    f,
+                    "the peer does not speak it: it begins with {}",
+                    Printable::new(first).limit(MAX_FIRST).quoted()
+                )
+            }
+            Self::Malformed(what) | Self::Unaskable(what) | Self::Unsupported(what) | Self::Declined(what) => {
+                Printable::new(what).fmt(f)
+            }
+            Self::TooLong(limit) => write!(f, "the peer says more than the {limit} bytes that are accepted"),
+            Self::Ended(what) => {
+                write!(f, "the connection ended before {what}; some proxies say no in this way, others have died")
+            }
+            Self::TimedOut(what) => write!(f, "no answer in time: the peer owes {what}"),
+            Self::NotRead => f.write_str("the peer takes nothing of what is said to it"),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        with_chain(self, f)
+    }
+}
+
+impl StdError for Error {}
+
+/// The error inside that of its layer, which has said it already.
+#[derive(Debug)]
+struct Inside(Error);
+
+impl fmt::Display for Inside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("there is no tunnel")
+    }
+}
+
+impl StdError for Inside {}
+
+const MAX_QUOTED: usize = 400;
+const MAX_FIRST: usize = 16;
