@@ -60,13 +60,15 @@
 // | `io.rs`, `tokio_io.rs`, `line.rs` | reading and writing: the traits of two makers, and lines |
 // | `socket.rs`, `bridge.rs` | a connection over a socket, as the socket of another, and behind a local socket |
 // | `drive.rs` | who polls the connection drives all of it |
-// | `addresses.rs`, `layers.rs`, `error.rs` | who talks to whom, the layers to be printed, and what can go wrong |
+// | `addresses.rs`, `hop.rs` | who talks to whom, and through whom |
+// | `layers.rs`, `error.rs` | the layers to be printed, and what can go wrong |
 
 mod addresses;
 mod asked;
 mod bridge;
 mod drive;
 mod error;
+pub(crate) mod hop;
 mod io;
 mod layers;
 mod leave;
@@ -91,6 +93,7 @@ pub use self::addresses::Addresses;
 pub use self::asked::Asked;
 pub use self::bridge::{BridgeError, Bridged};
 pub use self::error::{Error, ErrorKind};
+pub use self::hop::Hop;
 pub use self::layers::{LayerView, Layers};
 pub(crate) use self::stop::RECORD;
 pub use self::stop::Stopped;
@@ -152,6 +155,9 @@ pub struct Connection<IO> {
     line_limit: usize,
     line_search: LineSearch,
     addresses: Addresses,
+    route: Vec<Hop>,
+    /// The innermost layer that leads to one of those hops: the layers behind it lead further.
+    innermost_known: Option<LayerId>,
     /// What the socket runs over, if it is itself no socket of the system's: on one line, or as a drawing.
     chain: fn(&IO, bool) -> Option<String>,
 }
@@ -179,6 +185,8 @@ impl<IO> Connection<IO> {
             line_limit: LINE_LIMIT,
             line_search: LineSearch::default(),
             addresses: Addresses::default(),
+            route: Vec::new(),
+            innermost_known: None,
             chain: |_, _| None,
         }
     }

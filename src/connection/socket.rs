@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures::io::{AsyncRead, AsyncWrite};
 
-use super::{Addresses, Connection};
+use super::{Addresses, Connection, Hop};
 use crate::runtime::{Address, Carrier, KeepAlive, Socket, Timer};
 
 impl Connection<Socket> {
@@ -16,6 +16,9 @@ impl Connection<Socket> {
         let addresses = Addresses::from(&socket);
         let mut connection = Self::with_timer(socket, timer).asking_backlog(Socket::unsent).between(addresses);
         connection.chain = Socket::chain;
+        if let Some(Known(route)) = connection.get_ref().known() {
+            connection.set_route(route.clone());
+        }
         connection
     }
 }
@@ -31,8 +34,8 @@ impl<IO> Connection<IO> {
 
     /// As [`between`](Self::between): where a negotiation has led on to somebody else, for example.
     pub fn set_addresses(&mut self, addresses: Addresses) {
-        self.stack.name_wire(addresses.to_string());
         self.addresses = addresses;
+        self.rename();
     }
 
     /// Who talks to whom, as far as it is known: of a connection over a bare stream, nobody.
@@ -69,11 +72,17 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<IO> {
     /// The other connection shows the layers of this one below its own, and a [reset](Self::reset) of it reaches the socket
     /// of this one. Its losses are told there as errors of its socket.
     pub fn into_socket(self, target: Address) -> Socket {
+        let mut route = self.route().to_vec();
+        route.push(self.next_hop(target.clone()));
         let Addresses { local, peer, target, via, .. } = self.addresses.clone().through_to(target);
         let known = |address: Option<Address>| address.unwrap_or(Address::Unix(None));
-        Socket::over(self, known(local), known(peer), known(target), via)
+        Socket::over(self, known(local), known(peer), known(target), via).knowing(Known(route))
     }
 }
+
+/// The route of the connection that is the socket of another.
+#[derive(Clone, Debug)]
+struct Known(Vec<Hop>);
 
 impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Carrier for Connection<IO> {
     fn reset(self) -> io::Result<()> {

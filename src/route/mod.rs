@@ -86,8 +86,8 @@ impl Route {
     /// The route after who was the target has agreed to pass on to `target` whatever comes over this connection.
     #[must_use]
     pub fn through_to(mut self, target: Address) -> Self {
-        let addresses = self.connection.addresses().clone().through_to(target);
-        self.connection.set_addresses(addresses);
+        let hop = self.connection.next_hop(target);
+        self.connection.led_on(hop);
         self
     }
 

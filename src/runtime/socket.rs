@@ -34,6 +34,8 @@ pub struct Socket {
 struct Way {
     target: Address,
     via: Vec<Address>,
+    /// What whoever has made the tunnel knows of that way.
+    known: Option<Box<dyn Any + Send + Sync>>,
 }
 
 impl Socket {
@@ -72,7 +74,7 @@ impl Socket {
                 drawing: |carrier| format!("{:#}", known::<C>(carrier)),
             }),
         };
-        let way = Some(Box::new(Way { target, via }));
+        let way = Some(Box::new(Way { target, via, known: None }));
         Self { way, beside: Some(beside), ..Self::new(carrier, local, peer) }
     }
 
@@ -200,6 +202,19 @@ impl Socket {
     /// The hosts that a tunnel goes through, the first from here first.
     pub fn via(&self) -> &[Address] {
         self.way.as_ref().map_or(&[], |way| &way.via)
+    }
+
+    /// The same tunnel, about whose way this is known: for whoever puts a connection over it.
+    pub(crate) fn knowing(mut self, known: impl Any + Send + Sync) -> Self {
+        if let Some(way) = &mut self.way {
+            way.known = Some(Box::new(known));
+        }
+        self
+    }
+
+    /// What is known of the way, if it is of this kind.
+    pub(crate) fn known<T: Any>(&self) -> Option<&T> {
+        self.way.as_ref()?.known.as_ref()?.downcast_ref()
     }
 
     fn stream(self: Pin<&mut Self>) -> Pin<&mut dyn Stream> {

@@ -21,11 +21,10 @@
 //! | `http1/` | CONNECT of HTTP/1.1, client and server |
 //! | `http2/` | HTTP/2 as a connection of many tunnels, client and server |
 //! | `authority.rs` | how HTTP writes a target |
-//! | `answer.rs`, `error.rs` | what a client has got from its proxy: a tunnel and what was said of it, or none |
+//! | `error.rs` | why a client has got no tunnel; what was said of one that it has got is an [`Answer`], which [`Connection::route`](crate::Connection::route) lists |
 //! | `request.rs`, `refusal.rs` | what a server is asked, and what it refuses with: one reason in three languages |
 //! | `credentials.rs` | a user and a password, which nothing shows |
 
-mod answer;
 pub(crate) mod authority;
 mod credentials;
 mod error;
@@ -36,43 +35,8 @@ mod refusal;
 mod request;
 pub mod socks;
 
-use std::fmt;
-
-pub use self::answer::Answer;
 pub use self::credentials::{Credentials, CredentialsError};
 pub use self::error::{Ender, Error, ErrorKind};
 pub use self::refusal::{Reason, Refusal};
 pub use self::request::{Grant, Question, Request};
-
-/// How a proxy is asked for a tunnel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum TunnelProtocol {
-    /// CONNECT of HTTP/1.1 (RFC 9110, section 9.3.6).
-    Http1,
-    /// CONNECT of HTTP/2 (RFC 9113, section 8.5).
-    Http2,
-    /// SOCKS5 (RFC 1928).
-    Socks5,
-    /// SOCKS4a, which has the proxy resolve the name.
-    Socks4a,
-}
-
-impl TunnelProtocol {
-    /// As it stands in errors, logs and drawings: `http1`, `http2`, `socks5`, `socks4a`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Http1 => "http1",
-            Self::Http2 => "http2",
-            Self::Socks5 => "socks5",
-            Self::Socks4a => "socks4a",
-        }
-    }
-}
-
-impl fmt::Display for TunnelProtocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
+pub use crate::connection::hop::{Answer, TunnelProtocol};

@@ -130,6 +130,10 @@ fn behind_a_tunnel_tls_verifies_whom_it_leads_to() {
                 let addresses = conn.addresses();
                 assert_eq!(addresses.target, Some(Address::to_host("inner.example", 443).unwrap()));
                 assert_eq!(addresses.via, [Address::to_host("localhost", port).unwrap()]);
+                let [hop] = conn.route() else { panic!("{:?}", conn.route()) };
+                assert_eq!((&hop.proxy, Some(&hop.target)), (&addresses.via[0], addresses.target.as_ref()));
+                let to_the_proxy: Vec<_> = hop.tls.iter().map(|tls| tls.server_name.as_deref()).collect();
+                assert_eq!(to_the_proxy, if encrypted { vec![Some("localhost")] } else { vec![] });
                 assert_eq!(addresses.peer.as_ref().unwrap().port(), Some(port));
                 let label = format!("tcp inner.example:443 via tcp localhost:{port}");
                 assert!(conn.to_string().starts_with(&label), "{conn}");
@@ -169,6 +173,9 @@ fn tunnels_lead_through_each_other() {
             let (text, drawing) = (conn.to_string(), format!("{conn:#}"));
             let label = format!("tcp inner.example:443 via tcp localhost:{first}, tcp outer.example:443");
             assert!(text.starts_with(&label), "{text}");
+            let names: Vec<_> = conn.route().iter().map(|hop| hop.tls.len()).collect();
+            assert_eq!(names, [0, 1], "each layer leads to one of them");
+            assert_eq!(conn.route()[1].tls[0].server_name.as_deref(), Some("outer.example"));
             for name in ["\"inner.example\"", "\"outer.example\""] {
                 assert_eq!((text.matches(name).count(), drawing.matches(name).count()), (1, 1), "{drawing}");
             }
