@@ -33,6 +33,7 @@
 //! | [`tunnel`] | SOCKS and CONNECT, client and server: somebody else is asked to reach the target | `protocol`, `connection` and what those use |
 //! | [`route`] | what lies between a socket and the target: the legs of a route, and whom TLS verifies | `starttls`, `tunnel`, `connection` and what those use |
 //! | [`endpoint`] | strings that name where to connect or listen, and with which layers | all of these |
+//! | [`proxy`] | whom the clients of a proxy may reach, and how they are reached | `endpoint` and what that uses |
 //! | [`testing`] | peers, wires and clocks for tests | all of these |
 //! | [`printable`] | what a peer has said, escaped so that it can be shown | nothing, and all of these show by it |
 //!
@@ -62,6 +63,7 @@ pub mod endpoint;
 pub mod layer;
 pub mod printable;
 pub mod protocol;
+pub mod proxy;
 pub mod route;
 pub mod runtime;
 pub mod stack;

@@ -90,7 +90,7 @@ mod arguments;
 mod connector;
 mod error;
 mod grammar;
-mod happy_eyeballs;
+pub(crate) mod happy_eyeballs;
 mod incoming;
 mod legs;
 mod listener;
