@@ -42,7 +42,7 @@ pub enum ErrorKind {
         /// The beginning of the body of an answer of HTTP: at most 4,096 bytes.
         body: Vec<u8>,
     },
-    /// The proxy wants to know who asks: what it challenges with (RFC 9110, section 11.7.1), as it stands in the fields.
+    /// The proxy wants to know who asks: what it challenges with (RFC 9110, section 11.7.1), as the fields have it.
     AuthRequired(Vec<String>),
     /// The proxy does not take the user and the password.
     AuthRejected,

@@ -14,6 +14,8 @@ use serde::Serializer;
 use serde::ser::SerializeMap;
 use serde_json::Value as Json;
 
+use crate::failure::Failure;
+
 /// What the log looks like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
@@ -37,6 +39,12 @@ pub(crate) fn start(format: Format, shown: &str) {
 /// Whoever has closed standard error does not want to know, and the rest goes on.
 pub(crate) fn say(text: impl fmt::Display) {
     let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
+}
+
+/// A line on standard output, for whoever waits until it is there.
+pub(crate) fn announce(line: &str) -> Result<(), Failure> {
+    let mut output = io::stdout().lock();
+    writeln!(output, "{line}").and_then(|()| output.flush()).map_err(Failure::output)
 }
 
 fn write_object(line: &mut Formatter, record: &Record<'_>) -> io::Result<()> {

@@ -6,6 +6,8 @@
 //! | `serve.rs`, `session.rs` | `onion serve`: accepting connections, and answering the commands on one |
 //! | `connect.rs`, `dialogue.rs`, `input.rs`, `answers.rs` | `onion connect`: standard input to the peer, and local commands |
 //! | `probe.rs`, `probe/` | `onion probe`: what an operator wants to know of a server, and four questions about its STARTTLS |
+//! | `join.rs`, `join/` | two connections joined, how they ended, and how many there were |
+//! | `attend.rs`, `notify.rs`, `room.rs`, `peers.rs` | what concerns all listeners of a process: its end, files to be read again, systemd, and how many connections there may be |
 //! | `relay.rs`, `relay/` | `onion relay`: joining the connections to one endpoint with new ones to another |
 //! | `protocol.rs` | the onion line protocol, as both sides see it |
 //! | `open.rs`, `leave.rs` | from an endpoint to a connection, and how to leave one |
@@ -25,6 +27,7 @@ compile_error!("the command `onion` needs a runtime: enable the feature `async-s
 compile_error!("the command `onion` needs a provider of cryptography: enable the feature `aws-lc-rs` or `ring`");
 
 mod answers;
+mod attend;
 mod authority;
 mod cert;
 mod completions;
@@ -35,15 +38,19 @@ mod dialogue;
 mod drawing;
 mod failure;
 mod input;
+mod join;
 mod key_log;
 mod leave;
 mod logging;
 mod manual;
 mod meter;
+mod notify;
 mod open;
+mod peers;
 mod probe;
 mod protocol;
 mod relay;
+mod room;
 mod serve;
 mod session;
 mod signals;

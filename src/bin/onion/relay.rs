@@ -3,51 +3,41 @@
 //! | file | idea |
 //! |---|---|
 //! | `options.rs`, `config.rs`, `plan.rs` | what the command line or a file says, and what a relay is to do |
-//! | `attend.rs`, `notify.rs` | what concerns all relays of the process: its end, files to be read again, and systemd |
 //! | `service.rs` | one listener: who is accepted, and what happens when the process is to end |
 //! | `passage.rs` | one connection, from its handshakes to its line in the log |
-//! | `join.rs`, `greeting.rs` | two connections joined, and the greeting that one of them needs or has too many |
+//! | `greeting.rs` | the greeting that one of two sides needs or has too many |
 //! | `ftp.rs` | FTP with data connections that go through the relay too |
 //! | `cancel.rs` | a connection that only cancels a query of PostgreSQL's |
 //! | `reload.rs` | the files of both sides, read again while it serves |
-//! | `tally.rs`, `class.rs`, `custom.rs` | how many there were, and how they ended |
+//! | `custom.rs` | where the end without a close_notify is the custom |
 //! | `metrics.rs`, `status.rs` | the numbers for Prometheus, and the server that shows them |
-//! | `room.rs`, `peers.rs` | how many there may be, of all and of one peer |
 
-mod attend;
 mod cancel;
-mod class;
 mod config;
 mod custom;
 mod ftp;
 mod greeting;
-mod join;
 mod metrics;
-mod notify;
 mod options;
 mod passage;
-mod peers;
 mod plan;
 mod reload;
-mod room;
 mod service;
 mod status;
-mod tally;
-
-use std::io::Write;
 
 use futures::FutureExt;
 use futures::future::{Either, join_all, select};
 use onionskin::runtime::Runtime;
 
-use self::attend::Attendant;
 use self::metrics::Metrics;
 pub(crate) use self::options::Options;
-use self::plan::Plans;
-use self::room::Wish;
+use self::plan::{Plan, Plans};
 use self::service::Relay;
 use self::status::Status;
+use crate::attend::Attendant;
 use crate::failure::Failure;
+use crate::logging::announce;
+use crate::room;
 use crate::signals::{hangups, stopping};
 
 pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Result<(), Failure> {
@@ -56,7 +46,7 @@ pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Res
         plans.check(runtime)?;
         return announce(&format!("nothing is wrong; relays: {}", plans.relays.len()));
     }
-    let wishes: Vec<_> = plans.relays.iter().map(Wish::of).collect();
+    let wishes: Vec<_> = plans.relays.iter().map(Plan::wish).collect();
     let mut relays = Vec::new();
     for plan in plans.relays {
         relays.push(Relay::open(runtime, plan).await?);
@@ -82,19 +72,13 @@ pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Res
         announce(&format!("status at {}", status.endpoint().transport))?;
         runtime.spawn(status.run().boxed());
     }
-    let mut attendant = Attendant::new(runtime);
+    let mut attendant = Attendant::new(runtime, "Relays");
     let work = join_all(relays.into_iter().map(|relay| relay.run(stopping.clone(), attendant.reloads())));
     // It is asked first, so that systemd hears of the end before that comes.
     match select(Box::pin(attendant.run(stopping.clone(), hangups)), work).await {
         Either::Left((never, _)) => match never {},
         Either::Right((ends, _)) => ends.into_iter().collect(),
     }
-}
-
-/// A line on standard output, for whoever waits until it is there.
-fn announce(line: &str) -> Result<(), Failure> {
-    let mut output = std::io::stdout().lock();
-    writeln!(output, "{line}").and_then(|()| output.flush()).map_err(Failure::output)
 }
 
 /// What is logged unless `RUST_LOG` says otherwise: a line for each connection.

@@ -12,9 +12,7 @@ use futures::io::AsyncReadExt;
 use onionskin::connection::Error;
 use onionskin::runtime::Timer;
 
-use super::class::Own;
-use super::join::{Loss, Side, Unfinished};
-use super::tally::Class;
+use crate::join::{Class, Loss, Own, Side, Unfinished};
 use crate::leave::leave;
 
 /// The request at the front of what the client says, which is all there.

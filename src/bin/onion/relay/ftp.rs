@@ -31,10 +31,11 @@ use onionskin::starttls::ftp::{Level, Passive, Protection, Reply};
 use onionskin::tls::TlsServer;
 
 use self::data::{Channels, Wanted};
-use super::join::{Delivered, Loss, PassOn, Side, Unfinished, break_off, is_end_without_close_notify};
-use super::passage::{End, Passages};
+use super::passage::Passages;
 use super::plan::Route;
-use super::tally::{Outcome, Tally};
+use crate::join::{
+    Delivered, End, Loss, Outcome, PassOn, Side, Tally, Unfinished, break_off, is_end_without_close_notify,
+};
 use crate::leave::leave;
 
 /// Whether a relay between these two is made whole like this: clients bring TLS, and the server has none.

@@ -11,8 +11,8 @@ use onionskin::endpoint::{Endpoint, StartTlsStep, Step};
 use onionskin::starttls::{Greets, KnownProtocol, Negotiate, greeting};
 
 use super::ftp;
-use super::join::Side;
 use crate::failure::Failure;
+use crate::join::Side;
 
 /// What is to be done about the greeting before two sides are joined.
 #[derive(Debug)]

@@ -7,8 +7,7 @@ use std::fmt::{Display, Write};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::join::Side;
-use super::tally::{Class, Outcome, Tally};
+use crate::join::{Class, Outcome, Side, Tally};
 
 /// A relay, as the metrics see it.
 #[derive(Debug)]

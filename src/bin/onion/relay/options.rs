@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::join::PassOn;
+use crate::join::PassOn;
 use crate::key_log::KeyLog;
 use crate::logging::Format;
 use crate::silence::SilenceOptions;

@@ -14,13 +14,13 @@ use onionskin::runtime::{Runtime, Socket};
 use onionskin::tls::TlsServer;
 
 use super::cancel;
-use super::class::Own;
 use super::ftp;
 use super::greeting::Greeting;
-use super::join::{ConnectionPair, Delivered, Loss, PassOn, Side, Unfinished, break_off};
-use super::peers::{Peers, Seat};
 use super::plan::Route;
-use super::tally::{Class, Outcome, Tally};
+use crate::join::{
+    Class, ConnectionPair, Delivered, End, Loss, Outcome, Own, PassOn, Side, Tally, Unfinished, break_off,
+};
+use crate::peers::{Peers, Seat};
 use crate::signals::Stopping;
 use crate::waiting::Limit;
 
@@ -42,26 +42,6 @@ pub(super) struct Passages {
     pub(super) hold: Option<Limit>,
     /// Is done when nothing is waited for any more.
     pub(super) aborting: Stopping,
-}
-
-/// How a connection ended, and which side was to blame for it if one was.
-#[derive(Clone, Debug)]
-pub(super) struct End {
-    pub(super) outcome: Outcome,
-    pub(super) loss: Option<Loss>,
-}
-
-impl End {
-    pub(super) fn of(outcome: Outcome, loss: Loss) -> Self {
-        Self { outcome, loss: Some(loss) }
-    }
-}
-
-impl From<Outcome> for End {
-    /// One that no side is to blame for.
-    fn from(outcome: Outcome) -> Self {
-        Self { outcome, loss: None }
-    }
 }
 
 impl Passages {
@@ -291,14 +271,5 @@ impl Layers {
 impl fmt::Display for Layers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.line)
-    }
-}
-
-impl fmt::Display for End {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.loss {
-            Some(loss) => write!(f, "{}, {loss}", self.outcome),
-            None => self.outcome.fmt(f),
-        }
     }
 }

@@ -6,12 +6,14 @@ use onionskin::endpoint::{BaseTransport, Connector, Endpoint, Listener};
 use onionskin::runtime::Runtime;
 
 use super::config;
+use super::ftp;
 use super::greeting::{self, Greeting};
-use super::join::Side;
 use super::options::{Limits, Options};
 use super::status;
 use crate::failure::Failure;
+use crate::join::Side;
 use crate::open;
+use crate::room::Wish;
 use crate::silence::SilenceOptions;
 use crate::waiting::{AtEnd, Limit};
 
@@ -114,6 +116,21 @@ impl Plan {
         let label = name.clone().unwrap_or_else(|| listen.text.clone());
         Ok(Self { route: Route { name, label, listen, connect }, greeting, limits, hold: None })
     }
+
+    /// How much room it wants.
+    pub(super) fn wish(&self) -> Wish {
+        Wish { connections: self.limits.max_connections.get(), descriptors: self.descriptors() }
+    }
+
+    /// How many descriptors a connection takes: some runtimes have two for one that is not TCP, and where FTP has its data
+    /// connections through here too, a client has one of these most of the time.
+    fn descriptors(&self) -> usize {
+        let sides = [&self.route.listen.endpoint, &self.route.connect.endpoint];
+        let control: usize =
+            sides.into_iter().map(|side| if let BaseTransport::Tcp { .. } = side.transport { 1 } else { 2 }).sum();
+        let data = if ftp::is_whole(sides[0], sides[1]) { 2 } else { 0 };
+        control + data
+    }
 }
 
 impl Route {
@@ -159,5 +176,24 @@ impl Written {
 impl fmt::Display for Written {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_connection_has_room_for_what_belongs_to_it() {
+        for (listen, connect, expected) in [
+            ("tcp:h:1", "tcp:h:2", 2),
+            ("unix:/s", "tcp:h:2", 3),
+            ("tcp:h:1+starttls:smtp:cert=c:key=k", "tcp:h:2", 2),
+            ("tcp:h:1+starttls:ftp:cert=c:key=k", "tcp:h:2", 4),
+        ] {
+            let written = |text| Written::new(text, Default::default()).unwrap();
+            let plan = Plan::new(None, written(listen), written(connect), Limits::default()).unwrap();
+            assert_eq!(plan.wish().descriptors, expected, "{listen} {connect}");
+        }
     }
 }

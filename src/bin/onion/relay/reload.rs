@@ -9,8 +9,8 @@ use futures::channel::mpsc::UnboundedSender;
 use onionskin::endpoint::OpenError;
 use onionskin::runtime::Runtime;
 
-use super::join::{Loss, Side};
 use super::plan::Route;
+use crate::join::{Loss, Side};
 
 /// How far a side is with its files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

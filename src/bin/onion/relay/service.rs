@@ -20,17 +20,16 @@ use futures::{FutureExt, StreamExt};
 use onionskin::endpoint::{Connector, Incoming, Listener};
 use onionskin::runtime::Runtime;
 
-use super::attend::{Reload, Reloads};
 use super::custom;
 use super::ftp;
-use super::join::Side;
 use super::metrics::Shown;
-use super::passage::{End, Passages};
-use super::peers::Peers;
+use super::passage::Passages;
 use super::plan::Plan;
 use super::reload::{self, Reading};
-use super::tally::{Outcome, Tally};
+use crate::attend::{Reload, Reloads};
 use crate::failure::Failure;
+use crate::join::{End, Outcome, Side, Tally};
+use crate::peers::Peers;
 use crate::signals::Stopping;
 
 /// A listener, and where its connections are joined to.

@@ -15,10 +15,8 @@ use onionskin::endpoint::{Connector, Endpoint, Incoming, Listener, OpenError};
 use onionskin::runtime::{Address, Runtime, Socket};
 use onionskin::tls::TlsServer;
 
-use super::super::class::Own;
-use super::super::join::{ConnectionPair, Loss, PassOn, Side, Unfinished};
 use super::super::passage::Passages;
-use super::super::tally::{Class, Tally};
+use crate::join::{Class, ConnectionPair, Loss, Own, PassOn, Side, Tally, Unfinished};
 use crate::signals::Stopping;
 
 /// Those that there are, each in a task of its own, and the one that a client is awaited for.

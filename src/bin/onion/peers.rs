@@ -15,7 +15,7 @@ use onionskin::runtime::Address;
 
 /// Who is connected, and how often.
 #[derive(Debug)]
-pub(super) struct Peers {
+pub(crate) struct Peers {
     most: Option<NonZeroUsize>,
     /// Only peers that have a connection, so that it is never larger than the number of those.
     seats: Mutex<HashMap<Network, usize>>,
@@ -23,11 +23,11 @@ pub(super) struct Peers {
 
 /// A place that a connection has among those of its peer, given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Seat(Option<(Arc<Peers>, Network)>);
+pub(crate) struct Seat(Option<(Arc<Peers>, Network)>);
 
 /// A peer has as many connections as it may have.
 #[derive(Debug)]
-pub(super) struct Full {
+pub(crate) struct Full {
     network: Network,
     most: NonZeroUsize,
 }
@@ -38,12 +38,12 @@ struct Network(IpAddr);
 
 impl Peers {
     /// Without `most` everybody gets a seat.
-    pub(super) fn new(most: Option<NonZeroUsize>) -> Self {
+    pub(crate) fn new(most: Option<NonZeroUsize>) -> Self {
         Self { most, seats: Mutex::default() }
     }
 
     /// A seat for the peer in `addresses`.
-    pub(super) fn seat(self: &Arc<Self>, addresses: &Addresses) -> Result<Seat, Full> {
+    pub(crate) fn seat(self: &Arc<Self>, addresses: &Addresses) -> Result<Seat, Full> {
         let address = addresses.peer.as_ref().and_then(Address::as_tcp);
         let (Some(most), Some(address)) = (self.most, address) else { return Ok(Seat(None)) };
         let network = Network::of(address.ip());

@@ -1,4 +1,4 @@
-//! What concerns all relays of the process: that it is to end, that files are to be read again, and who is to be told.
+//! What concerns all listeners of the process: that it is to end, that files are to be read again, and who is to be told.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -9,27 +9,27 @@ use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures::stream::{BoxStream, once, pending, select_all, unfold};
 use onionskin::runtime::Runtime;
 
-use super::notify::Notifier;
+use crate::notify::Notifier;
 use crate::signals::{Hangups, Stopping};
 
 /// The order to read files again. The last clone that is dropped tells that all is done.
 #[derive(Clone, Debug)]
-pub(super) struct Reload {
+pub(crate) struct Reload {
     _done: Arc<Done>,
 }
 
 #[derive(Debug)]
 struct Done(UnboundedSender<()>);
 
-/// The orders that a relay gets.
-pub(super) type Reloads = UnboundedReceiver<Reload>;
+/// The orders that a listener gets.
+pub(crate) type Reloads = UnboundedReceiver<Reload>;
 
 /// Everybody who waits for orders, and who is to get them.
 #[derive(Debug)]
-pub(super) struct Attendant {
+pub(crate) struct Attendant {
     runtime: &'static dyn Runtime,
     notifier: Notifier,
-    relays: Vec<UnboundedSender<Reload>>,
+    listeners: Vec<UnboundedSender<Reload>>,
 }
 
 enum Event {
@@ -40,19 +40,20 @@ enum Event {
 }
 
 impl Attendant {
-    pub(super) fn new(runtime: &'static dyn Runtime) -> Self {
-        Self { runtime, notifier: Notifier::from_environment(), relays: Vec::new() }
+    /// Whoever has started the process is told how many of these there are.
+    pub(crate) fn new(runtime: &'static dyn Runtime, what: &'static str) -> Self {
+        Self { runtime, notifier: Notifier::from_environment(what), listeners: Vec::new() }
     }
 
-    /// The orders for one more relay.
-    pub(super) fn reloads(&mut self) -> Reloads {
+    /// The orders for one more listener.
+    pub(crate) fn reloads(&mut self) -> Reloads {
         let (order, orders) = unbounded();
-        self.relays.push(order);
+        self.listeners.push(order);
         orders
     }
 
     /// Gives orders, and tells of them, for as long as it is polled.
-    pub(super) async fn run(self, stopping: Stopping, hangups: Hangups) -> Infallible {
+    pub(crate) async fn run(self, stopping: Stopping, hangups: Hangups) -> Infallible {
         let (done, reloaded) = unbounded();
         let mut events = select_all([
             once(stopping).map(|()| Event::Stop).boxed(),
@@ -63,7 +64,7 @@ impl Attendant {
             pending().boxed(),
         ]);
         let (mut is_ending, mut reloading) = (false, 0);
-        self.notifier.ready(self.relays.len());
+        self.notifier.ready(self.listeners.len());
         loop {
             match events.next().await {
                 Some(Event::Stop) => {
@@ -76,15 +77,15 @@ impl Attendant {
                     }
                     reloading += 1;
                     let reload = Reload { _done: Arc::new(Done(done.clone())) };
-                    for relay in &self.relays {
+                    for listener in &self.listeners {
                         // One that has ended has nothing to read.
-                        let _ = relay.unbounded_send(reload.clone());
+                        let _ = listener.unbounded_send(reload.clone());
                     }
                 }
                 Some(Event::Reloaded) => {
                     reloading -= 1;
                     if reloading == 0 && !is_ending {
-                        self.notifier.ready(self.relays.len());
+                        self.notifier.ready(self.listeners.len());
                     }
                 }
                 Some(Event::Pulse) => self.notifier.alive(),

@@ -1,4 +1,4 @@
-//! What a relay counts. Every number is one that only grows, and may be read at any time by whoever shows it.
+//! What is counted. Every number is one that only grows, and may be read at any time by whoever shows it.
 //!
 //! The two lists below are the only places that know every outcome and every class: the log, the summary and the metrics take
 //! theirs from them. A new way to end is a line there, and the place where it happens.
@@ -6,23 +6,22 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::join::Side;
-use super::passage::End;
+use super::{End, Side};
 
 /// An enum of which each variant has a word, for people and, with underscores, for programs.
 macro_rules! words {
     ($(#[$about:meta])* $name:ident { $($(#[$meaning:meta])* $variant:ident = $word:literal,)* }) => {
         $(#[$about])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(super) enum $name {
+        pub(crate) enum $name {
             $($(#[$meaning])* $variant,)*
         }
 
         impl $name {
             /// Each of them, in the order in which they are told.
-            pub(super) const ALL: &[Self] = &[$(Self::$variant),*];
+            pub(crate) const ALL: &[Self] = &[$(Self::$variant),*];
 
-            pub(super) fn word(self) -> &'static str {
+            pub(crate) fn word(self) -> &'static str {
                 match self {
                     $(Self::$variant => $word,)*
                 }
@@ -84,9 +83,9 @@ words! {
     }
 }
 
-/// What a relay has done so far.
+/// What a relay has done so far, or a proxy.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     accepted: AtomicU64,
     ended: [AtomicU64; Outcome::ALL.len()],
     handshakes: [AtomicU64; Side::ALL.len()],
@@ -96,11 +95,11 @@ pub(super) struct Tally {
 
 impl Tally {
     /// Counts a connection, and says which one it is, beginning with 1.
-    pub(super) fn begin(&self) -> u64 {
+    pub(crate) fn begin(&self) -> u64 {
         self.accepted.fetch_add(1, Relaxed) + 1
     }
 
-    pub(super) fn end(&self, end: &End) {
+    pub(crate) fn end(&self, end: &End) {
         self.ended[end.outcome as usize].fetch_add(1, Relaxed);
         if let Some(loss) = &end.loss {
             self.failures[loss.side as usize][loss.class as usize].fetch_add(1, Relaxed);
@@ -108,40 +107,40 @@ impl Tally {
     }
 
     /// Counts the handshakes that were done when `side` was opened.
-    pub(super) fn add_handshakes(&self, side: Side, count: usize) {
+    pub(crate) fn add_handshakes(&self, side: Side, count: usize) {
         self.handshakes[side as usize].fetch_add(count as u64, Relaxed);
     }
 
     /// Counts bytes that came from `side`, and were taken by the other.
-    pub(super) fn add_bytes(&self, side: Side, count: usize) {
+    pub(crate) fn add_bytes(&self, side: Side, count: usize) {
         self.bytes[side as usize].fetch_add(count as u64, Relaxed);
     }
 
-    pub(super) fn accepted(&self) -> u64 {
+    pub(crate) fn accepted(&self) -> u64 {
         self.accepted.load(Relaxed)
     }
 
     /// How many have not ended.
-    pub(super) fn live(&self) -> u64 {
+    pub(crate) fn live(&self) -> u64 {
         // An end counts behind its beginning, so this order never finds more ends than beginnings.
         let ended: u64 = Outcome::ALL.iter().map(|&outcome| self.ended(outcome)).sum();
         self.accepted().saturating_sub(ended)
     }
 
     /// How many have ended in this way.
-    pub(super) fn ended(&self, outcome: Outcome) -> u64 {
+    pub(crate) fn ended(&self, outcome: Outcome) -> u64 {
         self.ended[outcome as usize].load(Relaxed)
     }
 
-    pub(super) fn handshakes(&self, side: Side) -> u64 {
+    pub(crate) fn handshakes(&self, side: Side) -> u64 {
         self.handshakes[side as usize].load(Relaxed)
     }
 
-    pub(super) fn failures(&self, side: Side, class: Class) -> u64 {
+    pub(crate) fn failures(&self, side: Side, class: Class) -> u64 {
         self.failures[side as usize][class as usize].load(Relaxed)
     }
 
-    pub(super) fn bytes(&self, side: Side) -> u64 {
+    pub(crate) fn bytes(&self, side: Side) -> u64 {
         self.bytes[side as usize].load(Relaxed)
     }
 }

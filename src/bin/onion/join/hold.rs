@@ -12,7 +12,7 @@ use onionskin::runtime::Timer;
 use crate::waiting::{Limit, Quiet};
 
 /// Keeps the end of one way back for the sake of the other.
-pub(super) struct Hold {
+pub(crate) struct Hold {
     quiet: Quiet,
     /// How many bytes had passed in each way when that was last looked at.
     asked: u64,
@@ -23,12 +23,12 @@ pub(super) struct Hold {
 }
 
 impl Hold {
-    pub(super) fn new(timer: &'static dyn Timer, limit: Limit) -> Self {
+    pub(crate) fn new(timer: &'static dyn Timer, limit: Limit) -> Self {
         Self { quiet: Quiet::new(timer, limit), asked: 0, answered: 0, is_answered: true, has_run_out: false }
     }
 
     /// So many bytes have been sent and have come back by now.
-    pub(super) fn look(&mut self, asked: u64, answered: u64) {
+    pub(crate) fn look(&mut self, asked: u64, answered: u64) {
         if asked > self.asked {
             self.is_answered = false;
         }
@@ -42,14 +42,14 @@ impl Hold {
     }
 
     /// Whether the server has been silent for too long; `unsent` is how much is on its way to it.
-    pub(super) fn poll_over(&mut self, unsent: impl FnOnce() -> usize, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_over(&mut self, unsent: impl FnOnce() -> usize, cx: &mut Context<'_>) -> Poll<()> {
         ready!(self.quiet.poll_over(unsent, cx));
         self.has_run_out = true;
         Poll::Ready(())
     }
 
     /// How long nothing came for what was sent last, if the end was passed on all the same.
-    pub(super) fn unanswered(&self) -> Option<Duration> {
+    pub(crate) fn unanswered(&self) -> Option<Duration> {
         (self.has_run_out && !self.is_answered).then(|| self.quiet.limit())
     }
 }

@@ -23,7 +23,10 @@
 //!   then that one is [broken off](break_off). An end in the middle of a record is a loss: something is missing.
 //! - A side that can no longer be written to may have said something before: that is still read and passed on.
 
+mod class;
+mod end;
 mod hold;
+mod tally;
 #[cfg(test)]
 mod tests;
 
@@ -42,16 +45,16 @@ use onionskin::Connection;
 use onionskin::runtime::{Socket, Timer};
 use onionskin::stack::{self, LayerErrorKind, Reason};
 
+pub(crate) use self::class::{Cause, Own};
+pub(crate) use self::end::End;
 use self::hold::Hold;
-use super::class::{Cause, Own};
-use super::passage::End;
-use super::tally::{Class, Outcome, Tally};
+pub(crate) use self::tally::{Class, Outcome, Tally};
 use crate::failure::Failure;
 use crate::leave::leave;
 use crate::waiting::{Limit, Quiet};
 
 /// A connection to each side, and how far both ways between them are.
-pub(super) struct ConnectionPair {
+pub(crate) struct ConnectionPair {
     timer: &'static dyn Timer,
     near: Unfinished,
     far: Unfinished,
@@ -68,14 +71,14 @@ pub(super) struct ConnectionPair {
 
 /// Where something happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
+pub(crate) enum Side {
     Listen,
     Connect,
 }
 
 /// How the end of a side that has left out its close_notify is passed on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(super) enum PassOn {
+pub(crate) enum PassOn {
     /// As an end of file of the socket, without a close_notify: what it was. The other direction goes on.
     #[default]
     Fin,
@@ -85,15 +88,15 @@ pub(super) enum PassOn {
 
 /// A side that is lost, and why.
 #[derive(Clone, Debug)]
-pub(super) struct Loss {
-    pub(super) side: Side,
-    pub(super) class: Class,
-    pub(super) cause: String,
+pub(crate) struct Loss {
+    pub(crate) side: Side,
+    pub(crate) class: Class,
+    pub(crate) cause: String,
 }
 
 impl ConnectionPair {
     /// What passes is counted in `tally`.
-    pub(super) fn new(
+    pub(crate) fn new(
         timer: &'static dyn Timer,
         near: Unfinished,
         far: Unfinished,
@@ -105,25 +108,25 @@ impl ConnectionPair {
     }
 
     /// Keeps the end of the LISTEN side back until the CONNECT side has ended, or has been silent for so long.
-    pub(super) fn holding_back(mut self, limit: Option<Limit>) -> Self {
+    pub(crate) fn holding_back(mut self, limit: Option<Limit>) -> Self {
         self.hold = limit.map(|limit| Hold::new(self.timer, limit));
         self
     }
 
     /// How many bytes were taken from the LISTEN side for the CONNECT side, and the other way round.
-    pub(super) fn bytes(&self) -> (u64, u64) {
+    pub(crate) fn bytes(&self) -> (u64, u64) {
         (self.there.bytes, self.back.bytes)
     }
 
     /// Passes on until both sides have ended, or one is lost and what it had said before is sent.
     ///
     /// May be dropped and called again.
-    pub(super) async fn run(&mut self) -> End {
+    pub(crate) async fn run(&mut self) -> End {
         poll_fn(|cx| self.poll(cx)).await
     }
 
     /// Closes both sides, so that what was sent last arrives, and the one that is not lost such that it can tell.
-    pub(super) async fn leave(self) {
+    pub(crate) async fn leave(self) {
         let Self { timer, near, far, there, back, broken, .. } = self;
         match broken.map(|(_, loss)| loss.side) {
             None => {
@@ -345,21 +348,21 @@ impl Way {
 
 /// Whether what was read came to an end that is none for its layers, at a place where it can be one: nothing that came with it
 /// is left over, such as a part of a record.
-pub(super) fn is_end_without_close_notify(from: &Connection<Socket>) -> bool {
+pub(crate) fn is_end_without_close_notify(from: &Connection<Socket>) -> bool {
     let stack = from.stack();
     from.end() == Some(stack::End::Truncated) && stack.lost().is_none() && stack.inbound_len() == 0
 }
 
 /// A connection that is reset when it is dropped: whoever aborts does not pretend that everything was said.
-pub(super) struct Unfinished(Option<Connection<Socket>>);
+pub(crate) struct Unfinished(Option<Connection<Socket>>);
 
 impl Unfinished {
-    pub(super) fn new(conn: Connection<Socket>) -> Self {
+    pub(crate) fn new(conn: Connection<Socket>) -> Self {
         Self(Some(conn))
     }
 
     /// The connection, to be dropped like any other.
-    pub(super) fn finished(mut self) -> Connection<Socket> {
+    pub(crate) fn finished(mut self) -> Connection<Socket> {
         self.0.take().expect(TAKEN_LAST)
     }
 }
@@ -390,7 +393,7 @@ impl Drop for Unfinished {
 
 /// What a peer has heard of us before it is broken off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Delivered {
+pub(crate) enum Delivered {
     Nothing,
     Something,
     End,
@@ -401,7 +404,7 @@ pub(super) enum Delivered {
 /// Inside TLS, the socket is closed without a close_notify, behind the last bytes. Where there is no TLS, only a reset can
 /// tell; but it may overtake bytes that are still on their way, so it waits until the peer's system has taken them. A Unix
 /// socket has no reset: without TLS, its peer sees an end of file.
-pub(super) async fn break_off(timer: &dyn Timer, mut conn: Unfinished, delivered: Delivered) {
+pub(crate) async fn break_off(timer: &dyn Timer, mut conn: Unfinished, delivered: Delivered) {
     let is_inside_tls = conn.layers().tls().next().is_some();
     match delivered {
         Delivered::Nothing | Delivered::Something if is_inside_tls => {
@@ -475,10 +478,10 @@ impl Progress {
 }
 
 impl Side {
-    pub(super) const ALL: &[Self] = &[Self::Listen, Self::Connect];
+    pub(crate) const ALL: &[Self] = &[Self::Listen, Self::Connect];
 
     /// What programs call it.
-    pub(super) fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Listen => "listen",
             Self::Connect => "connect",
@@ -504,7 +507,7 @@ impl fmt::Display for Side {
 
 impl Loss {
     /// The cause becomes one line, whatever a peer has put into it.
-    pub(super) fn new(side: Side, cause: impl Cause) -> Self {
+    pub(crate) fn new(side: Side, cause: impl Cause) -> Self {
         Self { side, class: cause.class(), cause: Failure::new(cause).to_string() }
     }
 }

@@ -8,16 +8,18 @@ use std::time::Duration;
 
 /// The way to whoever has started the process.
 #[derive(Debug)]
-pub(super) struct Notifier {
+pub(crate) struct Notifier {
     #[cfg(unix)]
     manager: Option<(UnixDatagram, SocketAddr)>,
     watchdog: Option<Duration>,
+    /// What serves, as its user calls it.
+    what: &'static str,
 }
 
 #[cfg(unix)]
 impl Notifier {
     /// The one that the environment names.
-    pub(super) fn from_environment() -> Self {
+    pub(crate) fn from_environment(what: &'static str) -> Self {
         let manager = std::env::var_os(SOCKET).and_then(|name| match connect(&name) {
             Ok(manager) => Some(manager),
             Err(error) => {
@@ -25,7 +27,7 @@ impl Notifier {
                 None
             }
         });
-        Self { manager, watchdog: watchdog() }
+        Self { manager, watchdog: watchdog(), what }
     }
 
     /// A manager that does not read is waited for so long and no longer.
@@ -40,8 +42,8 @@ impl Notifier {
 #[cfg(not(unix))]
 impl Notifier {
     /// There is nobody to tell.
-    pub(super) fn from_environment() -> Self {
-        Self { watchdog: None }
+    pub(crate) fn from_environment(what: &'static str) -> Self {
+        Self { watchdog: None, what }
     }
 
     fn tell(&self, _: &str) {}
@@ -49,27 +51,27 @@ impl Notifier {
 
 impl Notifier {
     /// Everything is there, for the first time or again.
-    pub(super) fn ready(&self, relays: usize) {
-        self.tell(&format!("READY=1\nSTATUS=Relays that serve: {relays}"));
+    pub(crate) fn ready(&self, count: usize) {
+        self.tell(&format!("READY=1\nSTATUS={} that serve: {count}", self.what));
     }
 
     /// Files are being read; [`ready`](Self::ready) says when that is over. Which of several times it is shows by the clock.
-    pub(super) fn reloading(&self) {
+    pub(crate) fn reloading(&self) {
         self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={}", monotonic().as_micros()));
     }
 
     /// The process is to end.
-    pub(super) fn stopping(&self) {
+    pub(crate) fn stopping(&self) {
         self.tell("STOPPING=1");
     }
 
     /// The process lives, to be said once in each [`pulse`](Self::pulse).
-    pub(super) fn alive(&self) {
+    pub(crate) fn alive(&self) {
         self.tell("WATCHDOG=1");
     }
 
     /// How often somebody wants to hear that the process lives.
-    pub(super) fn pulse(&self) -> Option<Duration> {
+    pub(crate) fn pulse(&self) -> Option<Duration> {
         self.watchdog
     }
 }

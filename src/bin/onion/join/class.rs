@@ -10,7 +10,7 @@ use onionskin::stack::{LayerError, LayerErrorKind};
 use super::tally::Class;
 
 /// Why a side failed or was lost: a sentence, and its class.
-pub(super) trait Cause: Display {
+pub(crate) trait Cause: Display {
     fn class(&self) -> Class;
 }
 
@@ -44,7 +44,7 @@ impl Cause for io::Error {
 
 /// A sentence of our own, whose class its writer knows.
 #[derive(Debug)]
-pub(super) struct Own<T>(pub(super) Class, pub(super) T);
+pub(crate) struct Own<T>(pub(crate) Class, pub(crate) T);
 
 impl<T: Display> Cause for Own<T> {
     fn class(&self) -> Class {
