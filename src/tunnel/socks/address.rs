@@ -89,14 +89,20 @@ impl<'a> Written<'a> {
         }))
     }
 
-    /// The address, unless it is none that anybody could ask for.
-    pub(super) fn to_address(&self) -> Option<Address> {
+    /// The address, or why it is none, in one phrase. An IP address may have port 0 and be unspecified.
+    pub(super) fn to_address(&self) -> Result<Address, String> {
         match self {
-            Self::Ip(address) => Some((*address).into()),
-            Self::Name(name, port) => Address::to_host(std::str::from_utf8(name).ok()?, *port).ok(),
-            Self::Unknown(_) => None,
+            Self::Ip(address) => Ok((*address).into()),
+            Self::Name(name, port) => host(name, *port),
+            Self::Unknown(other) => Err(format!("there is no type {other} of addresses")),
         }
     }
+}
+
+/// A name as a peer has written it, which may be an IP address, or why it is none.
+pub(super) fn host(name: &[u8], port: u16) -> Result<Address, String> {
+    let name = std::str::from_utf8(name).map_err(|_| "the name of the host is no ASCII".to_owned())?;
+    Address::to_host(name, port).map_err(|error| error.to_string())
 }
 
 /// Of sixteen bytes, which it has.

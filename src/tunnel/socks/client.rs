@@ -231,7 +231,7 @@ impl Socks5 {
                 Err(ErrorKind::Malformed(format!("the reply has an address of type {other}")))
             }
             Some(written) => {
-                self.state = State::Through(Answer::Socks { bound: written.to_address() });
+                self.state = State::Through(Answer::Socks { bound: written.to_address().ok() });
                 Ok(Advance::Leave)
             }
         }

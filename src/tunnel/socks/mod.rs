@@ -25,6 +25,8 @@
 //! |---|---|
 //! | `client.rs` | SOCKS5, who asks |
 //! | `client4.rs` | SOCKS4a, who asks |
+//! | `server.rs` | both, who is asked |
+//! | `server4.rs` | what a client of SOCKS4a asks, and how it is answered |
 //! | `address.rs` | a host and a port, as SOCKS5 writes them, and which can be asked for |
 //! | `reply.rs` | what the codes of a refusal mean, and what is no SOCKS at all |
 
@@ -32,6 +34,9 @@ mod address;
 mod client;
 mod client4;
 mod reply;
+mod server;
+mod server4;
 
 pub use self::client::{Offer, Socks5};
 pub use self::client4::Socks4a;
+pub use self::server::SocksServer;
