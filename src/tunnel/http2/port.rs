@@ -1,0 +1,238 @@
+//! h2 without a socket: bytes go in and come out, and nobody waits inside.
+//!
+//! ```text
+//!      h2 ── PortIo ═══ two byte queues ═══ Port ── whoever has the carrier
+//!               poll_read  ◀── received ◀── receive
+//!               poll_write ──▶ to be sent ──▶ output, handle_sent
+//! ```
+//!
+//! h2 reads and writes by two traits of tokio, and that is all that it asks of tokio: there is no runtime, no thread and no timer
+//! below it. This is the only file outside of `runtime/` that names them. Each queue is bounded, so h2 is told to wait when there
+//! is no room, and a peer that is not read can make nobody hold more than that.
+//!
+//! Nothing here wakes anybody. h2 is polled again whenever bytes were put in or taken out ([`Port`]), and whenever it asks for
+//! it itself, which [`Attention`] notes: to give a stream something to send is such a case.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// The outer end, for whoever has the carrier.
+#[derive(Debug)]
+pub(super) struct Port(Arc<Mutex<Queues>>);
+
+/// The end that h2 has as its socket.
+#[derive(Debug)]
+pub(super) struct PortIo(Arc<Mutex<Queues>>);
+
+#[derive(Debug, Default)]
+struct Queues {
+    received: BytesMut,
+    /// Whether nothing comes behind that.
+    ended: bool,
+    output: BytesMut,
+    /// Whether h2 has closed its direction behind that.
+    shut: bool,
+}
+
+/// Both ends of new queues.
+pub(super) fn port() -> (Port, PortIo) {
+    let queues = Arc::<Mutex<Queues>>::default();
+    (Port(Arc::clone(&queues)), PortIo(queues))
+}
+
+impl Port {
+    /// How many bytes [`receive`](Self::receive) takes now.
+    pub(super) fn room(&self) -> usize {
+        LIMIT.saturating_sub(lock(&self.0).received.len())
+    }
+
+    /// Takes as much of it as there is room for, and says how much. h2 is then to be polled.
+    pub(super) fn receive(&self, bytes: &[u8]) -> usize {
+        let count = bytes.len().min(self.room());
+        lock(&self.0).received.extend_from_slice(&bytes[..count]);
+        count
+    }
+
+    /// Nothing more comes. h2 is then to be polled.
+    pub(super) fn end(&self) {
+        lock(&self.0).ended = true;
+    }
+
+    /// How many bytes h2 has for the peer.
+    pub(super) fn output_len(&self) -> usize {
+        lock(&self.0).output.len()
+    }
+
+    /// Shows what h2 has for the peer, in one piece.
+    pub(super) fn with_output<R>(&self, show: impl FnOnce(&[u8]) -> R) -> R {
+        show(&lock(&self.0).output)
+    }
+
+    /// So many bytes of it have been sent. h2 is then to be polled: it may have more.
+    pub(super) fn handle_sent(&self, count: usize) {
+        lock(&self.0).output.advance(count);
+    }
+
+    /// Whether h2 has closed its direction: nothing comes behind the output.
+    pub(super) fn is_shut(&self) -> bool {
+        lock(&self.0).shut
+    }
+}
+
+impl AsyncRead for PortIo {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let mut queues = lock(&self.0);
+        let count = queues.received.len().min(buffer.remaining());
+        if count == 0 && !queues.ended && buffer.remaining() > 0 {
+            return Poll::Pending;
+        }
+        buffer.put_slice(&queues.received[..count]);
+        queues.received.advance(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for PortIo {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let mut queues = lock(&self.0);
+        let count = bytes.len().min(LIMIT.saturating_sub(queues.output.len()));
+        if count == 0 && !bytes.is_empty() {
+            return Poll::Pending;
+        }
+        queues.output.extend_from_slice(&bytes[..count]);
+        Poll::Ready(Ok(count))
+    }
+
+    /// What is in the queue is as good as sent, as far as h2 is concerned.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        lock(&self.0).shut = true;
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Whether h2 asks to be polled.
+#[derive(Debug)]
+pub(super) struct Attention {
+    noted: Arc<Noted>,
+    waker: Waker,
+}
+
+#[derive(Debug, Default)]
+struct Noted(AtomicBool);
+
+impl Attention {
+    pub(super) fn new() -> Self {
+        let noted = Arc::<Noted>::default();
+        Self { waker: Waker::from(Arc::clone(&noted)), noted }
+    }
+
+    /// What h2 asks by.
+    pub(super) fn waker(&self) -> &Waker {
+        &self.waker
+    }
+
+    /// Whether it has asked since this was last called.
+    pub(super) fn take(&self) -> bool {
+        self.noted.0.swap(false, Ordering::AcqRel)
+    }
+}
+
+impl Wake for Noted {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// A panic inside h2 has left the queues whole: they are bytes.
+fn lock(queues: &Mutex<Queues>) -> MutexGuard<'_, Queues> {
+    queues.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The most that either queue holds: as much as one read of a socket brings.
+const LIMIT: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+
+    use bytes::Bytes;
+
+    use super::*;
+
+    /// Moves up to `most` bytes from one to the other.
+    fn carry(from: &Port, to: &Port, most: usize) -> bool {
+        let moved = from.with_output(|bytes| to.receive(&bytes[..bytes.len().min(most)]));
+        from.handle_sent(moved);
+        moved > 0
+    }
+
+    #[test]
+    fn h2_runs_over_queues_at_any_cut_and_comes_to_rest() {
+        for most in [1, 7, 9, 100, LIMIT] {
+            let ((left, left_io), (right, right_io)) = (port(), port());
+            let attention = Attention::new();
+            let cx = &mut Context::from_waker(attention.waker());
+            let Poll::Ready(Ok((mut requests, mut client))) = pin!(h2::client::handshake(left_io)).poll(cx) else {
+                panic!("the preface has room")
+            };
+            let mut handshake = pin!(h2::server::handshake(right_io));
+            let (mut server, mut accepted) = (None, None);
+            let request = http::Request::connect("a.example:443").body(()).unwrap();
+            let (mut answer, mut sender) = requests.send_request(request, false).unwrap();
+            sender.send_data(Bytes::from_static(b"hello"), true).unwrap();
+            let (mut heard, mut answered, mut rounds) = (Vec::new(), false, 0);
+            while !(answered && heard == b"hello") {
+                rounds += 1;
+                assert!(rounds < 10_000, "it comes to rest");
+                let _ = Pin::new(&mut client).poll(cx);
+                match &mut server {
+                    None => {
+                        if let Poll::Ready(done) = handshake.as_mut().poll(cx) {
+                            server = Some(done.unwrap());
+                        }
+                    }
+                    Some(server) => {
+                        if let Poll::Ready(Some(Ok((request, mut respond)))) = server.poll_accept(cx) {
+                            assert_eq!(request.uri().to_string(), "a.example:443");
+                            respond.send_response(http::Response::new(()), true).unwrap();
+                            accepted = Some(request.into_body());
+                        }
+                    }
+                }
+                if let Some(Poll::Ready(Some(Ok(bytes)))) = accepted.as_mut().map(|body| body.poll_data(cx)) {
+                    heard.extend_from_slice(&bytes);
+                }
+                answered = answered || Pin::new(&mut answer).poll(cx).is_ready();
+                while carry(&left, &right, most) | carry(&right, &left, most) && most > 9 {}
+            }
+        }
+    }
+
+    #[test]
+    fn a_queue_that_is_full_takes_no_more() {
+        let (outer, mut inner) = port();
+        assert_eq!(outer.receive(&[7; LIMIT + 1]), LIMIT);
+        assert_eq!((outer.receive(&[7]), outer.room()), (0, 0));
+        let attention = Attention::new();
+        let cx = &mut Context::from_waker(attention.waker());
+        assert!(matches!(Pin::new(&mut inner).poll_write(cx, &[7; LIMIT + 1]), Poll::Ready(Ok(LIMIT))));
+        assert!(Pin::new(&mut inner).poll_write(cx, &[7]).is_pending());
+        outer.handle_sent(1);
+        assert!(matches!(Pin::new(&mut inner).poll_write(cx, &[7; 9]), Poll::Ready(Ok(1))));
+    }
+}
