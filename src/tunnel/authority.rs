@@ -5,9 +5,11 @@
 
 use crate::runtime::Address;
 
-/// The target as CONNECT asks for it: always with its port, an IPv6 address in brackets. `None` for what is no host.
+/// The target as CONNECT asks for it: always with its port, an IPv6 address in brackets and without its zone, which means
+/// nothing to another machine. `None` for what is no port of a host.
 pub(crate) fn print(target: &Address) -> Option<String> {
-    match target {
+    // An address can be made without a look at its name.
+    match Address::to_host(&target.host()?, target.port()?).ok()? {
         Address::Tcp(address) => Some(address.to_string()),
         Address::Name { host, port } => Some(format!("{host}:{port}")),
         _ => None,
@@ -53,7 +55,19 @@ mod tests {
         {
             assert_eq!(print(&parse(text.as_bytes()).unwrap()).unwrap(), text);
         }
-        assert_eq!(print(&Address::Stdio), None);
+        let zone = std::net::SocketAddrV6::new("fe80::1".parse().unwrap(), 443, 0, 5);
+        assert_eq!(print(&Address::Tcp(zone.into())).unwrap(), "[fe80::1]:443");
+        let no_name = |host: &str, port| Address::Name { host: host.to_owned(), port };
+        for target in [
+            Address::Stdio,
+            no_name("a\r\nHost: b", 1),
+            no_name("a.example", 0),
+            no_name("u@a.example", 1),
+            no_name("", 1),
+            std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into(),
+        ] {
+            assert_eq!(print(&target), None, "{target:?}");
+        }
     }
 
     #[test]

@@ -3,11 +3,12 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use super::TunnelProtocol;
+use super::{Challenges, ProxyStatus, TunnelProtocol, http};
+use crate::connection;
 use crate::layer::opening;
 use crate::printable::Printable;
 use crate::runtime::Address;
-use crate::stack::{Failure, LayerError, LayerErrorKind, with_chain};
+use crate::stack::{Failure, LayerError, LayerErrorKind, Reason, with_chain};
 
 /// Why a client has got no tunnel, or why a server has opened none.
 ///
@@ -42,8 +43,8 @@ pub enum ErrorKind {
         /// The beginning of the body of an answer of HTTP: at most 4,096 bytes.
         body: Vec<u8>,
     },
-    /// The proxy wants to know who asks: what it challenges with (RFC 9110, section 11.7.1), as the fields have it.
-    AuthRequired(Vec<String>),
+    /// The proxy wants to know who asks: what it challenges with. Whoever has an answer may connect anew and give it.
+    AuthRequired(Challenges),
     /// The proxy does not take the user and the password.
     AuthRejected,
     /// The proxy takes none of the ways to say who asks that were offered.
@@ -54,6 +55,8 @@ pub enum ErrorKind {
     Malformed(String),
     /// The peer says more than so many bytes before it comes to the point.
     TooLong(usize),
+    /// The peer sends more than so many fields.
+    TooManyFields(usize),
     /// The connection ended before this came. Some proxies end it so in place of a refusal.
     Ended(&'static str),
     /// This did not come in time.
@@ -93,7 +96,8 @@ impl Error {
         self
     }
 
-    /// The error of this module in the chain of sources that begins with `error`.
+    /// The error of this module in the chain of sources that begins with `error`. Where a connection was lost below the
+    /// negotiation, by a reset perhaps, it is what that meant to the negotiation.
     #[must_use]
     pub fn of<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Self> {
         let mut next = Some(error);
@@ -104,9 +108,18 @@ impl Error {
             if let Some(Inside(found)) = error.downcast_ref() {
                 return Some(found);
             }
+            let lost = error.downcast_ref().or_else(|| error.downcast_ref().and_then(connection::Error::reason));
+            if let Some(found) = lost.and_then(Self::in_loss) {
+                return Some(found);
+            }
             next = error.source();
         }
         None
+    }
+
+    fn in_loss(reason: &Reason) -> Option<&Self> {
+        let losses = std::iter::successors(Some(reason), |reason| reason.below()).flat_map(Reason::layers);
+        losses.map(|loss| &loss.error).find_map(|error| Self::of(error))
     }
 
     /// What kind of error this is.
@@ -145,6 +158,17 @@ impl Error {
         matches!(self.kind(), ErrorKind::Refused { by: Ender::Target, .. })
     }
 
+    /// What the proxies on the way say of a refusal in HTTP (RFC 9209), the one that is nearest to the target first.
+    #[must_use]
+    pub fn proxy_status(&self) -> Vec<ProxyStatus> {
+        match self.kind() {
+            ErrorKind::Refused { fields, .. } => {
+                http::all(fields, "proxy-status").flat_map(ProxyStatus::list).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// Whether the proxy wants another user or password, or any.
     #[must_use]
     pub fn is_auth(&self) -> bool {
@@ -166,7 +190,7 @@ impl Error {
             | ErrorKind::NoAcceptableMethod => LayerErrorKind::Refused,
             ErrorKind::NotSpoken(_) => LayerErrorKind::NotSpoken,
             ErrorKind::Malformed(_) => LayerErrorKind::Protocol,
-            ErrorKind::TooLong(_) => LayerErrorKind::Limit,
+            ErrorKind::TooLong(_) | ErrorKind::TooManyFields(_) => LayerErrorKind::Limit,
             ErrorKind::Ended(_) => LayerErrorKind::Truncated,
             ErrorKind::TimedOut(_) | ErrorKind::NotRead => LayerErrorKind::HandshakeTimeout,
             ErrorKind::Unaskable(_) | ErrorKind::Unsupported(_) | ErrorKind::Declined(_) => LayerErrorKind::Unsupported,
@@ -230,11 +254,9 @@ impl fmt::Display for ErrorKind {
             }
             Self::AuthRequired(challenges) => {
                 f.write_str("the proxy wants to know who asks; give it a user and a password")?;
-                match &challenges[..] {
-                    [] => Ok(()),
-                    challenges => {
-                        write!(f, " for {}", Printable::new(&challenges.join(", ")).limit(MAX_QUOTED).quoted())
-                    }
+                match challenges.is_empty() {
+                    true => Ok(()),
+                    false => write!(f, "; it says {}", Printable::new(&challenges.to_string()).limit(MAX_QUOTED)),
                 }
             }
             Self::AuthRejected => f.write_str("the proxy does not take the user and the password"),
@@ -252,6 +274,7 @@ impl fmt::Display for ErrorKind {
                 Printable::new(what).fmt(f)
             }
             Self::TooLong(limit) => write!(f, "the peer says more than the {limit} bytes that are accepted"),
+            Self::TooManyFields(limit) => write!(f, "the peer sends more than the {limit} fields that are accepted"),
             Self::Ended(what) => {
                 write!(f, "the connection ended before {what}; some proxies say no in this way, others have died")
             }

@@ -20,6 +20,7 @@
 //! | `socks/` | SOCKS5 and SOCKS4a, client and server |
 //! | `http1/` | CONNECT of HTTP/1.1, client and server |
 //! | `http2/` | HTTP/2 as a connection of many tunnels, client and server |
+//! | `http/` | what both versions of HTTP have in common: challenges, who has refused and why |
 //! | `authority.rs` | how HTTP writes a target |
 //! | `error.rs` | why a client has got no tunnel; what was said of one that it has got is an [`Answer`], which [`Connection::route`](crate::Connection::route) lists |
 //! | `request.rs`, `refusal.rs` | what a server is asked, and what it refuses with: one reason in three languages |
@@ -28,6 +29,7 @@
 pub(crate) mod authority;
 mod credentials;
 mod error;
+mod http;
 pub mod http1;
 #[cfg(feature = "http2")]
 pub mod http2;
@@ -37,6 +39,7 @@ pub mod socks;
 
 pub use self::credentials::{Credentials, CredentialsError};
 pub use self::error::{Ender, Error, ErrorKind};
+pub use self::http::{Challenge, Challenges, ProxyStatus};
 pub use self::refusal::{Reason, Refusal};
 pub use self::request::{Grant, Question, Request};
 pub use crate::connection::hop::{Answer, TunnelProtocol};
