@@ -13,6 +13,7 @@ use std::str::FromStr;
 
 use super::error::{ErrorKind, ParseError};
 use super::grammar::{Argument, Escaped, Step, Word};
+use crate::runtime::{Address, AddressError};
 
 /// The arguments of one step, taken out by position or by key.
 pub(super) struct Arguments {
@@ -24,16 +25,8 @@ pub(super) struct Arguments {
 
 impl Arguments {
     /// `usage` is the kind with its positional arguments, as in `tcp:HOST:PORT`.
-    pub(super) fn new(step: Step, usage: &'static str) -> Result<Self, ParseError> {
-        let mut seen: Vec<&str> = Vec::new();
-        for key in step.arguments.iter().filter_map(|argument| argument.key.as_ref()) {
-            if seen.contains(&key.text.as_str()) {
-                let message = format!("the key {:?} is given twice", key.text);
-                return Err(ParseError::new(ErrorKind::DuplicateKey, key.position, message));
-            }
-            seen.push(&key.text);
-        }
-        Ok(Self { usage, end: step.end, rest: step.arguments, known_keys: Vec::new() })
+    pub(super) fn new(step: Step, usage: &'static str) -> Self {
+        Self { usage, end: step.end, rest: step.arguments, known_keys: Vec::new() }
     }
 
     /// Takes the next positional argument.
@@ -53,15 +46,38 @@ impl Arguments {
         key: &'static str,
         read: impl FnOnce(Word) -> Result<T, ParseError>,
     ) -> Result<Option<T>, ParseError> {
-        match self.find(key) {
+        match self.find(key)? {
             Some(index) => read(self.rest.remove(index).value).map(Some),
             None => Ok(None),
         }
     }
 
+    /// Takes the values of `key`, which may be there any number of times.
+    pub(super) fn keys(&mut self, key: &'static str) -> Vec<Word> {
+        self.known_keys.push(key);
+        let is_key = |argument: &mut Argument| argument.key.as_ref().is_some_and(|found| found.text == key);
+        self.rest.extract_if(.., is_key).map(|argument| argument.value).collect()
+    }
+
+    /// Takes the host and the port that somebody else is asked for.
+    pub(super) fn target(&mut self) -> Result<Address, ParseError> {
+        let (host, port) = (self.positional("HOST")?, self.positional("PORT")?);
+        let (host_position, port_position) = (host.position, port.position);
+        let (host, port) = (host.host()?, port.port()?);
+        let position = if port == 0 { port_position } else { host_position };
+        let invalid = |error: AddressError| ParseError::new(ErrorKind::InvalidValue, position, error.to_string());
+        Address::to_host(&host, port).map_err(invalid)
+    }
+
+    /// Where the next positional argument stands, or the end of the step.
+    pub(super) fn here(&self) -> usize {
+        let next = self.rest.iter().find(|argument| argument.key.is_none());
+        next.map_or(self.end, |argument| argument.value.position)
+    }
+
     /// Takes an IP address and the port that stands behind it as an argument of its own, as in `key=[::1]:25`.
     pub(super) fn socket_address(&mut self, key: &'static str) -> Result<Option<SocketAddr>, ParseError> {
-        let Some(index) = self.find(key) else {
+        let Some(index) = self.find(key)? else {
             return Ok(None);
         };
         let ip = self.rest.remove(index).value.ip_address()?;
@@ -85,9 +101,18 @@ impl Arguments {
             .into()
     }
 
-    fn find(&mut self, key: &'static str) -> Option<usize> {
+    /// Where `key` stands, which may be there once.
+    fn find(&mut self, key: &'static str) -> Result<Option<usize>, ParseError> {
         self.known_keys.push(key);
-        self.rest.iter().position(|argument| argument.key.as_ref().is_some_and(|found| found.text == key))
+        let is_key = |argument: &Argument| argument.key.as_ref().is_some_and(|found| found.text == key);
+        let Some(first) = self.rest.iter().position(is_key) else { return Ok(None) };
+        match self.rest[first + 1..].iter().find(|argument| is_key(argument)).and_then(|second| second.key.as_ref()) {
+            None => Ok(Some(first)),
+            Some(second) => {
+                let message = format!("the key {key:?} is given twice");
+                Err(ParseError::new(ErrorKind::DuplicateKey, second.position, message))
+            }
+        }
     }
 
     /// The error for something that does not stand where it is needed. `end` is where it could be added.

@@ -8,7 +8,7 @@ use super::legs::{self, Legs};
 use super::open_error::{OpenError, OpenErrorKind};
 use super::{BaseTransport, ConnectTimeout, Endpoint, wire};
 use crate::connection::{Addresses, Connection};
-use crate::route::DialLeg;
+use crate::route::{Again, DialLeg, Route};
 use crate::runtime::{Runtime, Socket};
 
 /// An endpoint made ready for connecting to it, any number of times: files are read, and sessions can be resumed.
@@ -30,13 +30,10 @@ impl Connector {
     ///
     /// When a step cannot be a client's, or names a file that is missing or wrong.
     pub fn new(runtime: &'static dyn Runtime, endpoint: &Endpoint) -> Result<Self, OpenError> {
-        let legs = Legs::new(legs::dial(&endpoint.steps, endpoint.transport.target())?);
+        let legs = Legs::new(legs::dial(&endpoint.steps, endpoint.transport.target(), runtime)?);
         let timeout = match endpoint.transport {
-            BaseTransport::Tcp { timeout: ConnectTimeout::Never, .. } => None,
-            BaseTransport::Tcp { timeout: ConnectTimeout::Seconds(seconds), .. } => {
-                Some(Duration::from_secs(seconds.get().into()))
-            }
-            _ => Some(CONNECT_TIMEOUT),
+            BaseTransport::Tcp { timeout, .. } => timeout.time(),
+            _ => ConnectTimeout::Standard.time(),
         };
         Ok(Self { runtime, endpoint: endpoint.clone(), timeout, legs })
     }
@@ -71,8 +68,8 @@ impl Connector {
     ///
     /// Leaves everything as it is.
     pub fn reload(&self) -> impl Future<Output = Result<(), OpenError>> + Send + use<> {
-        let target = self.endpoint.transport.target();
-        self.legs.renew(&self.endpoint.steps, move |steps| legs::dial(steps, target))
+        let (target, runtime) = (self.endpoint.transport.target(), self.runtime);
+        self.legs.renew(&self.endpoint.steps, move |steps| legs::dial(steps, target, runtime))
     }
 
     /// Connects, and does the handshakes of all layers, from the wire inwards.
@@ -117,19 +114,43 @@ impl Connector {
         self.open(Some(Addresses::new(client.peer.clone(), client.local.clone()))).await
     }
 
+    /// Goes the whole way again where a proxy makes that necessary and it may help: for a password, once for each proxy, and
+    /// for each further address of a name.
     async fn open(&self, claimed: Option<Addresses>) -> Result<Connection<Socket>, OpenError> {
         let legs = self.legs.current();
+        let mut known = Vec::new();
+        loop {
+            let error = match self.go(&legs, claimed.clone(), &known).await {
+                Ok(route) => return Ok(route.into_connection()),
+                Err(error) => error,
+            };
+            match error.worth_another_way() {
+                Some(again) if known.len() < MAX_WAYS => {
+                    log::debug!("{}: once more: {error}", self.endpoint.transport);
+                    known.push(again);
+                }
+                _ => return Err(error),
+            }
+        }
+    }
+
+    async fn go(
+        &self,
+        legs: &[Arc<dyn DialLeg>],
+        claimed: Option<Addresses>,
+        known: &[(usize, Again)],
+    ) -> Result<Route, OpenError> {
         let transport = &self.endpoint.transport;
         let connecting = wire::connect(self.runtime, transport, self.timeout).await;
         let socket = connecting.map_err(|error| OpenErrorKind::Connect(transport.clone(), Arc::new(error)))?;
-        let mut route = begin(socket, self.runtime, self.endpoint.silence).claiming(claimed);
+        let mut route = begin(socket, self.runtime, self.endpoint.silence).claiming(claimed).knowing(known);
         if let Some(target) = transport.target() {
             route = route.towards(target);
         }
         for leg in legs.iter() {
             route = leg.dial(route).await?;
         }
-        Ok(route.into_connection())
+        Ok(route)
     }
 }
 
@@ -152,4 +173,5 @@ pub async fn connect(endpoint: &str) -> Result<Connection<Socket>, OpenError> {
     Connector::new(runtime, &endpoint.parse()?)?.connect().await
 }
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often the way is gone again, at most, whatever is hoped for.
+const MAX_WAYS: usize = 16;

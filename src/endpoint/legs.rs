@@ -5,24 +5,35 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::Step;
 use super::open_error::{OpenError, OpenErrorKind};
+use super::{Step, TlsStep};
 use crate::route::tls::{AcceptTls, DialTls};
 use crate::route::{AcceptLeg, DialLeg};
-use crate::runtime::{Address, unblock};
+use crate::runtime::{Address, Runtime, unblock};
 
 /// What a client does for each step, where `target` is whom the transport leads to.
-pub(super) fn dial(steps: &[Step], target: Option<Address>) -> Result<Arc<[Arc<dyn DialLeg>]>, OpenError> {
-    let legs: Arc<[_]> = steps.iter().map(dial_leg).collect::<Result<_, _>>()?;
+pub(super) fn dial(
+    steps: &[Step],
+    target: Option<Address>,
+    runtime: &'static dyn Runtime,
+) -> Result<Arc<[Arc<dyn DialLeg>]>, OpenError> {
+    let leg = |(index, step)| dial_leg(step, steps[index + 1..].first(), runtime);
+    let legs: Arc<[_]> = steps.iter().enumerate().map(leg).collect::<Result<_, _>>()?;
     legs.iter().try_fold(target, |target, leg| leg.leads_to(target))?;
     Ok(legs)
 }
 
-fn dial_leg(step: &Step) -> Result<Arc<dyn DialLeg>, OpenError> {
+fn dial_leg(step: &Step, next: Option<&Step>, runtime: &'static dyn Runtime) -> Result<Arc<dyn DialLeg>, OpenError> {
     Ok(match step {
-        Step::Tls(tls) => Arc::new(DialTls { client: tls.client()?, name: tls.server_name.clone() }),
+        Step::Tls(tls) => {
+            let tls = offering(tls, next);
+            Arc::new(DialTls { client: tls.client()?, name: tls.server_name.clone() })
+        }
         Step::StartTls(step) => Arc::new(step.dial()?),
         Step::ProxyHeader(step) => Arc::new(step.dial().map_err(misused)?),
+        Step::Connect(step) => Arc::new(step.dial().map_err(|mistake| misused(&mistake))?),
+        Step::Socks5(step) => Arc::new(step.dial(runtime).map_err(|mistake| misused(&mistake))?),
+        Step::Socks4a(step) => Arc::new(step.dial().map_err(|mistake| misused(&mistake))?),
         Step::Own(step) => step.dial_leg().ok_or_else(|| misused(&format!("`{step}` is for servers")))?,
     })
 }
@@ -37,8 +48,20 @@ fn accept_leg(step: &Step) -> Result<Arc<dyn AcceptLeg>, OpenError> {
         Step::Tls(tls) => Arc::new(AcceptTls(tls.server()?)),
         Step::StartTls(step) => Arc::new(step.accept()?),
         Step::ProxyHeader(step) => Arc::new(step.accept().map_err(misused)?),
+        Step::Connect(_) | Step::Socks5(_) | Step::Socks4a(_) => {
+            return Err(misused(&format!("`{step}` is for clients: a server of tunnels is `onion proxy`")));
+        }
         Step::Own(step) => step.accept_leg().ok_or_else(|| misused(&format!("`{step}` is for clients")))?,
     })
+}
+
+/// TLS to a proxy of HTTP offers what can be spoken with that.
+fn offering(tls: &TlsStep, next: Option<&Step>) -> TlsStep {
+    let mut tls = tls.clone();
+    if let (Some(Step::Connect(step)), true) = (next, tls.alpn.is_empty()) {
+        tls.alpn = step.version.alpn().iter().map(|name| (*name).to_owned()).collect();
+    }
+    tls
 }
 
 fn misused(mistake: &str) -> OpenError {

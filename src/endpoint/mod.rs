@@ -83,7 +83,8 @@
 // | `connector.rs`, `listener.rs`, `open_error.rs` | connecting and listening, and why neither came about |
 // | `legs.rs`, `own_step.rs` | the steps, made ready as legs of a route, and one that the program brings |
 // | `wire.rs`, `happy_eyeballs.rs` | from a transport to a socket or a listener |
-// | `transport.rs`, `step.rs`, `tls.rs`, `starttls.rs`, `proxy_header.rs`, `silence.rs` | what each step means, with its keys |
+// | `transport.rs`, `step.rs`, `tls.rs`, `starttls.rs`, `tunnel.rs`, `proxy_header.rs`, `silence.rs` | what each step means, with its keys |
+// | `proxy_from_env.rs` | the proxy that the environment names |
 // | `grammar.rs`, `arguments.rs`, `error.rs` | from a string to words, from words to values and back, and where that fails |
 
 mod arguments;
@@ -96,6 +97,7 @@ mod legs;
 mod listener;
 mod open_error;
 mod own_step;
+mod proxy_from_env;
 mod proxy_header;
 mod server;
 mod silence;
@@ -105,6 +107,7 @@ mod step;
 mod tests;
 mod tls;
 mod transport;
+mod tunnel;
 mod wire;
 
 use std::fmt;
@@ -117,12 +120,15 @@ pub use self::incoming::{Admitted, Incoming};
 pub use self::listener::{Listener, listen};
 pub use self::open_error::{OpenError, OpenErrorKind};
 pub use self::own_step::OwnStep;
+pub use self::proxy_from_env::{ProxyVariableError, proxy_from_env};
 pub use self::proxy_header::ProxyHeaderStep;
 pub use self::server::{Server, ServerStopped, Task, connect_with, listen_with};
 pub use self::silence::{Silence, SilenceLimit};
 pub use self::starttls::StartTlsStep;
 pub use self::step::{Step, TlsStep, TrustStore};
 pub use self::transport::{BaseTransport, ConnectTimeout, SystemdSocket};
+pub use self::tunnel::{ConnectStep, HttpVersion, Login, Resolver, Socks4aStep, Socks5Step};
+use crate::runtime::Address;
 
 /// A transport and the steps on top of it.
 ///
@@ -162,6 +168,17 @@ impl Endpoint {
     pub fn with_silence(mut self, silence: Silence) -> Self {
         self.silence = silence;
         self
+    }
+
+    /// Whom a client of this endpoint reaches: whom the last step that leads on to somebody else is for, or else the transport.
+    /// `None` if that is a socket that was handed down, or a step of the program's own.
+    #[must_use]
+    pub fn target(&self) -> Option<Address> {
+        let target = self.transport.target();
+        self.steps.iter().fold(target, |target, step| match step {
+            Step::Own(_) => None,
+            step => step.target().cloned().or(target),
+        })
     }
 
     /// Adds a step on top of those that are there.
@@ -230,7 +247,7 @@ fn meaning<T, C>(
     let Some(kind) = kinds.iter().find(|kind| step.kind.text == kind.name) else {
         return Err(wrong_kind(&step.kind, &Kind::list(kinds), place));
     };
-    let mut arguments = Arguments::new(step, kind.usage)?;
+    let mut arguments = Arguments::new(step, kind.usage);
     let value = (kind.read)(&mut arguments)?;
     let common = common(&mut arguments)?;
     arguments.finish()?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{BaseTransport, ParseError};
 use crate::connection::Error as ConnectionError;
-use crate::route::{RouteError, RouteErrorKind};
+use crate::route::{Again, HopError, RouteError, RouteErrorKind};
 use crate::stack::with_chain;
 use crate::tls::ConfigError;
 
@@ -33,6 +33,8 @@ pub enum OpenErrorKind {
     Listen(BaseTransport, Arc<io::Error>),
     /// A handshake failed.
     Connection(ConnectionError),
+    /// A proxy on the way has opened no tunnel.
+    Tunnel(HopError),
     /// The peer carries others, and is no connection itself: [`Incoming::into_carrier`](super::Incoming::into_carrier).
     Carrier,
     /// The crate was built without a runtime.
@@ -46,11 +48,21 @@ impl OpenError {
         &self.0
     }
 
-    /// The error of the connection, if the peer was reached and a handshake failed.
+    /// The error of the connection, if the peer was reached and a handshake failed; if a proxy on the way was, that of the
+    /// connection to it.
     #[must_use]
     pub fn connection_error(&self) -> Option<&ConnectionError> {
         match self.kind() {
             OpenErrorKind::Connection(error) => Some(error),
+            OpenErrorKind::Tunnel(error) => error.connection_error(),
+            _ => None,
+        }
+    }
+
+    /// Whether it is worth to go the whole way again, and knowing what.
+    pub(super) fn worth_another_way(&self) -> Option<(usize, Again)> {
+        match self.kind() {
+            OpenErrorKind::Tunnel(error) => error.worth(),
             _ => None,
         }
     }
@@ -81,6 +93,7 @@ impl fmt::Display for OpenError {
             OpenErrorKind::Connect(transport, error) => write!(f, "cannot connect to {transport}: {error}"),
             OpenErrorKind::Listen(transport, error) => write!(f, "cannot listen at {transport}: {error}"),
             OpenErrorKind::Connection(error) => error.fmt(f),
+            OpenErrorKind::Tunnel(error) => error.fmt(f),
             OpenErrorKind::Carrier => f.write_str("the peer carries others: accept them"),
             OpenErrorKind::NoRuntime => f.write_str("built without a runtime: enable async-std, smol or tokio"),
         }
@@ -98,6 +111,7 @@ impl StdError for OpenError {
         match self.kind() {
             OpenErrorKind::Connect(_, error) | OpenErrorKind::Listen(_, error) => error.source(),
             OpenErrorKind::Connection(error) => error.source(),
+            OpenErrorKind::Tunnel(error) => error.source(),
             OpenErrorKind::Config(error) => error.source(),
             _ => None,
         }
@@ -134,6 +148,7 @@ impl From<RouteError> for OpenError {
             RouteErrorKind::NoName => OpenErrorKind::NoName,
             RouteErrorKind::Config(error) => OpenErrorKind::Config(error),
             RouteErrorKind::Connection(error) => OpenErrorKind::Connection(error),
+            RouteErrorKind::Tunnel(error) => OpenErrorKind::Tunnel(error),
         }
         .into()
     }
@@ -146,6 +161,10 @@ impl From<OpenError> for io::Error {
             OpenErrorKind::Config(error) => return error.into(),
             OpenErrorKind::Connect(_, ref cause) | OpenErrorKind::Listen(_, ref cause) => cause.kind(),
             OpenErrorKind::Parse(_) | OpenErrorKind::NoName | OpenErrorKind::Misused(_) => io::ErrorKind::InvalidInput,
+            OpenErrorKind::Tunnel(ref error) => match error.connection_error() {
+                Some(cause) => io::Error::from(cause.clone()).kind(),
+                None => io::ErrorKind::Other,
+            },
             OpenErrorKind::NoRuntime | OpenErrorKind::Carrier => io::ErrorKind::Unsupported,
         };
         Self::new(kind, error)

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use super::arguments::{Arguments, Printer, choice, host, path, text};
 use super::error::ParseError;
 use super::grammar::{self, Word};
-use super::{Kind, OwnStep, ProxyHeaderStep, StartTlsStep};
+use super::{ConnectStep, Kind, OwnStep, ProxyHeaderStep, Socks4aStep, Socks5Step, StartTlsStep};
+use crate::runtime::Address;
 use crate::tls::Version;
 
 /// What one step puts on top of those before it.
@@ -21,6 +22,12 @@ pub enum Step {
     StartTls(Box<StartTlsStep>),
     /// `proxy-header`
     ProxyHeader(ProxyHeaderStep),
+    /// `connect`
+    Connect(Box<ConnectStep>),
+    /// `socks5`
+    Socks5(Box<Socks5Step>),
+    /// `socks4a`
+    Socks4a(Box<Socks4aStep>),
     /// A step of the program's own, which no string says.
     Own(OwnStep),
 }
@@ -31,7 +38,17 @@ impl Step {
         match self {
             Self::Tls(tls) => Some(tls),
             Self::StartTls(step) => Some(&step.tls),
-            Self::ProxyHeader(_) | Self::Own(_) => None,
+            _ => None,
+        }
+    }
+
+    /// Whom this step leads on to, if a proxy is asked for somebody in it.
+    pub fn target(&self) -> Option<&Address> {
+        match self {
+            Self::Connect(step) => Some(&step.target),
+            Self::Socks5(step) => Some(&step.target),
+            Self::Socks4a(step) => Some(&step.target),
+            Self::Tls(_) | Self::StartTls(_) | Self::ProxyHeader(_) | Self::Own(_) => None,
         }
     }
 
@@ -40,7 +57,7 @@ impl Step {
         match self {
             Self::Tls(tls) => Some(tls),
             Self::StartTls(step) => Some(&mut step.tls),
-            Self::ProxyHeader(_) | Self::Own(_) => None,
+            _ => None,
         }
     }
 }
@@ -51,12 +68,15 @@ impl fmt::Display for Step {
             Self::Tls(step) => step.fmt(f),
             Self::StartTls(step) => step.fmt(f),
             Self::ProxyHeader(step) => step.fmt(f),
+            Self::Connect(step) => step.fmt(f),
+            Self::Socks5(step) => step.fmt(f),
+            Self::Socks4a(step) => step.fmt(f),
             Self::Own(step) => step.fmt(f),
         }
     }
 }
 
-pub(super) const KINDS: [Kind<Step>; 3] = [
+pub(super) const KINDS: [Kind<Step>; 6] = [
     Kind { name: "tls", usage: "tls", read: |arguments| TlsStep::read(arguments).map(Step::Tls) },
     Kind {
         name: "starttls",
@@ -67,6 +87,17 @@ pub(super) const KINDS: [Kind<Step>; 3] = [
         name: "proxy-header",
         usage: "proxy-header",
         read: |arguments| ProxyHeaderStep::read(arguments).map(Step::ProxyHeader),
+    },
+    Kind {
+        name: "connect",
+        usage: "connect:HOST:PORT",
+        read: |arguments| ConnectStep::read(arguments).map(Step::from),
+    },
+    Kind { name: "socks5", usage: "socks5:HOST:PORT", read: |arguments| Socks5Step::read(arguments).map(Step::from) },
+    Kind {
+        name: "socks4a",
+        usage: "socks4a:HOST:PORT",
+        read: |arguments| Socks4aStep::read(arguments).map(Step::from),
     },
 ];
 

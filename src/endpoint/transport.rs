@@ -6,6 +6,7 @@
 use std::fmt;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::Kind;
 use super::arguments::{Arguments, Printer, host, socket_path, text};
@@ -61,7 +62,7 @@ pub enum SystemdSocket {
     Name(String),
 }
 
-/// How long a client tries to reach its peer: to resolve the name, and to connect.
+/// How long a client tries to reach its peer: to resolve the name, and to connect. Or how long it waits for a proxy that does.
 ///
 /// Handshakes have deadlines of their own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -74,6 +75,34 @@ pub enum ConnectTimeout {
     Seconds(NonZeroU32),
     /// `timeout=none`: as long as the system does.
     Never,
+}
+
+impl ConnectTimeout {
+    pub(super) fn read(arguments: &mut Arguments) -> Result<Self, ParseError> {
+        Ok(match arguments.key("timeout", Word::seconds)? {
+            None => Self::Standard,
+            Some(None) => Self::Never,
+            Some(Some(seconds)) => Self::Seconds(seconds),
+        })
+    }
+
+    /// The word that is read back, if it takes one.
+    pub(super) fn word(self) -> Option<String> {
+        match self {
+            Self::Standard => None,
+            Self::Seconds(seconds) => Some(seconds.to_string()),
+            Self::Never => Some("none".to_owned()),
+        }
+    }
+
+    /// The time that it stands for.
+    pub(super) fn time(self) -> Option<Duration> {
+        match self {
+            Self::Standard => Some(STANDARD_TIMEOUT),
+            Self::Seconds(seconds) => Some(Duration::from_secs(seconds.get().into())),
+            Self::Never => None,
+        }
+    }
 }
 
 impl BaseTransport {
@@ -132,12 +161,8 @@ impl fmt::Display for BaseTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp { host: name, port, timeout, keep_alive } => {
-                let timeout = match timeout {
-                    ConnectTimeout::Standard => None,
-                    ConnectTimeout::Seconds(seconds) => Some(seconds.to_string()),
-                    ConnectTimeout::Never => Some("none".to_owned()),
-                };
-                let printer = Printer::new("tcp", f).positional(host(name)).positional(port).key("timeout", timeout);
+                let printer = Printer::new("tcp", f).positional(host(name)).positional(port);
+                let printer = printer.key("timeout", timeout.word());
                 print_keep_alive(*keep_alive, printer).finish()
             }
             Self::Unix { path } => Printer::new("unix", f).positional(socket_path(path)).finish(),
@@ -162,11 +187,7 @@ pub(super) const KINDS: [Kind<BaseTransport>; 5] = [
 
 fn read_tcp(arguments: &mut Arguments) -> Result<BaseTransport, ParseError> {
     let (host, port) = (arguments.positional("HOST")?.host()?, arguments.positional("PORT")?.port()?);
-    let timeout = match arguments.key("timeout", Word::seconds)? {
-        None => ConnectTimeout::Standard,
-        Some(None) => ConnectTimeout::Never,
-        Some(Some(seconds)) => ConnectTimeout::Seconds(seconds),
-    };
+    let timeout = ConnectTimeout::read(arguments)?;
     let keep_alive = read_keep_alive(arguments)?;
     Ok(BaseTransport::Tcp { host, port, timeout, keep_alive })
 }
@@ -230,6 +251,8 @@ fn read_systemd(arguments: &mut Arguments) -> Result<BaseTransport, ParseError> 
         _ => Err(arguments.missing("INDEX, or name=NAME,")),
     }
 }
+
+const STANDARD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The most that Linux takes.
 const MAX_SECONDS: u16 = 32_767;

@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use super::HopError;
 use crate::connection::Error as ConnectionError;
 use crate::stack::with_chain;
 use crate::tls::ConfigError;
@@ -21,6 +22,8 @@ pub enum RouteErrorKind {
     Config(ConfigError),
     /// The peer was reached, and a handshake or a negotiation with it has failed.
     Connection(ConnectionError),
+    /// A proxy was reached, and has opened no tunnel.
+    Tunnel(HopError),
 }
 
 impl RouteError {
@@ -43,6 +46,7 @@ impl fmt::Display for RouteError {
             }
             RouteErrorKind::Config(error) => error.fmt(f),
             RouteErrorKind::Connection(error) => error.fmt(f),
+            RouteErrorKind::Tunnel(error) => error.fmt(f),
         }
     }
 }
@@ -59,6 +63,7 @@ impl StdError for RouteError {
             RouteErrorKind::NoName => None,
             RouteErrorKind::Config(error) => error.source(),
             RouteErrorKind::Connection(error) => error.source(),
+            RouteErrorKind::Tunnel(error) => error.source(),
         }
     }
 }
@@ -72,6 +77,12 @@ impl From<RouteErrorKind> for RouteError {
 impl From<ConfigError> for RouteError {
     fn from(error: ConfigError) -> Self {
         RouteErrorKind::Config(error).into()
+    }
+}
+
+impl From<HopError> for RouteError {
+    fn from(error: HopError) -> Self {
+        RouteErrorKind::Tunnel(error).into()
     }
 }
 

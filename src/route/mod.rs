@@ -21,18 +21,28 @@
 //!                                        └── peer ── tls ── here: a connection
 //! ```
 //!
-//! The files: this one has the route, `leg` the two kinds of legs, `error` why one fails, and `tls`, `starttls` and
-//! `proxy_header` are legs. Nothing here knows how any of them is written in an endpoint.
+//! Nothing here knows how any of them is written in an endpoint.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `leg.rs` | the two kinds of legs, and what comes out of them |
+//! | `error.rs`, `hop_error.rs` | why a leg has not come through, and which of the proxies it was |
+//! | `tls.rs`, `starttls.rs`, `proxy_header.rs` | legs that put something on top |
+//! | `tunnel.rs` | the leg that leads on to somebody else |
 
 mod error;
+mod hop_error;
 mod leg;
 pub(crate) mod proxy_header;
 pub(crate) mod starttls;
 pub(crate) mod tls;
+pub(crate) mod tunnel;
 
 use std::sync::Arc;
 
 pub use self::error::{RouteError, RouteErrorKind};
+pub(crate) use self::hop_error::Again;
+pub use self::hop_error::HopError;
 pub use self::leg::{AcceptLeg, Arrival, DialLeg};
 use crate::connection::{Addresses, Connection};
 use crate::runtime::{Address, Socket, Timer};
@@ -44,6 +54,8 @@ pub struct Route {
     timer: Arc<dyn Timer>,
     claimed: Option<Addresses>,
     serves_cancels: bool,
+    /// What is known from going the same way before, by the numbers of the hops.
+    known: Vec<(usize, Again)>,
 }
 
 impl Route {
@@ -51,7 +63,7 @@ impl Route {
     /// somebody else.
     pub fn new(socket: Socket, timer: Arc<dyn Timer>) -> Self {
         let connection = Connection::over(socket, Arc::clone(&timer));
-        Self { connection, timer, claimed: None, serves_cancels: false }
+        Self { connection, timer, claimed: None, serves_cancels: false, known: Vec::new() }
     }
 
     /// The connection as it is so far.
@@ -112,6 +124,17 @@ impl Route {
     /// For whom it speaks: somebody else, or itself.
     pub(crate) fn claimed(&self) -> &Addresses {
         self.claimed.as_ref().unwrap_or(self.connection.addresses())
+    }
+
+    /// Goes this way again, knowing this of its hops.
+    pub(crate) fn knowing(mut self, known: &[(usize, Again)]) -> Self {
+        self.known = known.to_vec();
+        self
+    }
+
+    /// What is known of this hop from going the same way before.
+    pub(crate) fn again(&self, number: usize) -> Option<&Again> {
+        self.known.iter().rev().find(|(known, _)| *known == number).map(|(_, again)| again)
     }
 
     /// Takes peers too that have come only to cancel something.

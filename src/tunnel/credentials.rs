@@ -15,7 +15,7 @@ use std::path::Path;
 /// assert_eq!(format!("{credentials:?}"), "Credentials");
 /// # Ok::<_, onionskin::tunnel::CredentialsError>(())
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Credentials {
     user: String,
     password: Vec<u8>,

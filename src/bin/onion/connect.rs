@@ -102,7 +102,7 @@ pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Res
     let conn = open::connect(runtime, &endpoint, &defaults).await?;
 
     let input = input::read(runtime, source).map_err(|error| Failure::new(error).at("cannot start a thread"))?;
-    let partner = Partner { host: open::host(&endpoint).to_owned(), trust, identity, server, key_log };
+    let partner = Partner { host: open::host(&endpoint), trust, identity, server, key_log };
     let pace = if options.lockstep { Pace::Lockstep } else { Pace::Free };
     let leaving = Leaving::new(runtime, at_end, patience, counts_answers);
     let mut dialogue = Dialogue::new(conn, input, partner, pace, leaving);

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use onionskin::Connection;
 use onionskin::endpoint::{BaseTransport, Connector, Endpoint, Listener, Step, TlsStep};
-use onionskin::runtime::{Runtime, Socket};
+use onionskin::runtime::{Address, Runtime, Socket};
 use onionskin::tls::{Identity, TlsServer};
 
 use crate::credentials::IdentityFiles;
@@ -40,11 +40,15 @@ pub(crate) async fn connect(
 /// The endpoint with the defaults in every step that leaves them out.
 pub(crate) fn complete(endpoint: &Endpoint, defaults: &ClientDefaults<'_>) -> Result<Endpoint, Failure> {
     let mut endpoint = endpoint.clone();
-    let name = host(&endpoint).to_owned();
+    let mut name = endpoint.transport.host().map_or(DEFAULT_NAME, String::as_str).to_owned();
     if endpoint.transport == BaseTransport::Stdio {
         return Err(Failure::usage("stdio: what is typed in comes from there already, so no connection can"));
     }
     for step in &mut endpoint.steps {
+        // Behind a proxy it is whom that was asked for.
+        if let Some(target) = step.target().and_then(Address::host) {
+            name = target;
+        }
         let Some(tls) = step.tls_mut() else { continue };
         if tls.trust_anchors.is_none() && tls.roots.is_none() && !tls.insecure {
             tls.trust_anchors = defaults.trust_anchors.cloned();
@@ -57,8 +61,8 @@ pub(crate) fn complete(endpoint: &Endpoint, defaults: &ClientDefaults<'_>) -> Re
 }
 
 /// The name to verify where none is given: the host that the endpoint names.
-pub(crate) fn host(endpoint: &Endpoint) -> &str {
-    endpoint.transport.host().map_or(DEFAULT_NAME, String::as_str)
+pub(crate) fn host(endpoint: &Endpoint) -> String {
+    endpoint.target().and_then(|target| target.host()).unwrap_or_else(|| DEFAULT_NAME.to_owned())
 }
 
 /// Listens where the endpoint says, with the `proxy-header` steps right above the wire. The layers of TLS are to be started by

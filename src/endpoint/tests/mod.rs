@@ -1,4 +1,5 @@
 //! Parsing and printing, and the order of connection attempts.
 
 mod happy_eyeballs;
+mod proxy_from_env;
 mod strings;

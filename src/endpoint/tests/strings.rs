@@ -168,6 +168,40 @@ fn starttls_has_a_protocol_and_the_keys_of_tls() {
     }
 }
 
+fn target(host: &str, port: u16) -> Address {
+    Address::to_host(host, port).unwrap()
+}
+
+#[test]
+fn a_proxy_is_asked_for_the_target_that_its_step_names() {
+    let text = r"tcp:a:1+tls+connect:b.example:2:version=2:user=me:password-file=p\\w:header=X-Who=me\=you:header=Via=a:timeout=5";
+    let step = ConnectStep {
+        version: HttpVersion::Http2,
+        login: Login::File { user: "me".into(), password: r"p\w".replace(r"\\", r"\").into() },
+        fields: vec![("X-Who".into(), "me=you".into()), ("Via".into(), "a".into())],
+        timeout: ConnectTimeout::Seconds(5.try_into().unwrap()),
+        ..ConnectStep::new(target("b.example", 2))
+    };
+    assert_eq!(parsed(text), tcp("a", 1).then(TlsStep::default()).then(step));
+    let printed = r"header=X-Who\=me\=you:header=Via\=a:timeout=5";
+    assert!(parsed(text).to_string().ends_with(printed), "{}", parsed(text));
+
+    let text = "tcp:a:1+socks5:[::1]:2:dns=local:user=me:password-file=pw:timeout=none+socks4a:192.0.2.1:3:user=you+connect:c.example:4";
+    let socks5 = Socks5Step {
+        dns: Resolver::Local,
+        login: Login::File { user: "me".into(), password: "pw".into() },
+        timeout: ConnectTimeout::Never,
+        ..Socks5Step::new(target("::1", 2))
+    };
+    let socks4a = Socks4aStep { user: Some("you".into()), ..Socks4aStep::new(target("192.0.2.1", 3)) };
+    let endpoint = tcp("a", 1).then(socks5).then(socks4a).then(ConnectStep::new(target("c.example", 4)));
+    assert_eq!(parsed(text), endpoint);
+    assert_eq!(parsed(text).to_string(), text);
+    assert_eq!(endpoint.target(), Some(target("c.example", 4)));
+    assert_eq!(parsed("tcp:a:1+tls").target(), Some(target("a", 1)));
+    assert_eq!(parsed("tcp:a:1+connect:b:2:version=auto+tls").to_string(), "tcp:a:1+connect:b:2+tls");
+}
+
 #[test]
 fn two_layers_of_tls() {
     let text = "tcp:127.0.0.1:4433+tls:sni=outer.example:ca=ca.pem+tls:sni=inner.example";
@@ -234,7 +268,12 @@ fn errors() {
         ("tcp:[::1]25", BadBracket, 9, "behind"),
         ("tpc:a:1", UnknownKind, 0, "tcp:HOST:PORT, unix:PATH"),
         ("tpc:a:1", UnknownKind, 0, "stdio, fd:NUMBER, systemd:INDEX"),
-        ("unix:s+tsl", UnknownKind, 7, "the known ones are tls, starttls:PROTOCOL, proxy-header"),
+        (
+            "unix:s+tsl",
+            UnknownKind,
+            7,
+            "the known ones are tls, starttls:PROTOCOL, proxy-header, connect:HOST:PORT, socks5:HOST:PORT",
+        ),
         ("unix:s+tls:ca=a+b.pem", UnknownKind, 16, r"write \+ for a plain plus"),
         ("tls:sni=a", Misplaced, 0, "tcp:HOST:PORT, unix:PATH"),
         ("tcp:a:1+unix:s", Misplaced, 8, "only come first"),
@@ -260,6 +299,28 @@ fn errors() {
         ("proxy:1+tls", Misplaced, 0, "`proxy-header` cannot come first"),
         ("unix:s+proxy-header:form=a", UnknownKey, 20, "version, from, to, local, optional"),
         ("unix:s+tls:ca=a:ca=a", DuplicateKey, 16, "twice"),
+        ("connect:a:1", Misplaced, 0, "`connect` cannot come first"),
+        ("unix:s+connect", MissingArgument, 14, "HOST is missing: write connect:HOST:PORT"),
+        ("unix:s+socks5:a", MissingArgument, 15, "PORT is missing: write socks5:HOST:PORT"),
+        ("unix:s+socks5:a:0", InvalidValue, 16, "no port 0"),
+        ("unix:s+connect:a..b:1", InvalidValue, 15, "nothing between two dots"),
+        ("unix:s+connect:münchen.example:1", InvalidValue, 15, "A-labels"),
+        ("unix:s+connect:[fe80::1%eth0]:1", InvalidValue, 15, "the zone"),
+        ("unix:s+connect:u@a:1", InvalidValue, 15, "no host"),
+        ("unix:s+socks4a:[::1]:1", InvalidValue, 15, "no words for an IPv6 address"),
+        ("unix:s+connect:a:1:version=3", InvalidValue, 27, "1 or 2 or auto"),
+        ("unix:s+socks5:a:1:dns=here", InvalidValue, 22, "remote or local"),
+        ("unix:s+socks5:a:1:user=me", MissingArgument, 23, "user=NAME:password-file=FILE"),
+        ("unix:s+connect:a:1:password-file=p", MissingArgument, 33, "user=NAME:password-file=FILE"),
+        ("unix:s+connect:a:1:header=X", InvalidValue, 26, "header=NAME=VALUE"),
+        ("unix:s+connect:a:1:header==X", InvalidValue, 26, "no name of a header"),
+        ("unix:s+connect:a:1:header=X Y=Z", InvalidValue, 26, "no name of a header"),
+        ("unix:s+connect:a:1:header=X=a\r\nb", InvalidValue, 26, "control character"),
+        ("unix:s+connect:a:1:header=Content-Length=0", InvalidValue, 26, "not for you to say"),
+        ("unix:s+connect:a:1:header=A=b:header=Host=b", InvalidValue, 37, "not for you to say"),
+        ("unix:s+connect:a:1:header=Proxy-Authorization=b", InvalidValue, 26, "user= and password-file="),
+        ("unix:s+connect:a:1:timeout=1:timeout=1", DuplicateKey, 29, "twice"),
+        ("unix:s+connect:a:1:dns=local", UnknownKey, 19, "version, user, password-file, header, timeout"),
         ("tcp", MissingArgument, 3, "HOST"),
         ("tcp:25", MissingArgument, 6, "PORT is missing: write tcp:HOST:PORT"),
         ("tcp:25+tls", MissingArgument, 6, "PORT"),
@@ -341,8 +402,7 @@ fn questions_match_the_kind() {
 fn the_caret_counts_characters_and_stays_on_its_line() {
     let printed = format!("{:#}", error("unix:größe\n+tsl"));
     let lines: Vec<_> = printed.lines().collect();
-    let message =
-        r#"unknown step "tsl": the known ones are tls, starttls:PROTOCOL, proxy-header (write \+ for a plain plus)"#;
+    let message = r#"unknown step "tsl": the known ones are tls, starttls:PROTOCOL, proxy-header, connect:HOST:PORT, socks5:HOST:PORT, socks4a:HOST:PORT (write \+ for a plain plus)"#;
     assert_eq!(lines, [message, "  unix:größe?+tsl", "              ^"]);
     assert!(!error("tcp:a\nb:1").to_string().contains('\n'));
 }
@@ -438,8 +498,51 @@ prop_compose! {
     }
 }
 
+fn askable() -> impl Strategy<Value = Address> {
+    let name = "[a-zA-Z0-9_]{1,20}(\\.[a-z0-9-]{1,20}){0,3}[a-z]";
+    let host = prop_oneof![
+        name,
+        any::<std::net::Ipv4Addr>().prop_map(|address| address.to_string()),
+        any::<std::net::Ipv6Addr>().prop_map(|address| address.to_string()),
+    ];
+    (host, 1..=u16::MAX).prop_map(|(host, port)| target(&host, port))
+}
+
+fn login() -> impl Strategy<Value = Login> {
+    let file = (any_text(), path()).prop_map(|(user, password)| Login::File { user, password });
+    prop_oneof![Just(Login::None), file]
+}
+
+fn field() -> impl Strategy<Value = (String, String)> {
+    let value =
+        any_text().prop_map(|text| text.chars().filter(|c| !c.is_control()).collect::<String>().trim().to_owned());
+    ("X-[A-Za-z!#-]{0,8}", value)
+}
+
+fn tunnel_step() -> impl Strategy<Value = Step> {
+    let version = prop_oneof![Just(HttpVersion::Auto), Just(HttpVersion::Http1), Just(HttpVersion::Http2)];
+    let dns = prop_oneof![Just(Resolver::Remote), Just(Resolver::Local)];
+    let is_ipv4 = |target: &Address| !target.as_tcp().is_some_and(|address| address.is_ipv6());
+    let user = option::of(any_text().prop_map(|user| user.replace('\0', "0")));
+    prop_oneof![
+        (askable(), version, login(), vec(field(), 0..3), timeout()).prop_map(
+            |(target, version, login, fields, timeout)| ConnectStep { target, version, login, fields, timeout }.into()
+        ),
+        (askable(), dns, login(), timeout()).prop_map(|(target, dns, login, timeout)| Socks5Step {
+            target,
+            dns,
+            login,
+            timeout
+        }
+        .into()),
+        (askable().prop_filter("SOCKS4a has no IPv6", is_ipv4), user, timeout())
+            .prop_map(|(target, user, timeout)| Socks4aStep { target, user, timeout }.into()),
+    ]
+}
+
 fn endpoint() -> impl Strategy<Value = Endpoint> {
-    let steps = vec(prop_oneof![tls_step().prop_map(Step::from), proxy_header_step().prop_map(Step::from)], 0..4);
+    let step = prop_oneof![tls_step().prop_map(Step::from), proxy_header_step().prop_map(Step::from), tunnel_step()];
+    let steps = vec(step, 0..4);
     let silence = (silence_limit(), silence_limit()).prop_map(|(idle, half_open)| Silence { idle, half_open });
     (transport(), silence, steps).prop_map(|(transport, silence, steps)| Endpoint { transport, silence, steps })
 }
@@ -456,7 +559,7 @@ fn silence_limit() -> impl Strategy<Value = SilenceLimit> {
 fn junk() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         "[:=+\\\\\\[\\]@]",
-        "tcp|unix|stdio|fd|systemd|name|timeout|keepalive|off|idle|half-open|none|proxy-header|proxy|from|to|tls|sni|ca|alpn|min|1\\.3|yes|::1|localhost|25",
+        "tcp|unix|stdio|fd|systemd|name|timeout|keepalive|off|idle|half-open|none|proxy-header|proxy|connect|socks5|socks4a|version|auto|user|password-file|header|dns|local|from|to|tls|sni|ca|alpn|min|1\\.3|yes|::1|localhost|25",
         "\\PC",
     ];
     vec(piece, 0..24).prop_map(|pieces| pieces.concat())

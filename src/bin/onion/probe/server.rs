@@ -60,7 +60,7 @@ pub(super) enum Heard<T> {
 impl Server {
     /// The server at a complete endpoint.
     pub(super) fn new(runtime: &'static dyn Runtime, endpoint: &Endpoint, timeout: Duration) -> Result<Self, Failure> {
-        let name = open::host(endpoint).to_owned();
+        let name = open::host(endpoint);
         let mut below = endpoint.clone();
         let (protocol, own_name, tls) = match below.steps.pop() {
             Some(Step::StartTls(step)) => (Some(step.protocol), step.name, step.tls),
