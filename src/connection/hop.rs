@@ -46,9 +46,24 @@ impl Hop {
 }
 
 impl fmt::Display for Hop {
-    /// The reference, the proxy and the target: `socks5 at tcp proxy.example:1080 to tcp mail.example:25`.
+    /// The reference, the proxy and the target, and what the proxy has said:
+    /// `http1 at tcp proxy.example:3128 to tcp mail.example:25  status 200  0.4 ms`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at {} to {}", self.reference(), self.proxy, self.target)
+        write!(f, "{} at {} to {}", self.reference(), self.proxy, self.target)?;
+        match &self.answer {
+            Some(Answer::Http { status, .. }) => write!(f, "  status {status}")?,
+            Some(Answer::Socks { bound: Some(bound) }) => write!(f, "  from {bound}")?,
+            Some(Answer::Socks { bound: None }) | None => {}
+        }
+        self.took.map_or(Ok(()), |took| write!(f, "  {:.1} ms", took.as_secs_f64() * 1000.0))
+    }
+}
+
+/// As much of a line as a drawing has room for.
+fn shortened(line: String) -> String {
+    match line.chars().count() > MAX_COLUMNS {
+        true => line.chars().take(MAX_COLUMNS - 1).chain(['…']).collect(),
+        false => line,
     }
 }
 
@@ -85,10 +100,20 @@ impl<IO> Connection<IO> {
         self.rename();
     }
 
-    /// The route as it was elsewhere: over the connection that carries this one.
+    /// The route of a connection that is carried by another: the last hop is the one by which it is, the others are the other's.
     pub(crate) fn set_route(&mut self, route: Vec<Hop>) {
+        self.hops_of_carrier = route.len().saturating_sub(1);
         self.route = route;
         self.rename();
+    }
+
+    /// The hops by which this connection leads on, as lines below its drawing. Those of what carries it show below that.
+    pub(super) fn draw_route(&self) -> String {
+        let own = self.route.iter().enumerate().skip(self.hops_of_carrier).filter(|(_, hop)| hop.protocol.is_some());
+        own.fold(String::new(), |drawing, (index, hop)| {
+            let line = format!("{:14}{hop}", format!("hop {}", index + 1));
+            drawing + "\n" + &shortened(line)
+        })
     }
 
     /// Names the wire after whom the connection leads to, and through which tunnels.
@@ -180,3 +205,5 @@ impl Answer {
         }
     }
 }
+
+const MAX_COLUMNS: usize = 100;

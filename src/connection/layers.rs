@@ -25,6 +25,8 @@ use crate::tls::{TlsFacts, TlsLayer};
 /// Over a tunnel ([`Connection::into_socket`](super::Connection::into_socket)) the layers of what carries it stand below,
 /// behind `over`; they are not among those that can be iterated, as they are not this connection's.
 ///
+/// Proxies on the way ([`Connection::route`](super::Connection::route)) have a line each below the wire, the outermost first.
+///
 /// A layer says `handshaking` until it knows more, and `finished`, `stopping` or `failed` beside its id. What waits
 /// between two layers on its way up (▲) and down (▼) shows where it does; when a connection is stuck, that is the place.
 #[derive(Clone, Debug)]
@@ -68,6 +70,12 @@ impl Layers {
     pub(crate) fn of(stack: &Stack) -> Self {
         let view = |(id, layer)| LayerView::of(id, layer);
         Self { line: stack.to_string(), drawing: format!("{stack:#}"), layers: stack.layers().map(view).collect() }
+    }
+
+    /// The same with these lines for the proxies on the way.
+    pub(super) fn through(mut self, hops: &str) -> Self {
+        self.drawing += hops;
+        self
     }
 
     /// The same over what the socket itself runs over, if that is a connection too.

@@ -156,6 +156,8 @@ pub struct Connection<IO> {
     line_search: LineSearch,
     addresses: Addresses,
     route: Vec<Hop>,
+    /// So many of them are those of the connection that carries this one.
+    hops_of_carrier: usize,
     /// The innermost layer that leads to one of those hops: the layers behind it lead further.
     innermost_known: Option<LayerId>,
     /// What the socket runs over, if it is itself no socket of the system's: on one line, or as a drawing.
@@ -186,6 +188,7 @@ impl<IO> Connection<IO> {
             line_search: LineSearch::default(),
             addresses: Addresses::default(),
             route: Vec::new(),
+            hops_of_carrier: 0,
             innermost_known: None,
             chain: |_, _| None,
         }
@@ -219,7 +222,7 @@ impl<IO> Connection<IO> {
 
     /// The layers as they stand.
     pub fn layers(&self) -> Layers {
-        Layers::of(&self.stack).over(|drawing| (self.chain)(self.get_ref(), drawing))
+        Layers::of(&self.stack).through(&self.draw_route()).over(|drawing| (self.chain)(self.get_ref(), drawing))
     }
 
     /// The number of layers.
@@ -308,6 +311,9 @@ impl<IO> fmt::Display for Connection<IO> {
     /// The layers from the wire inwards, in one line; with `{:#}`, a drawing: see [`Layers`].
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.stack.fmt(f)?;
+        if f.alternate() {
+            f.write_str(&self.draw_route())?;
+        }
         match (self.chain)(self.get_ref(), f.alternate()) {
             Some(chain) => f.write_str(&layers::below(&chain, f.alternate())),
             None => Ok(()),

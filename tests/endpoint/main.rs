@@ -12,6 +12,7 @@ mod routes;
 mod starttls;
 mod steps;
 mod transports;
+mod tunnels;
 
 use std::path::PathBuf;
 
