@@ -85,7 +85,8 @@ impl Listener {
     }
 
     /// Reads the files of the endpoint again (certificates, keys, trust anchors), for the peers that are accepted from now
-    /// on. Those that were accepted before keep what they began with. TLS sessions of before are not resumed.
+    /// on. Those that were accepted before keep what they began with. TLS sessions of before are resumed if the certificates and
+    /// the trust anchors for clients are what they were.
     ///
     /// It is all or nothing: if one of the files is missing or wrong, everything stays as it is. Files are read on a thread
     /// of their own, so a file system that hangs holds up this future and nothing else: peers are accepted meanwhile. It may

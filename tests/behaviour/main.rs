@@ -31,6 +31,7 @@ mod passing;
 mod patience;
 mod peer_stops;
 mod records;
+mod resumption;
 mod rules;
 mod start;
 mod stop;

@@ -76,6 +76,45 @@ fn both_sides_take_new_files_when_they_are_told_to() {
     });
 }
 
+/// Connects, and reads what a server of TLS 1.3 sends behind its handshake. Whether a session was resumed.
+async fn resumes(connector: &Connector, listener: &Listener) -> bool {
+    let (client, server) = open(connector, listener).await;
+    let (mut client, mut server) = (client.unwrap(), server.unwrap());
+    talk(&mut client, &mut server).await;
+    let resumed =
+        |connection: &Connection<Socket>| connection.layers().iter().all(|layer| layer.tls.as_ref().unwrap().resumed);
+    assert_eq!(resumed(&client), resumed(&server));
+    resumed(&client)
+}
+
+#[test]
+fn sessions_are_resumed_over_a_reload_of_files_that_are_the_same() {
+    on_every_runtime(async |runtime| {
+        for version in ["1.2", "1.3"] {
+            let files = Files::new("reload-resumes");
+            let (own, clients) = (files.identity("localhost"), files.path("clients.pem"));
+            fs::write(&clients, files.authority.pem()).unwrap();
+            let endpoint = format!("tcp:127.0.0.1:0+tls:{own}:client-ca={clients}:min={version}:max={version}");
+            let listener = Listener::new(runtime, &endpoint.parse().unwrap()).await.unwrap();
+            let own = files.identity("inner.example");
+            let endpoint = format!("{}+tls:sni=localhost:{}:{own}", listener.endpoint().transport, files.ca());
+            let connector = Connector::new(runtime, &endpoint.parse().unwrap()).unwrap();
+            assert!(!resumes(&connector, &listener).await);
+            for _ in 0..2 {
+                listener.reload().await.unwrap();
+                assert!(resumes(&connector, &listener).await, "{version}");
+            }
+
+            // Whom it lets in has changed, and the client with its certificate has to show it once more.
+            let more = [files.authority.pem(), Authority::new().pem()].concat();
+            fs::write(&clients, more).unwrap();
+            listener.reload().await.unwrap();
+            assert!(!resumes(&connector, &listener).await, "{version}");
+            assert!(resumes(&connector, &listener).await, "{version}");
+        }
+    });
+}
+
 #[test]
 fn a_peer_keeps_the_files_of_the_time_when_it_was_accepted() {
     on_every_runtime(async |runtime| {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use onionskin::rustls::client::Resumption;
-use onionskin::rustls::server::NoServerSessionStorage;
 use onionskin::stack::{Limits, Output, Readable, Stack, Stop};
 use onionskin::tls::{TlsClient, TlsServer};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Stats, StatsAlloc};
@@ -40,16 +39,17 @@ impl Peers {
         let authority = common::Authority::new();
         let client = TlsClient::new(authority.roots()).unwrap();
         let server = TlsServer::new(authority.identity("a.test")).unwrap();
-        // What rustls keeps for resumption belongs to a configuration and not to a connection: tables of 256 sessions, which
-        // grow by chance, as hashes have it, until they are twice as large as that needs.
-        let (mut client, mut server) = ((*client.to_rustls()).clone(), (*server.to_rustls()).clone());
+        // What rustls keeps for a client to resume with belongs to a configuration and not to a connection: a table of 256
+        // sessions, which grows by chance, as hashes have it, until it is twice as large as that needs.
+        let mut client = (*client.to_rustls()).clone();
         client.resumption = Resumption::disabled();
-        server.session_storage = Arc::new(NoServerSessionStorage {});
-        Self {
-            client: TlsClient::from_rustls(Arc::new(client)).unwrap(),
-            server: TlsServer::from_rustls(Arc::new(server)).unwrap(),
-            now: Instant::now(),
-        }
+        Self { client: TlsClient::from_rustls(Arc::new(client)).unwrap(), server, now: Instant::now() }
+    }
+
+    /// With the table of sessions that rustls keeps for a server by itself, where ours gives out tickets.
+    fn with_a_table(mut self) -> Self {
+        self.server = TlsServer::from_rustls(self.server.to_rustls()).unwrap();
+        self
     }
 
     fn wire(&self) -> Wire {
@@ -106,19 +106,22 @@ fn hand_over(from: &mut Stack, to: &mut Stack, now: Instant) -> bool {
 fn what_is_held_does_not_grow_with_what_has_been() {
     let peers = Peers::new();
 
-    // Layers that start and stop on one wire leave nothing behind.
-    let mut wire = peers.wire();
-    let cycles = |wire: &mut Wire, count| {
-        for _ in 0..count {
-            peers.start(wire);
-            wire.stop();
-        }
+    // Layers that start and stop on one wire leave nothing behind, and their servers keep nothing of the sessions.
+    let grown = |peers: &Peers, counts: [usize; 2]| {
+        let mut wire = peers.wire();
+        let [before, after] = counts.map(|count| {
+            for _ in 0..count {
+                peers.start(&mut wire);
+                wire.stop();
+            }
+            live_bytes()
+        });
+        after.saturating_sub(before)
     };
-    cycles(&mut wire, 10);
-    let before = live_bytes();
-    cycles(&mut wire, 2500);
-    let grown = live_bytes().saturating_sub(before);
-    assert!(grown < 4096, "{grown} bytes more after 2,500 cycles");
+    let by_ours = grown(&peers, [10, 2500]);
+    assert!(by_ours < 4096, "{by_ours} bytes more after 2,500 cycles");
+    let by_a_table = grown(&Peers::new().with_a_table(), [10, 250]);
+    assert!(by_a_table > 4 * 4096, "no more than {by_a_table} bytes for a table of 250 sessions");
 
     // Connections that are gone have given back what they held, but for the spare buffers of the thread.
     let hold = |count: usize| {

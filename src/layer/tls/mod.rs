@@ -10,6 +10,7 @@
 //! | `records.rs`, `keys.rs` | the records of TLS 1.3 once the handshake is done, and their keys |
 //! | `record.rs`, `alert.rs`, `agreed.rs`, `hello.rs` | what those have in common: a record, an alert, what was agreed, what a client asks for |
 //! | `facts.rs`, `failure.rs` | what can be said about a layer, and about its end |
+//! | `tickets.rs` | what a server gives its clients to resume with, and where that is good |
 //! | `verify.rs`, `common.rs`, `config.rs`, `config_error.rs`, `fault.rs` | what both sides need for that: trust, identity, a provider; whose certificate is accepted, and what is wrong with one that is not |
 //! | `words.rs`, `pem.rs`, `x509.rs`, `algorithm.rs`, `der.rs` | what an error, a file, a certificate or a key is, for people and for what rustls leaves |
 //!
@@ -39,6 +40,7 @@ mod pem;
 mod record;
 mod records;
 mod server;
+mod tickets;
 mod unbuffered;
 mod verify;
 mod words;

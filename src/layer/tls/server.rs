@@ -5,18 +5,24 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use super::common::{Common, common_setters};
 use super::config::{Identity, Roots, Version};
 use super::config_error::{ConfigError, ConfigErrorKind};
 use super::engine::Engine;
+use super::tickets::{Tickets, World};
 use super::verify::ClientVerifier;
 use super::{Role, TlsLayer};
 
-/// How to be a TLS server. Make it once and share it: clones are cheap, and sessions are resumed only between layers
-/// of one configuration.
+/// How to be a TLS server. Make it once and share it: clones are cheap.
+///
+/// Clients can resume their sessions for six hours at least, and the certificates of both sides are shown again after a day at the
+/// latest. Nothing is kept for that: what a client needs is in the ticket that it gets, sealed with keys that all servers of the
+/// process share and renew every six hours. So a server that is made anew resumes the sessions of one that was like it: with the
+/// same certificates for the same names, and the same demands on clients. Any other does a whole handshake. Clients of TLS 1.2
+/// without tickets (RFC 5077) resume nothing.
 ///
 /// ```no_run
 /// use onionskin::tls::{Identity, TlsServer};
@@ -29,6 +35,8 @@ use super::{Role, TlsLayer};
 #[derive(Clone, Debug)]
 pub struct TlsServer {
     config: Arc<ServerConfig>,
+    /// None where a configuration of rustls says how sessions are resumed.
+    tickets: Option<Tickets>,
 }
 
 impl TlsServer {
@@ -52,7 +60,7 @@ impl TlsServer {
         }
     }
 
-    /// Takes a configuration of rustls as it is.
+    /// Takes a configuration of rustls as it is. Sessions are resumed as it says, and in no world of ours.
     ///
     /// # Errors
     ///
@@ -64,11 +72,12 @@ impl TlsServer {
         // The layer takes its keys over from rustls when the handshake is done, and gives them to nobody.
         let mut config = Arc::unwrap_or_clone(config);
         config.enable_secret_extraction = true;
-        Ok(Self { config: Arc::new(config) })
+        Ok(Self { config: Arc::new(config), tickets: None })
     }
 
     /// The configuration of rustls that this server is made of, for one that is to be a little different: change a clone of it
-    /// and give that to [`from_rustls`](Self::from_rustls).
+    /// and give that to [`from_rustls`](Self::from_rustls). How sessions are resumed is not in it: it has what rustls does by
+    /// itself, a table of the last 256.
     #[must_use]
     pub fn to_rustls(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.config)
@@ -80,7 +89,16 @@ impl TlsServer {
     ///
     /// When rustls refuses the configuration.
     pub fn accept(&self) -> Result<TlsLayer, ConfigError> {
-        let engine = Engine::server(Arc::clone(&self.config)).map_err(ConfigError::from_rustls)?;
+        let config = match &self.tickets {
+            Some(tickets) => {
+                let mut config = ServerConfig::clone(&self.config);
+                config.ticketer = tickets.for_one();
+                config.session_storage = Arc::new(NoServerSessionStorage {});
+                Arc::new(config)
+            }
+            None => Arc::clone(&self.config),
+        };
+        let engine = Engine::server(config).map_err(ConfigError::from_rustls)?;
         Ok(TlsLayer::new(engine, Role::Server, None))
     }
 }
@@ -101,6 +119,20 @@ enum Clients {
     Anyone,
     Ask(Roots),
     Require(Roots),
+}
+
+impl Clients {
+    fn write(&self, world: &mut World) {
+        let (demand, roots) = match self {
+            Self::Anyone => ("anyone", None),
+            Self::Ask(roots) => ("ask", Some(roots)),
+            Self::Require(roots) => ("require", Some(roots)),
+        };
+        world.part(demand.as_bytes());
+        if let Some(roots) = roots {
+            world.roots(roots);
+        }
+    }
 }
 
 impl TlsServerBuilder {
@@ -143,6 +175,10 @@ impl TlsServerBuilder {
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&self.common.versions())
             .map_err(ConfigError::from_rustls)?;
+        let mut world = World::new();
+        certificates.write(&mut world);
+        self.clients.write(&mut world);
+        let tickets = Tickets::of(&world, &provider);
         let verifier = match self.clients {
             Clients::Anyone => None,
             Clients::Ask(roots) => Some(ClientVerifier::new(roots, &provider, true)?),
@@ -158,7 +194,7 @@ impl TlsServerBuilder {
         if let Some(count) = self.tickets {
             config.send_tls13_tickets = count;
         }
-        TlsServer::from_rustls(Arc::new(config))
+        Ok(TlsServer { tickets, ..TlsServer::from_rustls(Arc::new(config))? })
     }
 }
 
@@ -177,6 +213,17 @@ impl CertificatesByName {
             .map(|(name, identity)| Ok((name.to_ascii_lowercase(), Arc::new(identity.certified(provider)?))))
             .collect::<Result<_, ConfigError>>()?;
         Ok(Self { first, named })
+    }
+
+    fn write(&self, world: &mut World) {
+        world.parts(&self.first.cert);
+        let mut named: Vec<_> = self.named.iter().collect();
+        named.sort_unstable_by_key(|(name, _)| *name);
+        world.count(named.len());
+        for (name, identity) in named {
+            world.part(name.as_bytes());
+            world.parts(&identity.cert);
+        }
     }
 }
 

@@ -1,0 +1,218 @@
+//! Sessions that are resumed: for how long, by which server, and by which not.
+
+use std::sync::Arc;
+
+use onionskin::rustls::NamedGroup;
+use onionskin::rustls::client::{
+    ClientSessionMemoryCache, ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue,
+};
+use onionskin::rustls::pki_types::ServerName;
+use onionskin::tls::{Identity, Roots, TlsClient, TlsServer, TlsServerBuilder, Version};
+
+use crate::common::Authority;
+use crate::common::link::{Case, Link, NAME, each_version, facts};
+
+/// One conversation, with the tickets read. Whether it resumed a session, on which both sides agree; and how many certificates
+/// the server knows of its client.
+#[track_caller]
+fn converse(case: Case, client: &TlsClient, server: &TlsServer) -> (bool, usize) {
+    let mut link = Link::new(case);
+    (link.client, link.server) = (client.clone(), server.clone());
+    let (left, right) = link.start();
+    link.talk();
+    let (left, right) = (facts(&link.left, left), facts(&link.right, right));
+    assert_eq!(left.resumed, right.resumed);
+    assert_eq!(left.peer_certificates.len(), 1, "remembered");
+    (right.resumed, right.peer_certificates.len())
+}
+
+/// The table that rustls keeps by itself.
+fn with_a_table(server: &TlsServer) -> TlsServer {
+    TlsServer::from_rustls(server.to_rustls()).unwrap()
+}
+
+#[test]
+fn a_session_is_resumed_after_a_thousand_others() {
+    each_version(1, |case| {
+        let ca = Authority::new();
+        let sessions = |server: &TlsServer, others| {
+            let client = ca.client(&[case.version]);
+            converse(case, &client, server);
+            for _ in 0..others {
+                let mut link = Link::new(case);
+                (link.client, link.server) = (ca.client(&[case.version]), server.clone());
+                link.start();
+            }
+            converse(case, &client, server).0
+        };
+        let server = ca.server(NAME, &[case.version]);
+        assert!(sessions(&server, 1000));
+        // The client keeps what it needs: it is the server that forgets.
+        let forgetful = with_a_table(&server);
+        assert!(sessions(&forgetful, 10));
+        assert!(!sessions(&forgetful, 300));
+    });
+}
+
+struct World {
+    ca: Authority,
+    clients: Authority,
+    own: Identity,
+    other: Identity,
+    version: Version,
+}
+
+impl World {
+    fn new(version: Version) -> Self {
+        let ca = Authority::new();
+        let (own, other) = (ca.identity(NAME), ca.identity(NAME));
+        Self { ca, clients: Authority::new(), own, other, version }
+    }
+
+    fn server(&self, change: impl FnOnce(TlsServerBuilder) -> TlsServerBuilder) -> TlsServer {
+        change(TlsServer::builder(self.own.clone())).versions(&[self.version]).build().unwrap()
+    }
+
+    fn client(&self) -> TlsClient {
+        let builder = TlsClient::builder(self.ca.roots()).identity(self.clients.identity("client.example"));
+        builder.versions(&[self.version]).build().unwrap()
+    }
+}
+
+/// As after a reload of files that are the same.
+#[test]
+fn a_server_that_is_made_anew_resumes_the_sessions_of_the_one_before() {
+    each_version(1, |case| {
+        let world = World::new(case.version);
+        let roots = world.clients.roots();
+        let make: [&dyn Fn() -> TlsServer; 4] = [
+            &|| world.server(|server| server),
+            &|| world.server(|server| server.name("other.example", world.other.clone())),
+            &|| world.server(|server| server.ask_for_client_certificates(roots.clone())),
+            &|| world.server(|server| server.require_client_certificates(roots.clone())),
+        ];
+        for (at, make) in make.into_iter().enumerate() {
+            let client = world.client();
+            let shown = usize::from(at >= 2);
+            assert_eq!(converse(case, &client, &make()), (false, shown), "{at}");
+            for _ in 0..3 {
+                assert_eq!(converse(case, &client, &make()), (true, shown), "{at}");
+            }
+        }
+    });
+}
+
+/// What a client may do, and whom it is to take the server for, are not what they were: neither is taken from a ticket.
+#[test]
+fn no_server_resumes_a_session_of_another_world() {
+    each_version(1, |case| {
+        let world = World::new(case.version);
+        let (roots, others) = (world.clients.roots(), Authority::new());
+        // Whoever has issued the client is known to both.
+        let both = [world.clients.pem(), others.pem()].concat();
+        let both = Roots::from_pem(both.as_bytes()).unwrap();
+        let servers = [
+            world.server(|server| server),
+            world.server(|server| server.ask_for_client_certificates(roots.clone())),
+            world.server(|server| server.require_client_certificates(roots.clone())),
+            world.server(|server| server.require_client_certificates(both)),
+            world.server(|server| server.name(NAME, world.other.clone())),
+            world.server(|server| server.name("third.example", world.other.clone())),
+            TlsServer::builder(world.other.clone()).versions(&[case.version]).build().unwrap(),
+        ];
+        for (issued, first) in servers.iter().enumerate() {
+            for (shown, second) in servers.iter().enumerate() {
+                let client = world.client();
+                converse(case, &client, first);
+                assert_eq!(converse(case, &client, second).0, issued == shown, "{issued} to {shown}");
+            }
+        }
+    });
+}
+
+/// A client that was issued under roots that are trusted no longer is refused, ticket or not.
+#[test]
+fn a_client_is_refused_when_its_issuer_is_trusted_no_longer() {
+    each_version(1, |case| {
+        let world = World::new(case.version);
+        let before = world.server(|server| server.require_client_certificates(world.clients.roots()));
+        let after = world.server(|server| server.require_client_certificates(Authority::new().roots()));
+        let client = world.client();
+        converse(case, &client, &before);
+        assert_eq!(converse(case, &client, &before), (true, 1));
+        let mut link = Link::new(case);
+        link.left.splice(client.to(NAME).unwrap());
+        link.right.splice(after.accept().unwrap());
+        link.run();
+        assert!(link.right.lost().unwrap().layer_error().unwrap().is_certificate(), "{:?}", link.right.lost());
+    });
+}
+
+/// A session belongs to the name for which the client has verified the server (RFC 6066 section 3).
+#[test]
+fn a_session_of_one_name_is_none_of_another() {
+    each_version(1, |case| {
+        let ca = Authority::new();
+        let params = rcgen::CertificateParams::new(vec![NAME.to_owned(), "second.example".to_owned()]).unwrap();
+        let (chain, key) = ca.issue(&params);
+        let identity = Identity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
+        let server = TlsServer::builder(identity).versions(&[case.version]).build().unwrap();
+        let client = ca.client(&[case.version]);
+        // A client that confuses its names: it keeps the sessions of all under one.
+        let mut confused = (*client.to_rustls()).clone();
+        confused.resumption = Resumption::store(Arc::new(OneName::default()));
+        let client = TlsClient::from_rustls(Arc::new(confused)).unwrap();
+        let mut resumed = |name: &str| {
+            let mut link = Link::new(case);
+            link.left.splice(client.to(name).unwrap());
+            let right = link.right.splice(server.accept().unwrap());
+            link.run();
+            link.talk();
+            facts(&link.right, right).resumed
+        };
+        assert_eq!([NAME, NAME, "second.example", "second.example"].map(&mut resumed), [false, true, false, true]);
+    });
+}
+
+/// Where a client keeps all its sessions as if there were one server.
+#[derive(Debug)]
+struct OneName {
+    sessions: ClientSessionMemoryCache,
+    name: ServerName<'static>,
+}
+
+impl Default for OneName {
+    fn default() -> Self {
+        Self { sessions: ClientSessionMemoryCache::new(8), name: ServerName::try_from(NAME).unwrap() }
+    }
+}
+
+impl ClientSessionStore for OneName {
+    fn set_kx_hint(&self, _: ServerName<'static>, group: NamedGroup) {
+        self.sessions.set_kx_hint(self.name.clone(), group);
+    }
+
+    fn kx_hint(&self, _: &ServerName<'_>) -> Option<NamedGroup> {
+        self.sessions.kx_hint(&self.name)
+    }
+
+    fn set_tls12_session(&self, _: ServerName<'static>, value: Tls12ClientSessionValue) {
+        self.sessions.set_tls12_session(self.name.clone(), value);
+    }
+
+    fn tls12_session(&self, _: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        self.sessions.tls12_session(&self.name)
+    }
+
+    fn remove_tls12_session(&self, _: &ServerName<'static>) {
+        self.sessions.remove_tls12_session(&self.name);
+    }
+
+    fn insert_tls13_ticket(&self, _: ServerName<'static>, value: Tls13ClientSessionValue) {
+        self.sessions.insert_tls13_ticket(self.name.clone(), value);
+    }
+
+    fn take_tls13_ticket(&self, _: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+        self.sessions.take_tls13_ticket(&self.name)
+    }
+}
