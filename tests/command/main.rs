@@ -19,5 +19,6 @@ mod probe_refused;
 #[cfg(unix)]
 mod relay;
 mod server;
+mod tunnels;
 mod waiting;
 mod wrong_input;

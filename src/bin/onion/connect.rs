@@ -12,7 +12,9 @@ use crate::failure::Failure;
 use crate::input::{self, LineEnds, Requests, Source, Splitter};
 use crate::key_log::KeyLog;
 use crate::leave::leave;
+use crate::logging::say;
 use crate::open::{self, ClientDefaults};
+use crate::route::{self, ProxyOption};
 use crate::waiting::{AtEnd, EndOfInput, Limit};
 
 /// Talk to a peer from standard input
@@ -26,7 +28,8 @@ use crate::waiting::{AtEnd, EndOfInput, Limit};
 #[derive(Debug, Args)]
 #[command(after_help = LOCAL_COMMANDS)]
 pub(crate) struct Options {
-    /// Where to connect, as in tcp:localhost:4433, unix:/run/onion.sock, tcp:localhost:4433+tls:sni=outer.example
+    /// Where to connect, as in tcp:localhost:4433, unix:/run/onion.sock, tcp:localhost:4433+tls:sni=outer.example, or
+    /// through a proxy as in tcp:proxy.example:3128+connect:mail.example:993+tls
     endpoint: String,
     /// Whom to trust instead of the authorities of the system
     #[arg(long, value_name = "PEM")]
@@ -57,6 +60,11 @@ pub(crate) struct Options {
     identity: IdentityFiles,
     #[command(flatten)]
     key_log: KeyLog,
+    #[command(flatten)]
+    proxy: ProxyOption,
+    /// When connected, say through which proxies: a line of JSON on standard error, an array with the outermost first
+    #[arg(long)]
+    json_route: bool,
 }
 
 impl Options {
@@ -81,7 +89,7 @@ impl Options {
 }
 
 pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Result<(), Failure> {
-    let endpoint = options.key_log.fill(open::parse(&options.endpoint)?)?;
+    let endpoint = options.key_log.fill(options.proxy.fill(open::parse(&options.endpoint)?)?)?;
     let key_log = options.key_log.wanted()?;
     let trust = match &options.ca {
         _ if options.insecure => Trust::Everyone,
@@ -100,6 +108,9 @@ pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Res
     });
     let counts_answers = matches!(source, Source::Commands(_));
     let conn = open::connect(runtime, &endpoint, &defaults).await?;
+    if options.json_route {
+        say(format_args!("{}", route::json(conn.route())));
+    }
 
     let input = input::read(runtime, source).map_err(|error| Failure::new(error).at("cannot start a thread"))?;
     let partner = Partner { host: open::host(&endpoint), trust, identity, server, key_log };

@@ -11,6 +11,7 @@
 //! | `relay.rs`, `relay/` | `onion relay`: joining the connections to one endpoint with new ones to another |
 //! | `protocol.rs` | the onion line protocol, as both sides see it |
 //! | `open.rs`, `leave.rs` | from an endpoint to a connection, and how to leave one |
+//! | `route.rs`, `json.rs` | the proxies on the way, to be named and to be told of; JSON for terminals |
 //! | `credentials.rs`, `authority.rs` | certificates: from files, and made on the spot |
 //! | `cert.rs` | `onion cert`: an authority and a certificate, as files |
 //! | `completions.rs`, `manual.rs` | what shells and `man` want to know of the command |
@@ -39,6 +40,7 @@ mod drawing;
 mod failure;
 mod input;
 mod join;
+mod json;
 mod key_log;
 mod leave;
 mod logging;
@@ -51,6 +53,7 @@ mod probe;
 mod protocol;
 mod relay;
 mod room;
+mod route;
 mod serve;
 mod session;
 mod signals;

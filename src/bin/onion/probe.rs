@@ -47,6 +47,7 @@ use self::server::Server;
 use crate::credentials::IdentityFiles;
 use crate::failure::{Failure, Status};
 use crate::open::{self, ClientDefaults};
+use crate::route::ProxyOption;
 
 /// Look at the TLS of a server, and try what an attacker would try with its STARTTLS
 ///
@@ -73,10 +74,12 @@ pub(crate) struct Options {
     json: bool,
     #[command(flatten)]
     identity: IdentityFiles,
+    #[command(flatten)]
+    proxy: ProxyOption,
 }
 
 pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Result<(), Failure> {
-    let endpoint = open::parse(&options.endpoint)?;
+    let endpoint = options.proxy.fill(open::parse(&options.endpoint)?)?;
     let defaults = ClientDefaults { trust_anchors: options.ca.as_ref(), insecure: false, identity: &options.identity };
     let complete = open::complete(&endpoint, &defaults)?;
     let timeout = Duration::from_secs(options.timeout.get().into());

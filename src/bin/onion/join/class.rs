@@ -19,6 +19,7 @@ impl Cause for OpenError {
         match self.kind() {
             OpenErrorKind::Connect(..) => Class::Unreachable,
             OpenErrorKind::Connection(error) => error.class(),
+            OpenErrorKind::Tunnel(error) => error.connection_error().map_or(Class::Refused, Cause::class),
             _ => Class::Other,
         }
     }

@@ -2,13 +2,14 @@
 
 use std::fmt::{self, Display};
 
-use onionskin::printable::{Printable, is_printable};
+use onionskin::printable::Printable;
 use onionskin::tls::TlsFacts;
 use serde::Serialize;
 
 use super::certificate::{Certificate, Validity};
 use super::finding::{Finding, State};
 use super::refusal::Wants;
+use crate::json::harmless;
 
 /// The report. Its fields are those of the JSON.
 #[derive(Clone, Debug, Serialize)]
@@ -229,22 +230,6 @@ impl Display for Verdict {
             Self::Unknown => "not found out",
         })
     }
-}
-
-/// For a terminal too: what stands in a string and is not to be read is escaped, and is the same string to a program.
-/// Outside of its strings JSON has nothing of that kind but line feeds, which serde escapes inside of them.
-fn harmless(json: &str) -> String {
-    let mut harmless = String::with_capacity(json.len());
-    for character in json.chars() {
-        if character == '\n' || is_printable(character) {
-            harmless.push(character);
-            continue;
-        }
-        for unit in character.encode_utf16(&mut [0; 2]) {
-            harmless.push_str(&format!("\\u{unit:04x}"));
-        }
-    }
-    harmless
 }
 
 /// One line, whatever a certificate or a server has put into it.

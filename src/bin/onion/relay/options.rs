@@ -8,6 +8,7 @@ use clap::Args;
 use crate::join::PassOn;
 use crate::key_log::KeyLog;
 use crate::logging::Format;
+use crate::route::ProxyOption;
 use crate::silence::SilenceOptions;
 use crate::waiting::EndOfInput;
 
@@ -39,6 +40,8 @@ pub(crate) struct Options {
     pub(super) status: Option<String>,
     #[command(flatten)]
     pub(super) key_log: KeyLog,
+    #[command(flatten)]
+    pub(super) proxy: ProxyOption,
     /// What the log looks like
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) log_format: Format,
@@ -98,6 +101,8 @@ const EXAMPLES: &str = r"Examples:
     onion relay tcp:[::]:4433+tls:cert=a.pem:key=a.key+tls:cert=b.pem:key=b.key tcp:127.0.0.1:80
   behind one proxy and in front of another, both told who the client is
     onion relay tcp:[::]:443+proxy-header+tls:cert=chain.pem:key=key.pem tcp:127.0.0.1:80+proxy-header:version=1
+  through a proxy, for a program that knows of none
+    onion relay tcp:127.0.0.1:1143 tcp:proxy.example:3128+connect:mail.example:993+tls
   several in one process, as a file says
     onion relay --config /etc/onion/relays.toml
   started by systemd, with the socket of a unit

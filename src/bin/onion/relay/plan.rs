@@ -80,6 +80,11 @@ impl Plans {
         if let AtEnd::Wait(limit) = options.end_of_input.choice() {
             from_input.iter_mut().for_each(|plan| plan.hold = Some(limit));
         }
+        for plan in &mut plans.relays {
+            let Route { listen, connect, .. } = &mut plan.route;
+            connect.endpoint = options.proxy.fill(connect.endpoint.clone())?;
+            plan.greeting = Greeting::between(&listen.endpoint, &connect.endpoint)?;
+        }
         let routes = plans.relays.iter_mut().map(|plan| &mut plan.route);
         for side in routes.flat_map(|route| [&mut route.listen, &mut route.connect]) {
             side.endpoint = options.key_log.fill(side.endpoint.clone())?;
