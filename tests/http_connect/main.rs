@@ -9,3 +9,5 @@ mod peer;
 mod challenged;
 mod client;
 mod client_ends;
+mod server;
+mod server_ends;

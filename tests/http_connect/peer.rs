@@ -4,14 +4,15 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use futures::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use onionskin::Connection;
 use onionskin::layer::opening::Opening;
 use onionskin::runtime::Address;
 use onionskin::testing::{Clock, Cut, WireEnd, wire};
-use onionskin::tunnel::http1::Connect;
-use onionskin::tunnel::{Answer, Error, ErrorKind};
+use onionskin::tunnel::http1::{Connect, ConnectServer};
+use onionskin::tunnel::{Answer, Error, ErrorKind, Grant, Question, Refusal};
 
 use crate::executor::Task;
 
@@ -109,6 +110,94 @@ impl Dialogue<'_> {
     pub(crate) fn error(&mut self) -> Error {
         self.outcome().expect("the client has come to an end").opened.expect_err("there is no tunnel")
     }
+}
+
+/// A server with a client that is played by hand.
+pub(crate) struct Service<'a> {
+    pub(crate) client: Peer,
+    pub(crate) clock: Clock,
+    server: Task<'a, Served>,
+}
+
+/// What a server was asked, and what became of it: what was behind the request, up to the end.
+pub(crate) struct Served {
+    pub(crate) questions: Vec<Question>,
+    pub(crate) opened: Result<Vec<u8>, Error>,
+    pub(crate) writes: Vec<usize>,
+}
+
+impl<'a> Service<'a> {
+    pub(crate) fn new(
+        cut: Cut,
+        server: ConnectServer,
+        answer: impl Fn(&Question) -> Result<Grant, Refusal> + 'a,
+    ) -> Self {
+        let clock = Clock::new();
+        let (left, right) = wire(cut, 1 << 20);
+        let mut connection = Connection::with_timer(right, Arc::new(clock.clone()));
+        let server = async move {
+            let layer = connection.splice(Opening::of(server).timeout(Some(Duration::from_secs(10)))).unwrap();
+            let mut questions = Vec::new();
+            let opened = loop {
+                let asked = match connection.asked::<ConnectServer>(layer).await {
+                    Ok(asked) => asked,
+                    Err(error) => break Err(error),
+                };
+                questions.push(asked.question().clone());
+                let answered = match answer(asked.question()) {
+                    Ok(grant) => asked.grant(grant).await,
+                    Err(refusal) => asked.refuse(refusal).await,
+                };
+                match (answered, questions.last()) {
+                    (Err(error), _) => break Err(error),
+                    (Ok(()), Some(Question::Tunnel(_))) if connection.depth() == 0 => break Ok(()),
+                    _ => {}
+                }
+            };
+            let opened = opened.map_err(|error| Error::of(&error).unwrap_or_else(|| panic!("{error}")).clone());
+            let writes = connection.get_ref().writes();
+            let mut behind = Vec::new();
+            if opened.is_ok() {
+                connection.read_to_end(&mut behind).await.unwrap();
+            }
+            let _ = connection.leave(Duration::from_secs(5)).await;
+            Served { questions, opened: opened.map(|()| behind), writes }
+        };
+        let mut service = Self { client: Peer(Some(left)), clock, server: Task::new(server) };
+        service.run();
+        service
+    }
+
+    pub(crate) fn run(&mut self) {
+        crate::executor::run(&mut [&mut self.server]);
+    }
+
+    pub(crate) fn served(&mut self) -> Option<Served> {
+        self.run();
+        self.server.output()
+    }
+}
+
+/// What a client hears that says this and ends, and what the server has made of it.
+#[track_caller]
+pub(crate) fn served(
+    cut: Cut,
+    server: ConnectServer,
+    said: impl AsRef<[u8]>,
+    answer: impl Fn(&Question) -> Result<Grant, Refusal>,
+) -> (String, Served) {
+    let mut service = Service::new(cut, server, answer);
+    service.client.says(said);
+    service.run();
+    service.client.ends();
+    let served = service.served().expect("the server has come to an end");
+    let heard = service.client.hears();
+    assert!(service.client.is_hung_up_on());
+    (heard, served)
+}
+
+pub(crate) fn grants(_: &Question) -> Result<Grant, Refusal> {
+    Ok(Grant::default())
 }
 
 /// What a client has got that was answered so.

@@ -223,11 +223,16 @@ impl<N: Negotiation> Opening<N> {
         if self.refusals > 0 {
             return Ok(());
         }
+        self.say_last(ends, N::turn_away);
+        Err(self.fail(ErrorKind::TurnedAway))
+    }
+
+    /// What is said before the connection is lost. Nothing is taken any more.
+    fn say_last(&mut self, ends: &mut Ends<'_>, words: fn(&mut N, &mut Exchange<'_>)) {
         let mut exchange = Exchange::new(ends.inbound_below().front(), self.allowance, self.optional);
-        self.negotiation.turn_away(&mut exchange);
+        words(&mut self.negotiation, &mut exchange);
         let said = exchange.unsay();
         say(ends, &said);
-        Err(self.fail(ErrorKind::TurnedAway))
     }
 
     fn check_end(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
@@ -356,10 +361,13 @@ impl<N: Negotiation> Layer for Opening<N> {
         self.timeout.map(|limit| Patience::new("the end of the negotiation", limit).held(is_held))
     }
 
-    fn overdue(&mut self, overdue: Overdue, _ends: &mut Ends<'_>) -> Result<(), Failure> {
+    fn overdue(&mut self, overdue: Overdue, ends: &mut Ends<'_>) -> Result<(), Failure> {
         let kind = match overdue {
             Overdue::Reading => ErrorKind::NotRead,
-            _ => ErrorKind::TimedOut(self.negotiation.awaits()),
+            _ => {
+                self.say_last(ends, N::give_up);
+                ErrorKind::TimedOut(self.negotiation.awaits())
+            }
         };
         Err(self.fail(kind))
     }

@@ -113,6 +113,10 @@ pub trait Negotiation: fmt::Debug + Send + Sync + 'static {
     /// behind them.
     fn turn_away(&mut self, _exchange: &mut Exchange<'_>) {}
 
+    /// The peer has not come to an end in time: says so, where the protocol has words for it. The connection is lost behind
+    /// them.
+    fn give_up(&mut self, _exchange: &mut Exchange<'_>) {}
+
     /// The application was asked and does not answer: says no in the words of the protocol. By default nothing is said, and
     /// the connection is lost.
     ///

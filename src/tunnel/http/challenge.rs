@@ -74,6 +74,11 @@ impl Challenge {
                 challenge.parameters.extend(std::iter::from_fn(|| parameter(scanner)));
             }
         }
+        scanner.pass_blanks();
+        if !scanner.0.starts_with(b",") {
+            // Its end, or what cannot be read.
+            *scanner = Scanner(&[]);
+        }
         Some(challenge)
     }
 }
@@ -85,7 +90,7 @@ fn word(scanner: &mut Scanner<'_>) -> Option<String> {
     let padding = ahead.take_while(|byte| byte == b'=');
     let word = text(&scanner.0[..front.len() + padding.len()]).filter(|_| !front.is_empty())?;
     ahead.pass_blanks();
-    let is_alone = ahead.is_at_end() || ahead.pass(b',');
+    let is_alone = ahead.is_at_end() || ahead.0[0] == b',';
     is_alone.then(|| {
         *scanner = ahead;
         word

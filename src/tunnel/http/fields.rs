@@ -53,7 +53,7 @@ impl fmt::Debug for Fields {
 }
 
 /// Whether a field is about one connection of HTTP/1.1, and has no place in HTTP/2 (RFC 9113, section 8.2.2).
-#[cfg_attr(not(feature = "http2"), allow(dead_code, reason = "only HTTP/2 is asked"))]
+#[allow(dead_code, reason = "for requests of HTTP/2")]
 pub(crate) fn is_of_one_connection(name: &str) -> bool {
     OF_ONE_CONNECTION.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
@@ -74,6 +74,7 @@ fn percent_coded(name: &[u8]) -> String {
 /// What a request for a tunnel has by itself, or must not have.
 const OURS: [&str; 3] = ["content-length", "host", "transfer-encoding"];
 
+#[allow(dead_code, reason = "for requests of HTTP/2")]
 const OF_ONE_CONNECTION: [&str; 6] =
     ["connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"];
 

@@ -84,8 +84,8 @@ pub(crate) fn phrase(status: u16) -> &'static str {
         503 => "Service Unavailable",
         504 => "Gateway Timeout",
         505 => "HTTP Version Not Supported",
-        300..400 => "a redirection, which is not followed",
-        400..500 => "the request was not accepted",
+        _ if status < 400 => "a redirection, which is not followed",
+        _ if status < 500 => "the request was not accepted",
         _ => "the proxy has failed",
     }
 }

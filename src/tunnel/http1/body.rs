@@ -132,10 +132,9 @@ fn rest(head: &AnswerHead) -> Rest {
     let (mut codings, mut lengths) = (all(&head.fields, "transfer-encoding"), all(&head.fields, "content-length"));
     match (codings.next(), lengths.next()) {
         _ if head.status == 304 => Rest::Nothing,
-        (None, None) => Rest::All,
         (Some(coding), None) if codings.next().is_none() && coding.eq_ignore_ascii_case(b"chunked") => Rest::ChunkSize,
         (None, Some(length)) if lengths.all(|other| other == length) => decimal(length).map_or(Rest::All, Rest::Bytes),
-        // Two ways to find the end are one too many.
+        // None says where it ends, and two are one too many.
         _ => Rest::All,
     }
 }
@@ -172,7 +171,7 @@ mod tests {
             (&[("content-length", "5"), ("transfer-encoding", "chunked")], b"hello", b"hello", false),
             (&[], b"hello", b"hello", false),
             (CHUNKED, b"2;x=y\r\nhe\r\n3\r\nllo\r\n0\r\nA: b\r\n\r\n", b"hello", true),
-            (CHUNKED, b"5\nhello\n0\n\n", b"hello", false),
+            (CHUNKED, b"5\nhello\n0\n\n", b"", false),
             (CHUNKED, b"5\r\nhelloo", b"hello", false),
             (CHUNKED, b"5\r\nhello\r\n0\r\n", b"hello", false),
             (CHUNKED, b"x\r\n", b"", false),

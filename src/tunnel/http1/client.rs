@@ -273,9 +273,10 @@ impl Negotiation for Connect {
     fn failure(&mut self, error: OpeningError) -> Failure {
         match (&self.state, error.kind()) {
             // Whatever ends it, it is a refusal; many end with the connection.
-            (State::Refused(..), _) => self.refused().into(),
             // It closes behind a 407, and does not say so: another connection will do.
-            (State::SentAgain(_) | State::Challenged(_), OpeningErrorKind::Ended(_)) => self.refused().into(),
+            (State::Refused(..), _) | (State::SentAgain(_) | State::Challenged(_), OpeningErrorKind::Ended(_)) => {
+                self.refused().into()
+            }
             _ => self.error(error.into()).into(),
         }
     }
