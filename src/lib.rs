@@ -92,6 +92,11 @@ struct Guide;
 #[doc = include_str!("../docs/starttls.md")]
 struct StartTls;
 
+/// The programs on the page of tunnels, run.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/tunnels.md")]
+struct Tunnels;
+
 /// The programs for those who come from Twisted, run.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/from-twisted.md")]

@@ -147,7 +147,7 @@ impl Connector {
         if let Some(target) = transport.target() {
             route = route.towards(target);
         }
-        for leg in legs.iter() {
+        for leg in legs {
             route = leg.dial(route).await?;
         }
         Ok(route)

@@ -57,6 +57,19 @@
 //! | | `from=ADDRESS:PORT`, `to=ADDRESS:PORT` | the addresses in it; unless set, those of the socket (behind a tunnel, whom that leads to), or of whom it connects for | |
 //! | | `local` | `yes` to send one without addresses | |
 //! | | `optional` | | `yes` to take clients without a header too |
+//! | `connect:HOST:PORT` | | has a proxy of HTTP reach this target; the proxy is whom the steps before lead to | |
+//! | | `version` | `1` or `2`, for HTTP/1.1 or HTTP/2; unless set, or with `auto`, what a `tls` step right before has agreed on, which then offers both | |
+//! | | `user`, `password-file` | who asks; the password is the first line of the file | |
+//! | | `header=NAME=VALUE` | a field of the request; any number of times | |
+//! | | `timeout=SECONDS` | how long the proxy may take, with the target that it connects to; 30 unless set, `none` for ever | |
+//! | `socks5:HOST:PORT` | | the same for a proxy of SOCKS5 | |
+//! | | `dns` | `local` to resolve the name here, where else (`remote`) the proxy does | |
+//! | | `user`, `password-file`, `timeout` | as for `connect` | |
+//! | `socks4a:HOST:PORT` | `user`, `timeout` | the same for a proxy of SOCKS4a, which knows no IPv6 addresses and no password | |
+//!
+//! Steps stand in any order and depth. In `tcp:proxy.example:1080+socks5:origin.example:443+tls` the proxy is `proxy.example`, and
+//! TLS verifies `origin.example`; with one more `+tls` before `socks5`, there is TLS to the proxy too. [`proxy_from_env`] puts a
+//! step there for the proxy that the environment names, and [`Connection::route`](crate::Connection::route) tells of those that were gone through.
 //!
 //! `proxy-header` was called `proxy` once. That is still read, with a warning in the log, and printed by its new name.
 //!
@@ -72,7 +85,7 @@
 //!
 //! [`Endpoint`] parses with [`str::parse`] and prints in canonical form; the two are inverse. The
 //! files are layers: `grammar` splits a string into words and knows no kind, `arguments` reads
-//! words as values, `transport`, `silence`, `step` and `proxy_header` say what the words of each kind mean. `tls` makes
+//! words as values, `transport`, `silence`, `step`, `tunnel` and `proxy_header` say what the words of each kind mean. `tls` makes
 //! configurations out of a [`TlsStep`], `legs` makes every step ready as a leg of a [route](crate::route), `own_step` is one that
 //! no string says. `happy_eyeballs` and `wire` open a transport; `connector`, `listener`, `incoming` and `server` put it all
 //! together.

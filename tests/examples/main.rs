@@ -11,3 +11,4 @@ mod line_protocol;
 mod process;
 mod relay;
 mod smtp_sink;
+mod through_proxies;

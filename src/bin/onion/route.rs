@@ -6,7 +6,7 @@ use onionskin::endpoint::{Endpoint, proxy_from_env};
 use onionskin::printable::Printable;
 use onionskin::runtime::Address;
 use onionskin::tls::TlsFacts;
-use onionskin::tunnel::Answer;
+use onionskin::tunnel::{Answer, TunnelProtocol};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -86,7 +86,7 @@ impl HopReport {
         };
         Self {
             hop: number,
-            protocol: hop.protocol.map(|protocol| protocol.name()),
+            protocol: hop.protocol.map(TunnelProtocol::name),
             proxy: Place::new(&hop.proxy),
             target: Place::new(&hop.target),
             tls: hop.tls.iter().map(Tls::new).collect(),
