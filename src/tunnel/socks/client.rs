@@ -1,7 +1,6 @@
 //! SOCKS5, who asks (RFC 1928; RFC 1929 for the user and the password).
 
 use std::convert::Infallible;
-use std::fmt;
 
 use super::address::{Askable, Written};
 use super::reply::{not_spoken, refused5};
@@ -247,8 +246,8 @@ impl Negotiation for Socks5 {
         TunnelProtocol::Socks5.name()
     }
 
-    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} to {}", self.name(), self.target)
+    fn details(&self) -> Vec<String> {
+        vec![format!("asks for {}", self.target)]
     }
 
     fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Advance<Infallible>, Failure> {

@@ -4,7 +4,6 @@
 //! 0.0.0.0 says that a name follows.
 
 use std::convert::Infallible;
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::address::Askable;
@@ -132,8 +131,8 @@ impl Negotiation for Socks4a {
         TunnelProtocol::Socks4a.name()
     }
 
-    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} to {}", self.name(), self.target)
+    fn details(&self) -> Vec<String> {
+        vec![format!("asks for {}", self.target)]
     }
 
     fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Advance<Infallible>, Failure> {

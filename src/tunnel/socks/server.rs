@@ -1,6 +1,5 @@
 //! SOCKS5 and SOCKS4a, who is asked (RFC 1928; RFC 1929 for the user and the password).
 
-use std::fmt;
 use std::net::Ipv4Addr;
 
 use super::address::{Askable, Written};
@@ -240,10 +239,12 @@ impl Negotiation for SocksServer {
         "socks"
     }
 
-    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn details(&self) -> Vec<String> {
         match &self.state {
-            State::Asked(request) | State::Through(request) => write!(f, "{} to {}", request.protocol, request.target),
-            _ => f.write_str("socks server"),
+            State::Asked(request) | State::Through(request) => {
+                vec![format!("{}, asked for {}", request.protocol, request.target)]
+            }
+            _ => Vec::new(),
         }
     }
 
