@@ -9,10 +9,10 @@
 use std::error::Error;
 
 use futures::AsyncWriteExt;
-use onionskin::endpoint::{Connector, Endpoint, OpenErrorKind, proxy_from_env};
+use onionskin::endpoint::{Connector, Endpoint, OpenError, OpenErrorKind, proxy_from_env};
 use onionskin::printable::Printable;
 use onionskin::runtime;
-use onionskin::tunnel::ErrorKind;
+use onionskin::tunnel::{self, ErrorKind};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let runtime = runtime::preferred().ok_or("built without a runtime")?;
@@ -44,13 +44,13 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// What can be done about it, where the proxy has said so.
-fn advised(error: onionskin::endpoint::OpenError) -> Box<dyn Error> {
-    if let OpenErrorKind::Tunnel(hop) = error.kind() {
-        if let Some(ErrorKind::AuthRequired(challenges)) = hop.tunnel_error().map(|error| error.kind()) {
-            let realm = challenges.basic().and_then(|challenge| challenge.realm()).unwrap_or("nothing in particular");
-            let realm = Printable::new(realm); // the proxy has said it, and it goes to a terminal
-            return format!("{} wants a password for {realm}: write user= and password-file=", hop.proxy()).into();
-        }
+fn advised(error: OpenError) -> Box<dyn Error> {
+    if let OpenErrorKind::Tunnel(hop) = error.kind()
+        && let Some(ErrorKind::AuthRequired(challenges)) = hop.tunnel_error().map(tunnel::Error::kind)
+    {
+        let realm = challenges.basic().and_then(|challenge| challenge.realm()).unwrap_or("nothing in particular");
+        let realm = Printable::new(realm); // the proxy has said it, and it goes to a terminal
+        return format!("{} wants a password for {realm}: write user= and password-file=", hop.proxy()).into();
     }
     error.into()
 }

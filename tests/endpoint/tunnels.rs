@@ -96,7 +96,7 @@ impl Proxy {
                     return Ok(());
                 }
                 Does::Hang => {
-                    near.read(&mut [0]).await?;
+                    let _ = near.read(&mut [0]).await?;
                     self.asked.lock().unwrap().push((number, "gone".to_owned()));
                     return Ok(());
                 }
