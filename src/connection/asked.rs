@@ -107,6 +107,11 @@ impl<IO, N: Answerable> Asked<'_, IO, N> {
     pub fn question(&self) -> &N::Question {
         &self.question
     }
+
+    /// Leaves the question as it is: [`Connection::asked`] has it again.
+    pub fn later(mut self) {
+        self.is_answered = true;
+    }
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin, N: Answerable> Asked<'_, IO, N> {

@@ -268,7 +268,8 @@ impl fmt::Display for ErrorKind {
                     f,
                     "the peer does not speak it: it begins with {}",
                     Printable::new(first).limit(MAX_FIRST).quoted()
-                )
+                )?;
+                known(first).map_or(Ok(()), |language| write!(f, ", as {language} does"))
             }
             Self::Malformed(what) | Self::Unaskable(what) | Self::Unsupported(what) | Self::Declined(what) => {
                 Printable::new(what).fmt(f)
@@ -303,6 +304,19 @@ impl fmt::Display for Inside {
 }
 
 impl StdError for Inside {}
+
+/// What begins like this, of what is often taken for something else.
+fn known(first: &[u8]) -> Option<&'static str> {
+    Some(match first {
+        [20..=23, 3, ..] => "TLS",
+        [5, ..] => "SOCKS5",
+        [4, ..] => "SOCKS4",
+        [b'S', b'S', b'H', b'-', ..] => "SSH",
+        [b'H', b'T', b'T', b'P', b'/', ..] => "HTTP",
+        [0, 0, _, 4, _, 0, 0, 0, 0, ..] => "HTTP/2",
+        _ => return None,
+    })
+}
 
 const MAX_QUOTED: usize = 400;
 const MAX_FIRST: usize = 16;

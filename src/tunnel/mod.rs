@@ -21,11 +21,13 @@
 //! | `http1/` | CONNECT of HTTP/1.1, client and server |
 //! | `http2/` | HTTP/2 as a connection of many tunnels, client and server |
 //! | `http/` | what both versions of HTTP have in common: challenges, who has refused and why |
+//! | `accept.rs` | whoever connects to the port of a proxy, in whatever language |
 //! | `authority.rs` | how HTTP writes a target |
 //! | `error.rs` | why a client has got no tunnel; what was said of one that it has got is an [`Answer`], which [`Connection::route`](crate::Connection::route) lists |
 //! | `request.rs`, `refusal.rs` | what a server is asked, and what it refuses with: one reason in three languages |
 //! | `credentials.rs` | a user and a password, which nothing shows |
 
+mod accept;
 pub(crate) mod authority;
 mod credentials;
 mod error;
@@ -37,6 +39,7 @@ mod refusal;
 mod request;
 pub mod socks;
 
+pub use self::accept::{Accepted, Acceptor, Pending};
 pub use self::credentials::{Credentials, CredentialsError};
 pub use self::error::{Ender, Error, ErrorKind};
 pub use self::http::{Challenge, Challenges, ProxyStatus};

@@ -6,6 +6,7 @@
 mod executor;
 mod peer;
 
+mod accept;
 mod challenged;
 mod client;
 mod client_ends;
