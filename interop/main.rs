@@ -21,9 +21,10 @@ mod openssl;
 mod python;
 mod servers;
 mod starttls;
+mod tunnels;
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::{Mutex, mpsc};
@@ -86,18 +87,24 @@ impl Case {
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let chosen = |case: &Case| words.is_empty() || words.iter().any(|word| case.name.contains(word.as_str()));
-    let cases: Vec<Case> = [
+    let mut cases: Vec<Case> = [
         openssl::cases(),
         futures_rustls::cases(),
         python::cases(),
         deflate::cases(),
         controls::cases(),
         starttls::cases(),
+        tunnels::cases(),
     ]
     .into_iter()
     .flatten()
-    .filter(chosen)
     .collect();
+    // A name is what a case is found by, and what its files may be called after.
+    let mut names = BTreeSet::new();
+    for case in &cases {
+        assert!(names.insert(case.name.clone()), "two cases are called {:?}", case.name);
+    }
+    cases.retain(chosen);
 
     let bench = Bench::new();
     // The servers need a second or two; they have it while the cases before theirs run.

@@ -1,4 +1,4 @@
-//! Clients of others that know STARTTLS, ready to be pointed at an address.
+//! Clients of others that know STARTTLS, and in [`tunnel`] those that know proxies, ready to be pointed at an address.
 //!
 //! Each function runs one program against `127.0.0.1:port`, with the bench's authority as its only trust anchor and a
 //! time limit, and says how it ended. The certificate that it wants to see is one for [`NAME`](crate::servers::NAME).
@@ -11,6 +11,7 @@ mod ldap;
 mod mail;
 mod python;
 mod tls;
+pub(crate) mod tunnel;
 
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;

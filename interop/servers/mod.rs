@@ -1,4 +1,4 @@
-//! Servers of others that know STARTTLS, started on loopback for the cases.
+//! Servers of others, started on loopback for the cases: those that know STARTTLS, and proxies.
 //!
 //! A case names the servers that it talks to, and asks the bench for them:
 //!
@@ -19,18 +19,28 @@
 //! folder it works in and its process are matters of [`place`].
 
 pub(crate) mod aiosmtpd;
+pub(crate) mod apache;
+pub(crate) mod dante;
 pub(crate) mod dovecot;
 pub(crate) mod exim;
 pub(crate) mod inn;
 pub(crate) mod inspircd;
 pub(crate) mod mariadb;
+pub(crate) mod microsocks;
+pub(crate) mod nghttpx;
+pub(crate) mod openssh;
 pub(crate) mod place;
 pub(crate) mod postfix;
 pub(crate) mod postgresql;
+pub(crate) mod privoxy;
 pub(crate) mod proftpd;
 pub(crate) mod prosody;
 pub(crate) mod pure_ftpd;
 pub(crate) mod slapd;
+pub(crate) mod squid;
+pub(crate) mod stunnel;
+pub(crate) mod tinyproxy;
+pub(crate) mod tor;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -133,17 +143,28 @@ pub(crate) const FTP_FILES: [(&str, usize); 3] = [("empty", 0), ("small", 160), 
 
 const ALL: &[&Server] = &[
     &aiosmtpd::AIOSMTPD,
+    &apache::APACHE,
+    &dante::DANTE,
     &dovecot::DOVECOT,
     &exim::EXIM,
     &inn::INN,
     &inspircd::INSPIRCD,
     &mariadb::MARIADB,
+    &microsocks::MICROSOCKS,
+    &microsocks::MICROSOCKS_LOGIN,
+    &nghttpx::NGHTTPX,
+    &openssh::OPENSSH,
     &postfix::POSTFIX,
     &postgresql::POSTGRESQL,
+    &privoxy::PRIVOXY,
     &proftpd::PROFTPD,
     &prosody::PROSODY,
     &pure_ftpd::PURE_FTPD,
     &slapd::SLAPD,
+    &squid::SQUID,
+    &stunnel::STUNNEL,
+    &tinyproxy::TINYPROXY,
+    &tor::TOR,
 ];
 
 const FOLDERS: &[&str] = &[
@@ -155,4 +176,5 @@ const FOLDERS: &[&str] = &[
     "/opt/onionskin-peers/pure-ftpd/usr/bin",
     "/opt/onionskin-peers/exim4-daemon-light/usr/sbin",
     "/opt/onionskin-peers/inn2/usr/lib/news/bin",
+    "/opt/onionskin-peers/openssh-server/usr/sbin",
 ];

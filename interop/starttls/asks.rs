@@ -30,11 +30,12 @@ pub(crate) fn cases() -> Vec<Case> {
                 talks(bench, running, service, version);
             }));
         }
-        cases.push(service.case("the name is another, and then it is right", move |bench, running| {
+        let name_is_another = service.case("the name is another, and then it is right", move |bench, running| {
             let error = connect(bench, running, service, "other.example", "1.2").expect_err("the name is another");
             assert!(error.connection_error().is_some_and(onionskin::connection::Error::is_certificate), "{error}");
             connect(bench, running, service, NAME, "1.2").expect("the name is right");
-        }));
+        });
+        cases.push(name_is_another.named(&format!("as in TLS {}", service.versions.join(" and "))));
     }
     cases.push(
         Case::new("our client with aiosmtpd: STARTTLS inside STARTTLS", |bench| nests(bench, bench.server(&AIOSMTPD)))

@@ -24,7 +24,7 @@ pub(crate) fn cases() -> Vec<Case> {
             postfix.await_file(&postfix::mailbox(postfix), "Subject: relayed");
         }),
         relayed("swaks", &POSTFIX, "smtp", ("smtp", true, true), |bench, address| {
-            swaks(bench, address, "relayed twice", &[]).with("250 2.0.0 Ok: queued");
+            swaks(bench, address, "on both sides", &[]).with("250 2.0.0 Ok: queued");
         }),
         relayed("curl", &POSTFIX, "smtp", ("smtp", true, false), move |bench, address| {
             curl(bench, "smtp", address, "", &send, letter).with("250 2.0.0 Ok: queued");

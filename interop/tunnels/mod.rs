@@ -1,0 +1,14 @@
+//! Tunnels: our clients through the proxies of others, our proxy under the clients of others, and chains of both.
+//!
+//! Every case has an origin of its own, which shows a page over TLS, or a greeting in clear.
+
+mod asks;
+mod controls;
+pub(crate) mod origin;
+
+use crate::Case;
+
+pub(crate) fn cases() -> Vec<Case> {
+    let cases = [controls::cases(), asks::cases()];
+    cases.into_iter().flatten().collect()
+}
