@@ -11,6 +11,7 @@
 //! | `scripts.rs` | [`scripts`] | starts, stops, splices, removals, reads and writes of two peers, held against the model |
 //! | `negotiations.rs` | [`negotiations`] | what a peer says before TLS, in every protocol, to either side |
 //! | `proxy_headers.rs` | [`proxy_headers`] | PROXY headers of both versions |
+//! | `socks.rs` | [`socks`] | SOCKS5 and SOCKS4a, to either side |
 //! | `endpoints.rs` | [`endpoints`] | endpoint strings |
 //! | `framers.rs` | [`framers`] | lines, netstrings and strings with a length before them |
 //! | `deflate.rs` | [`deflate`] | compressed streams |
@@ -27,6 +28,7 @@ mod negotiations;
 mod proxy_headers;
 mod records;
 mod scripts;
+mod socks;
 
 // Pieces of the tests and of the command, under the names that they call each other by.
 #[path = "../../tests/common/mod.rs"]
@@ -51,6 +53,7 @@ pub use self::negotiations::negotiations;
 pub use self::proxy_headers::proxy_headers;
 pub use self::records::records;
 pub use self::scripts::scripts;
+pub use self::socks::socks;
 
 use libfuzzer_sys::arbitrary::Unstructured;
 use onionskin::stack::Output;

@@ -81,7 +81,7 @@ fn nothing_of_a_tunnel_is_sent_before_the_reply_not_even_a_client_hello() {
     each_conversation(|conversation| {
         let answered = conversation.answered();
         for count in 0..=answered.len() {
-            let mut link = Link::new(Case { cut: Cut::Whole, version: Version::Tls13, depth: 1, padded: false });
+            let link = Link::new(Case { cut: Cut::Whole, version: Version::Tls13, depth: 1, padded: false });
             let inside = link.client_layer();
             let mut pair = Pair::new(Cut::Whole);
             // The first write of the client is for the target, in clear; the layer above it begins with a ClientHello.

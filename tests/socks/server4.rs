@@ -16,7 +16,7 @@ fn k4a_a_request_has_an_address_or_a_name_and_perhaps_a_user() {
     for (says, of, user) in [
         (NAMED, "a.example:443", Some("onion")),
         (ADDRESSED, "192.0.2.1:80", None),
-        (b"\x04\x01\0\x50\0\0\0\xff\0192.0.2.1\0", "192.0.2.1:80", None),
+        (b"\x04\x01\0\x50\0\0\0\xff\x00192.0.2.1\0", "192.0.2.1:80", None),
     ] {
         let (mut pair, layer) = server(SocksServer::new(), &[says, b"behind it"].concat());
         let Some(Question::Tunnel(request)) = question(&pair.right, layer) else { panic!("a tunnel is asked for") };
