@@ -20,7 +20,7 @@ use crate::servers::tinyproxy::TINYPROXY;
 use crate::servers::tor::TOR;
 
 pub(crate) fn cases() -> Vec<Case> {
-    let mut cases: Vec<Case> = CURL.iter().map(|way| way.case()).collect();
+    let mut cases: Vec<Case> = CURL.iter().map(Way::case).collect();
     cases.extend(tools());
     cases.extend(scripts());
     cases

@@ -3,12 +3,13 @@
 //! Every case has an origin of its own, which shows a page over TLS, or a greeting in clear.
 
 mod asks;
+mod chains;
 mod controls;
 pub(crate) mod origin;
 
 use crate::Case;
 
 pub(crate) fn cases() -> Vec<Case> {
-    let cases = [controls::cases(), asks::cases()];
+    let cases = [controls::cases(), asks::cases(), chains::cases()];
     cases.into_iter().flatten().collect()
 }
