@@ -85,6 +85,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use self::line::LineSearch;
+#[cfg(feature = "http2")]
+use crate::driver::Alarm;
 use crate::driver::{Wakers, Wire};
 use crate::runtime::Timer;
 use crate::stack::{Layer, Readable, Remains, Stack};
@@ -258,6 +260,12 @@ impl<IO> Connection<IO> {
     pub fn splice(&mut self, layer: impl Layer) -> Result<LayerId, Error> {
         self.line_search.restart();
         Ok(self.stack.splice(self.wire.now(), Box::new(layer))?)
+    }
+
+    /// An alarm on the clock of the connection, for whoever has it inside.
+    #[cfg(feature = "http2")]
+    pub(crate) fn alarm(&self) -> Alarm {
+        self.wire.alarm()
     }
 
     /// What a protocol needs to take over: the stack and the socket.

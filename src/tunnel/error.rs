@@ -2,6 +2,8 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+#[cfg(feature = "http2")]
+use std::io;
 
 use super::{Challenges, ProxyStatus, TunnelProtocol, http};
 use crate::connection;
@@ -23,6 +25,7 @@ struct Inner {
     proxy: Option<Address>,
     target: Option<Address>,
     kind: ErrorKind,
+    lost: Option<Reason>,
 }
 
 /// The kinds of [`Error`].
@@ -69,6 +72,20 @@ pub enum ErrorKind {
     Unsupported(String),
     /// The application of the server has refused, or has not answered.
     Declined(String),
+    /// The proxy has reset the tunnel, with this code (RFC 9113, section 7): never the end of what was to be said. 10
+    /// (CONNECT_ERROR) is its connection to the target that has failed; after 7 (REFUSED_STREAM) nothing has been done for it.
+    Reset(u32),
+    /// The proxy wants no more tunnels over this connection, and opens them over another (RFC 9113, section 6.8). With a code
+    /// other than 0 it has given up the connection, and all tunnels with it.
+    GoingAway(u32),
+    /// The proxy has done nothing for this tunnel, since it is to go away: ask over another connection (RFC 9113, section 6.8).
+    NotProcessed,
+    /// There are as many tunnels over this connection as the proxy allows.
+    TooManyTunnels(usize),
+    /// What was said breaks the rules of HTTP/2, or is what we cannot do right.
+    Http2(String),
+    /// The connection to the proxy is lost: [`Error::reason`] has more.
+    Lost,
 }
 
 /// Who has refused a tunnel.
@@ -86,7 +103,14 @@ pub enum Ender {
 impl Error {
     /// An error of this kind, in a conversation about `target`.
     pub fn new(protocol: TunnelProtocol, target: Option<Address>, kind: ErrorKind) -> Self {
-        Self(Box::new(Inner { protocol, proxy: None, target, kind }))
+        Self(Box::new(Inner { protocol, proxy: None, target, kind, lost: None }))
+    }
+
+    /// The connection to the proxy is lost for this reason.
+    pub(crate) fn lost(protocol: TunnelProtocol, target: Option<Address>, reason: Reason) -> Self {
+        let mut error = Self::new(protocol, target, ErrorKind::Lost);
+        error.0.lost = Some(reason);
+        error
     }
 
     /// The same, of this proxy.
@@ -179,6 +203,38 @@ impl Error {
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         matches!(self.kind(), ErrorKind::TimedOut(_) | ErrorKind::NotRead)
+            || self.reason().is_some_and(Reason::is_timeout)
+    }
+
+    /// Whether nothing has been done for the tunnel, so that it is safe to ask again, over another connection or later.
+    #[must_use]
+    pub fn is_not_processed(&self) -> bool {
+        matches!(
+            self.kind(),
+            ErrorKind::NotProcessed
+                | ErrorKind::GoingAway(0)
+                | ErrorKind::TooManyTunnels(_)
+                | ErrorKind::Reset(REFUSED_STREAM)
+        )
+    }
+
+    /// Why the connection to the proxy is lost, if it is that.
+    #[must_use]
+    pub fn reason(&self) -> Option<&Reason> {
+        self.0.lost.as_ref()
+    }
+
+    /// As what a tunnel fails with whoever reads from it or writes to it. [`Error::of`] finds it there.
+    #[cfg(feature = "http2")]
+    pub(crate) fn into_io_error(self) -> io::Error {
+        let kind = match self.kind() {
+            ErrorKind::Reset(_) => io::ErrorKind::ConnectionReset,
+            ErrorKind::Ended(_) => io::ErrorKind::UnexpectedEof,
+            ErrorKind::TimedOut(_) | ErrorKind::NotRead => io::ErrorKind::TimedOut,
+            ErrorKind::Malformed(_) | ErrorKind::Http2(_) | ErrorKind::NotSpoken(_) => io::ErrorKind::InvalidData,
+            _ => io::ErrorKind::ConnectionAborted,
+        };
+        io::Error::new(kind, Said(Inside(self)))
     }
 
     /// The error of the layer that has negotiated.
@@ -189,9 +245,10 @@ impl Error {
             | ErrorKind::AuthRejected
             | ErrorKind::NoAcceptableMethod => LayerErrorKind::Refused,
             ErrorKind::NotSpoken(_) => LayerErrorKind::NotSpoken,
-            ErrorKind::Malformed(_) => LayerErrorKind::Protocol,
+            ErrorKind::Malformed(_) | ErrorKind::Http2(_) | ErrorKind::Reset(_) => LayerErrorKind::Protocol,
+            ErrorKind::GoingAway(_) | ErrorKind::NotProcessed | ErrorKind::TooManyTunnels(_) => LayerErrorKind::Refused,
             ErrorKind::TooLong(_) | ErrorKind::TooManyFields(_) => LayerErrorKind::Limit,
-            ErrorKind::Ended(_) => LayerErrorKind::Truncated,
+            ErrorKind::Ended(_) | ErrorKind::Lost => LayerErrorKind::Truncated,
             ErrorKind::TimedOut(_) | ErrorKind::NotRead => LayerErrorKind::HandshakeTimeout,
             ErrorKind::Unaskable(_) | ErrorKind::Unsupported(_) | ErrorKind::Declined(_) => LayerErrorKind::Unsupported,
         };
@@ -228,7 +285,7 @@ impl From<Error> for Failure {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { protocol, proxy, target, kind } = &*self.0;
+        let Inner { protocol, proxy, target, kind, lost } = &*self.0;
         protocol.fmt(f)?;
         if let Some(proxy) = proxy {
             write!(f, " proxy {proxy}")?;
@@ -237,7 +294,8 @@ impl fmt::Display for Error {
             write!(f, ", asked for {target}")?;
         }
         f.write_str(": ")?;
-        kind.fmt(f)
+        kind.fmt(f)?;
+        lost.iter().try_for_each(|reason| write!(f, ": {reason}"))
     }
 }
 
@@ -271,9 +329,11 @@ impl fmt::Display for ErrorKind {
                 )?;
                 known(first).map_or(Ok(()), |language| write!(f, ", as {language} does"))
             }
-            Self::Malformed(what) | Self::Unaskable(what) | Self::Unsupported(what) | Self::Declined(what) => {
-                Printable::new(what).fmt(f)
-            }
+            Self::Malformed(what)
+            | Self::Unaskable(what)
+            | Self::Unsupported(what)
+            | Self::Declined(what)
+            | Self::Http2(what) => Printable::new(what).fmt(f),
             Self::TooLong(limit) => write!(f, "the peer says more than the {limit} bytes that are accepted"),
             Self::TooManyFields(limit) => write!(f, "the peer sends more than the {limit} fields that are accepted"),
             Self::Ended(what) => {
@@ -281,6 +341,16 @@ impl fmt::Display for ErrorKind {
             }
             Self::TimedOut(what) => write!(f, "no answer in time: the peer owes {what}"),
             Self::NotRead => f.write_str("the peer takes nothing of what is said to it"),
+            Self::Reset(code) => write!(f, "the proxy has reset the tunnel: {}", Code(*code)),
+            Self::GoingAway(0) => f.write_str("the proxy opens no more tunnels over this connection"),
+            Self::GoingAway(code) => write!(f, "the proxy has given up the connection: {}", Code(*code)),
+            Self::NotProcessed => {
+                f.write_str("the proxy goes away and has done nothing for it; ask over another connection")
+            }
+            Self::TooManyTunnels(limit) => {
+                write!(f, "there are {limit} tunnels over this connection, and the proxy allows no more")
+            }
+            Self::Lost => f.write_str("the connection to the proxy is lost"),
         }
     }
 }
@@ -291,7 +361,44 @@ impl fmt::Debug for Error {
     }
 }
 
-impl StdError for Error {}
+impl StdError for Error {
+    /// What stands behind the loss of the connection, which is in the text.
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.reason()?.source()
+    }
+}
+
+/// The name of a code of HTTP/2 (RFC 9113, section 7).
+struct Code(u32);
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match CODES.get(self.0 as usize) {
+            Some(name) => f.write_str(name),
+            None => write!(f, "code {}", self.0),
+        }
+    }
+}
+
+/// The error as the socket's of a tunnel, which says what it says.
+#[cfg(feature = "http2")]
+#[derive(Debug)]
+struct Said(Inside);
+
+#[cfg(feature = "http2")]
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.0.fmt(f)
+    }
+}
+
+#[cfg(feature = "http2")]
+impl StdError for Said {
+    /// The error itself: who looks for what stands behind the error of a socket begins here.
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.0)
+    }
+}
 
 /// The error inside that of its layer, which has said it already.
 #[derive(Debug)]
@@ -317,6 +424,25 @@ fn known(first: &[u8]) -> Option<&'static str> {
         _ => return None,
     })
 }
+
+const REFUSED_STREAM: u32 = 7;
+
+const CODES: [&str; 14] = [
+    "NO_ERROR",
+    "PROTOCOL_ERROR",
+    "INTERNAL_ERROR",
+    "FLOW_CONTROL_ERROR",
+    "SETTINGS_TIMEOUT",
+    "STREAM_CLOSED",
+    "FRAME_SIZE_ERROR",
+    "REFUSED_STREAM",
+    "CANCEL",
+    "COMPRESSION_ERROR",
+    "CONNECT_ERROR",
+    "ENHANCE_YOUR_CALM",
+    "INADEQUATE_SECURITY",
+    "HTTP_1_1_REQUIRED",
+];
 
 const MAX_QUOTED: usize = 400;
 const MAX_FIRST: usize = 16;

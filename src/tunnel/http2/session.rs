@@ -1,0 +1,512 @@
+//! One connection of HTTP/2 and its streams, without any I/O (sans-I/O): bytes go in and come out, and time is an argument.
+//!
+//! ```text
+//!     read, put, close, reset ──▶ Stream  Stream  Stream      each with queues of its own
+//!                                    └──────┼───────┘
+//!                                         Role                h2, of a client or of a server
+//!                                           │
+//!     handle_input ──▶ Watch ────────▶    Port    ──▶ output, handle_sent
+//! ```
+//!
+//! A driver hands on what comes, sends what there is, calls [`Session::run`] after each of these and after whatever was done to a
+//! stream, and [`Session::handle_timeout`] when [`Session::poll_deadline`] has passed. [`Session::news`] says which streams it has
+//! got further. When the carrier ends, every stream that has not ended is lost: to nobody is that an end.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Instant;
+
+use bytes::Bytes;
+use h2::{Ping, PingPong, RecvStream, SendStream};
+
+use super::ask::Ask;
+use super::fault::Fault;
+use super::port::{Attention, Port, port};
+use super::role::Role;
+use super::settings::Settings;
+use super::stream::Stream;
+use super::watch::{GoAway, SETTINGS, Seen, Watch};
+use crate::tunnel::{Answer, ErrorKind};
+
+/// One connection of HTTP/2 and its streams.
+pub(super) struct Session {
+    pub(super) settings: Settings,
+    role: Role,
+    port: Port,
+    attention: Attention,
+    watch: Watch,
+    /// The first bytes of a server, until it is sure that they are HTTP/2.
+    first: Option<Vec<u8>>,
+    streams: BTreeMap<u32, Stream>,
+    asks: BTreeMap<u32, Ask>,
+    /// Streams that nobody has any more, and whose last bytes are on their way to h2.
+    left: Vec<u32>,
+    ready: Arc<Ready>,
+    news: News,
+    /// How far the connection window has grown, in windows of a stream.
+    windows: u32,
+    pings: Option<PingPong>,
+    heard: Instant,
+    /// What the peer owes, since when.
+    owed: Owed,
+    going: Option<GoAway>,
+    over: Option<Fault>,
+    /// Whether we take no more tunnels.
+    is_leaving: bool,
+}
+
+/// What has changed since it was last asked.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    /// The streams that have something for their reader or writer.
+    pub(super) streams: Vec<u32>,
+    /// Whether there is something for those who wait for a stream: room for one, a new one, the end.
+    pub(super) is_general: bool,
+}
+
+/// What the peer still owes us, each until when.
+#[derive(Clone, Copy, Debug, Default)]
+struct Owed {
+    settings: Option<Instant>,
+    settings_taken: Option<Instant>,
+    pong: Option<Instant>,
+}
+
+impl Session {
+    /// Begins as a client.
+    pub(super) fn client(settings: Settings, now: Instant) -> Result<Self, Fault> {
+        let (port, io) = port();
+        let attention = Attention::new();
+        let role = Role::client(io, &settings, attention.waker()).map_err(|error| refused_by_h2(&error))?;
+        Ok(Self::new(role, port, attention, settings, now, Some(Vec::new())))
+    }
+
+    fn new(
+        mut role: Role,
+        port: Port,
+        attention: Attention,
+        settings: Settings,
+        now: Instant,
+        first: Option<Vec<u8>>,
+    ) -> Self {
+        let due = settings.settings_timeout.and_then(|timeout| now.checked_add(timeout));
+        Self {
+            pings: role.ping_pong(),
+            role,
+            port,
+            attention,
+            watch: Watch::default(),
+            first,
+            streams: BTreeMap::new(),
+            asks: BTreeMap::new(),
+            left: Vec::new(),
+            ready: Arc::default(),
+            news: News::default(),
+            windows: settings.windows(),
+            heard: now,
+            owed: Owed { settings: due, settings_taken: due, pong: None },
+            going: None,
+            over: None,
+            is_leaving: false,
+            settings,
+        }
+    }
+
+    /// How many bytes [`handle_input`](Self::handle_input) takes now.
+    pub(super) fn input_room(&self) -> usize {
+        if self.over.is_some() { 0 } else { self.port.room() }
+    }
+
+    /// Takes what has come, as much as there is room for, and says how much.
+    pub(super) fn handle_input(&mut self, now: Instant, bytes: &[u8]) -> usize {
+        if let Err(fault) = self.check_first(bytes) {
+            self.fail(&fault);
+            return bytes.len();
+        }
+        let taken = self.port.receive(bytes);
+        self.heard = now;
+        // Whatever came shows that the peer is there.
+        if self.owed.pong.is_some() {
+            self.owed.pong = None;
+        }
+        let Self { watch, owed, going, news, .. } = self;
+        watch.look(&bytes[..taken], |seen| {
+            match seen {
+                Seen::Settings => owed.settings = None,
+                Seen::SettingsTaken => owed.settings_taken = None,
+                Seen::GoAway(seen) => *going = Some(seen),
+            }
+            news.is_general = true;
+        });
+        taken
+    }
+
+    /// What comes first from a server is its SETTINGS, not to be an ACK (RFC 9113, section 3.4).
+    fn check_first(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        let Some(first) = &mut self.first else { return Ok(()) };
+        let more = bytes.len().min(MAX_FIRST - first.len());
+        first.extend_from_slice(&bytes[..more]);
+        match first[..] {
+            [_, _, _, kind, ..] if kind != SETTINGS => {}
+            [_, _, _, _, flags, ..] if flags & 1 != 0 => {}
+            [_, _, _, _, _, ..] => {
+                self.first = None;
+                return Ok(());
+            }
+            _ => return Ok(()),
+        }
+        Err(ErrorKind::NotSpoken(std::mem::take(first)).into())
+    }
+
+    /// Nothing more comes: the carrier has ended, or is lost.
+    pub(super) fn handle_end(&mut self, why: Option<Fault>) {
+        if self.over.is_some() {
+            return;
+        }
+        let not_spoken = self.first.as_ref().filter(|first| !first.is_empty());
+        let fault = match (why, not_spoken) {
+            (Some(fault), _) => fault,
+            (None, Some(first)) => ErrorKind::NotSpoken(first.clone()).into(),
+            (None, None) => ErrorKind::Ended(if self.is_begun() { "the tunnel had" } else { "its SETTINGS" }).into(),
+        };
+        // What has come before is for the streams first.
+        self.run();
+        self.fail(&fault);
+        self.port.end();
+        self.run();
+    }
+
+    /// Shows what is to be sent next.
+    pub(super) fn with_output<R>(&self, show: impl FnOnce(&[u8]) -> R) -> R {
+        self.port.with_output(show)
+    }
+
+    pub(super) fn output_len(&self) -> usize {
+        self.port.output_len()
+    }
+
+    /// So many bytes of it have been sent.
+    pub(super) fn handle_sent(&mut self, count: usize) {
+        self.port.handle_sent(count);
+    }
+
+    /// Whether nothing comes behind the output.
+    pub(super) fn is_shut(&self) -> bool {
+        self.port.is_shut()
+    }
+
+    /// Moves all that can be moved inside.
+    pub(super) fn run(&mut self) {
+        loop {
+            self.attention.take();
+            let waker = self.attention.waker().clone();
+            let cx = &mut Context::from_waker(&waker);
+            if let Poll::Ready(done) = self.role.poll(cx) {
+                self.news.is_general |= self.over.is_none();
+                match done {
+                    Err(error) => {
+                        let fault = self.judge(u32::MAX, &error);
+                        self.fail(&fault);
+                    }
+                    Ok(()) if self.over.is_none() => self.fail(&ErrorKind::Ended("the tunnel had").into()),
+                    Ok(()) => {}
+                }
+            }
+            if let Some(pings) = &mut self.pings {
+                // Whether it came, what came tells.
+                let _ = pings.poll_pong(cx);
+            }
+            self.news.is_general |= self.role.has_accepted();
+            for id in self.ready.take() {
+                self.advance(id);
+            }
+            if let Some(GoAway { code: 1.., .. }) = self.going
+                && self.over.is_none()
+            {
+                let fault = ErrorKind::GoingAway(self.going.map_or(0, |going| going.code)).into();
+                self.fail(&fault);
+            }
+            if !self.attention.take() && self.ready.is_empty() {
+                break;
+            }
+        }
+    }
+
+    /// Looks at one stream of which h2 has news.
+    fn advance(&mut self, id: u32) {
+        let judged = Judge { going: self.going, over: self.over.clone(), id };
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        if let Some(ask) = self.asks.get_mut(&id).filter(|ask| !ask.is_answered()) {
+            let waker = self.ready.waker(id);
+            ask.advance(stream, &mut Context::from_waker(&waker), |error| judged.judge(error));
+            self.news.streams.push(id);
+        }
+        let was_over = stream.is_over();
+        if stream.advance(|error| judged.judge(error)) {
+            self.news.streams.push(id);
+        }
+        self.news.is_general |= stream.is_over() && !was_over;
+        if self.left.contains(&id) && !stream.is_ending() {
+            self.drop_stream(id);
+        }
+    }
+
+    /// All that is not over is over with this.
+    fn fail(&mut self, fault: &Fault) {
+        if self.over.is_some() {
+            return;
+        }
+        let ids: Vec<u32> = self.streams.keys().copied().collect();
+        for &id in &ids {
+            self.advance(id);
+        }
+        self.over = Some(fault.clone());
+        for (&id, stream) in &mut self.streams {
+            let fault = Judge { going: self.going, over: None, id }.not_processed().unwrap_or_else(|| fault.clone());
+            if let Some(ask) = self.asks.get_mut(&id) {
+                ask.fail(fault.clone());
+            }
+            stream.fail(fault);
+        }
+        self.owed = Owed::default();
+        self.news.streams.extend(ids);
+        self.news.is_general = true;
+        self.left.clear();
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is next due.
+    pub(super) fn poll_deadline(&self) -> Option<Instant> {
+        let Owed { settings, settings_taken, pong } = self.owed;
+        let asks = self.asks.values().filter(|ask| !ask.is_answered()).filter_map(|ask| ask.due).min();
+        [settings, settings_taken, pong, self.ping_due(), asks].into_iter().flatten().min()
+    }
+
+    fn ping_due(&self) -> Option<Instant> {
+        let is_used = self.over.is_none() && self.owed.pong.is_none() && !self.streams.is_empty();
+        self.settings.ping_after.filter(|_| is_used).and_then(|after| self.heard.checked_add(after))
+    }
+
+    /// Does what is due. [`run`](Self::run) is to be called then.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= now);
+        let owed = [
+            (self.owed.settings, "its SETTINGS"),
+            (self.owed.settings_taken, "its acceptance of our SETTINGS"),
+            (self.owed.pong, "its answer to PING"),
+        ];
+        if let Some((_, what)) = owed.into_iter().find(|(due, _)| is_due(*due)) {
+            self.fail(&ErrorKind::TimedOut(what).into());
+            self.role.abandon();
+            return;
+        }
+        if is_due(self.ping_due()) {
+            self.owed.pong = now.checked_add(self.settings.ping_timeout);
+            if let Some(pings) = &mut self.pings {
+                // One that is still under way is as good.
+                let _ = pings.send_ping(Ping::opaque());
+            }
+        }
+        for (id, ask) in &mut self.asks {
+            let Some(stream) = self.streams.get_mut(id) else { continue };
+            if !ask.is_answered() && is_due(ask.due) {
+                ask.handle_timeout(stream);
+                self.news.streams.push(*id);
+            }
+        }
+    }
+
+    /// Asks for a tunnel, if there may be one more. The stream is there at once, and has an answer later.
+    pub(super) fn ask(&mut self, now: Instant, request: http::Request<()>, has_told: bool) -> Result<u32, Fault> {
+        self.check_open()?;
+        let limit = self.role.limit();
+        if self.live() >= limit {
+            return Err(ErrorKind::TooManyTunnels(limit).into());
+        }
+        let (response, send) = match self.role.ask(request) {
+            Ok(Some(asked)) => asked,
+            Ok(None) => return Err(ErrorKind::TooManyTunnels(limit).into()),
+            Err(error) => return Err(self.judge(u32::MAX, &error)),
+        };
+        let id = send.stream_id().as_u32();
+        let due = self.settings.answer_timeout.and_then(|timeout| now.checked_add(timeout));
+        self.asks.insert(id, Ask::new(response, has_told, due));
+        self.add(now, id, Some(send), None);
+        Ok(id)
+    }
+
+    /// Whether another tunnel can be asked for, some time.
+    pub(super) fn check_open(&self) -> Result<(), Fault> {
+        match (&self.over, self.going) {
+            (Some(fault), _) => Err(fault.clone()),
+            (None, Some(_)) => Err(ErrorKind::GoingAway(0).into()),
+            (None, None) if self.is_leaving => Err(ErrorKind::GoingAway(0).into()),
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// Takes a stream in, of either role.
+    fn add(&mut self, now: Instant, id: u32, send: Option<SendStream<Bytes>>, recv: Option<RecvStream>) {
+        if self.streams.is_empty() {
+            // Nobody has cared until now.
+            self.heard = now;
+        }
+        self.streams.insert(id, Stream::new(send, recv, self.ready.waker(id)));
+        self.ready.push(id);
+        let needed = u32::try_from(self.streams.len()).unwrap_or(u32::MAX).saturating_add(1);
+        if needed > self.windows {
+            self.windows = needed;
+            self.role.set_window(self.settings.window(needed));
+        }
+    }
+
+    /// The answer to what was asked, if it is there. One that is no tunnel takes the stream with it.
+    pub(super) fn take_answer(&mut self, id: u32) -> Option<Result<Answer, Fault>> {
+        let answer = self.asks.get_mut(&id)?.answer()?;
+        self.asks.remove(&id);
+        if answer.is_err() {
+            self.drop_stream(id);
+        }
+        Some(answer)
+    }
+
+    pub(super) fn stream(&mut self, id: u32) -> Option<&mut Stream> {
+        // Whatever is done to it may be news to h2.
+        self.ready.push(id);
+        self.streams.get_mut(&id)
+    }
+
+    /// The number of streams that the peer counts.
+    pub(super) fn live(&self) -> usize {
+        self.streams.values().filter(|stream| !stream.is_over()).count()
+    }
+
+    pub(super) fn has_streams(&self) -> bool {
+        !self.streams.is_empty()
+    }
+
+    /// Nobody has the stream any more: it is reset (CANCEL) unless it is over. If our direction has been closed, what it had to
+    /// say goes first.
+    pub(super) fn forget(&mut self, id: u32) {
+        self.asks.remove(&id);
+        match self.streams.get(&id) {
+            Some(stream) if stream.is_ending() && self.over.is_none() => self.left.push(id),
+            _ => self.drop_stream(id),
+        }
+    }
+
+    /// h2 sends the reset when the last of a stream is dropped that is not over.
+    fn drop_stream(&mut self, id: u32) {
+        self.left.retain(|left| *left != id);
+        if self.streams.remove(&id).is_some() {
+            self.news.is_general = true;
+        }
+    }
+
+    /// Takes no more tunnels, and says so to the peer when the last one is gone (GOAWAY).
+    pub(super) fn leave(&mut self) {
+        self.is_leaving = true;
+        self.news.is_general = true;
+        if self.streams.is_empty() {
+            self.role.leave();
+        }
+    }
+
+    /// Why it is over, if it is.
+    pub(super) fn over(&self) -> Option<&Fault> {
+        self.over.as_ref()
+    }
+
+    /// Whether the peer has said what it begins with.
+    pub(super) fn is_begun(&self) -> bool {
+        self.owed.settings.is_none() && self.first.is_none()
+    }
+
+    /// Whether the peer has gone away as it had said, or we have.
+    pub(super) fn is_gone(&self) -> bool {
+        let has_ended = matches!(self.over, Some(Fault::Tunnel(ErrorKind::Ended(_))));
+        has_ended && (self.is_leaving || matches!(self.going, Some(GoAway { code: 0, .. })))
+    }
+
+    /// What has changed since this was last asked.
+    pub(super) fn news(&mut self) -> News {
+        std::mem::take(&mut self.news)
+    }
+
+    fn judge(&self, id: u32, error: &h2::Error) -> Fault {
+        Judge { going: self.going, over: self.over.clone(), id }.judge(error)
+    }
+}
+
+/// What an error of h2 means to a stream.
+struct Judge {
+    going: Option<GoAway>,
+    over: Option<Fault>,
+    id: u32,
+}
+
+impl Judge {
+    fn judge(&self, error: &h2::Error) -> Fault {
+        let code = error.reason().map_or(0, u32::from);
+        match &self.over {
+            _ if error.is_reset() && error.is_remote() => ErrorKind::Reset(code).into(),
+            _ if error.is_go_away() && error.is_remote() => {
+                self.not_processed().unwrap_or_else(|| ErrorKind::GoingAway(code).into())
+            }
+            Some(over) if !error.is_reset() => over.clone(),
+            _ => refused_by_h2(error),
+        }
+    }
+
+    /// Whether the peer goes away and has done nothing for the stream.
+    fn not_processed(&self) -> Option<Fault> {
+        self.going.filter(|going| self.id > going.last).map(|_| ErrorKind::NotProcessed.into())
+    }
+}
+
+fn refused_by_h2(error: &h2::Error) -> Fault {
+    ErrorKind::Http2(match error.reason() {
+        Some(code) => format!("the peer breaks the rules of HTTP/2: {}", code.description()),
+        None => format!("h2, the library for HTTP/2, has failed: {error}"),
+    })
+    .into()
+}
+
+/// The streams of which h2 has news.
+#[derive(Debug, Default)]
+struct Ready(Mutex<Vec<u32>>);
+
+struct StreamWaker {
+    ready: Arc<Ready>,
+    id: u32,
+}
+
+impl Ready {
+    fn waker(self: &Arc<Self>, id: u32) -> Waker {
+        Waker::from(Arc::new(StreamWaker { ready: Arc::clone(self), id }))
+    }
+
+    fn push(&self, id: u32) {
+        let mut ready = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if ready.last() != Some(&id) {
+            ready.push(id);
+        }
+    }
+
+    fn take(&self) -> Vec<u32> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+}
+
+impl Wake for StreamWaker {
+    fn wake(self: Arc<Self>) {
+        self.ready.push(self.id);
+    }
+}
+
+/// So many bytes are shown of what is no HTTP/2.
+const MAX_FIRST: usize = 16;

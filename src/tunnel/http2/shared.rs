@@ -1,0 +1,268 @@
+//! A session and the connection that carries it, shared by all its tunnels.
+//!
+//! Whoever polls any tunnel drives the carrier: what the session has to say is sent, what has come goes to its streams, deadlines
+//! fire. So no task of ours is needed. The carrier is given one waker that stands for everybody who waits, because it remembers
+//! one only; what one of them has got further for another, that one is woken for by name.
+//!
+//! A tunnel may carry a connection of tunnels itself, whose lock is then taken before that of its carrier: always from the inside
+//! out, and nobody is woken under a lock.
+
+use std::collections::HashMap;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Instant;
+
+use futures::io::{AsyncBufRead, AsyncWrite};
+
+use super::fault::Fault;
+use super::session::{News, Session};
+use crate::Connection;
+use crate::driver::{Alarm, MAX_ROUNDS};
+use crate::runtime::Socket;
+
+/// A session and what carries it. Clones are the same.
+#[derive(Clone)]
+pub(super) struct Shared(Arc<Inside>);
+
+struct Inside {
+    state: Mutex<State>,
+    tasks: Arc<Tasks>,
+    all: Waker,
+}
+
+pub(super) struct State {
+    pub(super) session: Session,
+    carrier: Carrier,
+    alarm: Alarm,
+    /// The number of the next one who waits for something other than a stream.
+    next_waiter: u64,
+}
+
+enum Carrier {
+    Open(Box<Connection<Socket>>),
+    /// All has been said, or nothing more can be.
+    Closed(Box<Connection<Socket>>),
+    Taken,
+}
+
+/// Who waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Who {
+    Reader(u32),
+    Writer(u32),
+    /// For whatever is no affair of one stream.
+    Waiter(u64),
+}
+
+#[derive(Debug, Default)]
+struct Tasks(Mutex<HashMap<Who, Waker>>);
+
+impl Shared {
+    pub(super) fn new(carrier: Connection<Socket>, session: Session, alarm: Alarm) -> Self {
+        let tasks = Arc::<Tasks>::default();
+        let all = Waker::from(Arc::clone(&tasks));
+        let carrier = Carrier::Open(Box::new(carrier));
+        let state = Mutex::new(State { session, carrier, alarm, next_waiter: 0 });
+        Self(Arc::new(Inside { state, tasks, all }))
+    }
+
+    /// Registers who waits, drives, and looks at what has come of it; what that did is sent too.
+    pub(super) fn poll<T>(
+        &self,
+        who: Who,
+        cx: &Context<'_>,
+        look: impl FnMut(&mut State, Instant) -> Poll<T>,
+    ) -> Poll<T> {
+        self.0.tasks.register(who, cx.waker());
+        self.act(look)
+    }
+
+    /// As [`poll`](Self::poll), for somebody who does not wait.
+    pub(super) fn act<T>(&self, mut look: impl FnMut(&mut State, Instant) -> T) -> T {
+        let mut state = self.lock();
+        let mut cx = Context::from_waker(&self.0.all);
+        let mut tired = state.drive(&mut cx);
+        let now = state.alarm.now();
+        let seen = look(&mut state, now);
+        tired |= state.drive(&mut cx);
+        let news = state.session.news();
+        drop(state);
+        self.0.tasks.tell(&news);
+        if tired {
+            self.0.all.wake_by_ref();
+        }
+        seen
+    }
+
+    /// A name for one more who waits.
+    pub(super) fn waiter(&self) -> Who {
+        let mut state = self.lock();
+        state.next_waiter += 1;
+        Who::Waiter(state.next_waiter)
+    }
+
+    /// Nobody waits under this name any more.
+    pub(super) fn unregister(&self, who: Who) {
+        self.0.tasks.lock().remove(&who);
+    }
+
+    /// The carrier, when all has been said, for whoever closes it.
+    pub(super) fn take_carrier(&self) -> Option<Connection<Socket>> {
+        let mut state = self.lock();
+        match std::mem::replace(&mut state.carrier, Carrier::Taken) {
+            Carrier::Open(connection) | Carrier::Closed(connection) => Some(*connection),
+            Carrier::Taken => None,
+        }
+    }
+
+    /// What the carrier has to say of itself, while there is one.
+    pub(super) fn of_carrier<T>(&self, ask: impl FnOnce(&Connection<Socket>) -> T) -> Option<T> {
+        match &self.lock().carrier {
+            Carrier::Open(connection) | Carrier::Closed(connection) => Some(ask(connection)),
+            Carrier::Taken => None,
+        }
+    }
+
+    /// The waker that stands for everybody who waits.
+    pub(super) fn all(&self) -> &Waker {
+        &self.0.all
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Does all that can be done without waiting, but not without end; whether there was more to do.
+    fn drive(&mut self, cx: &mut Context<'_>) -> bool {
+        for _ in 0..MAX_ROUNDS {
+            self.session.run();
+            if !(self.send(cx) | self.receive(cx) | self.fire(cx)) {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn receive(&mut self, cx: &mut Context<'_>) -> bool {
+        let (Carrier::Open(connection), 1..) = (&mut self.carrier, self.session.input_room()) else { return false };
+        match Pin::new(&mut *connection).poll_fill_buf(cx) {
+            Poll::Pending => return false,
+            Poll::Ready(Ok([])) => self.session.handle_end(None),
+            Poll::Ready(Ok(bytes)) => {
+                let taken = self.session.handle_input(self.alarm.now(), bytes);
+                Pin::new(connection).consume(taken);
+            }
+            Poll::Ready(Err(error)) => self.session.handle_end(Some(Fault::from(error))),
+        }
+        true
+    }
+
+    fn send(&mut self, cx: &mut Context<'_>) -> bool {
+        let Carrier::Open(connection) = &mut self.carrier else {
+            // What is over has nobody to say it to.
+            let left = self.session.output_len();
+            self.session.handle_sent(left);
+            return left > 0;
+        };
+        let mut moved = false;
+        while self.session.output_len() > 0 {
+            let sent = self.session.with_output(|bytes| Pin::new(&mut *connection).poll_write(cx, bytes));
+            match sent {
+                Poll::Pending => return moved,
+                Poll::Ready(Ok(count)) => self.session.handle_sent(count),
+                // Why, its reader learns.
+                Poll::Ready(Err(_)) => self.session.handle_sent(self.session.output_len()),
+            }
+            self.session.run();
+            moved = true;
+        }
+        if self.session.is_shut() || self.session.over().is_some() {
+            if Pin::new(connection).poll_close(cx).is_pending() {
+                return moved;
+            }
+            self.close();
+            return true;
+        }
+        // It is sent as far as the socket takes it; a flush waits for the rest.
+        let _ = Pin::new(connection).poll_flush(cx);
+        moved
+    }
+
+    fn close(&mut self) {
+        self.carrier = match std::mem::replace(&mut self.carrier, Carrier::Taken) {
+            Carrier::Open(connection) | Carrier::Closed(connection) => Carrier::Closed(connection),
+            Carrier::Taken => Carrier::Taken,
+        };
+    }
+
+    fn fire(&mut self, cx: &mut Context<'_>) -> bool {
+        let is_due = self.alarm.is_due(self.session.poll_deadline(), cx);
+        if is_due {
+            self.session.handle_timeout(self.alarm.now());
+        }
+        is_due
+    }
+
+    /// Waits until all that h2 has for the peer has left.
+    pub(super) fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.carrier {
+            Carrier::Open(_) if self.session.output_len() > 0 => Poll::Pending,
+            Carrier::Open(connection) => Pin::new(connection).poll_flush(cx),
+            Carrier::Closed(_) | Carrier::Taken => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Whether all has been said, or nothing more can be.
+    pub(super) fn is_closed(&self) -> bool {
+        !matches!(self.carrier, Carrier::Open(_))
+    }
+}
+
+/// The last one goes: what is left to say is said as far as the socket takes it at once.
+impl Drop for Inside {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        state.session.leave();
+        state.drive(&mut Context::from_waker(Waker::noop()));
+    }
+}
+
+impl Tasks {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Who, Waker>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn register(&self, who: Who, waker: &Waker) {
+        let mut tasks = self.lock();
+        match tasks.get_mut(&who) {
+            Some(known) => known.clone_from(waker),
+            None => drop(tasks.insert(who, waker.clone())),
+        }
+    }
+
+    /// Wakes those whom the news is for.
+    fn tell(&self, news: &News) {
+        if news.streams.is_empty() && !news.is_general {
+            return;
+        }
+        let mut tasks = self.lock();
+        let of_streams = news.streams.iter().flat_map(|id| [Who::Reader(*id), Who::Writer(*id)]);
+        let mut woken: Vec<Waker> = of_streams.filter_map(|who| tasks.remove(&who)).collect();
+        if news.is_general {
+            woken.extend(tasks.extract_if(|who, _| matches!(who, Who::Waiter(_))).map(|(_, waker)| waker));
+        }
+        drop(tasks);
+        woken.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Wake for Tasks {
+    fn wake(self: Arc<Self>) {
+        let tasks = std::mem::take(&mut *self.lock());
+        tasks.into_values().for_each(Waker::wake);
+    }
+}

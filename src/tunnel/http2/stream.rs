@@ -1,0 +1,247 @@
+//! One stream: two queues of its own, and each direction with its end.
+//!
+//! ```text
+//!                       inbound                            h2
+//!     reader ◀─ take ── ▓▓▓▓▓▓▓ ◀──────── at once ──────── DATA
+//!                 └───── credit, as much as was taken ───▶ WINDOW_UPDATE
+//!     writer ── put ──▶ ▓▓▓ ──── as much as the peer has room for ───▶ DATA
+//!                      outbound
+//! ```
+//!
+//! Frames are taken out of h2 as soon as they are there, because h2 counts those that it holds and ends the connection over many
+//! small ones. The peer's window is given back only as the reader takes bytes, so the queue holds no more than one window, and
+//! who does not read holds up nobody else (backpressure for one stream).
+//!
+//! What is to be sent waits here, and not for h2's promise of room, so no room of the connection is ever promised to a writer that
+//! has gone away.
+
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Buf, Bytes, BytesMut};
+use h2::{Reason as Code, RecvStream, SendStream};
+
+use super::fault::Fault;
+use crate::tunnel::ErrorKind;
+
+/// One stream of a connection.
+#[derive(Debug)]
+pub(super) struct Stream {
+    /// `None` until a server has granted.
+    send: Option<SendStream<Bytes>>,
+    /// `None` until a client has its answer.
+    recv: Option<RecvStream>,
+    waker: Waker,
+    inbound: BytesMut,
+    outbound: BytesMut,
+    theirs: Theirs,
+    ours: Ours,
+}
+
+/// The peer's direction.
+#[derive(Debug)]
+enum Theirs {
+    Open,
+    Ended,
+    Failed(Fault),
+}
+
+/// Our direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ours {
+    Open,
+    /// It is to end behind what waits.
+    Ending,
+    Ended,
+    /// The peer takes nothing more.
+    Failed,
+}
+
+/// What there is to be read.
+#[derive(Debug)]
+pub(super) enum Next<'a> {
+    Nothing,
+    Bytes(&'a [u8]),
+    Ended,
+    Failed(&'a Fault),
+}
+
+impl Stream {
+    /// A stream of which h2 wakes `waker` when there is news.
+    pub(super) fn new(send: Option<SendStream<Bytes>>, recv: Option<RecvStream>, waker: Waker) -> Self {
+        let (inbound, outbound) = Default::default();
+        Self { send, recv, waker, inbound, outbound, theirs: Theirs::Open, ours: Ours::Open }
+    }
+
+    /// From here on the peer is heard.
+    pub(super) fn hear(&mut self, recv: RecvStream) {
+        self.recv = Some(recv);
+    }
+
+    /// From here on we are heard.
+    #[allow(dead_code, reason = "for a server, which grants")]
+    pub(super) fn speak(&mut self, send: SendStream<Bytes>) {
+        self.send = Some(send);
+    }
+
+    /// What there is to be read.
+    pub(super) fn next(&self) -> Next<'_> {
+        match &self.theirs {
+            _ if !self.inbound.is_empty() => Next::Bytes(&self.inbound),
+            Theirs::Open => Next::Nothing,
+            Theirs::Ended => Next::Ended,
+            Theirs::Failed(fault) => Next::Failed(fault),
+        }
+    }
+
+    /// Takes so many bytes of what is to be read, and gives the peer room for as many.
+    pub(super) fn take(&mut self, count: usize) {
+        self.inbound.advance(count);
+        if self.inbound.is_empty() && self.inbound.capacity() > KEPT {
+            self.inbound = BytesMut::new();
+        }
+        if let Some(recv) = &mut self.recv {
+            // A stream that has gone has no window.
+            let _ = recv.flow_control().release_capacity(count);
+        }
+    }
+
+    /// Puts as much as there is room for, and says how much; `None` if the peer takes nothing more.
+    pub(super) fn put(&mut self, bytes: &[u8]) -> Option<usize> {
+        if self.ours != Ours::Open {
+            return None;
+        }
+        let count = bytes.len().min(OUTBOUND.saturating_sub(self.outbound.len()));
+        self.outbound.extend_from_slice(&bytes[..count]);
+        Some(count)
+    }
+
+    /// Ends our direction behind what was put.
+    pub(super) fn close(&mut self) {
+        if self.ours == Ours::Open {
+            self.ours = Ours::Ending;
+        }
+    }
+
+    /// Whether h2 has all that was put, and the end if there is one.
+    pub(super) fn is_sent(&self) -> bool {
+        self.outbound.is_empty() && self.ours != Ours::Ending
+    }
+
+    /// Whether what was put, and the end behind it, is still to be sent though nobody waits for it.
+    pub(super) fn is_ending(&self) -> bool {
+        self.ours == Ours::Ending
+    }
+
+    /// Whether more may come.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.theirs, Theirs::Open)
+    }
+
+    /// Whether both directions are over, so that the peer no longer counts it.
+    pub(super) fn is_over(&self) -> bool {
+        !matches!(self.theirs, Theirs::Open) && matches!(self.ours, Ours::Ended | Ours::Failed)
+    }
+
+    /// Ends both directions at once.
+    pub(super) fn reset(&mut self, code: Code, fault: Fault) {
+        if let Some(send) = &mut self.send {
+            send.send_reset(code);
+        }
+        self.fail(fault);
+    }
+
+    /// Both directions have failed, as far as they had not ended.
+    pub(super) fn fail(&mut self, fault: Fault) {
+        if matches!(self.theirs, Theirs::Open) {
+            self.theirs = Theirs::Failed(fault);
+        }
+        self.stop_sending();
+    }
+
+    /// Moves what can be moved between the queues and h2; whether there was anything.
+    pub(super) fn advance(&mut self, judge: impl Fn(&h2::Error) -> Fault) -> bool {
+        let received = self.receive(&judge);
+        self.send(&judge) | received
+    }
+
+    fn receive(&mut self, judge: &impl Fn(&h2::Error) -> Fault) -> bool {
+        let mut moved = false;
+        while matches!(self.theirs, Theirs::Open) {
+            let Some(recv) = &mut self.recv else { break };
+            let cx = &mut Context::from_waker(&self.waker);
+            match recv.poll_data(cx) {
+                Poll::Pending => break,
+                Poll::Ready(Some(Ok(bytes))) => self.inbound.extend_from_slice(&bytes),
+                Poll::Ready(Some(Err(error))) => self.fail(judge(&error)),
+                // A tunnel has nothing but DATA (RFC 9113, section 8.5), but to h2 trailers are an end like any other.
+                Poll::Ready(None) => match recv.poll_trailers(cx) {
+                    Poll::Ready(Ok(Some(_))) => {
+                        let what = "the peer sends fields (HEADERS) in an open tunnel, where only DATA may be";
+                        self.reset(Code::PROTOCOL_ERROR, ErrorKind::Http2(what.to_owned()).into());
+                    }
+                    Poll::Ready(Err(error)) => self.fail(judge(&error)),
+                    Poll::Ready(Ok(None)) | Poll::Pending => self.theirs = Theirs::Ended,
+                },
+            }
+            moved = true;
+        }
+        moved
+    }
+
+    fn send(&mut self, judge: &impl Fn(&h2::Error) -> Fault) -> bool {
+        let mut moved = false;
+        while let (Some(send), Ours::Open | Ours::Ending) = (&mut self.send, self.ours) {
+            let cx = &mut Context::from_waker(&self.waker);
+            // A peer that has reset the stream behind its end is heard of only here.
+            match send.poll_reset(cx) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(code)) => {
+                    self.fail(ErrorKind::Reset(code.into()).into());
+                    return true;
+                }
+                Poll::Ready(Err(error)) => {
+                    self.fail(judge(&error));
+                    return true;
+                }
+            }
+            if self.outbound.is_empty() {
+                if self.ours == Ours::Ending {
+                    self.ours = if send.send_data(Bytes::new(), true).is_ok() { Ours::Ended } else { Ours::Failed };
+                    moved = true;
+                }
+                break;
+            }
+            send.reserve_capacity(self.outbound.len());
+            let room = send.capacity().min(self.outbound.len());
+            if room > 0 {
+                if send.send_data(self.outbound.split_to(room).freeze(), false).is_err() {
+                    self.stop_sending();
+                }
+                moved = true;
+            } else {
+                match send.poll_capacity(cx) {
+                    Poll::Pending => break,
+                    Poll::Ready(Some(Ok(_))) => {}
+                    Poll::Ready(Some(Err(_)) | None) => {
+                        self.stop_sending();
+                        moved = true;
+                    }
+                }
+            }
+        }
+        moved
+    }
+
+    fn stop_sending(&mut self) {
+        if self.ours != Ours::Ended {
+            self.ours = Ours::Failed;
+        }
+        self.outbound = BytesMut::new();
+    }
+}
+
+/// The most that waits for a peer that reads slowly, beside what h2 has.
+const OUTBOUND: usize = 64 * 1024;
+
+/// An empty queue keeps no more than this.
+const KEPT: usize = 64 * 1024;

@@ -1,0 +1,146 @@
+//! One tunnel as a socket.
+
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures::io::{AsyncRead, AsyncWrite};
+use h2::Reason as Code;
+
+use super::fault::Fault;
+use super::shared::{Shared, State, Who};
+use super::stream::Next;
+use crate::runtime::{Address, Carrier, KeepAlive};
+use crate::stack::copy_to_slice;
+use crate::tunnel::ErrorKind;
+
+/// One tunnel, as what carries a connection. Dropped before both directions have ended, it is reset.
+pub(super) struct Tunnel {
+    shared: Shared,
+    id: u32,
+    target: Address,
+    proxy: Option<Address>,
+}
+
+impl Tunnel {
+    /// The stream of this number, which is open.
+    pub(super) fn new(shared: Shared, id: u32, target: Address, proxy: Option<Address>) -> Self {
+        Self { shared, id, target, proxy }
+    }
+
+    fn poll<T>(
+        &self,
+        who: Who,
+        cx: &Context<'_>,
+        mut look: impl FnMut(&mut State) -> Poll<Result<T, Fault>>,
+    ) -> Poll<io::Result<T>> {
+        let polled = self.shared.poll(who, cx, |state, _| look(state));
+        polled.map_err(|fault| fault.into_io_error(self.target.clone(), self.proxy.clone()))
+    }
+
+    fn gone() -> Fault {
+        ErrorKind::Ended("the tunnel had").into()
+    }
+}
+
+impl AsyncRead for Tunnel {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.poll(Who::Reader(self.id), cx, |state| {
+            let Some(stream) = state.session.stream(self.id) else { return Poll::Ready(Err(Self::gone())) };
+            let count = match stream.next() {
+                Next::Nothing => return Poll::Pending,
+                Next::Ended => 0,
+                Next::Failed(fault) => return Poll::Ready(Err(fault.clone())),
+                Next::Bytes(bytes) => {
+                    let count = bytes.len().min(buffer.len());
+                    copy_to_slice(&mut buffer[..count], &bytes[..count]);
+                    count
+                }
+            };
+            stream.take(count);
+            Poll::Ready(Ok(count))
+        })
+    }
+}
+
+impl AsyncWrite for Tunnel {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll(Who::Writer(self.id), cx, |state| {
+            let Some(stream) = state.session.stream(self.id) else { return Poll::Ready(Err(Self::gone())) };
+            match stream.put(bytes) {
+                Some(0) if !bytes.is_empty() => Poll::Pending,
+                Some(count) => Poll::Ready(Ok(count)),
+                None => Poll::Ready(Err(unwritable(stream.next()))),
+            }
+        })
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let all = self.shared.all().clone();
+        self.poll(Who::Writer(self.id), cx, |state| match state.session.stream(self.id) {
+            Some(stream) if !stream.is_sent() => Poll::Pending,
+            Some(_) => state.poll_sent(&mut Context::from_waker(&all)).map_err(Fault::from),
+            None => Poll::Ready(Err(Self::gone())),
+        })
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.shared.act(|state, _| state.session.stream(self.id).map(super::stream::Stream::close));
+        self.poll_flush(cx)
+    }
+}
+
+/// Why nothing more can be written. A loss that concerns only what the peer sends is for the reader.
+fn unwritable(next: Next<'_>) -> Fault {
+    match next {
+        Next::Failed(Fault::Below(reason)) if reason.is_inbound_only() => Tunnel::gone(),
+        Next::Failed(fault) => fault.clone(),
+        Next::Nothing | Next::Bytes(_) | Next::Ended => Tunnel::gone(),
+    }
+}
+
+impl Carrier for Tunnel {
+    fn reset(self) -> io::Result<()> {
+        self.shared.act(|state, _| {
+            if let Some(stream) = state.session.stream(self.id) {
+                stream.reset(Code::CANCEL, Self::gone());
+            }
+        });
+        Ok(())
+    }
+
+    fn unsent(&self) -> Option<usize> {
+        self.shared.of_carrier(Carrier::unsent)?
+    }
+
+    fn keep_alive(&self) -> io::Result<Option<KeepAlive>> {
+        self.shared.of_carrier(Carrier::keep_alive).unwrap_or_else(|| Err(io::ErrorKind::NotConnected.into()))
+    }
+
+    fn set_keep_alive(&self, keep_alive: Option<KeepAlive>) -> io::Result<()> {
+        let set = self.shared.of_carrier(|carrier| Carrier::set_keep_alive(carrier, keep_alive));
+        set.unwrap_or_else(|| Err(io::ErrorKind::NotConnected.into()))
+    }
+}
+
+impl fmt::Display for Tunnel {
+    /// The layers of the connection that carries it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_drawing = f.alternate();
+        let show = |carrier: &_| if is_drawing { format!("{carrier:#}") } else { format!("{carrier}") };
+        match self.shared.of_carrier(show) {
+            Some(shown) => f.write_str(&shown),
+            None => f.write_str("closed"),
+        }
+    }
+}
+
+impl Drop for Tunnel {
+    fn drop(&mut self) {
+        for who in [Who::Reader(self.id), Who::Writer(self.id)] {
+            self.shared.unregister(who);
+        }
+        self.shared.act(|state, _| state.session.forget(self.id));
+    }
+}

@@ -1,0 +1,1 @@
+//! How tunnels and their carrier end.

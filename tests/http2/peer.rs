@@ -1,0 +1,215 @@
+//! A proxy that speaks HTTP/2 by h2, and does as a test says; and the frames that it cannot be made to send.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::channel::{mpsc, oneshot};
+use futures::io::{AsyncRead, AsyncWrite};
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream, SendStream};
+use http::{Request, Response};
+use onionskin::testing::WireEnd;
+
+use crate::Bench;
+
+/// A proxy, which answers no request by itself.
+pub(crate) struct Proxy {
+    requests: mpsc::UnboundedReceiver<Asked>,
+    orders: mpsc::UnboundedSender<Order>,
+    /// How it has ended.
+    pub(crate) ended: oneshot::Receiver<Result<(), h2::Error>>,
+}
+
+/// A tunnel that it has been asked for.
+pub(crate) struct Asked {
+    pub(crate) request: Request<()>,
+    pub(crate) recv: RecvStream,
+    pub(crate) respond: SendResponse<Bytes>,
+}
+
+/// A tunnel that it has granted.
+pub(crate) struct Far {
+    pub(crate) send: SendStream<Bytes>,
+    pub(crate) recv: RecvStream,
+}
+
+enum Order {
+    Leave,
+    GiveUp(Reason),
+    Drop,
+}
+
+impl Proxy {
+    pub(crate) fn serve(bench: &Bench, end: impl Wire, builder: h2::server::Builder) -> Self {
+        let ((asked, requests), (orders, mut ordered), (ending, ended)) =
+            (mpsc::unbounded(), mpsc::unbounded(), oneshot::channel());
+        bench.spawn(async move {
+            let mut server = match builder.handshake::<_, Bytes>(Io(end)).await {
+                Ok(server) => server,
+                Err(error) => return drop(ending.send(Err(error))),
+            };
+            let ended = std::future::poll_fn(|cx| {
+                loop {
+                    match ordered.poll_next_unpin(cx) {
+                        Poll::Ready(Some(Order::Leave)) => server.graceful_shutdown(),
+                        Poll::Ready(Some(Order::GiveUp(reason))) => server.abrupt_shutdown(reason),
+                        Poll::Ready(Some(Order::Drop)) => return Poll::Ready(Ok(())),
+                        Poll::Ready(None) | Poll::Pending => break,
+                    }
+                }
+                loop {
+                    match server.poll_accept(cx) {
+                        Poll::Pending => return Poll::Pending,
+                        Poll::Ready(None) => return Poll::Ready(Ok(())),
+                        Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+                        Poll::Ready(Some(Ok((request, respond)))) => {
+                            let (head, recv) = request.into_parts();
+                            let request = Request::from_parts(head, ());
+                            let _ = asked.unbounded_send(Asked { request, recv, respond });
+                        }
+                    }
+                }
+            })
+            .await;
+            let _ = ending.send(ended);
+        });
+        Self { requests, orders, ended }
+    }
+
+    /// The next tunnel that it is asked for.
+    pub(crate) async fn next(&mut self) -> Asked {
+        self.requests.next().await.unwrap()
+    }
+
+    /// Grants the next tunnel.
+    pub(crate) async fn grant(&mut self) -> Far {
+        self.next().await.grant()
+    }
+
+    /// Goes away as soon as its tunnels are over.
+    pub(crate) fn leave(&self) {
+        self.orders.unbounded_send(Order::Leave).unwrap();
+    }
+
+    pub(crate) fn give_up(&self, reason: Reason) {
+        self.orders.unbounded_send(Order::GiveUp(reason)).unwrap();
+    }
+
+    /// Hangs up without a word.
+    pub(crate) fn hang_up(&self) {
+        self.orders.unbounded_send(Order::Drop).unwrap();
+    }
+}
+
+impl Asked {
+    pub(crate) fn grant(self) -> Far {
+        self.answer(Response::new(()))
+    }
+
+    pub(crate) fn answer(mut self, response: Response<()>) -> Far {
+        let send = self.respond.send_response(response, false).unwrap();
+        Far { send, recv: self.recv }
+    }
+}
+
+impl Far {
+    pub(crate) fn say(&mut self, said: &[u8]) {
+        self.send.send_data(Bytes::copy_from_slice(said), false).unwrap();
+    }
+
+    pub(crate) fn end(&mut self) {
+        self.send.send_data(Bytes::new(), true).unwrap();
+    }
+
+    /// Hears at least so many bytes.
+    pub(crate) async fn hear(&mut self, count: usize) -> Vec<u8> {
+        let mut heard = Vec::new();
+        while heard.len() < count {
+            let bytes = self.recv.data().await.unwrap().unwrap();
+            self.recv.flow_control().release_capacity(bytes.len()).unwrap();
+            heard.extend_from_slice(&bytes);
+        }
+        heard
+    }
+
+    /// Hears all that comes until the end.
+    pub(crate) async fn hear_all(&mut self) -> Result<Vec<u8>, h2::Error> {
+        let mut heard = Vec::new();
+        while let Some(bytes) = self.recv.data().await {
+            let bytes = bytes?;
+            self.recv.flow_control().release_capacity(bytes.len())?;
+            heard.extend_from_slice(&bytes);
+        }
+        Ok(heard)
+    }
+
+    /// With which code the tunnel is reset.
+    pub(crate) async fn reset(&mut self) -> Reason {
+        std::future::poll_fn(|cx| self.send.poll_reset(cx)).await.unwrap()
+    }
+}
+
+/// What carries a proxy.
+pub(crate) trait Wire: AsyncRead + AsyncWrite + Unpin + 'static {}
+
+impl Wire for WireEnd {}
+
+impl<IO: Wire> Wire for onionskin::Connection<IO> {}
+
+impl Wire for onionskin::runtime::Socket {}
+
+/// The traits that h2 asks for.
+struct Io<T>(T);
+
+impl<T: AsyncRead + Unpin> tokio::io::AsyncRead for Io<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut tokio::io::ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut bytes = [0; 4096];
+        let most = buffer.remaining().min(bytes.len());
+        Pin::new(&mut self.0).poll_read(cx, &mut bytes[..most]).map_ok(|count| buffer.put_slice(&bytes[..count]))
+    }
+}
+
+impl<T: AsyncWrite + Unpin> tokio::io::AsyncWrite for Io<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_close(cx)
+    }
+}
+
+/// A frame (RFC 9113, section 4.1).
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut frame = length[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const RST_STREAM: u8 = 3;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PING: u8 = 6;
+pub(crate) const GO_AWAY: u8 = 7;
+
+pub(crate) const ACK: u8 = 1;
+pub(crate) const END_STREAM: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
+
+/// `:status: 200`, from the static table (RFC 7541, appendix A).
+pub(crate) const OK: &[u8] = &[0x88];

@@ -1,0 +1,1 @@
+//! Who does not read holds up nobody else.
