@@ -1,7 +1,13 @@
 //! Clients that fetch a page over TLS through a proxy. The page is that of [`Origin`](crate::tunnels::origin::Origin).
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::thread;
+use std::time::Duration;
+
 use super::{Ended, client, run};
 use crate::bench::{Bench, Peer};
+use crate::servers::place::free_port;
 
 /// curl, with its own options for the proxies, such as `--proxy http://127.0.0.1:3128`.
 pub(crate) fn curl_through(bench: &Bench, options: &[&str], target: &str) -> Ended {
@@ -45,6 +51,49 @@ pub(crate) fn node_through(bench: &Bench, what: &str, proxy: &str, target: &str)
     let mut command = client("node");
     command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/interop/clients/tunnel.mjs"));
     run(command.args([what, proxy, target]).arg(bench.ca()), "")
+}
+
+/// stunnel's `protocol = connect`: what it takes in clear goes over TLS through the proxy. Says the answer of the origin.
+pub(crate) fn stunnel_through(bench: &Bench, proxy: &str, target: &str) -> String {
+    let listen = format!("127.0.0.1:{}", free_port());
+    let settings = format!(
+        "foreground = yes
+pid =
+[out]
+client = yes
+accept = {listen}
+connect = {proxy}
+protocol = connect
+protocolHost = {target}
+CAfile = {}
+verifyChain = yes
+checkHost = localhost
+",
+        bench.ca().display()
+    );
+    // The port is given to nobody else.
+    let file = bench.directory().join(format!("stunnel-{listen}.conf"));
+    std::fs::write(&file, settings).expect("a file can be written");
+    let mut stunnel = client("stunnel4");
+    let mut stunnel = Peer::start(stunnel.arg(file));
+    stunnel.expect("Configuration successful");
+    let mut answer = String::new();
+    // It listens before it says so or soon after.
+    let mut clear = (0..1000).find_map(|_| {
+        let socket = TcpStream::connect(&listen).ok();
+        if socket.is_none() {
+            thread::sleep(Duration::from_millis(10));
+        }
+        socket
+    });
+    let clear = clear.as_mut().expect("stunnel listens");
+    clear.set_read_timeout(Some(Duration::from_secs(20))).expect("it is not zero");
+    clear.write_all(GET.as_bytes()).expect("stunnel takes it");
+    let read = clear.read_to_string(&mut answer);
+    if read.is_err() || answer.is_empty() {
+        stunnel.expect("(nothing was answered)");
+    }
+    answer
 }
 
 pub(crate) const PYTHON: &str = "/usr/bin/python3";

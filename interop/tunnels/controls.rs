@@ -5,7 +5,7 @@ use crate::Case;
 use crate::bench::Bench;
 use crate::clients::tunnel::{
     HTTPS_PROXY_AGENT, PYSOCKS, PYTHON, PYTHON_H2, UNDICI, curl_through, ncat_through, node_through, python_through,
-    s_client_through,
+    s_client_through, stunnel_through,
 };
 use crate::servers::Server;
 use crate::servers::apache::APACHE;
@@ -65,6 +65,10 @@ fn tools() -> Vec<Case> {
             let (origin, options) = (Origin::web(bench), ["--proxy-auth", "onion:peel"]);
             ncat_through(bench, "http", &options, &squid.address("http-login"), &origin.by_name())
                 .expect(PAGE.trim_end());
+        }),
+        control(&SQUID, "stunnel4", "a tunnel", |bench, squid| {
+            let origin = Origin::web(bench);
+            assert!(stunnel_through(bench, &squid.address("http"), &origin.by_name()).ends_with(PAGE));
         }),
         control(&MICROSOCKS, "ncat", "a tunnel", |bench, microsocks| {
             let origin = Origin::web(bench);
