@@ -10,6 +10,7 @@
 //! | `handshakes.rs` | [`handshakes`] | two sides of TLS, with the wire between them damaged |
 //! | `scripts.rs` | [`scripts`] | starts, stops, splices, removals, reads and writes of two peers, held against the model |
 //! | `negotiations.rs` | [`negotiations`] | what a peer says before TLS, in every protocol, to either side |
+//! | `http_heads.rs` | [`http_heads`] | what a peer says to either side of CONNECT of HTTP/1.1, whole and cut |
 //! | `proxy_headers.rs` | [`proxy_headers`] | PROXY headers of both versions |
 //! | `socks.rs` | [`socks`] | SOCKS5 and SOCKS4a, to either side |
 //! | `endpoints.rs` | [`endpoints`] | endpoint strings |
@@ -24,6 +25,7 @@ mod deflate;
 mod endpoints;
 mod framers;
 mod handshakes;
+mod http_heads;
 mod negotiations;
 mod proxy_headers;
 mod records;
@@ -49,6 +51,7 @@ pub use self::deflate::deflate;
 pub use self::endpoints::endpoints;
 pub use self::framers::framers;
 pub use self::handshakes::handshakes;
+pub use self::http_heads::http_heads;
 pub use self::negotiations::negotiations;
 pub use self::proxy_headers::proxy_headers;
 pub use self::records::records;

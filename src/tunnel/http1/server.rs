@@ -108,15 +108,16 @@ impl ConnectServer {
 
     fn hear_request(&mut self, exchange: &mut Exchange<'_>) -> Result<Advance<Question>, Box<No>> {
         let input = exchange.input();
+        if !input.is_empty() && !is_begun(input) {
+            return Err(not_spoken(input));
+        }
         let len = match self.heads.find(input) {
             Ok(Some(len)) => len,
-            Ok(None) if is_begun(input) => return Ok(Advance::Waiting),
-            Err(kind) if is_begun(input) => return Err(No::saying(self.about_request(431, &kind), kind)),
-            _ => return Err(not_spoken(input)),
+            Ok(None) => return Ok(Advance::Waiting),
+            Err(kind) => return Err(No::saying(self.about_request(431, &kind), kind)),
         };
         let head = match self.heads.request(&input[..len]) {
             Ok(head) => head,
-            Err(_) if !is_begun(input) => return Err(not_spoken(input)),
             Err(mistake) => {
                 let status = match mistake {
                     Mistake::Malformed(_) => 400,
