@@ -174,19 +174,25 @@ fn refusals() -> Vec<Case> {
 }
 
 pub(super) fn connect(endpoint: &str) -> Result<Connection<Socket>, OpenError> {
+    run(reach(endpoint))
+}
+
+pub(super) async fn reach(endpoint: &str) -> Result<Connection<Socket>, OpenError> {
     let endpoint = endpoint.parse().unwrap_or_else(|error| panic!("{endpoint}: {error}"));
-    run(async { Connector::new(runtime(), &endpoint)?.connect().await })
+    Connector::new(runtime(), &endpoint)?.connect().await
 }
 
 /// Asks for the page of an origin, and sees all of it and a clean end.
-pub(super) fn fetch(mut conn: Connection<Socket>) {
-    run(async {
-        conn.send_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
-        let mut answer = String::new();
-        conn.read_to_string(&mut answer).await.unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with(PAGE), "{answer}");
-        assert!(matches!(conn.end(), Some(End::Layer(_))), "a clean end of TLS: {:?}", conn.end());
-    });
+pub(super) fn fetch(conn: Connection<Socket>) {
+    run(fetched(conn));
+}
+
+pub(super) async fn fetched(mut conn: Connection<Socket>) {
+    conn.send_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    conn.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with(PAGE), "{answer}");
+    assert!(matches!(conn.end(), Some(End::Layer(_))), "a clean end of TLS: {:?}", conn.end());
 }
 
 fn kind(error: &OpenError) -> &ErrorKind {

@@ -5,11 +5,12 @@
 mod asks;
 mod chains;
 mod controls;
+mod http2;
 pub(crate) mod origin;
 
 use crate::Case;
 
 pub(crate) fn cases() -> Vec<Case> {
-    let cases = [controls::cases(), asks::cases(), chains::cases()];
+    let cases = [controls::cases(), asks::cases(), chains::cases(), http2::cases()];
     cases.into_iter().flatten().collect()
 }
