@@ -29,9 +29,8 @@ use crate::stack::{Failure, LayerId};
 ///
 /// ```
 /// use onionskin::Connection;
-/// use onionskin::connection::Error;
 /// use onionskin::runtime::Socket;
-/// use onionskin::tunnel::{Accepted, Acceptor, Grant, Reason};
+/// use onionskin::tunnel::{Accepted, Acceptor, Error, Grant, Reason};
 ///
 /// async fn serve(client: Connection<Socket>) -> Result<(), Error> {
 ///     let Accepted::One(mut pending) = Acceptor::new().accept(client).await? else { return Ok(()) };
@@ -40,7 +39,7 @@ use crate::stack::{Failure, LayerId};
 ///         true => {
 ///             let _tunnel = pending.grant(Grant::default()).await?; // what is read from here on is for the target
 ///         }
-///         false => pending.refuse(Reason::Denied.into()).await?,
+///         false => pending.refuse(Reason::Denied).await?,
 ///     }
 ///     Ok(())
 /// }
@@ -115,19 +114,19 @@ impl Acceptor {
     ///
     /// # Errors
     ///
-    /// When there is no request to answer: an [`Error`] of this module inside that of the connection. The client was told in its
-    /// own language then, if it has words for it, and was given two seconds to hear that. When the connection is lost.
+    /// When there is no request to answer: the client was told so in its own language then, if that has words for it, and was
+    /// given two seconds to hear it. When the connection is lost.
     ///
     /// # Cancellation
     ///
     /// Drops the connection.
-    pub async fn accept(&self, mut connection: Connection<Socket>) -> Result<Accepted, ConnectionError> {
+    pub async fn accept(&self, mut connection: Connection<Socket>) -> Result<Accepted, Error> {
         match self.hear(&mut connection).await {
             Ok((layer, request)) => Ok(Accepted::One(Pending { connection, layer, request })),
             Err(error) => {
                 // It is lost already, and says nothing new of that.
                 let _ = connection.leave(PATIENCE).await;
-                Err(error)
+                Err(Error::of_connection(TunnelProtocol::Http1, None, &error))
             }
         }
     }
@@ -240,14 +239,15 @@ impl Pending {
     /// # Cancellation
     ///
     /// Drops `work`; the client waits on.
-    pub async fn during<T>(&mut self, work: impl Future<Output = T>) -> Result<T, ConnectionError> {
+    pub async fn during<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Error> {
         let Self { connection, layer, request } = self;
-        match request.protocol {
+        let done = match request.protocol {
             TunnelProtocol::Socks5 | TunnelProtocol::Socks4a => {
                 during::<SocksServer, T>(connection, *layer, work).await
             }
             TunnelProtocol::Http1 | TunnelProtocol::Http2 => during::<ConnectServer, T>(connection, *layer, work).await,
-        }
+        };
+        done.map_err(|error| self.error(&error))
     }
 
     /// Grants the tunnel, and returns it once the client's answer is on its way: what it has sent behind its request is read there
@@ -260,17 +260,20 @@ impl Pending {
     /// # Cancellation
     ///
     /// Drops the connection.
-    pub async fn grant(mut self, grant: Grant) -> Result<Connection<Socket>, ConnectionError> {
+    pub async fn grant(mut self, grant: Grant) -> Result<Connection<Socket>, Error> {
         let Self { connection, layer, request } = &mut self;
-        match request.protocol {
+        let granted = match request.protocol {
             TunnelProtocol::Socks5 | TunnelProtocol::Socks4a => {
-                connection.asked::<SocksServer>(*layer).await?.grant(grant).await?;
+                self::grant::<SocksServer>(connection, *layer, grant).await
             }
             TunnelProtocol::Http1 | TunnelProtocol::Http2 => {
-                connection.asked::<ConnectServer>(*layer).await?.grant(grant).await?;
+                self::grant::<ConnectServer>(connection, *layer, grant).await
             }
+        };
+        match granted {
+            Ok(()) => Ok(self.connection),
+            Err(error) => Err(self.error(&error)),
         }
-        Ok(self.connection)
     }
 
     /// Refuses the tunnel in the client's language, and closes. The client has two seconds to hear it.
@@ -282,19 +285,23 @@ impl Pending {
     /// # Cancellation
     ///
     /// Drops the connection.
-    pub async fn refuse(mut self, refusal: Refusal) -> Result<(), ConnectionError> {
+    pub async fn refuse(mut self, refusal: impl Into<Refusal>) -> Result<(), Error> {
         let Self { connection, layer, request } = &mut self;
-        match request.protocol {
+        let refusal = refusal.into();
+        let refused = match request.protocol {
             TunnelProtocol::Socks5 | TunnelProtocol::Socks4a => {
-                connection.asked::<SocksServer>(*layer).await?.refuse(refusal).await?;
+                refuse::<SocksServer>(connection, *layer, refusal).await
             }
-            TunnelProtocol::Http1 | TunnelProtocol::Http2 => {
-                connection.asked::<ConnectServer>(*layer).await?.refuse(refusal).await?;
-            }
-        }
+            TunnelProtocol::Http1 | TunnelProtocol::Http2 => refuse::<ConnectServer>(connection, *layer, refusal).await,
+        };
+        refused.map_err(|error| self.error(&error))?;
         // It is lost, with the refusal.
         let _ = self.connection.leave(PATIENCE).await;
         Ok(())
+    }
+
+    fn error(&self, error: &ConnectionError) -> Error {
+        Error::of_connection(self.request.protocol, Some(self.request.target.clone()), error)
     }
 }
 
@@ -312,6 +319,22 @@ async fn during<N: Server, T>(
     let done = asked.during(work).await;
     asked.later();
     done
+}
+
+async fn grant<N: Server>(
+    connection: &mut Connection<Socket>,
+    layer: LayerId,
+    grant: Grant,
+) -> Result<(), ConnectionError> {
+    connection.asked::<N>(layer).await?.grant(grant).await
+}
+
+async fn refuse<N: Server>(
+    connection: &mut Connection<Socket>,
+    layer: LayerId,
+    refusal: Refusal,
+) -> Result<(), ConnectionError> {
+    connection.asked::<N>(layer).await?.refuse(refusal).await
 }
 
 /// Looks at what comes first, takes nothing of it, and leaves. Its facts are the language.

@@ -113,6 +113,18 @@ impl Error {
         error
     }
 
+    /// What has come of a connection that was to be a tunnel.
+    pub(super) fn of_connection(protocol: TunnelProtocol, target: Option<Address>, error: &connection::Error) -> Self {
+        match (error.reason(), Self::of(error)) {
+            // The first cause says more than what it meant to the negotiation.
+            (Some(reason), found) if reason.io_error().is_some() || found.is_none() => {
+                Self::lost(protocol, target, reason.clone())
+            }
+            (_, Some(found)) => found.clone(),
+            (_, None) => Self::new(protocol, target, ErrorKind::Declined(error.to_string())),
+        }
+    }
+
     /// The same, of this proxy.
     #[must_use]
     pub fn by(mut self, proxy: Option<Address>) -> Self {
@@ -295,6 +307,13 @@ impl fmt::Display for Error {
         }
         f.write_str(": ")?;
         kind.fmt(f)?;
+        match kind {
+            // A client has a target from the beginning.
+            ErrorKind::Ended(what) if target.is_some() && *what != APPLICATION => {
+                f.write_str("; some proxies say no in this way, others have died")
+            }
+            _ => Ok(()),
+        }?;
         lost.iter().try_for_each(|reason| write!(f, ": {reason}"))
     }
 }
@@ -336,9 +355,7 @@ impl fmt::Display for ErrorKind {
             | Self::Http2(what) => Printable::new(what).fmt(f),
             Self::TooLong(limit) => write!(f, "the peer says more than the {limit} bytes that are accepted"),
             Self::TooManyFields(limit) => write!(f, "the peer sends more than the {limit} fields that are accepted"),
-            Self::Ended(what) => {
-                write!(f, "the connection ended before {what}; some proxies say no in this way, others have died")
-            }
+            Self::Ended(what) => write!(f, "the connection ended before {what}"),
             Self::TimedOut(what) => write!(f, "no answer in time: the peer owes {what}"),
             Self::NotRead => f.write_str("the peer takes nothing of what is said to it"),
             Self::Reset(code) => write!(f, "the proxy has reset the tunnel: {}", Code(*code)),
@@ -443,6 +460,9 @@ const CODES: [&str; 14] = [
     "INADEQUATE_SECURITY",
     "HTTP_1_1_REQUIRED",
 ];
+
+/// What ends while a server's application thinks.
+const APPLICATION: &str = "the application had answered";
 
 const MAX_QUOTED: usize = 400;
 const MAX_FIRST: usize = 16;

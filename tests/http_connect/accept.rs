@@ -20,21 +20,21 @@ const SOCKS4A: &[u8] = b"\x04\x01\x01\xbb\0\0\0\x01x\0a.example\0";
 struct Outcome {
     request: Option<Request>,
     /// What it has read from the tunnel.
-    tunnel: Result<Vec<u8>, onionskin::connection::Error>,
+    tunnel: Result<Vec<u8>, Error>,
     heard: String,
 }
 
 impl Outcome {
     #[track_caller]
     fn error(&self) -> &Error {
-        Error::of(self.tunnel.as_ref().unwrap_err()).unwrap()
+        self.tunnel.as_ref().unwrap_err()
     }
 }
 
 struct Proxy<'a> {
     client: Peer,
     clock: Clock,
-    proxy: Task<'a, (Option<Request>, Result<Vec<u8>, onionskin::connection::Error>)>,
+    proxy: Task<'a, (Option<Request>, Result<Vec<u8>, Error>)>,
 }
 
 impl<'a> Proxy<'a> {
@@ -50,7 +50,7 @@ impl<'a> Proxy<'a> {
                 asked = Some(pending.request().clone());
                 pending.during(futures::future::ready(())).await?;
                 if let Some(reason) = refuses {
-                    pending.refuse(reason.into()).await?;
+                    pending.refuse(reason).await?;
                     return Ok(Vec::new());
                 }
                 let mut tunnel = pending.grant(Grant::bound_to("tcp 192.0.2.9:1025".parse().unwrap())).await?;
@@ -204,7 +204,7 @@ fn s8_a_client_that_says_nothing_or_little_has_its_time_and_no_more() {
         proxy.run();
         let (_, tunnel) = proxy.proxy.output().expect("the proxy has given up");
         let error = tunnel.unwrap_err();
-        assert!(Error::of(&error).unwrap().is_timeout(), "{error}");
+        assert!(error.is_timeout(), "{error}");
         assert!(proxy.client.hears().starts_with(heard), "{said:?}");
     }
 }
@@ -224,7 +224,8 @@ fn a_client_that_goes_while_the_target_is_looked_for_ends_that() {
     assert!(serving.run().is_none());
     client.resets();
     let error = serving.run().unwrap();
-    assert!(error.to_string().contains("reset"), "{error}");
+    assert!(error.kind() == &ErrorKind::Lost && error.to_string().contains("reset"), "{error}");
+    assert_eq!(error.target().unwrap().to_string(), "tcp a.example:443");
 }
 
 #[test]
@@ -240,7 +241,7 @@ fn h17_whoever_is_dropped_at_any_await_leaves_a_closed_connection_and_no_half_an
             let serving = async move {
                 let Accepted::One(pending) = Acceptor::new().accept(connection).await.unwrap() else { panic!() };
                 match refuses {
-                    Some(reason) => pending.refuse(reason.into()).await.unwrap(),
+                    Some(reason) => pending.refuse(reason).await.unwrap(),
                     None => drop(pending.grant(Grant::default()).await.unwrap()),
                 }
             };
