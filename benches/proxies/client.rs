@@ -1,4 +1,4 @@
-//! Who asks for a tunnel: as little as each language needs, over a blocking socket.
+//! Who asks for a tunnel: as little as each language needs, over a blocking socket. HTTP/2 has a file of its own.
 
 use std::fmt;
 use std::io::{self, Read, Write};

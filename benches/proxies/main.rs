@@ -6,11 +6,12 @@
 //! |---|---|
 //! | `work.rs` | the kinds of work, and how one is done through one proxy |
 //! | `peer.rs` | the proxies, and how each is started |
-//! | `client.rs`, `origin.rs` | the two ends of a tunnel: who asks for it, and the target |
+//! | `client.rs`, `http2.rs`, `origin.rs` | the two ends of a tunnel: who asks for it, and the target |
 //! | `process.rs` | what the proxy has used of CPU and memory |
 //! | `table.rs` | what comes out |
 
 mod client;
+mod http2;
 mod origin;
 mod peer;
 mod process;

@@ -86,7 +86,7 @@ impl Peer {
                 let script = format!(
                     "squid -N -f {} & exec nghttpx --conf=/dev/null --http2-proxy --workers=1 --no-ocsp \
                      --frontend='127.0.0.1,{port};no-tls' --backend=127.0.0.1,{behind} --errorlog-file=/dev/null \
-                     --backend-connections-per-host=0 --frontend-http2-max-concurrent-streams=4000",
+                     --backend-connections-per-host=4000 --frontend-http2-max-concurrent-streams=4000",
                     text(&file)?
                 );
                 let mut shell = command("sh", ["-c", &script])?;

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::Result;
 use super::client::{self, Language};
+use super::http2;
 use super::origin::{Origin, PIECE, Wish, wish};
 use super::peer::Running;
 
@@ -44,14 +45,13 @@ impl Kind {
     pub(crate) fn measure(self, proxy: &Running, origin: &Origin, quick: bool) -> Result<Sample> {
         let amount = self.amount(quick);
         if proxy.language == Language::Http2 {
-            return Err("not measured yet".into());
+            return self.measure_http2(proxy, origin, amount, quick);
         }
         // What is allocated or looked up once is not what is measured.
         for _ in 0..4 {
             ask(open(proxy, origin)?, Wish::Echo, 1)?;
         }
-        let memory = proxy.group().memory()?;
-        let (cpu, begun) = (proxy.group().cpu()?, Instant::now());
+        let clocks = Clocks::start(proxy)?;
         let held = match self {
             Self::Download => {
                 ask(open(proxy, origin)?, Wish::Download, amount)?;
@@ -67,15 +67,35 @@ impl Kind {
             }
             Self::Idle => (0..amount).map(|_| begin(open(proxy, origin)?)).collect::<Result<Vec<_>>>()?,
         };
-        let wall = begun.elapsed();
-        if let Self::Idle = self {
-            // What is freed behind the last byte is not in use.
-            thread::sleep(if quick { Duration::ZERO } else { SETTLED });
-        }
-        let cpu = proxy.group().cpu()?.saturating_sub(cpu);
-        let grown = i64::try_from(proxy.group().memory()?)? - i64::try_from(memory)?;
+        let sample = clocks.stop(self, amount, quick);
         drop(held);
-        Ok(Sample { amount, wall: wall.as_secs_f64(), cpu: cpu.as_secs_f64(), memory: grown })
+        sample
+    }
+
+    fn measure_http2(self, proxy: &Running, origin: &Origin, amount: u64, quick: bool) -> Result<Sample> {
+        let ends = (proxy.address, origin.address);
+        for _ in 0..4 {
+            http2::ask(ends, Wish::Echo, 1)?;
+        }
+        let clocks = Clocks::start(proxy)?;
+        let held = match self {
+            Self::Download => {
+                http2::ask(ends, Wish::Download, amount)?;
+                Vec::new()
+            }
+            Self::Upload => {
+                http2::ask(ends, Wish::Upload, amount)?;
+                Vec::new()
+            }
+            Self::Tunnels => {
+                http2::many(ends, amount, AT_A_TIME)?;
+                Vec::new()
+            }
+            Self::Idle => http2::idle(ends, amount)?,
+        };
+        let sample = clocks.stop(self, amount, quick);
+        drop(held);
+        sample
     }
 
     fn amount(self, quick: bool) -> u64 {
@@ -87,6 +107,33 @@ impl Kind {
             (Self::Idle, true) => 10,
             (Self::Idle, false) => 1000,
         }
+    }
+}
+
+/// What a proxy has used when the work began.
+struct Clocks<'a> {
+    proxy: &'a Running,
+    memory: u64,
+    cpu: Duration,
+    begun: Instant,
+}
+
+impl<'a> Clocks<'a> {
+    fn start(proxy: &'a Running) -> Result<Self> {
+        let memory = proxy.group().memory()?;
+        Ok(Self { proxy, memory, cpu: proxy.group().cpu()?, begun: Instant::now() })
+    }
+
+    fn stop(self, kind: Kind, amount: u64, quick: bool) -> Result<Sample> {
+        let wall = self.begun.elapsed();
+        if let (Kind::Idle, false) = (kind, quick) {
+            // What is freed behind the last byte is not in use.
+            thread::sleep(SETTLED);
+        }
+        let group = self.proxy.group();
+        let memory = i64::try_from(group.memory()?)? - i64::try_from(self.memory)?;
+        let cpu = group.cpu()?.saturating_sub(self.cpu);
+        Ok(Sample { amount, wall: wall.as_secs_f64(), cpu: cpu.as_secs_f64(), memory })
     }
 }
 
