@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::channel::{mpsc, oneshot};
-use futures::io::{AsyncRead, AsyncWrite};
+use futures::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::{Request, Response};
@@ -213,3 +213,58 @@ pub(crate) const END_HEADERS: u8 = 4;
 
 /// `:status: 200`, from the static table (RFC 7541, appendix A).
 pub(crate) const OK: &[u8] = &[0x88];
+
+/// A proxy that sends exactly what a test writes.
+pub(crate) struct Raw(pub(crate) WireEnd);
+
+/// A frame that has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Frame {
+    pub(crate) kind: u8,
+    pub(crate) flags: u8,
+    pub(crate) stream: u32,
+    pub(crate) payload: Vec<u8>,
+}
+
+impl Raw {
+    /// Begins as a server does, with these settings.
+    pub(crate) async fn begin(end: WireEnd, settings: &[u8]) -> Self {
+        let mut raw = Self(end);
+        let mut preface = [0; 24];
+        raw.0.read_exact(&mut preface).await.unwrap();
+        assert_eq!(&preface, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        raw.send(&frame(SETTINGS, 0, 0, settings)).await;
+        raw.send(&frame(SETTINGS, ACK, 0, &[])).await;
+        raw
+    }
+
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
+        self.0.write_all(bytes).await.unwrap();
+    }
+
+    pub(crate) async fn next(&mut self) -> Frame {
+        let mut head = [0; 9];
+        self.0.read_exact(&mut head).await.unwrap();
+        let [a, b, c, kind, flags, stream @ ..] = head;
+        let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+        self.0.read_exact(&mut payload).await.unwrap();
+        Frame { kind, flags, stream: u32::from_be_bytes(stream), payload }
+    }
+
+    /// The next frame of this kind; those before it are passed over.
+    pub(crate) async fn next_of(&mut self, kind: u8) -> Frame {
+        loop {
+            let frame = self.next().await;
+            if frame.kind == kind {
+                return frame;
+            }
+        }
+    }
+
+    /// Grants the next tunnel, and says which it is.
+    pub(crate) async fn grant(&mut self) -> u32 {
+        let Frame { stream, .. } = self.next_of(HEADERS).await;
+        self.send(&frame(HEADERS, END_HEADERS, stream, OK)).await;
+        stream
+    }
+}

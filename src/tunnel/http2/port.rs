@@ -69,6 +69,11 @@ impl Port {
         lock(&self.0).output.len()
     }
 
+    /// Whether h2 may have more for the peer, for which there is no room.
+    pub(super) fn is_output_full(&self) -> bool {
+        self.output_len() >= LIMIT
+    }
+
     /// Shows what h2 has for the peer, in one piece.
     pub(super) fn with_output<R>(&self, show: impl FnOnce(&[u8]) -> R) -> R {
         show(&lock(&self.0).output)

@@ -120,16 +120,30 @@ impl Session {
 
     /// Takes what has come, as much as there is room for, and says how much.
     pub(super) fn handle_input(&mut self, now: Instant, bytes: &[u8]) -> usize {
-        if let Err(fault) = self.check_first(bytes) {
-            self.fail(&fault);
-            return bytes.len();
-        }
-        let taken = self.port.receive(bytes);
         self.heard = now;
         // Whatever came shows that the peer is there.
-        if self.owed.pong.is_some() {
-            self.owed.pong = None;
+        self.owed.pong = None;
+        let Some(first) = &mut self.first else { return self.receive(bytes) };
+        let taken = bytes.len().min(MAX_FIRST - first.len());
+        first.extend_from_slice(&bytes[..taken]);
+        // What comes first from a server is its SETTINGS, not to be an ACK (RFC 9113, section 3.4).
+        match first[..] {
+            [_, _, _, SETTINGS, flags, ..] if flags & 1 == 0 => {
+                let first = self.first.take().unwrap_or_default();
+                self.receive(&first);
+            }
+            [_, _, _, SETTINGS] | [] | [_] | [_, _] | [_, _, _] => {}
+            _ => {
+                let fault = ErrorKind::NotSpoken(std::mem::take(first)).into();
+                self.fail(&fault);
+            }
         }
+        taken
+    }
+
+    /// Hands on to h2 what it has room for.
+    fn receive(&mut self, bytes: &[u8]) -> usize {
+        let taken = self.port.receive(bytes);
         let Self { watch, owed, going, news, .. } = self;
         watch.look(&bytes[..taken], |seen| {
             match seen {
@@ -140,23 +154,6 @@ impl Session {
             news.is_general = true;
         });
         taken
-    }
-
-    /// What comes first from a server is its SETTINGS, not to be an ACK (RFC 9113, section 3.4).
-    fn check_first(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        let Some(first) = &mut self.first else { return Ok(()) };
-        let more = bytes.len().min(MAX_FIRST - first.len());
-        first.extend_from_slice(&bytes[..more]);
-        match first[..] {
-            [_, _, _, kind, ..] if kind != SETTINGS => {}
-            [_, _, _, _, flags, ..] if flags & 1 != 0 => {}
-            [_, _, _, _, _, ..] => {
-                self.first = None;
-                return Ok(());
-            }
-            _ => return Ok(()),
-        }
-        Err(ErrorKind::NotSpoken(std::mem::take(first)).into())
     }
 
     /// Nothing more comes: the carrier has ended, or is lost.
@@ -218,6 +215,7 @@ impl Session {
                 let _ = pings.poll_pong(cx);
             }
             self.news.is_general |= self.role.has_accepted();
+            self.drop_left();
             for id in self.ready.take() {
                 self.advance(id);
             }
@@ -247,9 +245,6 @@ impl Session {
             self.news.streams.push(id);
         }
         self.news.is_general |= stream.is_over() && !was_over;
-        if self.left.contains(&id) && !stream.is_ending() {
-            self.drop_stream(id);
-        }
     }
 
     /// All that is not over is over with this.
@@ -390,14 +385,26 @@ impl Session {
     pub(super) fn forget(&mut self, id: u32) {
         self.asks.remove(&id);
         match self.streams.get(&id) {
-            Some(stream) if stream.is_ending() && self.over.is_none() => self.left.push(id),
+            Some(stream) if stream.has_closed() && self.over.is_none() => self.left.push(id),
             _ => self.drop_stream(id),
+        }
+    }
+
+    /// Drops what nobody has any more, when h2 has written the last of it: it would not with a reset behind it.
+    fn drop_left(&mut self) {
+        if self.port.is_output_full() {
+            return;
+        }
+        let Self { left, streams, .. } = self;
+        let done =
+            left.extract_if(.., |id| streams.get(id).is_none_or(|stream| !stream.is_ending())).collect::<Vec<_>>();
+        for id in done {
+            self.drop_stream(id);
         }
     }
 
     /// h2 sends the reset when the last of a stream is dropped that is not over.
     fn drop_stream(&mut self, id: u32) {
-        self.left.retain(|left| *left != id);
         if self.streams.remove(&id).is_some() {
             self.news.is_general = true;
         }

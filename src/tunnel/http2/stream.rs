@@ -127,7 +127,12 @@ impl Stream {
         self.outbound.is_empty() && self.ours != Ours::Ending
     }
 
-    /// Whether what was put, and the end behind it, is still to be sent though nobody waits for it.
+    /// Whether our direction was closed, be it sent or not.
+    pub(super) fn has_closed(&self) -> bool {
+        matches!(self.ours, Ours::Ending | Ours::Ended)
+    }
+
+    /// Whether what was put, and the end behind it, is still to be handed to h2.
     pub(super) fn is_ending(&self) -> bool {
         self.ours == Ours::Ending
     }
