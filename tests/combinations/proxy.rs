@@ -1,0 +1,94 @@
+//! A proxy of ours, which asks nobody whether it may.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use futures::FutureExt;
+use onionskin::Connection;
+use onionskin::endpoint::Listener;
+use onionskin::runtime::{Address, Runtime, Socket};
+use onionskin::tunnel::{Accepted, Acceptor, Grant, Reason, Request};
+
+use crate::{Asked, Kind, World};
+
+/// One that is listening.
+pub(crate) struct Proxy {
+    pub(crate) port: u16,
+    asked: Arc<Mutex<Vec<Request>>>,
+}
+
+impl Proxy {
+    pub(crate) async fn open(world: &World, kind: &Kind<Asked>) -> Self {
+        let runtime = world.runtime;
+        let listener = Listener::new(runtime, &world.listens(kind).parse().unwrap()).await.unwrap();
+        let port = listener.local_address().port().unwrap();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let acceptor = Acceptor::new().only([kind.speaks.protocol()]);
+        let acceptor = match kind.speaks {
+            Asked::Http1WithLogin => acceptor.authenticating("combinations", |credentials| async move {
+                credentials.user() == LOGIN.0 && credentials.password() == LOGIN.1.as_bytes()
+            }),
+            _ => acceptor,
+        };
+        let log = Arc::clone(&asked);
+        runtime.spawn(Box::pin(async move {
+            loop {
+                let incoming = listener.accept().await.unwrap();
+                let (acceptor, log) = (acceptor.clone(), Arc::clone(&log));
+                // What goes wrong here, the client tells.
+                let serving = async move {
+                    if let Ok(client) = incoming.ready().await {
+                        serve(runtime, &acceptor, client, &log).await;
+                    }
+                };
+                runtime.spawn(serving.boxed());
+            }
+        }));
+        Self { port, asked }
+    }
+
+    /// What it was asked for so far.
+    pub(crate) fn asked(&self) -> Vec<Request> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+async fn serve(
+    runtime: &'static dyn Runtime,
+    acceptor: &Acceptor,
+    client: Connection<Socket>,
+    log: &Mutex<Vec<Request>>,
+) {
+    let Ok(Accepted::One(mut pending)) = acceptor.accept(client).await else { return };
+    let request = pending.request().clone();
+    log.lock().unwrap().push(request.clone());
+    match pending.during(reach(runtime, &request.target)).await {
+        Ok(Ok((target, bound))) => {
+            let Ok(tunnel) = pending.grant(Grant::bound_to(bound)).await else { return };
+            let _ = tunnel.bridge(target).await;
+        }
+        Ok(Err(_)) => drop(pending.refuse(Reason::Unavailable.into()).await),
+        Err(_) => {}
+    }
+}
+
+/// A connection to the target, and its end here.
+async fn reach(runtime: &'static dyn Runtime, target: &Address) -> io::Result<(Socket, Address)> {
+    let (host, port) = (target.host().unwrap(), target.port().unwrap());
+    let mut refused = io::Error::from(io::ErrorKind::NotFound);
+    let addresses: Vec<SocketAddr> = runtime.resolve(&host, port).await?;
+    for address in addresses {
+        match runtime.connect_tcp(address).await {
+            Ok(socket) => {
+                let bound = socket.local_address().clone();
+                return Ok((socket, bound));
+            }
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
+}
+
+/// The user and the password of whoever has to log in.
+pub(crate) const LOGIN: (&str, &str) = ("onion", "peel");
