@@ -318,6 +318,6 @@ fn every_way_through_two_proxies_leads_to_every_origin() {
 #[test]
 fn a_proxy_of_socks4a_and_one_that_wants_a_password_stand_at_either_place() {
     let all: Vec<_> = [PROXIES, MORE_PROXIES].concat();
-    let ways: Vec<_> = ways(MORE_PROXIES, &all).into_iter().chain(self::ways(PROXIES, MORE_PROXIES)).collect();
+    let ways: Vec<_> = ways(MORE_PROXIES, &all).into_iter().chain(ways(PROXIES, MORE_PROXIES)).collect();
     go_all("more-combinations", &all, &ways);
 }
