@@ -68,7 +68,7 @@ async fn serve(
             let Ok(tunnel) = pending.grant(Grant::bound_to(bound)).await else { return };
             let _ = tunnel.bridge(target).await;
         }
-        Ok(Err(_)) => drop(pending.refuse(Reason::Unavailable.into()).await),
+        Ok(Err(_)) => drop(pending.refuse(Reason::Unavailable).await),
         Err(_) => {}
     }
 }
