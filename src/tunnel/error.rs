@@ -367,7 +367,7 @@ impl fmt::Display for ErrorKind {
             Self::TooManyTunnels(limit) => {
                 write!(f, "there are {limit} tunnels over this connection, and the proxy allows no more")
             }
-            Self::Lost => f.write_str("the connection to the proxy is lost"),
+            Self::Lost => f.write_str("the connection is lost"),
         }
     }
 }

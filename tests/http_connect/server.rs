@@ -111,6 +111,7 @@ fn s4_a_user_that_is_missing_or_wrong_is_407_and_one_that_is_right_is_asked_for(
         assert_eq!(served.questions.len(), questions, "{field}");
         let error = served.opened.unwrap_err();
         assert!(error.is_auth() && !format!("{error:?}").contains("b25"), "{error}");
+        assert_eq!(error.target(), Some(&Address::to_host("a.example", 443).unwrap()));
     }
     // Who cannot tell whether it is right does not say that it is wrong.
     let fails = |_: &Question| Err(Reason::Internal.into());

@@ -154,11 +154,9 @@ impl ConnectServer {
             self.state = State::Asked(request.clone());
             return Ok(Advance::Ask(Question::Tunnel(request)));
         };
+        self.state = State::LoginAsked(request);
         match told {
-            Some(Some(credentials)) => {
-                self.state = State::LoginAsked(request);
-                Ok(Advance::Ask(Question::Login(credentials)))
-            }
+            Some(Some(credentials)) => Ok(Advance::Ask(Question::Login(credentials))),
             Some(None) => Err(No::saying(Refusing::login(&self.name, realm), ErrorKind::AuthRejected)),
             None => {
                 let kind = ErrorKind::AuthRequired(Challenges::default());
