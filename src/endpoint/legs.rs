@@ -26,8 +26,20 @@ pub(super) fn dial(
 fn dial_leg(step: &Step, next: Option<&Step>, runtime: &'static dyn Runtime) -> Result<Arc<dyn DialLeg>, OpenError> {
     Ok(match step {
         Step::Tls(tls) => {
-            let tls = offering(tls, next);
-            Arc::new(DialTls { client: tls.client()?, name: tls.server_name.clone() })
+            let offering = |alpn: &[&str]| {
+                let alpn = alpn.iter().map(|name| (*name).to_owned()).collect();
+                TlsStep { alpn, ..tls.clone() }.client()
+            };
+            let name = tls.server_name.clone();
+            // TLS to a proxy of HTTP offers what can be spoken with that.
+            match next {
+                Some(Step::Connect(step)) if tls.alpn.is_empty() => {
+                    let offered = step.version.alpn();
+                    let in_http1 = (offered.len() > 1).then(|| offering(&["http/1.1"])).transpose()?;
+                    Arc::new(DialTls { client: offering(offered)?, name, in_http1 })
+                }
+                _ => Arc::new(DialTls { client: tls.client()?, name, in_http1: None }),
+            }
         }
         Step::StartTls(step) => Arc::new(step.dial()?),
         Step::ProxyHeader(step) => Arc::new(step.dial().map_err(misused)?),
@@ -53,15 +65,6 @@ fn accept_leg(step: &Step) -> Result<Arc<dyn AcceptLeg>, OpenError> {
         }
         Step::Own(step) => step.accept_leg().ok_or_else(|| misused(&format!("`{step}` is for clients")))?,
     })
-}
-
-/// TLS to a proxy of HTTP offers what can be spoken with that.
-fn offering(tls: &TlsStep, next: Option<&Step>) -> TlsStep {
-    let mut tls = tls.clone();
-    if let (Some(Step::Connect(step)), true) = (next, tls.alpn.is_empty()) {
-        tls.alpn = step.version.alpn().iter().map(|name| (*name).to_owned()).collect();
-    }
-    tls
 }
 
 fn misused(mistake: &str) -> OpenError {

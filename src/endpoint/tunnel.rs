@@ -11,7 +11,7 @@ use super::arguments::{Arguments, Printer, choice, host, path, text};
 use super::error::ParseError;
 use super::grammar::Word;
 use super::step::Step;
-use crate::route::tunnel::{DialTunnel, HTTP2, HttpChoice, Language};
+use crate::route::tunnel::{DialTunnel, HttpChoice, Language};
 use crate::runtime::{Address, Runtime};
 use crate::tunnel::Credentials;
 
@@ -179,7 +179,7 @@ impl ConnectStep {
         let version = match self.version {
             HttpVersion::Auto => HttpChoice::AsAgreed,
             HttpVersion::Http1 => HttpChoice::Http1,
-            HttpVersion::Http2 if HTTP2 => HttpChoice::Http2,
+            HttpVersion::Http2 if cfg!(feature = "http2") => HttpChoice::Http2,
             HttpVersion::Http2 => {
                 return Err("`version=2` needs the feature `http2`, which was not built in".to_owned());
             }
@@ -221,7 +221,7 @@ impl HttpVersion {
     /// What TLS to the proxy offers, the preferred first.
     pub(super) fn alpn(self) -> &'static [&'static str] {
         match self {
-            Self::Auto if HTTP2 => &["h2", "http/1.1"],
+            Self::Auto if cfg!(feature = "http2") => &["h2", "http/1.1"],
             Self::Http2 => &["h2"],
             // Many a proxy knows of no ALPN at all, and none of another HTTP on the same port.
             Self::Auto | Self::Http1 => &[],

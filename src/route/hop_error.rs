@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use crate::connection::{Error as ConnectionError, Hop};
 use crate::runtime::Address;
 use crate::stack::with_chain;
-use crate::tunnel;
+use crate::tunnel::{self, Inside};
 
 /// Why a proxy on the way has opened no tunnel: which of them it is, and what has come of it.
 ///
@@ -29,7 +29,7 @@ enum Cause {
     /// The connection that leads to the proxy was lost over it.
     Connection(ConnectionError),
     /// The proxy was not asked, or its connection lives on.
-    Tunnel(tunnel::Error),
+    Tunnel(Inside),
 }
 
 /// What there is to be gained by going the whole way again.
@@ -37,6 +37,8 @@ enum Cause {
 pub(crate) enum Again {
     /// The proxy wanted to know who asks, and has closed the connection: the next one begins with that.
     WithLogin,
+    /// The proxy does in HTTP/2 what our side cannot bear, and may do well in HTTP/1.1.
+    InHttp1,
     /// The name has these addresses too.
     To(Vec<SocketAddr>),
 }
@@ -84,8 +86,15 @@ impl HopError {
     pub fn tunnel_error(&self) -> Option<&tunnel::Error> {
         match &self.0.cause {
             Cause::Connection(error) => tunnel::Error::of(error),
-            Cause::Tunnel(error) => Some(error),
+            Cause::Tunnel(Inside(error)) => Some(error),
         }
+    }
+
+    /// Whether a deadline passed.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        let of_tunnel = self.tunnel_error().is_some_and(tunnel::Error::is_timeout);
+        of_tunnel || self.connection_error().is_some_and(ConnectionError::is_timeout)
     }
 
     /// How the connection to the proxy was lost, if it was.
@@ -109,7 +118,7 @@ impl From<ConnectionError> for HopCause {
 
 impl From<tunnel::Error> for HopCause {
     fn from(error: tunnel::Error) -> Self {
-        Self(Cause::Tunnel(error))
+        Self(Cause::Tunnel(Inside(error)))
     }
 }
 
@@ -118,7 +127,7 @@ impl fmt::Display for HopError {
         let Inner { number, proxy, target, cause, .. } = &*self.0;
         write!(f, "hop {number} of the route: ")?;
         match (self.tunnel_error(), cause) {
-            (Some(error), _) | (None, Cause::Tunnel(error)) => error.fmt(f),
+            (Some(error), _) | (None, Cause::Tunnel(Inside(error))) => error.fmt(f),
             (None, Cause::Connection(error)) => write!(f, "proxy {proxy}, asked for {target}: {error}"),
         }
     }
@@ -133,7 +142,7 @@ impl fmt::Debug for HopError {
 impl StdError for HopError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &self.0.cause {
-            Cause::Connection(error) => Some(error),
+            Cause::Connection(error) => error.source(),
             Cause::Tunnel(error) => Some(error),
         }
     }

@@ -132,9 +132,17 @@ impl Route {
         self
     }
 
-    /// What is known of this hop from going the same way before.
-    pub(crate) fn again(&self, number: usize) -> Option<&Again> {
-        self.known.iter().rev().find(|(known, _)| *known == number).map(|(_, again)| again)
+    /// What is known of the next hop from going the same way before, the latest first.
+    pub(crate) fn known_of_next(&self) -> impl Iterator<Item = &Again> {
+        let number = self.connection.route().len() + 1;
+        self.known.iter().rev().filter(move |(known, _)| *known == number).map(|(_, again)| again)
+    }
+
+    /// The connection as it is so far, and how the route goes on over another one.
+    #[cfg(feature = "http2")]
+    pub(crate) fn take_apart(self) -> (Connection<Socket>, impl FnOnce(Connection<Socket>) -> Self) {
+        let Self { connection, timer, claimed, serves_cancels, known } = self;
+        (connection, move |connection| Self { connection, timer, claimed, serves_cancels, known })
     }
 
     /// Takes peers too that have come only to cancel something.

@@ -3,7 +3,7 @@
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use super::{AcceptLeg, Arrival, DialLeg, Route, RouteError, RouteErrorKind};
+use super::{AcceptLeg, Again, Arrival, DialLeg, Route, RouteError, RouteErrorKind};
 use crate::runtime::Address;
 use crate::tls::{TlsClient, TlsServer};
 
@@ -12,13 +12,20 @@ use crate::tls::{TlsClient, TlsServer};
 pub(crate) struct DialTls {
     pub(crate) client: TlsClient,
     pub(crate) name: Option<String>,
+    /// A client that offers HTTP/1.1 alone, where the next step is for a proxy that may do it better.
+    pub(crate) in_http1: Option<TlsClient>,
 }
 
 impl DialLeg for DialTls {
     fn dial(&self, mut route: Route) -> BoxFuture<'_, Result<Route, RouteError>> {
         async move {
             let name = name_to_verify(self.name.as_ref(), route.target())?;
-            route.connection_mut().start_tls(self.client.to(&name)?).await?;
+            let client = match &self.in_http1 {
+                Some(client) if route.known_of_next().any(|again| *again == Again::InHttp1) => client,
+                _ => &self.client,
+            };
+            let tls = client.to(&name)?;
+            route.connection_mut().start_tls(tls).await?;
             Ok(route)
         }
         .boxed()

@@ -23,6 +23,8 @@ use crate::printable::Printable;
 use crate::runtime::{Address, Runtime, Socket};
 use crate::stack::CommandErrorKind;
 use crate::tunnel::http1::Connect;
+#[cfg(feature = "http2")]
+use crate::tunnel::http2::{self, Settings, Tunnels};
 use crate::tunnel::socks::{Socks4a, Socks5};
 use crate::tunnel::{Answer, Credentials, Ender, Error, ErrorKind, TunnelProtocol};
 
@@ -78,7 +80,7 @@ impl DialTunnel {
         let failed = |error: HopError| RouteError::from(error);
         match &self.language {
             Language::Http { version, fields } => match version.of(&hop) {
-                Ok(TunnelProtocol::Http2) => return self.ask_http2(route, hop, fields).await,
+                Ok(TunnelProtocol::Http2) => return self.ask_http2(route, hop, fields, *version).await,
                 Ok(_) => {
                     let answer = self.ask_http1(&mut route, &hop, fields).await?;
                     (hop.protocol, hop.answer) = (Some(TunnelProtocol::Http1), Some(answer));
@@ -137,7 +139,7 @@ impl DialTunnel {
             let answer = self.open(route.connection_mut(), connect).await;
             return answer.map_err(|error| failed(HopError::new(hop, behind, error)));
         };
-        if self.wants_login.load(Ordering::Relaxed) || route.again(behind + 1) == Some(&Again::WithLogin) {
+        if self.wants_login.load(Ordering::Relaxed) {
             let answer = self.open(route.connection_mut(), connect.credentials(credentials.clone())).await;
             return answer.map_err(|error| failed(HopError::new(hop, behind, error)));
         }
@@ -145,12 +147,12 @@ impl DialTunnel {
         let opening = Opening::of(connect.asking()).timeout(self.timeout);
         answered(connection, opening, credentials, &self.wants_login).await.map_err(|error| {
             let error = HopError::new(hop, behind, error);
-            match error.tunnel_error().map(Error::kind) {
-                Some(ErrorKind::AuthRequired(challenges)) if challenges.basic().is_some() => {
+            match error.tunnel_error().is_some_and(offers_basic) {
+                true => {
                     self.wants_login.store(true, Ordering::Relaxed);
                     failed(error.again(Again::WithLogin))
                 }
-                _ => failed(error),
+                false => failed(error),
             }
         })
     }
@@ -170,9 +172,13 @@ impl DialTunnel {
             let error = Error::new(TunnelProtocol::Socks5, Some(self.target.clone()), ErrorKind::Unaskable(what));
             RouteError::from(HopError::new(hop, behind, error.by(Some(hop.proxy.clone()))))
         };
-        let mut addresses = match route.again(behind + 1) {
-            Some(Again::To(addresses)) => addresses.clone(),
-            _ => match self.in_time(route, runtime.resolve(host, *port)).await {
+        let known = route.known_of_next().find_map(|again| match again {
+            Again::To(addresses) => Some(addresses.clone()),
+            _ => None,
+        });
+        let mut addresses = match known {
+            Some(addresses) => addresses,
+            None => match self.in_time(route, runtime.resolve(host, *port)).await {
                 Some(Ok(addresses)) => addresses,
                 Some(Err(error)) => return Err(wrong(format!("its name cannot be resolved here: {error}"))),
                 None => return Err(wrong("its name was not resolved here in time".to_owned())),
@@ -196,8 +202,58 @@ impl DialTunnel {
     }
 }
 
+#[cfg(feature = "http2")]
 impl DialTunnel {
-    async fn ask_http2(&self, route: Route, hop: Hop, _: &[(String, String)]) -> Result<Route, RouteError> {
+    /// The tunnel is a stream, and the route goes on over that. The connection to the proxy lives as long as the tunnel.
+    async fn ask_http2(
+        &self,
+        route: Route,
+        hop: Hop,
+        fields: &[(String, String)],
+        version: HttpChoice,
+    ) -> Result<Route, RouteError> {
+        let behind = route.connection().route().len();
+        let has_fallen_back = route.known_of_next().any(|again| *again == Again::InHttp1);
+        let failed = |error: Error| HopError::new(&hop, behind, error);
+        let mut connect = http2::Connect::new(self.target.clone());
+        for (name, value) in fields {
+            connect = connect.field(name, value).map_err(failed)?;
+        }
+        let told = |credentials: &Credentials| connect.clone().credentials(credentials.clone());
+        let (carrier, going_on) = route.take_apart();
+        let tunnels = Tunnels::with(carrier, Settings::new().answer_timeout(self.timeout)).await.map_err(failed)?;
+        let first = match &self.credentials {
+            Some(credentials) if self.wants_login.load(Ordering::Relaxed) => told(credentials),
+            _ => connect.clone(),
+        };
+        let opened = match (tunnels.open(first).await, &self.credentials) {
+            (Err(error), Some(credentials)) if offers_basic(&error) => {
+                self.wants_login.store(true, Ordering::Relaxed);
+                tunnels.open(told(credentials)).await
+            }
+            (opened, _) => opened,
+        };
+        match opened {
+            Ok(connection) => Ok(going_on(connection)),
+            Err(error) => {
+                let falls_back =
+                    version == HttpChoice::AsAgreed && !has_fallen_back && matches!(error.kind(), ErrorKind::Http2(_));
+                let error = failed(error);
+                Err(if falls_back { error.again(Again::InHttp1) } else { error }.into())
+            }
+        }
+    }
+}
+
+#[cfg(not(feature = "http2"))]
+impl DialTunnel {
+    async fn ask_http2(
+        &self,
+        route: Route,
+        hop: Hop,
+        _: &[(String, String)],
+        _: HttpChoice,
+    ) -> Result<Route, RouteError> {
         let what = ErrorKind::Unsupported("HTTP/2 needs the feature `http2`, which was not built in".to_owned());
         let error = Error::new(TunnelProtocol::Http2, Some(self.target.clone()), what).by(Some(hop.proxy.clone()));
         Err(HopError::new(&hop, route.connection().route().len(), error).into())
@@ -260,13 +316,15 @@ fn is_question(error: &ConnectionError) -> bool {
     matches!(error.kind(), ConnectionErrorKind::Command(error) if matches!(error.kind(), CommandErrorKind::Asks(_)))
 }
 
+/// Whether the proxy wants to know who asks, in the way in which we can say it.
+fn offers_basic(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::AuthRequired(challenges) if challenges.basic().is_some())
+}
+
 /// Whether another address of the same target may be reached, where this could not be.
 fn is_of_this_address(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Refused { by: Ender::Target, .. })
 }
-
-/// Whether HTTP/2 is spoken with proxies.
-pub(crate) const HTTP2: bool = false;
 
 /// More addresses of one name than these are not tried.
 const MAX_ADDRESSES: usize = 8;

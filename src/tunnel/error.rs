@@ -418,8 +418,8 @@ impl StdError for Said {
 }
 
 /// The error inside that of its layer, which has said it already.
-#[derive(Debug)]
-struct Inside(Error);
+#[derive(Clone, Debug)]
+pub(crate) struct Inside(pub(crate) Error);
 
 impl fmt::Display for Inside {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

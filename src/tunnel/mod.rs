@@ -41,6 +41,7 @@ pub mod socks;
 
 pub use self::accept::{Accepted, Acceptor, Pending};
 pub use self::credentials::{Credentials, CredentialsError};
+pub(crate) use self::error::Inside;
 pub use self::error::{Ender, Error, ErrorKind};
 pub use self::http::{Challenge, Challenges, ProxyStatus};
 pub use self::refusal::{Reason, Refusal};

@@ -13,6 +13,8 @@ mod starttls;
 mod steps;
 mod transports;
 mod tunnels;
+#[cfg(feature = "http2")]
+mod tunnels_http2;
 
 use std::path::PathBuf;
 

@@ -90,7 +90,7 @@ impl Timer for Names {
     }
 }
 
-impl crate::runtime::sealed::Sealed for Names {}
+impl runtime::sealed::Sealed for Names {}
 
 impl Runtime for Names {
     fn name(&self) -> &'static str {

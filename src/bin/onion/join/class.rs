@@ -19,7 +19,11 @@ impl Cause for OpenError {
         match self.kind() {
             OpenErrorKind::Connect(..) => Class::Unreachable,
             OpenErrorKind::Connection(error) => error.class(),
-            OpenErrorKind::Tunnel(error) => error.connection_error().map_or(Class::Refused, Cause::class),
+            OpenErrorKind::Tunnel(error) => match (error.connection_error(), error.tunnel_error()) {
+                (Some(error), _) => error.class(),
+                (None, Some(error)) => of_layer(&error.clone().into()),
+                (None, None) => Class::Other,
+            },
             _ => Class::Other,
         }
     }
