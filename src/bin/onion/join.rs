@@ -29,6 +29,7 @@ mod hold;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::fmt;
 use std::io;
@@ -49,6 +50,7 @@ pub(crate) use self::class::{Cause, Own};
 pub(crate) use self::end::End;
 use self::hold::Hold;
 pub(crate) use self::tally::{Class, Outcome, Tally};
+use self::watch::{Seen, Watch};
 use crate::failure::Failure;
 use crate::leave::leave;
 use crate::waiting::{Limit, Quiet};
@@ -63,8 +65,13 @@ pub(crate) struct ConnectionPair {
     tally: Arc<Tally>,
     /// Where the end of what comes from the LISTEN side is kept back.
     hold: Option<Hold>,
+    half_close: HalfClose,
+    /// Where silence has a limit.
+    watch: Option<Watch>,
     /// Why both ways are over, if they are not merely at their ends.
     broken: Option<(Outcome, Loss)>,
+    /// Whether we have broken them, and both sides may still be there.
+    is_given_up: bool,
     /// While nothing is left but to send the last bytes.
     last: Option<Progress>,
 }
@@ -86,6 +93,16 @@ pub(crate) enum PassOn {
     Reset,
 }
 
+/// What the end of one direction is for the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum HalfClose {
+    /// Nothing: it goes on.
+    #[default]
+    Kept,
+    /// Its end too, as RFC 9110, section 9.3.6, has it: what is not delivered by then is thrown away.
+    EndsBoth,
+}
+
 /// A side that is lost, and why.
 #[derive(Clone, Debug)]
 pub(crate) struct Loss {
@@ -104,12 +121,36 @@ impl ConnectionPair {
         tally: Arc<Tally>,
     ) -> Self {
         let (there, back) = (Way::from(Side::Listen, truncated), Way::from(Side::Connect, truncated));
-        Self { timer, near, far, there, back, tally, hold: None, broken: None, last: None }
+        Self {
+            timer,
+            near,
+            far,
+            there,
+            back,
+            tally,
+            hold: None,
+            half_close: HalfClose::Kept,
+            watch: None,
+            broken: None,
+            is_given_up: false,
+            last: None,
+        }
     }
 
     /// Keeps the end of the LISTEN side back until the CONNECT side has ended, or has been silent for so long.
     pub(crate) fn holding_back(mut self, limit: Option<Limit>) -> Self {
         self.hold = limit.map(|limit| Hold::new(self.timer, limit));
+        self
+    }
+
+    /// Treats the end of one direction like this.
+    pub(crate) fn half_closing(self, half_close: HalfClose) -> Self {
+        Self { half_close, ..self }
+    }
+
+    /// Gives both sides up when nothing has passed for so long: while both may say something, and once one has ended.
+    pub(crate) fn limited(mut self, idle: Limit, half_closed: Limit) -> Self {
+        self.watch = Some(Watch::new(self.timer, idle, half_closed));
         self
     }
 
@@ -127,7 +168,11 @@ impl ConnectionPair {
 
     /// Closes both sides, so that what was sent last arrives, and the one that is not lost such that it can tell.
     pub(crate) async fn leave(self) {
-        let Self { timer, near, far, there, back, broken, .. } = self;
+        let Self { timer, near, far, there, back, broken, is_given_up, .. } = self;
+        if is_given_up {
+            join(break_off(timer, near, back.delivered()), break_off(timer, far, there.delivered())).await;
+            return;
+        }
         match broken.map(|(_, loss)| loss.side) {
             None => {
                 join(leave(near.finished()), leave(far.finished())).await;
@@ -148,7 +193,15 @@ impl ConnectionPair {
             match ways {
                 (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(self.verdict()),
                 (Poll::Ready(Err(broken)), _) | (_, Poll::Ready(Err(broken))) => self.broken = Some(broken),
-                _ => {}
+                (Poll::Ready(Ok(())), _) | (_, Poll::Ready(Ok(()))) if self.half_close == HalfClose::EndsBoth => {
+                    return Poll::Ready(self.verdict());
+                }
+                _ => {
+                    if let Poll::Ready(loss) = self.poll_silent(cx) {
+                        (self.broken, self.is_given_up) = (Some((Outcome::Lost, loss.clone())), true);
+                        return Poll::Ready(End::of(Outcome::Lost, loss));
+                    }
+                }
             }
         }
         if let Some((outcome, loss)) = self.broken.clone()
@@ -183,6 +236,27 @@ impl ConnectionPair {
             self.there.stage = self.there.ending();
             cx.waker().wake_by_ref();
         }
+    }
+
+    /// Whether nothing has passed for too long, and whose silence that is.
+    fn poll_silent(&mut self, cx: &mut Context<'_>) -> Poll<Loss> {
+        let Some(watch) = &mut self.watch else { return Poll::Pending };
+        let over = [self.there.stage == Stage::Over, self.back.stage == Stage::Over];
+        let seen = Seen { bytes: self.there.bytes + self.back.bytes, is_half_closed: over != [false, false] };
+        let (near, far) = (&self.near, &self.far);
+        let unsent =
+            || [near, far].map(|conn| conn.stack().outbound_len() + conn.get_ref().unsent().unwrap_or(0)).iter().sum();
+        let limit = ready!(watch.poll_over(seen, unsent, cx));
+        Poll::Ready(match over {
+            [false, false] => {
+                Loss::new(Side::Listen, Own(Class::Timeout, format_args!("nothing has passed for {limit:?}")))
+            }
+            [there, _] => {
+                let silent = if there { Side::Connect } else { Side::Listen };
+                let cause = format_args!("nothing came for {limit:?}, and the other side had ended");
+                Loss::new(silent, Own(Class::Timeout, cause))
+            }
+        })
     }
 
     /// How it was, when both sides have ended: whether one has left something out, or what was sent last was not answered.

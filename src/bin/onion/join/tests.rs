@@ -234,3 +234,110 @@ fn an_end_in_the_middle_of_a_record_is_a_loss() {
     assert!(end.to_string().contains("in the middle of a record"), "{end}");
     assert_eq!(server.arriving(), 7);
 }
+
+const HALF_CLOSED: Duration = Duration::from_secs(30);
+
+impl World {
+    /// With the limits of a proxy: an hour without data, half a minute once one side has ended.
+    fn limited(capacity: usize) -> Self {
+        let world = Self::new(capacity);
+        let pair = world.pair.limited(Limit::seconds(3600), Limit(Some(HALF_CLOSED)));
+        Self { pair, ..world }
+    }
+
+    #[track_caller]
+    fn client_finds(&mut self, expected: &[u8]) {
+        let mut space = vec![0; expected.len() + 1];
+        let count = self.client.read(&mut space).now_or_never().expect("there is something").unwrap();
+        assert_eq!(&space[..count], expected);
+    }
+
+    fn server_sends(&mut self, bytes: &[u8]) {
+        self.server.write_all(bytes).now_or_never().expect("the wire takes it").unwrap();
+    }
+}
+
+#[test]
+fn s10_the_other_direction_goes_on_while_it_carries_data() {
+    let mut world = World::limited(1000);
+    world.client_sends(b"ask");
+    World::close(&mut world.client);
+    world.goes_on();
+    assert_eq!((world.server_reads(10), world.server_reads(10)), (3, 0), "the end comes behind the last byte");
+    for _ in 0..10 {
+        world.clock.advance(HALF_CLOSED - Duration::from_secs(1));
+        world.goes_on();
+        world.server_sends(b"answer");
+        world.goes_on();
+        world.client_finds(b"answer");
+    }
+    World::close(&mut world.server);
+    let end = world.run().expect("both have ended");
+    assert_eq!((end.outcome, end.loss.is_none()), (Outcome::Graceful, true), "{end}");
+}
+
+#[test]
+fn s10_without_data_both_are_given_up_and_neither_takes_it_for_an_end() {
+    for client_first in [true, false] {
+        let mut world = World::limited(1000);
+        world.client_sends(b"ask");
+        assert_eq!(world.server_reads(10), 3);
+        World::close(if client_first { &mut world.client } else { &mut world.server });
+        world.goes_on();
+        world.clock.advance(HALF_CLOSED - Duration::from_secs(1));
+        world.goes_on();
+        world.clock.advance(Duration::from_secs(1));
+        let side = if client_first { "CONNECT" } else { "LISTEN" };
+        world.is_lost(&format!("{side} side: nothing came for 30s, and the other side had ended"));
+    }
+}
+
+#[test]
+fn s10_a_slow_reader_of_the_rest_is_no_silence() {
+    let mut world = World::limited(1000);
+    world.server_sends(&[7; 1000]);
+    World::close(&mut world.client);
+    world.goes_on();
+    // More than the client's wire holds waits for the client.
+    world.server_sends(&[7; 1000]);
+    world.goes_on();
+    for _ in 0..4 {
+        world.clock.advance(HALF_CLOSED - Duration::from_secs(1));
+        world.goes_on();
+        world.client_finds_some(100);
+        world.goes_on();
+    }
+}
+
+impl World {
+    fn client_finds_some(&mut self, count: usize) {
+        self.client.read_exact(&mut vec![0; count]).now_or_never().expect("there is something").unwrap();
+    }
+}
+
+#[test]
+fn s10_strictly_read_one_end_is_that_of_both() {
+    let mut world = World::new(1000);
+    world.pair = world.pair.half_closing(HalfClose::EndsBoth);
+    world.client_sends(b"ask");
+    world.goes_on();
+    World::close(&mut world.client);
+    let end = world.run().expect("both are over");
+    assert_eq!(end.outcome, Outcome::Graceful, "{end}");
+    assert_eq!((world.server_reads(10), world.server_reads(10)), (3, 0), "what was said before has arrived");
+}
+
+#[test]
+fn nothing_that_passes_for_too_long_is_a_loss() {
+    let mut world = World::limited(1000);
+    let almost = Duration::from_secs(3599);
+    for _ in 0..3 {
+        world.clock.advance(almost);
+        world.client_sends(b"still there");
+        assert_eq!(world.server_reads(100), 11);
+    }
+    world.clock.advance(almost);
+    world.goes_on();
+    world.clock.advance(Duration::from_secs(1));
+    world.is_lost("LISTEN side: nothing has passed for 3600s");
+}
