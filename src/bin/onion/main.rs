@@ -9,6 +9,7 @@
 //! | `join.rs`, `join/` | two connections joined, how they ended, and how many there were |
 //! | `attend.rs`, `notify.rs`, `room.rs`, `peers.rs` | what concerns all listeners of a process: its end, files to be read again, systemd, and how many connections there may be |
 //! | `relay.rs`, `relay/` | `onion relay`: joining the connections to one endpoint with new ones to another |
+//! | `proxy.rs`, `proxy/` | `onion proxy`: reaching others on behalf of clients |
 //! | `protocol.rs` | the onion line protocol, as both sides see it |
 //! | `open.rs`, `leave.rs` | from an endpoint to a connection, and how to leave one |
 //! | `route.rs`, `json.rs` | the proxies on the way, to be named and to be told of; JSON for terminals |
@@ -51,6 +52,7 @@ mod open;
 mod peers;
 mod probe;
 mod protocol;
+mod proxy;
 mod relay;
 mod room;
 mod route;
@@ -88,6 +90,7 @@ enum Command {
     Connect(connect::Options),
     Probe(probe::Options),
     Relay(relay::Options),
+    Proxy(proxy::Options),
     Cert(cert::Options),
     Completions(completions::Options),
     Man(manual::Options),
@@ -97,6 +100,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let (format, shown) = match &arguments.command {
         Command::Relay(options) => (options.log_format, relay::LOG),
+        Command::Proxy(options) => (options.log_format, proxy::LOG),
         Command::Serve(options) => (options.log_format, serve::shown(options.log_format)),
         _ => (Format::Text, QUIET),
     };
@@ -116,6 +120,7 @@ fn run(command: Command) -> Result<(), Failure> {
             Command::Connect(options) => connect::run(runtime, &options).await,
             Command::Probe(options) => probe::run(runtime, &options).await,
             Command::Relay(options) => relay::run(runtime, &options).await,
+            Command::Proxy(options) => proxy::run(runtime, &options).await,
             Command::Cert(options) => cert::run(&options),
             Command::Completions(options) => completions::run(Arguments::command().name("onion"), &options),
             Command::Man(options) => manual::run(Arguments::command().name("onion"), &options),

@@ -1,4 +1,4 @@
-//! How many connections each peer has, so that one of them cannot have them all.
+//! How many connections each peer has, or tunnels each user, so that one of them cannot have them all.
 //!
 //! A peer is an IPv4 address, or the first 64 bits of an IPv6 address: that much is given to one customer or one network,
 //! who may take any address in it (RFC 6177). Behind a `proxy-header` step it is the client that the proxy speaks for. Peers without
@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use onionskin::printable::Printable;
 use onionskin::protocol::Addresses;
 use onionskin::runtime::Address;
 
@@ -18,23 +19,30 @@ use onionskin::runtime::Address;
 pub(crate) struct Peers {
     most: Option<NonZeroUsize>,
     /// Only peers that have a connection, so that it is never larger than the number of those.
-    seats: Mutex<HashMap<Network, usize>>,
+    seats: Mutex<HashMap<Who, usize>>,
 }
 
 /// A place that a connection has among those of its peer, given back when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Seat(Option<(Arc<Peers>, Network)>);
+pub(crate) struct Seat(Option<(Arc<Peers>, Who)>);
 
 /// A peer has as many connections as it may have.
 #[derive(Debug)]
 pub(crate) struct Full {
-    network: Network,
+    who: Who,
     most: NonZeroUsize,
+}
+
+/// Who has seats: a peer, or a user from wherever.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Who {
+    Network(Network),
+    User(String),
 }
 
 /// All the addresses that are one peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Network(IpAddr);
+pub(crate) struct Network(IpAddr);
 
 impl Peers {
     /// Without `most` everybody gets a seat.
@@ -46,37 +54,45 @@ impl Peers {
     pub(crate) fn seat(self: &Arc<Self>, addresses: &Addresses) -> Result<Seat, Full> {
         let address = addresses.peer.as_ref().and_then(Address::as_tcp);
         let (Some(most), Some(address)) = (self.most, address) else { return Ok(Seat(None)) };
-        let network = Network::of(address.ip());
+        self.take(Who::Network(Network::of(address.ip())), most)
+    }
+
+    /// A seat for this user.
+    pub(crate) fn seat_of_user(self: &Arc<Self>, user: &str) -> Result<Seat, Full> {
+        self.most.map_or(Ok(Seat(None)), |most| self.take(Who::User(user.to_owned()), most))
+    }
+
+    fn take(self: &Arc<Self>, who: Who, most: NonZeroUsize) -> Result<Seat, Full> {
         let mut seats = self.lock();
-        let taken = seats.entry(network).or_default();
+        let taken = seats.entry(who.clone()).or_default();
         if *taken >= most.get() {
-            return Err(Full { network, most });
+            return Err(Full { who, most });
         }
         *taken += 1;
-        Ok(Seat(Some((Arc::clone(self), network))))
+        Ok(Seat(Some((Arc::clone(self), who))))
     }
 
     /// No counter is ever left half changed.
-    fn lock(&self) -> MutexGuard<'_, HashMap<Network, usize>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Who, usize>> {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let Some((peers, network)) = &self.0 else { return };
+        let Some((peers, who)) = &self.0 else { return };
         let mut seats = peers.lock();
-        if let Some(taken) = seats.get_mut(network) {
+        if let Some(taken) = seats.get_mut(who) {
             *taken -= 1;
             if *taken == 0 {
-                seats.remove(network);
+                seats.remove(who);
             }
         }
     }
 }
 
 impl Network {
-    fn of(address: IpAddr) -> Self {
+    pub(crate) fn of(address: IpAddr) -> Self {
         Self(match address.to_canonical() {
             IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & NETWORK_BITS).into(),
             address => address,
@@ -92,11 +108,21 @@ impl fmt::Display for Network {
 
 impl fmt::Display for Full {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} has {} connections already, as many as one peer may have", self.network, self.most)
+        match &self.who {
+            Who::Network(network) => {
+                write!(f, "{network} has {} connections already, as many as one peer may have", self.most)
+            }
+            Who::User(user) => {
+                let user = Printable::new(user).limit(MAX_SHOWN).quoted();
+                write!(f, "the user {user} has {} tunnels already, as many as one user may have", self.most)
+            }
+        }
     }
 }
 
 const NETWORK_BITS: u128 = !0 << 64;
+
+const MAX_SHOWN: usize = 64;
 
 #[cfg(test)]
 mod tests {

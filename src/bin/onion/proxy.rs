@@ -1,0 +1,65 @@
+//! `onion proxy`: reaching others on behalf of clients that speak SOCKS or CONNECT.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `options.rs` | what the command line says |
+//! | `users.rs` | who may come in |
+//! | `service.rs` | the listeners: who is accepted, files read again, and what happens when the process is to end |
+//! | `client.rs` | one client, from its handshakes to the end of its tunnel |
+//! | `line.rs` | what the log says of a tunnel |
+
+mod client;
+mod line;
+mod options;
+mod service;
+mod users;
+
+use std::io::Read;
+
+use futures::future::{Either, select};
+use onionskin::runtime::Runtime;
+
+pub(crate) use self::options::Options;
+use self::service::Service;
+use crate::attend::Attendant;
+use crate::failure::Failure;
+use crate::logging::announce;
+use crate::signals::{hangups, stopping};
+
+pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Result<(), Failure> {
+    if let Some(user) = &options.hash_password {
+        return announce(&users::line(user, &password()?)?);
+    }
+    let signals = |error| Failure::new(error).at("cannot listen for signals");
+    let (stopping, hangups) = (stopping().map_err(signals)?, hangups().map_err(signals)?);
+    let service = Service::open(runtime, options, stopping.clone()).await?;
+    for place in service.places() {
+        announce(&format!("listening on {place}"))?;
+    }
+    let mut attendant = Attendant::new(runtime, "Proxies");
+    let serving = service.run(attendant.reloads());
+    // It is asked first, so that systemd hears of the end before that comes.
+    match select(Box::pin(attendant.run(stopping, hangups)), Box::pin(serving)).await {
+        Either::Left((never, _)) => match never {},
+        Either::Right(((), _)) => Ok(()),
+    }
+}
+
+/// The first line of standard input.
+fn password() -> Result<Vec<u8>, Failure> {
+    let mut text = Vec::new();
+    let read = std::io::stdin().take(MAX_PASSWORD).read_to_end(&mut text);
+    read.map_err(|error| Failure::new(error).at("cannot read standard input"))?;
+    let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let password = line.strip_suffix(b"\r").unwrap_or(line);
+    if password.is_empty() {
+        return Err(Failure::usage("there is no password on standard input"));
+    }
+    Ok(password.to_owned())
+}
+
+/// More than any that a client could say.
+const MAX_PASSWORD: u64 = 4096;
+
+/// What is logged unless `RUST_LOG` says otherwise: a line for each tunnel.
+pub(crate) const LOG: &str = "warn,onion::proxy=info";

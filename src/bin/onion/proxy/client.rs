@@ -1,0 +1,169 @@
+//! One client, from its handshakes to the end of its tunnel.
+//!
+//! ```text
+//!   handshakes of LISTEN ── first bytes, log-in, request ── rules, resolver, connect ── granted ── both ways ── the end
+//!           │                         │                              │                      ▲
+//!           └──────── closed ◀────────┘                              └── refused, and why   └── only when the target is reached
+//! ```
+
+use std::net::IpAddr;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::future::{Either, select};
+use onionskin::Connection;
+use onionskin::endpoint::Incoming;
+use onionskin::protocol::Addresses;
+use onionskin::proxy::{Reach, Unreached};
+use onionskin::runtime::{Address, Runtime};
+use onionskin::tunnel::{Accepted, Acceptor, Grant, Pending, Reason};
+
+use super::line::Line;
+use super::options::HalfCloseOption;
+use super::users::Logins;
+use crate::join::{Cause, Class, ConnectionPair, End, Loss, Outcome, Own, PassOn, Side, Tally, Unfinished};
+use crate::peers::{Peers, Seat};
+use crate::signals::Stopping;
+use crate::waiting::Limit;
+
+/// What all clients share.
+#[derive(Debug)]
+pub(super) struct Clients {
+    pub(super) runtime: &'static dyn Runtime,
+    /// By the rules as they were last read.
+    pub(super) reach: Mutex<Arc<Reach>>,
+    pub(super) logins: Option<Arc<Logins>>,
+    pub(super) peers: Arc<Peers>,
+    pub(super) users: Arc<Peers>,
+    pub(super) tally: Arc<Tally>,
+    pub(super) request_timeout: Duration,
+    pub(super) idle: Limit,
+    pub(super) half_close: HalfCloseOption,
+    /// Is done when no tunnel is opened any more.
+    pub(super) stopping: Stopping,
+    /// Is done when nothing is waited for any more.
+    pub(super) aborting: Stopping,
+}
+
+impl Clients {
+    /// Takes the client as far as it comes.
+    pub(super) async fn serve(&self, listen: String, number: u64, incoming: Incoming) -> End {
+        let mut line = Line::new(listen, number, incoming.addresses(), self.runtime.now());
+        let asking = async {
+            match select(pin!(self.ask(incoming, &mut line)), self.stopping.clone()).await {
+                Either::Left((asked, _)) => asked,
+                // Nobody has been promised anything.
+                Either::Right(_) => Err(Outcome::Aborted.into()),
+            }
+        };
+        let (pending, _seat) = match self.unless_aborted(asking).await {
+            Ok(asked) => asked,
+            Err(end) => return line.ends(self.runtime.now(), end),
+        };
+        line.asks(pending.request());
+        let end = self.unless_aborted(self.tunnel(&mut line, pending)).await;
+        end.unwrap_or_else(|end| line.ends(self.runtime.now(), end))
+    }
+
+    /// Does the handshakes, and hears what the client wants.
+    async fn ask(&self, incoming: Incoming, line: &mut Line) -> Result<(Pending, Seat), End> {
+        let incoming = incoming.identify().await.map_err(failed)?;
+        let addresses = incoming.addresses().clone();
+        line.peer = addresses.to_string();
+        let seat = match self.peers.seat(&addresses) {
+            Ok(seat) => seat,
+            Err(full) => {
+                incoming.turn_away();
+                return Err(End::of(Outcome::TurnedAway, Loss::new(Side::Listen, Own(Class::Limit, full))));
+            }
+        };
+        let connection = incoming.ready().await.map_err(failed)?;
+        self.tally.add_handshakes(Side::Listen, connection.layers().tls().count());
+        match self.acceptor(&addresses).accept(connection).await.map_err(failed)? {
+            Accepted::One(pending) => Ok((pending, seat)),
+            _ => Err(failed(Own(Class::Other, "the client wants something that is not known here"))),
+        }
+    }
+
+    fn acceptor(&self, addresses: &Addresses) -> Acceptor {
+        let acceptor = Acceptor::new().timeout(self.request_timeout);
+        let Some(logins) = &self.logins else { return acceptor };
+        let peer: Option<IpAddr> = addresses.peer.as_ref().and_then(Address::as_tcp).map(|address| address.ip());
+        let logins = Arc::clone(logins);
+        acceptor.authenticating(REALM, move |credentials| {
+            let logins = Arc::clone(&logins);
+            async move { logins.check(peer, &credentials).await }
+        })
+    }
+
+    /// Reaches the target, and passes on until the end; or refuses.
+    async fn tunnel(&self, line: &mut Line, mut pending: Pending) -> Result<End, End> {
+        let user = pending.request().user.clone().filter(|_| self.logins.is_some());
+        let _seat = match user.map(|user| self.users.seat_of_user(&user)).transpose() {
+            Ok(seat) => seat,
+            Err(full) => return Ok(self.refuse(line, pending, Reason::LimitReached, Own(Class::Limit, full)).await),
+        };
+        let reach = Arc::clone(&self.reach.lock().unwrap_or_else(PoisonError::into_inner));
+        let target = pending.request().target.clone();
+        let far = match pending.during(reach.connect(&target)).await.map_err(failed)? {
+            Ok(socket) => Unfinished::new(Connection::with_timer(socket, Arc::new(self.runtime))),
+            Err(unreached) => {
+                let class = class_of(&unreached);
+                return Ok(self.refuse(line, pending, unreached.reason(), Own(class, unreached)).await);
+            }
+        };
+        line.reached = Some(far.get_ref().peer_address().to_string());
+        let grant = Grant::bound_to(far.get_ref().local_address().clone());
+        let near = Unfinished::new(pending.grant(grant).await.map_err(failed)?);
+        Ok(self.pass(line, near, far).await)
+    }
+
+    async fn pass(&self, line: &mut Line, near: Unfinished, far: Unfinished) -> End {
+        let HalfCloseOption { half_close, limit } = self.half_close;
+        let pair = ConnectionPair::new(self.runtime, near, far, PassOn::Reset, Arc::clone(&self.tally));
+        let mut pair = pair.half_closing(half_close).limited(self.idle, limit);
+        let end = match select(pin!(pair.run()), self.aborting.clone()).await {
+            Either::Left((end, _)) => end,
+            Either::Right(_) => Outcome::Aborted.into(),
+        };
+        line.bytes = pair.bytes();
+        let end = line.ends(self.runtime.now(), end);
+        if end.outcome != Outcome::Aborted {
+            select(pin!(pair.leave()), self.aborting.clone()).await;
+        }
+        end
+    }
+
+    /// Says no in the client's language, and to the log why.
+    async fn refuse(&self, line: &mut Line, pending: Pending, reason: Reason, cause: impl Cause) -> End {
+        line.reason = Some(reason);
+        let end = line.ends(self.runtime.now(), End::of(Outcome::Failed, Loss::new(Side::Connect, cause)));
+        if let Err(error) = pending.refuse(reason.into()).await {
+            log::debug!("{line}: the client has not heard that: {error}");
+        }
+        end
+    }
+
+    async fn unless_aborted<T>(&self, step: impl Future<Output = Result<T, End>>) -> Result<T, End> {
+        match select(pin!(step), self.aborting.clone()).await {
+            Either::Left((result, _)) => result,
+            Either::Right(_) => Err(Outcome::Aborted.into()),
+        }
+    }
+}
+
+fn failed(cause: impl Cause) -> End {
+    End::of(Outcome::Failed, Loss::new(Side::Listen, cause))
+}
+
+fn class_of(unreached: &Unreached) -> Class {
+    match unreached.reason() {
+        _ if unreached.is_denied() => Class::Limit,
+        Reason::ConnectionTimeout | Reason::DnsTimeout => Class::Timeout,
+        _ => Class::Unreachable,
+    }
+}
+
+/// What HTTP tells a client that is to log in.
+const REALM: &str = "onion";

@@ -1,0 +1,78 @@
+//! What the log says of a tunnel, or of a client that has asked for none.
+
+use std::fmt;
+use std::time::Instant;
+
+use onionskin::printable::Printable;
+use onionskin::protocol::Addresses;
+use onionskin::tunnel::{Reason, Request};
+
+use crate::join::End;
+
+/// One line, which fills as the client goes on.
+pub(super) struct Line {
+    listen: String,
+    number: u64,
+    pub(super) peer: String,
+    since: Instant,
+    request: Option<Request>,
+    /// Who was connected to, as it was written down when that was done.
+    pub(super) reached: Option<String>,
+    /// What the client was refused with.
+    pub(super) reason: Option<Reason>,
+    pub(super) bytes: (u64, u64),
+}
+
+impl Line {
+    pub(super) fn new(listen: String, number: u64, addresses: &Addresses, since: Instant) -> Self {
+        let peer = addresses.to_string();
+        Self { listen, number, peer, since, request: None, reached: None, reason: None, bytes: (0, 0) }
+    }
+
+    pub(super) fn asks(&mut self, request: &Request) {
+        self.request = Some(request.clone());
+    }
+
+    /// Logs the end, and hands it through.
+    pub(super) fn ends(&self, now: Instant, end: End) -> End {
+        let Self { listen, number, peer, bytes: (there, back), .. } = self;
+        let seconds = now.saturating_duration_since(self.since).as_secs_f64();
+        let (loss, request) = (end.loss.as_ref(), self.request.as_ref());
+        log::info!(
+            listen = listen,
+            connection = number,
+            peer = peer,
+            user = request.and_then(|request| request.user.as_deref()),
+            protocol = request.map(|request| request.protocol.name()),
+            target = request.map(|request| request.target.to_string()),
+            reached = self.reached,
+            outcome = end.outcome.word(),
+            side = loss.map(|loss| loss.side.word()),
+            class = loss.map(|loss| loss.class.word()),
+            cause = loss.map(|loss| loss.cause.as_str()),
+            reason = self.reason.map(Reason::proxy_error),
+            bytes_there = there,
+            bytes_back = back,
+            seconds;
+            "{self}: {end}; {there} bytes there, {back} back, {seconds:.3} s"
+        );
+        end
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{} from {}", self.number, self.peer)?;
+        let Some(request) = &self.request else { return Ok(()) };
+        if let Some(user) = &request.user {
+            write!(f, " user {}", Printable::new(user).limit(MAX_USER).quoted())?;
+        }
+        write!(f, " {} to {}", request.protocol, request.target)?;
+        match &self.reached {
+            Some(reached) => write!(f, " at {reached}"),
+            None => Ok(()),
+        }
+    }
+}
+
+const MAX_USER: usize = 64;

@@ -1,0 +1,270 @@
+//! The listeners of the proxy, and their clients.
+//!
+//! One task owns the listeners and the number of clients, and hears of everything that concerns them all, one thing after the
+//! other. Each client has a task of its own, which tells its end by a ticket even if it panics.
+//!
+//! ```text
+//!               SIGTERM, SIGINT                            patience is over
+//!   [ Serving ] ───────────────▶ [ Finishing ] ───────────────────────────▶ [ Aborting ]
+//!        │ SIGHUP reads the files again │                                        │
+//!        ▼                              └────────────────────────────────────────┴──▶ the last client is gone
+//! ```
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::channel::{mpsc, oneshot};
+use futures::future::{BoxFuture, Either, pending, select, select_all};
+use futures::{FutureExt, StreamExt};
+use onionskin::endpoint::{BaseTransport, Incoming, Listener};
+use onionskin::proxy::Reach;
+use onionskin::runtime::Runtime;
+
+use super::client::Clients;
+use super::options::{Options, RuleOptions};
+use super::users::Logins;
+use crate::attend::{Reload, Reloads};
+use crate::failure::Failure;
+use crate::join::{End, Outcome, Tally};
+use crate::open;
+use crate::peers::Peers;
+use crate::room::{self, Wish};
+use crate::signals::Stopping;
+
+/// A proxy that listens.
+pub(super) struct Service {
+    listeners: Vec<Arc<Listener>>,
+    clients: Arc<Clients>,
+    files: Arc<Files>,
+    stopping: Stopping,
+    /// Dropped when nothing is waited for any more.
+    abort: oneshot::Sender<()>,
+    most: usize,
+    patience: Duration,
+}
+
+/// What is read again on SIGHUP beside the certificates.
+struct Files {
+    rules: RuleOptions,
+    /// Without rules.
+    reach: Reach,
+}
+
+/// How far it is.
+enum Stage {
+    Serving,
+    /// Nobody is accepted any more; tunnels go on until then.
+    Finishing(BoxFuture<'static, ()>),
+    Aborting,
+}
+
+/// What happens.
+enum Event {
+    Accepted(String, Box<Incoming>),
+    Gone(End),
+    Reload(Reload),
+    Stop,
+    OutOfPatience,
+}
+
+impl Service {
+    /// Reads the files that the options name, and listens.
+    pub(super) async fn open(
+        runtime: &'static dyn Runtime,
+        options: &Options,
+        stopping: Stopping,
+    ) -> Result<Self, Failure> {
+        let limits = &options.limits;
+        let rules = options.rules.read()?;
+        let logins = options.users.as_deref().map(|file| Logins::read(runtime, file)).transpose()?;
+        let mut listeners = Vec::new();
+        for text in &options.listen {
+            let endpoint = options.key_log.fill(open::parse(text)?)?;
+            if endpoint.transport == BaseTransport::Stdio {
+                return Err(Failure::usage("stdio is no place to listen for clients"));
+            }
+            let listener = Listener::new(runtime, &endpoint).await;
+            listeners
+                .push(Arc::new(listener.map_err(|error| Failure::from(error).at(format_args!("endpoint {text}")))?));
+        }
+        let connect_timeout = Duration::from_secs(limits.connect_timeout.get().into());
+        let mut reach = Reach::new(runtime).timeouts(connect_timeout.min(RESOLVE_TIMEOUT), connect_timeout);
+        for address in listeners.iter().filter_map(|listener| listener.local_address().as_tcp()) {
+            reach = reach.listening_at(address);
+        }
+        let wish = Wish { connections: limits.max_connections.get(), descriptors: 2 };
+        let most = room::grant(&[wish])[0];
+        let (abort, aborting) = oneshot::channel::<()>();
+        let clients = Clients {
+            runtime,
+            reach: Mutex::new(Arc::new(reach.clone().rules(rules))),
+            logins: logins.map(Arc::new),
+            peers: Arc::new(Peers::new(limits.max_per_peer)),
+            users: Arc::new(Peers::new(limits.max_per_user)),
+            tally: Arc::new(Tally::default()),
+            request_timeout: Duration::from_secs(limits.request_timeout.get().into()),
+            idle: limits.idle,
+            half_close: limits.half_close,
+            stopping: stopping.clone(),
+            aborting: aborting.map(drop).boxed().shared(),
+        };
+        let files = Arc::new(Files { rules: options.rules.clone(), reach });
+        let patience = Duration::from_secs(limits.patience.into());
+        Ok(Self { listeners, clients: Arc::new(clients), files, stopping, abort, most, patience })
+    }
+
+    /// Where it listens, with the ports that were picked.
+    pub(super) fn places(&self) -> impl Iterator<Item = String> {
+        self.listeners.iter().map(|listener| listener.endpoint().transport.to_string())
+    }
+
+    /// Serves until it is to stop, and then until the last client is gone.
+    pub(super) async fn run(self, mut reloads: Reloads) {
+        let Self { mut listeners, clients, files, stopping, abort, most, patience } = self;
+        let (runtime, tally) = (clients.runtime, Arc::clone(&clients.tally));
+        let (gone, mut ends) = mpsc::unbounded::<End>();
+        let (mut stage, mut abort, mut live, mut was_full) = (Stage::Serving, Some(abort), 0, false);
+        while matches!(stage, Stage::Serving) || live > 0 {
+            let own = match &mut stage {
+                Stage::Serving => {
+                    let accepting = if live < most { accept(runtime, &listeners).boxed() } else { pending().boxed() };
+                    select(stopping.clone(), accepting)
+                        .map(|either| match either {
+                            Either::Left(((), _)) => Event::Stop,
+                            Either::Right((event, _)) => event,
+                        })
+                        .boxed()
+                }
+                Stage::Finishing(until) => until.map(|()| Event::OutOfPatience).boxed(),
+                Stage::Aborting => pending().boxed(),
+            };
+            let orders = async {
+                match reloads.next().await {
+                    Some(order) => Event::Reload(order),
+                    None => pending().await,
+                }
+            };
+            let messages = select(ends.next(), orders.boxed()).map(|either| match either {
+                Either::Left((end, _)) => Event::Gone(end.unwrap_or(Outcome::Aborted.into())),
+                Either::Right((event, _)) => event,
+            });
+            let event = select(own, messages).await.factor_first().0;
+            match event {
+                Event::Accepted(listen, incoming) => {
+                    live += 1;
+                    if live == most && !std::mem::replace(&mut was_full, true) {
+                        log::warn!("{most} connections, as many as there may be: further clients wait");
+                    }
+                    let (number, clients) = (tally.begin(), Arc::clone(&clients));
+                    let ticket = Ticket { end: None, gone: gone.clone() };
+                    runtime.spawn(Box::pin(async move {
+                        let end = clients.serve(listen, number, *incoming).await;
+                        ticket.hand_in(end);
+                    }));
+                }
+                Event::Gone(end) => {
+                    live -= 1;
+                    tally.end(&end);
+                }
+                Event::Reload(order) => {
+                    // Whoever waits for it is told when it is done.
+                    let reading = reload(&listeners, Arc::clone(&clients), Arc::clone(&files));
+                    runtime.spawn(reading.map(|()| drop(order)).boxed());
+                }
+                Event::Stop => {
+                    // They are closed before anybody is told.
+                    listeners.clear();
+                    stage = Stage::Finishing(runtime.sleep_until(runtime.now() + patience));
+                    log::info!(live; "asked to end: {live} connections may go on for {patience:?}");
+                }
+                Event::OutOfPatience => {
+                    log::warn!(live; "out of patience: {live} connections have not ended and are aborted");
+                    drop(abort.take());
+                    stage = Stage::Aborting;
+                }
+            }
+        }
+        log::info!("{tally}");
+    }
+}
+
+/// The next client of any listener. Its handshakes are for a task of its own.
+async fn accept(runtime: &'static dyn Runtime, listeners: &[Arc<Listener>]) -> Event {
+    let from = |listener: &Arc<Listener>| {
+        let listener = Arc::clone(listener);
+        async move {
+            let listen = listener.endpoint().transport.to_string();
+            (listener.accept().await, listen)
+        }
+        .boxed()
+    };
+    loop {
+        match select_all(listeners.iter().map(from)).await.0 {
+            (Ok(incoming), listen) => return Event::Accepted(listen, Box::new(incoming)),
+            // A client that is gone again is none of ours.
+            (Err(error), _) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
+            (Err(error), listen) => {
+                log::error!(listen; "{listen}: cannot accept a connection: {error}");
+                // Too many open files is an error that stays for a while.
+                runtime.sleep_until(runtime.now() + ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Reads the files again. What is wrong stays as it was.
+fn reload(
+    listeners: &[Arc<Listener>],
+    clients: Arc<Clients>,
+    files: Arc<Files>,
+) -> impl Future<Output = ()> + Send + use<> {
+    let certificates: Vec<_> =
+        listeners.iter().map(|listener| (listener.endpoint().transport.to_string(), listener.reload())).collect();
+    async move {
+        for (listen, reading) in certificates {
+            match reading.await {
+                Ok(()) => log::info!(listen; "{listen}: certificates and keys were read again"),
+                Err(error) => log::error!(listen; "{listen} keeps what it has: {}", Failure::from(error)),
+            }
+        }
+        blocking::unblock(move || {
+            match files.rules.read() {
+                Ok(rules) => {
+                    let reach = Arc::new(files.reach.clone().rules(rules));
+                    *clients.reach.lock().unwrap_or_else(PoisonError::into_inner) = reach;
+                    log::info!("the rules were read again");
+                }
+                Err(failure) => log::error!("the rules stay as they are: {failure}"),
+            }
+            match clients.logins.as_ref().map(|logins| logins.reload()) {
+                Some(Ok(())) => log::info!("the users were read again"),
+                Some(Err(failure)) => log::error!("the users stay as they are: {failure}"),
+                None => {}
+            }
+        })
+        .await;
+    }
+}
+
+/// Tells the end of a client when its task is over, however that came.
+struct Ticket {
+    end: Option<End>,
+    gone: mpsc::UnboundedSender<End>,
+}
+
+impl Ticket {
+    fn hand_in(mut self, end: End) {
+        self.end = Some(end);
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        // Without an end the task has panicked, which is our own doing. Nobody listens any more when the process is over.
+        let _ = self.gone.unbounded_send(self.end.take().unwrap_or(Outcome::Aborted.into()));
+    }
+}
+
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
