@@ -37,7 +37,7 @@ pub struct Hop {
 }
 
 impl Hop {
-    /// What tells this tunnel from others on the way, as it stands in names and logs: `socks5`, `http2#3`.
+    /// What tells this tunnel from others on the way, as names and logs have it: `socks5`, `http2#3`.
     #[must_use]
     pub fn reference(&self) -> String {
         let name = self.protocol.map_or("tunnel", TunnelProtocol::name);

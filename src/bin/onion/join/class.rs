@@ -6,6 +6,7 @@ use std::io;
 use onionskin::connection::Error;
 use onionskin::endpoint::{OpenError, OpenErrorKind};
 use onionskin::stack::{LayerError, LayerErrorKind};
+use onionskin::tunnel::{self, ErrorKind};
 
 use super::tally::Class;
 
@@ -37,6 +38,21 @@ impl Cause for Error {
         match self.reason().and_then(|reason| reason.io_error()) {
             Some(error) => of_socket(error),
             None => Class::Other,
+        }
+    }
+}
+
+impl Cause for tunnel::Error {
+    fn class(&self) -> Class {
+        match self.kind() {
+            _ if self.is_refused() => Class::Refused,
+            _ if self.is_timeout() => Class::Timeout,
+            ErrorKind::NotSpoken(_) => Class::NotSpoken,
+            ErrorKind::Malformed(_) | ErrorKind::Unsupported(_) => Class::Protocol,
+            ErrorKind::TooLong(_) | ErrorKind::TooManyFields(_) => Class::Limit,
+            ErrorKind::Ended(_) => Class::Truncated,
+            ErrorKind::Lost | ErrorKind::Reset(_) => Class::Socket,
+            _ => Class::Other,
         }
     }
 }
