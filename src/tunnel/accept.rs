@@ -22,7 +22,7 @@ use crate::stack::{Failure, LayerId};
 /// | `0x05` | SOCKS5 |
 /// | `0x04` | SOCKS4a |
 /// | a letter | CONNECT of HTTP/1.1 |
-/// | `PRI ` | CONNECT of HTTP/2, which has to be among the languages; HTTP/1.1 answers that it is another version |
+/// | `PRI `, or `h2` as what TLS has agreed on (ALPN) | CONNECT of HTTP/2, with the feature `http2` |
 ///
 /// What the application is left with is a [`Pending`] tunnel: who wants to reach whom, and a client that waits for the answer. A
 /// user and a password are looked at here, if [that is wanted](Self::authenticating).
@@ -67,8 +67,10 @@ impl Acceptor {
     /// want.
     #[must_use]
     pub fn new() -> Self {
-        let languages =
-            vec![TunnelProtocol::Socks5, TunnelProtocol::Socks4a, TunnelProtocol::Http1, TunnelProtocol::Http2];
+        let mut languages = vec![TunnelProtocol::Socks5, TunnelProtocol::Socks4a, TunnelProtocol::Http1];
+        if cfg!(feature = "http2") {
+            languages.push(TunnelProtocol::Http2);
+        }
         Self { languages, name: "onionskin".to_owned(), login: None, timeout: TIMEOUT }
     }
 
@@ -121,7 +123,11 @@ impl Acceptor {
     ///
     /// Drops the connection.
     pub async fn accept(&self, mut connection: Connection<Socket>) -> Result<Accepted, Error> {
-        match self.hear(&mut connection).await {
+        let heard = match self.language(&mut connection).await {
+            Ok(language) => self.hear(&mut connection, language).await,
+            Err(error) => Err(error),
+        };
+        match heard {
             Ok((layer, request)) => Ok(Accepted::One(Pending { connection, layer, request })),
             Err(error) => {
                 // It is lost already, and says nothing new of that.
@@ -131,10 +137,21 @@ impl Acceptor {
         }
     }
 
-    async fn hear(&self, connection: &mut Connection<Socket>) -> Result<(LayerId, Request), ConnectionError> {
-        let first = FirstBytes { languages: self.languages.clone(), language: None };
+    /// What TLS has agreed on, or the first bytes tell.
+    async fn language(&self, connection: &mut Connection<Socket>) -> Result<TunnelProtocol, ConnectionError> {
+        let agreed = connection.layers().tls().next_back().and_then(|tls| tls.alpn.clone());
+        let agreed = (agreed.as_deref() == Some(b"h2")).then_some(TunnelProtocol::Http2);
+        let first = FirstBytes { languages: self.languages.clone(), language: None, agreed };
+        connection.open(Opening::of(first).timeout(Some(self.timeout))).await
+    }
+
+    async fn hear(
+        &self,
+        connection: &mut Connection<Socket>,
+        language: TunnelProtocol,
+    ) -> Result<(LayerId, Request), ConnectionError> {
         let realm = self.login.as_ref().map(|login| login.realm.clone());
-        match connection.open(Opening::of(first).timeout(Some(self.timeout))).await? {
+        match language {
             TunnelProtocol::Socks5 | TunnelProtocol::Socks4a => {
                 let mut server = SocksServer::new();
                 if realm.is_some() {
@@ -341,6 +358,8 @@ async fn refuse<N: Server>(
 #[derive(Debug)]
 struct FirstBytes {
     languages: Vec<TunnelProtocol>,
+    /// What TLS has agreed on, and need not be looked for.
+    agreed: Option<TunnelProtocol>,
     language: Option<TunnelProtocol>,
 }
 
@@ -355,15 +374,19 @@ impl Negotiation for FirstBytes {
     fn advance(&mut self, exchange: &mut Exchange<'_>) -> Result<Advance<Infallible>, Failure> {
         let first = exchange.input();
         let language = match first {
+            _ if self.agreed.is_some() => self.agreed,
             [] => return Ok(Advance::Waiting),
-            [5, ..] => TunnelProtocol::Socks5,
-            [4, ..] => TunnelProtocol::Socks4a,
+            [5, ..] => Some(TunnelProtocol::Socks5),
+            [4, ..] => Some(TunnelProtocol::Socks4a),
             // PRI is no method of anything else (RFC 9113, section 3.4).
             first if PREFACE.starts_with(first) && first.len() < PREFACE.len() => return Ok(Advance::Waiting),
-            first if first.starts_with(PREFACE) => TunnelProtocol::Http2,
+            first if first.starts_with(PREFACE) => Some(TunnelProtocol::Http2),
             // HTTP may have an empty line before it.
-            [b'A'..=b'Z' | b'a'..=b'z' | b'\r' | b'\n', ..] => TunnelProtocol::Http1,
-            _ => return Err(error(ErrorKind::NotSpoken(first[..first.len().min(MAX_FIRST)].to_owned()))),
+            [b'A'..=b'Z' | b'a'..=b'z' | b'\r' | b'\n', ..] => Some(TunnelProtocol::Http1),
+            _ => None,
+        };
+        let Some(language) = language else {
+            return Err(error(ErrorKind::NotSpoken(first[..first.len().min(MAX_FIRST)].to_owned())));
         };
         if !self.languages.contains(&language) {
             let what = format!("the client speaks {language}, which is not spoken here");
