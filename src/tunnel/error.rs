@@ -255,10 +255,12 @@ impl Error {
             ErrorKind::Refused { .. }
             | ErrorKind::AuthRequired(_)
             | ErrorKind::AuthRejected
-            | ErrorKind::NoAcceptableMethod => LayerErrorKind::Refused,
+            | ErrorKind::NoAcceptableMethod
+            | ErrorKind::GoingAway(_)
+            | ErrorKind::NotProcessed
+            | ErrorKind::TooManyTunnels(_) => LayerErrorKind::Refused,
             ErrorKind::NotSpoken(_) => LayerErrorKind::NotSpoken,
             ErrorKind::Malformed(_) | ErrorKind::Http2(_) | ErrorKind::Reset(_) => LayerErrorKind::Protocol,
-            ErrorKind::GoingAway(_) | ErrorKind::NotProcessed | ErrorKind::TooManyTunnels(_) => LayerErrorKind::Refused,
             ErrorKind::TooLong(_) | ErrorKind::TooManyFields(_) => LayerErrorKind::Limit,
             ErrorKind::Ended(_) | ErrorKind::Lost => LayerErrorKind::Truncated,
             ErrorKind::TimedOut(_) | ErrorKind::NotRead => LayerErrorKind::HandshakeTimeout,

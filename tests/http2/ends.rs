@@ -271,7 +271,8 @@ async fn over_tls(bench: &Bench, cut: Cut) -> (Tunnels, Proxy) {
     let mut far = Connection::with_timer(end, std::sync::Arc::new(bench.clock.clone()));
     let (client, server) = (CONFIGURED.0.to(NAME).unwrap(), CONFIGURED.1.accept().unwrap());
     let (near_started, far_started) = join(carrier.start_tls(client), far.start_tls(server)).await;
-    (near_started.unwrap(), far_started.unwrap());
+    near_started.unwrap();
+    far_started.unwrap();
     let proxy = Proxy::serve(bench, far, h2::server::Builder::new());
     (Tunnels::over(carrier).await.unwrap(), proxy)
 }
@@ -332,7 +333,8 @@ fn t26_tls_starts_nests_and_stops_in_a_tunnel() {
                 for _ in 0..2 {
                     let (client, server) = (CONFIGURED.0.to(NAME).unwrap(), CONFIGURED.1.accept().unwrap());
                     let (near, far) = join(opened.start_tls(client), target.start_tls(server)).await;
-                    (near.unwrap(), far.unwrap());
+                    near.unwrap();
+                    far.unwrap();
                 }
                 assert_eq!(opened.depth(), 2);
                 opened.write_all(b"secret").await.unwrap();
@@ -341,7 +343,8 @@ fn t26_tls_starts_nests_and_stops_in_a_tunnel() {
                 assert_eq!(&heard, b"secret");
                 for _ in 0..2 {
                     let (near, far) = join(opened.stop_tls(), target.stop_tls()).await;
-                    (near.unwrap(), far.unwrap());
+                    near.unwrap();
+                    far.unwrap();
                 }
                 assert_eq!(opened.depth(), 0, "round {round}");
                 assert_works(&mut plain, &mut plain_far).await;

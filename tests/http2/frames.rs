@@ -262,7 +262,8 @@ fn t23_a_head_that_is_too_long_is_refused() {
 #[test]
 fn t24_floods_end_the_connection_or_wait() {
     let empty_data = |id| frame(DATA, 0, id, &[]);
-    let floods: [(&str, fn(u32) -> Vec<u8>, bool); 4] = [
+    type Flood = (&'static str, fn(u32) -> Vec<u8>, bool);
+    let floods: [Flood; 4] = [
         ("empty DATA", empty_data, true),
         ("PING", |_| frame(PING, 0, 0, b"12345678"), false),
         ("SETTINGS", |_| frame(SETTINGS, 0, 0, &[]), false),

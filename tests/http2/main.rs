@@ -8,6 +8,8 @@ mod answers;
 mod ends;
 mod frames;
 mod peer;
+#[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
+mod sockets;
 mod windows;
 
 use std::future::{Future, poll_fn};

@@ -44,9 +44,16 @@ enum Order {
 
 impl Proxy {
     pub(crate) fn serve(bench: &Bench, end: impl Wire, builder: h2::server::Builder) -> Self {
+        let (proxy, served) = Self::over(end, builder);
+        bench.spawn(served);
+        proxy
+    }
+
+    /// A proxy, and what it does, for whoever polls it.
+    pub(crate) fn over<W: Wire>(end: W, builder: h2::server::Builder) -> (Self, impl Future<Output = ()> + use<W>) {
         let ((asked, requests), (orders, mut ordered), (ending, ended)) =
             (mpsc::unbounded(), mpsc::unbounded(), oneshot::channel());
-        bench.spawn(async move {
+        let served = async move {
             let mut server = match builder.handshake::<_, Bytes>(Io(end)).await {
                 Ok(server) => server,
                 Err(error) => return drop(ending.send(Err(error))),
@@ -75,13 +82,18 @@ impl Proxy {
             })
             .await;
             let _ = ending.send(ended);
-        });
-        Self { requests, orders, ended }
+        };
+        (Self { requests, orders, ended }, served)
     }
 
     /// The next tunnel that it is asked for.
     pub(crate) async fn next(&mut self) -> Asked {
         self.requests.next().await.unwrap()
+    }
+
+    /// The next tunnel that it is asked for, while there is somebody to ask.
+    pub(crate) async fn try_next(&mut self) -> Option<Asked> {
+        self.requests.next().await
     }
 
     /// Grants the next tunnel.

@@ -15,7 +15,7 @@ use super::settings::Settings;
 /// h2, of a client or of a server.
 pub(super) enum Role {
     Client {
-        connection: Connection<PortIo, Bytes>,
+        connection: Box<Connection<PortIo, Bytes>>,
         /// `None` when we want no more streams: h2 goes away when none is left.
         requests: Option<SendRequest<Bytes>>,
     },
@@ -36,7 +36,7 @@ impl Role {
         let shaken = pin!(builder.handshake(io)).poll(&mut Context::from_waker(waker));
         let Poll::Ready(shaken) = shaken else { unreachable!("the preface has room in an empty queue") };
         let (requests, connection) = shaken?;
-        Ok(Self::Client { connection, requests: Some(requests) })
+        Ok(Self::Client { connection: Box::new(connection), requests: Some(requests) })
     }
 
     pub(super) fn ping_pong(&mut self) -> Option<PingPong> {

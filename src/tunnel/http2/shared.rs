@@ -4,12 +4,15 @@
 //! fire. So no task of ours is needed. The carrier is given one waker that stands for everybody who waits, because it remembers
 //! one only; what one of them has got further for another, that one is woken for by name.
 //!
+//! While somebody drives, a wake from the carrier is for them: they go on, and the others sleep (no thundering herd).
+//!
 //! A tunnel may carry a connection of tunnels itself, whose lock is then taken before that of its carrier: always from the inside
-//! out, and nobody is woken under a lock.
+//! out.
 
 use std::collections::HashMap;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
@@ -35,6 +38,8 @@ struct Inside {
 pub(super) struct State {
     pub(super) session: Session,
     carrier: Carrier,
+    /// Whether the carrier may keep some of what was written.
+    is_unflushed: bool,
     alarm: Alarm,
     /// The number of the next one who waits for something other than a stream.
     next_waiter: u64,
@@ -57,14 +62,18 @@ pub(super) enum Who {
 }
 
 #[derive(Debug, Default)]
-struct Tasks(Mutex<HashMap<Who, Waker>>);
+struct Tasks {
+    waiting: Mutex<HashMap<Who, Waker>>,
+    /// [`IDLE`], [`DRIVEN`] or [`AGAIN`].
+    driver: AtomicU8,
+}
 
 impl Shared {
     pub(super) fn new(carrier: Connection<Socket>, session: Session, alarm: Alarm) -> Self {
         let tasks = Arc::<Tasks>::default();
         let all = Waker::from(Arc::clone(&tasks));
         let carrier = Carrier::Open(Box::new(carrier));
-        let state = Mutex::new(State { session, carrier, alarm, next_waiter: 0 });
+        let state = Mutex::new(State { session, carrier, is_unflushed: false, alarm, next_waiter: 0 });
         Self(Arc::new(Inside { state, tasks, all }))
     }
 
@@ -81,17 +90,26 @@ impl Shared {
 
     /// As [`poll`](Self::poll), for somebody who does not wait.
     pub(super) fn act<T>(&self, mut look: impl FnMut(&mut State, Instant) -> T) -> T {
+        let Inside { tasks, all, .. } = &*self.0;
         let mut state = self.lock();
-        let mut cx = Context::from_waker(&self.0.all);
+        tasks.driver.store(DRIVEN, Ordering::Release);
+        let mut cx = Context::from_waker(all);
         let mut tired = state.drive(&mut cx);
         let now = state.alarm.now();
         let seen = look(&mut state, now);
         tired |= state.drive(&mut cx);
+        for _ in 0..MAX_AGAIN {
+            if tasks.driver.compare_exchange(AGAIN, DRIVEN, Ordering::AcqRel, Ordering::Acquire).is_err() {
+                break;
+            }
+            tired |= state.drive(&mut cx);
+        }
+        tired |= tasks.driver.swap(IDLE, Ordering::AcqRel) == AGAIN;
         let news = state.session.news();
         drop(state);
-        self.0.tasks.tell(&news);
+        tasks.tell(&news);
         if tired {
-            self.0.all.wake_by_ref();
+            all.wake_by_ref();
         }
         seen
     }
@@ -178,6 +196,7 @@ impl State {
                 Poll::Ready(Err(_)) => self.session.handle_sent(self.session.output_len()),
             }
             self.session.run();
+            self.is_unflushed = true;
             moved = true;
         }
         if self.session.is_shut() || self.session.over().is_some() {
@@ -187,8 +206,9 @@ impl State {
             self.close();
             return true;
         }
-        // It is sent as far as the socket takes it; a flush waits for the rest.
-        let _ = Pin::new(connection).poll_flush(cx);
+        if self.is_unflushed {
+            self.is_unflushed = Pin::new(connection).poll_flush(cx).is_pending();
+        }
         moved
     }
 
@@ -233,7 +253,7 @@ impl Drop for Inside {
 
 impl Tasks {
     fn lock(&self) -> MutexGuard<'_, HashMap<Who, Waker>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn register(&self, who: Who, waker: &Waker) {
@@ -262,7 +282,27 @@ impl Tasks {
 
 impl Wake for Tasks {
     fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let told = self.driver.compare_exchange(DRIVEN, AGAIN, Ordering::AcqRel, Ordering::Acquire);
+        if matches!(told, Ok(_) | Err(AGAIN)) {
+            return;
+        }
         let tasks = std::mem::take(&mut *self.lock());
         tasks.into_values().for_each(Waker::wake);
     }
 }
+
+/// Nobody drives.
+const IDLE: u8 = 0;
+
+/// Somebody does.
+const DRIVEN: u8 = 1;
+
+/// Somebody does, and the carrier has woken meanwhile.
+const AGAIN: u8 = 2;
+
+/// So often a driver goes on because the carrier has woken meanwhile, before others have their turn.
+const MAX_AGAIN: usize = 8;

@@ -71,7 +71,7 @@ impl AsyncWrite for Tunnel {
             match stream.put(bytes) {
                 Some(0) if !bytes.is_empty() => Poll::Pending,
                 Some(count) => Poll::Ready(Ok(count)),
-                None => Poll::Ready(Err(unwritable(stream.next()))),
+                None => Poll::Ready(Err(unwritable(&stream.next()))),
             }
         })
     }
@@ -92,10 +92,10 @@ impl AsyncWrite for Tunnel {
 }
 
 /// Why nothing more can be written. A loss that concerns only what the peer sends is for the reader.
-fn unwritable(next: Next<'_>) -> Fault {
+fn unwritable(next: &Next<'_>) -> Fault {
     match next {
         Next::Failed(Fault::Below(reason)) if reason.is_inbound_only() => Tunnel::gone(),
-        Next::Failed(fault) => fault.clone(),
+        Next::Failed(fault) => (*fault).clone(),
         Next::Nothing | Next::Bytes(_) | Next::Ended => Tunnel::gone(),
     }
 }
