@@ -139,7 +139,7 @@ impl Clients {
     async fn refuse(&self, line: &mut Line, pending: Pending, reason: Reason, cause: impl Cause) -> End {
         line.reason = Some(reason);
         let end = line.ends(self.runtime.now(), End::of(Outcome::Failed, Loss::new(Side::Connect, cause)));
-        if let Err(error) = pending.refuse(reason.into()).await {
+        if let Err(error) = pending.refuse(reason).await {
             log::debug!("{line}: the client has not heard that: {error}");
         }
         end
