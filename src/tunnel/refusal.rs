@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::ProxyStatus;
+
 /// Why a server opens no tunnel: one reason, which each language says in its own way.
 ///
 /// The status and the error are those of RFC 9209 (Proxy-Status), the reply those of RFC 1928, section 6.
@@ -139,10 +141,14 @@ pub struct Refusal {
     pub next_hop: Option<String>,
     /// More about it, where whoever asks may know. HTTP says it in Proxy-Status.
     pub details: Option<String>,
+    /// What the proxies behind this one have said of it, where whoever asks may know
+    /// ([`Error::proxy_status`](super::Error::proxy_status)). HTTP passes it on in Proxy-Status, before what is said here, up to
+    /// 4 KiB.
+    pub behind: Vec<ProxyStatus>,
 }
 
 impl From<Reason> for Refusal {
     fn from(reason: Reason) -> Self {
-        Self { reason, next_hop: None, details: None }
+        Self { reason, next_hop: None, details: None, behind: Vec::new() }
     }
 }

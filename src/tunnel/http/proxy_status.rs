@@ -92,7 +92,7 @@ impl ProxyStatus {
             scanner.pass_blanks();
             let name = scanner.token()?;
             // A name alone is true.
-            let value = if scanner.pass(b'=') { item(scanner)? } else { "?1".to_owned() };
+            let value = if scanner.pass(b'=') { item(scanner)? } else { TRUE.to_owned() };
             status.parameters.push((name, value));
         }
     }
@@ -112,7 +112,12 @@ impl fmt::Display for ProxyStatus {
         print(f, &self.proxy, true)?;
         for (name, value) in &self.parameters {
             write!(f, "; {name}=")?;
-            print(f, value, name == "error")?;
+            match &name[..] {
+                "next-hop" | "details" => print(f, value, false)?,
+                // What came as a number or as true leaves so.
+                _ if is_number(value) || value == TRUE => f.write_str(value)?,
+                name => print(f, value, name == "error")?,
+            }
         }
         Ok(())
     }
@@ -133,6 +138,13 @@ fn print(f: &mut fmt::Formatter<'_>, value: &str, may_be_token: bool) -> fmt::Re
     }
     f.write_str("\"")
 }
+
+/// As large as one is (RFC 8941, section 3.3.1).
+fn is_number(value: &str) -> bool {
+    (1..=15).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+const TRUE: &str = "?1";
 
 /// How errors begin that are about the target, or the way to it.
 const TARGETS: [&str; 5] = ["dns_", "destination_", "connection_", "tls_", "http_"];

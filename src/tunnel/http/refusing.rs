@@ -16,12 +16,16 @@ pub(crate) struct Refusing {
 impl Refusing {
     /// What the application refuses with, said by a proxy of this name.
     pub(crate) fn tunnel(name: &str, refusal: &Refusal) -> Self {
-        let Refusal { reason, next_hop, details } = refusal;
+        let Refusal { reason, next_hop, details, behind } = refusal;
         let stated = ProxyStatus::of(name)
             .with("error", Some(reason.proxy_error()))
             .with("next-hop", next_hop.as_deref())
             .with("details", details.as_deref());
-        Self::stated(reason.status(), &stated, reason.to_string())
+        let mut refusing = Self::stated(reason.status(), &stated, reason.to_string());
+        if let Some((_, value)) = refusing.fields.first_mut() {
+            *value = [passed_on(behind).into_bytes(), std::mem::take(value)].concat();
+        }
+        refusing
     }
 
     /// Whoever asks is to say who they are, or has not said so as it should be.
@@ -50,6 +54,20 @@ impl Refusing {
         Self { status, fields, body: body + "\n" }.with("content-type", "text/plain; charset=utf-8")
     }
 }
+
+/// What others have said, to stand before what is said here: the list begins with who is nearest to the target.
+fn passed_on(behind: &[ProxyStatus]) -> String {
+    let mut list = String::new();
+    for status in behind {
+        let member = format!("{status}, ");
+        if list.len() + member.len() <= MAX_PASSED_ON {
+            list.push_str(&member);
+        }
+    }
+    list
+}
+
+const MAX_PASSED_ON: usize = 4096;
 
 #[cfg(test)]
 mod tests {
@@ -92,5 +110,19 @@ mod tests {
             (&name[..], value.escape_ascii().to_string()),
             ("proxy-authenticate", br#"Basic realm="a \"b\" \\ ???", charset="UTF-8""#.escape_ascii().to_string())
         );
+    }
+
+    #[test]
+    fn s12_what_the_proxies_behind_have_said_is_passed_on() {
+        let mut refusal = Refusal::from(Reason::NextHopRefused);
+        refusal.behind =
+            ProxyStatus::list(br#"near; error=dns_error; received-status=502; x, "far away"; details="5""#);
+        let refusing = Refusing::tunnel("onionskin", &refusal);
+        let stated = br#"near; error=dns_error; received-status=502; x=?1, "far away"; details="5", onionskin; error=http_request_error"#;
+        assert_eq!(refusing.fields[0].1.escape_ascii().to_string(), stated.escape_ascii().to_string());
+        assert_eq!(ProxyStatus::list(&refusing.fields[0].1).len(), 3);
+        refusal.behind = vec![ProxyStatus::of("a").with("details", Some("b".repeat(1000))); 20];
+        let refusing = Refusing::tunnel("onionskin", &refusal);
+        assert_eq!(ProxyStatus::list(&refusing.fields[0].1).len(), 5);
     }
 }
