@@ -11,7 +11,11 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../connection/executor.rs"]
+#[allow(dead_code, reason = "shared with another test binary, which uses all of it")]
+mod executor;
 
+mod memory;
 mod origin;
 mod proxy;
 
@@ -270,19 +274,21 @@ fn answer_is_right(hop: &Hop) -> bool {
     }
 }
 
-/// Goes all of these ways, one after the other. A panic is followed by the name of the way.
-fn go_all(test: &str, kinds: &[Kind<Asked>], ways: &[Way<'_>]) {
-    struct Named(String);
+/// A panic is followed by the name of the way.
+struct Named(String);
 
-    impl Drop for Named {
-        fn drop(&mut self) {
-            if std::thread::panicking() {
-                eprintln!("it was on the way {}", self.0);
-            }
+impl Drop for Named {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("it was on the way {}", self.0);
         }
     }
+}
 
+/// Goes all of these ways, one after the other.
+fn go_all(test: &str, kinds: &[Kind<Asked>], ways: &[Way<'_>]) {
     for &runtime in runtime::all() {
+        eprintln!("with {}", runtime.name());
         runtime::block_on(runtime, async {
             let world = World::new(runtime, &format!("{test}-{}", runtime.name()), kinds).await;
             for way in ways {

@@ -29,9 +29,10 @@ pub(crate) async fn open(world: &World, kind: &Kind<Origin>) -> u16 {
     port
 }
 
-type Io = std::io::Result<()>;
+pub(crate) type Io = std::io::Result<()>;
 
-async fn serve(client: &mut Connection<Socket>, speaks: Origin) -> Io {
+/// Answers one client until it ends.
+pub(crate) async fn serve(client: &mut Connection<Socket>, speaks: Origin) -> Io {
     match speaks {
         Origin::Echo => {
             let mut bytes = vec![0; 4096];

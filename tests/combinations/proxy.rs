@@ -15,7 +15,7 @@ use crate::{Asked, Kind, World};
 /// One that is listening.
 pub(crate) struct Proxy {
     pub(crate) port: u16,
-    asked: Arc<Mutex<Vec<Request>>>,
+    asked: Arc<Log>,
 }
 
 impl Proxy {
@@ -23,14 +23,8 @@ impl Proxy {
         let runtime = world.runtime;
         let listener = Listener::new(runtime, &world.listens(kind).parse().unwrap()).await.unwrap();
         let port = listener.local_address().port().unwrap();
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let acceptor = Acceptor::new().only([kind.speaks.protocol()]);
-        let acceptor = match kind.speaks {
-            Asked::Http1WithLogin => acceptor.authenticating("combinations", |credentials| async move {
-                credentials.user() == LOGIN.0 && credentials.password() == LOGIN.1.as_bytes()
-            }),
-            _ => acceptor,
-        };
+        let asked = Arc::new(Log::default());
+        let acceptor = acceptor(kind.speaks);
         let log = Arc::clone(&asked);
         runtime.spawn(Box::pin(async move {
             loop {
@@ -39,7 +33,7 @@ impl Proxy {
                 // What goes wrong here, the client tells.
                 let serving = async move {
                     if let Ok(client) = incoming.ready().await {
-                        serve(runtime, &acceptor, client, &log).await;
+                        serve(&acceptor, client, &log, |target| reach(runtime, target)).await;
                     }
                 };
                 runtime.spawn(serving.boxed());
@@ -54,16 +48,33 @@ impl Proxy {
     }
 }
 
-async fn serve(
-    runtime: &'static dyn Runtime,
+/// Takes clients of this kind.
+pub(crate) fn acceptor(speaks: Asked) -> Acceptor {
+    let acceptor = Acceptor::new().only([speaks.protocol()]);
+    match speaks {
+        Asked::Http1WithLogin => acceptor.authenticating("combinations", |credentials| async move {
+            credentials.user() == LOGIN.0 && credentials.password() == LOGIN.1.as_bytes()
+        }),
+        _ => acceptor,
+    }
+}
+
+/// What clients have asked for.
+pub(crate) type Log = Mutex<Vec<Request>>;
+
+/// Is asked for a tunnel, reaches the target, and passes on what comes until both directions have ended.
+pub(crate) async fn serve<F>(
     acceptor: &Acceptor,
     client: Connection<Socket>,
-    log: &Mutex<Vec<Request>>,
-) {
+    log: &Log,
+    reach: impl FnOnce(Address) -> F,
+) where
+    F: Future<Output = io::Result<(Socket, Address)>>,
+{
     let Ok(Accepted::One(mut pending)) = acceptor.accept(client).await else { return };
     let request = pending.request().clone();
     log.lock().unwrap().push(request.clone());
-    match pending.during(reach(runtime, &request.target)).await {
+    match pending.during(reach(request.target)).await {
         Ok(Ok((target, bound))) => {
             let Ok(tunnel) = pending.grant(Grant::bound_to(bound)).await else { return };
             let _ = tunnel.bridge(target).await;
@@ -74,7 +85,7 @@ async fn serve(
 }
 
 /// A connection to the target, and its end here.
-async fn reach(runtime: &'static dyn Runtime, target: &Address) -> io::Result<(Socket, Address)> {
+async fn reach(runtime: &'static dyn Runtime, target: Address) -> io::Result<(Socket, Address)> {
     let (host, port) = (target.host().unwrap(), target.port().unwrap());
     let mut refused = io::Error::from(io::ErrorKind::NotFound);
     let addresses: Vec<SocketAddr> = runtime.resolve(&host, port).await?;
