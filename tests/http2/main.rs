@@ -8,6 +8,7 @@ mod answers;
 mod ends;
 mod frames;
 mod peer;
+mod random;
 #[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
 mod sockets;
 mod windows;
