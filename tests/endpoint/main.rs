@@ -5,6 +5,7 @@
 mod common;
 #[cfg(all(unix, any(feature = "async-std", feature = "smol", feature = "tokio")))]
 mod handed_down;
+mod own_proxy;
 mod proxied;
 mod refusals;
 mod reload;
