@@ -39,6 +39,8 @@ mod common;
 mod model;
 #[path = "../../tests/behaviour/oracle.rs"]
 mod oracle;
+#[path = "../../tests/http_connect/outcome.rs"]
+mod outcome;
 #[path = "../../src/bin/onion/protocol.rs"]
 mod protocol;
 #[path = "../../tests/scripts/script.rs"]

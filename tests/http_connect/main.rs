@@ -6,6 +6,7 @@ mod common;
 #[path = "../connection/executor.rs"]
 #[allow(dead_code, reason = "shared with another test binary, which uses all of it")]
 mod executor;
+mod outcome;
 mod peer;
 
 mod accept;
@@ -13,5 +14,6 @@ mod chains;
 mod challenged;
 mod client;
 mod client_ends;
+mod random;
 mod server;
 mod server_ends;
