@@ -4,6 +4,7 @@ use onionskin::tunnel::TunnelProtocol;
 
 use super::asks::{connect, fetch, to_origin, to_proxy};
 use super::origin::Origin;
+use super::proxy::Proxy;
 use crate::Case;
 use crate::bench::Bench;
 use crate::servers::Server;
@@ -17,17 +18,19 @@ use crate::servers::tinyproxy::TINYPROXY;
 
 pub(crate) fn cases() -> Vec<Case> {
     let case = |chain: &'static [Link; 3]| {
-        let names = chain.each_ref().map(|link| link.server.name);
-        let run = move |bench: &Bench| passes(bench, chain);
-        Case::new(format!("our client through three: {}", names.join(", ")), run)
-            .talks_to(&chain.each_ref().map(|link| link.server))
+        let names = chain.each_ref().map(|link| link.server.map_or("ours", |server| server.name));
+        let servers: Vec<_> = chain.iter().filter_map(|link| link.server).collect();
+        let name = format!("our client through three: {}", names.join(", "));
+        Case::new(name, move |bench| passes(bench, chain)).talks_to(&servers)
     };
     CHAINS.iter().map(case).collect()
 }
 
 /// A proxy of a chain, and what it is asked with.
+#[derive(Clone, Copy)]
 struct Link {
-    server: &'static Server,
+    /// None is our `onion proxy`.
+    server: Option<&'static Server>,
     service: &'static str,
     tls: bool,
     step: &'static str,
@@ -36,8 +39,19 @@ struct Link {
 
 fn passes(bench: &Bench, chain: &[Link]) {
     let origin = Origin::web(bench);
-    let addresses = chain.iter().map(|link| bench.server(link.server).address(link.service));
-    let mut targets: Vec<String> = addresses.collect();
+    let mut ours = Vec::new();
+    let mut targets = Vec::new();
+    for link in chain {
+        targets.push(match link.server {
+            Some(server) => bench.server(server).address(link.service),
+            None => {
+                let proxy = Proxy::start(bench, link.tls, &[]);
+                let address = proxy.address.clone();
+                ours.push(proxy);
+                address
+            }
+        });
+    }
     let mut endpoint = format!("tcp:{}", targets.remove(0));
     targets.push(origin.by_name());
     for (link, target) in chain.iter().zip(&targets) {
@@ -55,7 +69,7 @@ fn passes(bench: &Bench, chain: &[Link]) {
 }
 
 const fn http(server: &'static Server) -> Link {
-    Link { server, service: "http", tls: false, step: "connect", protocol: TunnelProtocol::Http1 }
+    Link { server: Some(server), service: "http", tls: false, step: "connect", protocol: TunnelProtocol::Http1 }
 }
 
 const fn https(server: &'static Server) -> Link {
@@ -63,11 +77,16 @@ const fn https(server: &'static Server) -> Link {
 }
 
 const fn socks5(server: &'static Server) -> Link {
-    Link { server, service: "socks", tls: false, step: "socks5", protocol: TunnelProtocol::Socks5 }
+    Link { server: Some(server), service: "socks", tls: false, step: "socks5", protocol: TunnelProtocol::Socks5 }
 }
 
 const fn socks4a(server: &'static Server) -> Link {
     Link { step: "socks4a", protocol: TunnelProtocol::Socks4a, ..socks5(server) }
+}
+
+/// Our proxy, asked in the way of another.
+const fn ours(link: Link) -> Link {
+    Link { server: None, ..link }
 }
 
 const CHAINS: &[[Link; 3]] = &[
@@ -75,4 +94,8 @@ const CHAINS: &[[Link; 3]] = &[
     [socks5(&DANTE), https(&SQUID), socks4a(&OPENSSH)],
     [socks4a(&OPENSSH), http(&PRIVOXY), https(&SQUID)],
     [http(&APACHE), http(&SQUID), socks5(&DANTE)],
+    [https(&SQUID), ours(socks5(&DANTE)), http(&TINYPROXY)],
+    [ours(https(&SQUID)), socks5(&MICROSOCKS), ours(socks4a(&OPENSSH))],
+    [socks4a(&OPENSSH), ours(http(&SQUID)), https(&SQUID)],
+    [ours(socks5(&DANTE)), ours(https(&SQUID)), ours(http(&SQUID))],
 ];

@@ -7,10 +7,11 @@ mod chains;
 mod controls;
 mod http2;
 pub(crate) mod origin;
+mod proxy;
 
 use crate::Case;
 
 pub(crate) fn cases() -> Vec<Case> {
-    let cases = [controls::cases(), asks::cases(), chains::cases(), http2::cases()];
+    let cases = [controls::cases(), asks::cases(), chains::cases(), http2::cases(), proxy::cases()];
     cases.into_iter().flatten().collect()
 }
