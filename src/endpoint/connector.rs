@@ -125,7 +125,7 @@ impl Connector {
                 Err(error) => error,
             };
             match error.worth_another_way() {
-                Some(again) if known.len() < MAX_WAYS => {
+                Some(again) if known.len() < MAX_WAYS && self.endpoint.transport.can_be_had_again() => {
                     log::debug!("{}: once more: {error}", self.endpoint.transport);
                     known.push(again);
                 }

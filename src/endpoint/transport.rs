@@ -135,6 +135,11 @@ impl BaseTransport {
         }
     }
 
+    /// Whether a client can connect again, and has not what it was given once.
+    pub(super) fn can_be_had_again(&self) -> bool {
+        matches!(self, Self::Tcp { .. } | Self::Unix { .. } | Self::Abstract { .. })
+    }
+
     /// The transport that leads to `address`, if one does.
     pub(super) fn to(address: &Address) -> Option<Self> {
         match address {

@@ -144,10 +144,14 @@ log-in is bound to the certificate that it sees (channel_binding=prefer is the d
 the server's own certificate and key, have clients say channel_binding=disable, or have TLS on LISTEN only. With TLS on CONNECT
 only, psql gives up at any log-in by SCRAM.
 
+Proxies: CONNECT goes through any chain of them, with a step connect, socks5 or socks4a for each; the log line shows it. A file
+with a password (password-file=) is read again on SIGHUP. --proxy-from-env is about CONNECT only.
+
 Trust: certificates and keys are named in the endpoints (cert=, key=, ca=, sni=); LISTEN needs cert= and key= for TLS. Without
 ca= the authorities of the system are trusted, without sni= the certificate must name the host of CONNECT.
 
-Time limits: 30 seconds to connect (timeout= in the endpoint), 30 for what comes before a STARTTLS, 10 for each handshake,
+Time limits: 30 seconds to connect (timeout= in the endpoint), 30 for each proxy on the way (timeout= in its step), 30 for what
+comes before a STARTTLS, 10 for each handshake,
 30 in which a peer takes nothing of the last bytes when all else is over, 2 until it closes then. Connections that say
 nothing stay, unless --idle and --half-open, or idle= and half-open= in an endpoint, set a limit: a side over which nothing
 has passed for that long is lost, and both sides see it as any loss. A side that still takes what is sent, however slowly, is
