@@ -17,6 +17,8 @@ mod open_server;
 mod probe;
 mod probe_refused;
 #[cfg(unix)]
+mod proxy;
+#[cfg(unix)]
 mod relay;
 mod server;
 mod tunnels;

@@ -33,12 +33,12 @@ use onionskin::runtime::{self, Runtime, Socket};
 use crate::common::Authority;
 use crate::onion::{Directory, onion, signal};
 
-/// A running `onion relay`; killed when dropped.
+/// A running `onion relay`, or another that listens; killed when dropped.
 #[derive(Debug)]
-struct Relay {
+pub(crate) struct Relay {
     child: Child,
     /// Where it listens, as an endpoint: `tcp:127.0.0.1:40001`.
-    endpoint: String,
+    pub(crate) endpoint: String,
     /// What it says on standard output behind that.
     places: mpsc::Receiver<String>,
     lines: mpsc::Receiver<String>,
@@ -57,7 +57,7 @@ impl Relay {
         Self::started(command)
     }
 
-    fn started(mut command: Command) -> Self {
+    pub(crate) fn started(mut command: Command) -> Self {
         let mut child = command.spawn().unwrap();
         let lines = lines_of(child.stderr.take().unwrap());
         let places = lines_of(child.stdout.take().unwrap());
@@ -70,14 +70,14 @@ impl Relay {
 
     /// The next line on standard output, without what it begins with.
     #[track_caller]
-    fn place(&self, begins: &str) -> String {
+    pub(crate) fn place(&self, begins: &str) -> String {
         let line = self.places.recv_timeout(HANGING).expect("a line on standard output");
         line.strip_prefix(begins).unwrap_or_else(|| panic!("not {begins:?}: {line:?}")).to_owned()
     }
 
     /// Waits until there is a line in the log with all of `parts`, and returns the first.
     #[track_caller]
-    fn hears(&mut self, parts: &[&str]) -> String {
+    pub(crate) fn hears(&mut self, parts: &[&str]) -> String {
         let has_all = |line: &String| parts.iter().all(|part| line.contains(part));
         if let Some(line) = self.seen.iter().find(|line| has_all(line)) {
             return line.clone();
@@ -91,12 +91,12 @@ impl Relay {
         panic!("no line with {parts:?} in {:#?}", self.seen);
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         signal(name, self.child.id());
     }
 
     /// Waits for the end: the status, and the whole log.
-    fn finish(mut self) -> (Option<i32>, Vec<String>) {
+    pub(crate) fn finish(mut self) -> (Option<i32>, Vec<String>) {
         loop {
             match self.lines.recv_timeout(HANGING) {
                 Ok(line) => self.seen.push(line),
@@ -125,21 +125,21 @@ impl Drop for Relay {
 }
 
 /// Certificates in files, and the steps that name them.
-struct Files {
-    directory: Directory,
-    authority: Authority,
+pub(crate) struct Files {
+    pub(crate) directory: Directory,
+    pub(crate) authority: Authority,
 }
 
 /// What stands on top of a transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Layers {
+pub(crate) enum Layers {
     None,
     Tls,
     TlsInTls,
 }
 
 impl Files {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let files = Self { directory: Directory::new(), authority: Authority::new() };
         files.directory.write("ca.pem", files.authority.pem());
         files.issue(&files.authority);
@@ -153,12 +153,12 @@ impl Files {
         self.directory.write("key.pem", key);
     }
 
-    fn server(&self, layers: Layers) -> String {
+    pub(crate) fn server(&self, layers: Layers) -> String {
         let file = |name| self.directory.file(name);
         layers.steps(&format!("+tls:cert={}:key={}", file("chain.pem"), file("key.pem")))
     }
 
-    fn client(&self, layers: Layers) -> String {
+    pub(crate) fn client(&self, layers: Layers) -> String {
         layers.steps(&format!("+tls:sni=localhost:ca={}", self.directory.file("ca.pem")))
     }
 }
@@ -202,7 +202,7 @@ fn runtime() -> &'static dyn Runtime {
     runtime::preferred().unwrap()
 }
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     runtime::block_on(runtime(), future)
 }
 
@@ -210,7 +210,7 @@ fn listen(endpoint: &str) -> Listener {
     block_on(Listener::new(runtime(), &endpoint.parse().unwrap())).unwrap()
 }
 
-async fn dial(endpoint: &str) -> Result<Connection<Socket>, OpenError> {
+pub(crate) async fn dial(endpoint: &str) -> Result<Connection<Socket>, OpenError> {
     Connector::new(runtime(), &endpoint.parse().unwrap())?.connect().await
 }
 
@@ -239,11 +239,11 @@ fn expect_reset(relay: &Relay, meanwhile: impl FnOnce()) {
 }
 
 /// Bytes that show when one is lost or out of its place.
-fn pattern(seed: u8, size: usize) -> Vec<u8> {
+pub(crate) fn pattern(seed: u8, size: usize) -> Vec<u8> {
     (0..size).map(|at| (at as u8) ^ ((at >> 8) as u8) ^ ((at >> 16) as u8).wrapping_mul(31) ^ seed).collect()
 }
 
 /// Nobody listens at the port of tcpmux, and no other test can be given it.
 const NOBODY: &str = "tcp:127.0.0.1:1";
 
-const HANGING: Duration = Duration::from_secs(60);
+pub(crate) const HANGING: Duration = Duration::from_secs(60);
