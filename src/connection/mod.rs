@@ -57,6 +57,7 @@
 // |---|---|
 // | `open.rs`, `asked.rs`, `start.rs`, `proxy_header.rs` | a layer is opened and says what it has to say, or asks; the short names for that |
 // | `stop.rs`, `leave.rs` | a layer is stopped, and the connection left such that what was said last arrives |
+// | `peel.rs` | outer TLS that is taken off once there is TLS inside |
 // | `io.rs`, `tokio_io.rs`, `line.rs` | reading and writing: the traits of two makers, and lines |
 // | `socket.rs`, `bridge.rs` | a connection over a socket, as the socket of another, and behind a local socket |
 // | `drive.rs` | who polls the connection drives all of it |
@@ -74,6 +75,7 @@ mod layers;
 mod leave;
 mod line;
 mod open;
+mod peel;
 mod proxy_header;
 mod socket;
 mod start;
@@ -97,6 +99,7 @@ pub use self::bridge::{BridgeError, Bridged};
 pub use self::error::{Error, ErrorKind};
 pub use self::hop::Hop;
 pub use self::layers::{LayerView, Layers};
+pub use self::peel::OuterPeel;
 pub(crate) use self::stop::RECORD;
 pub use self::stop::Stopped;
 #[doc(no_inline)]

@@ -43,6 +43,7 @@ use clap::ValueEnum;
 use futures::future::{join, poll_fn, select};
 use futures::io::{AsyncBufRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use onionskin::Connection;
+use onionskin::connection::OuterPeel;
 use onionskin::runtime::{Socket, Timer};
 use onionskin::stack::{self, LayerErrorKind, Reason};
 
@@ -68,6 +69,8 @@ pub(crate) struct ConnectionPair {
     half_close: HalfClose,
     /// Where silence has a limit.
     watch: Option<Watch>,
+    /// Where TLS of a side is taken off once there is TLS inside.
+    peel: Option<Peel>,
     /// Why both ways are over, if they are not merely at their ends.
     broken: Option<(Outcome, Loss)>,
     /// Whether we have broken them, and both sides may still be there.
@@ -130,6 +133,7 @@ impl ConnectionPair {
             tally,
             hold: None,
             half_close: HalfClose::Kept,
+            peel: None,
             watch: None,
             broken: None,
             is_given_up: false,
@@ -152,6 +156,19 @@ impl ConnectionPair {
     pub(crate) fn limited(mut self, idle: Limit, half_closed: Limit) -> Self {
         self.watch = Some(Watch::new(self.timer, idle, half_closed));
         self
+    }
+
+    /// Takes the TLS of a side off once there is TLS inside, if its peer has agreed to that.
+    pub(crate) fn peeling(mut self) -> Self {
+        let near = || OuterPeel::agreed(&self.near).map(|outer| Peel { side: Side::Listen, outer });
+        let far = || OuterPeel::agreed(&self.far).map(|outer| Peel { side: Side::Connect, outer });
+        self.peel = near().or_else(far);
+        self
+    }
+
+    /// Whether that was agreed, and has been done.
+    pub(crate) fn peeled(&self) -> Option<bool> {
+        self.peel.as_ref().map(|peel| peel.outer.is_peeled())
     }
 
     /// How many bytes were taken from the LISTEN side for the CONNECT side, and the other way round.
@@ -217,9 +234,9 @@ impl ConnectionPair {
         match side {
             Side::Listen => {
                 self.there.holds = self.hold.is_some();
-                self.there.poll(&mut self.near, &mut self.far, &self.tally, cx)
+                self.there.poll(&mut self.near, &mut self.far, &mut self.peel, &self.tally, cx)
             }
-            Side::Connect => self.back.poll(&mut self.far, &mut self.near, &self.tally, cx),
+            Side::Connect => self.back.poll(&mut self.far, &mut self.near, &mut self.peel, &self.tally, cx),
         }
     }
 
@@ -302,6 +319,36 @@ impl ConnectionPair {
     }
 }
 
+/// The side whose outer TLS may be taken off.
+struct Peel {
+    side: Side,
+    outer: OuterPeel,
+}
+
+/// What a way has to do with it.
+enum Part<'a> {
+    None,
+    /// It reads from that side.
+    Reads(&'a mut OuterPeel),
+    /// It writes to that side.
+    Writes(&'a mut OuterPeel),
+}
+
+impl Part<'_> {
+    /// Whether the end of the way may be passed on.
+    fn poll_may_close(
+        &mut self,
+        to: &mut Connection<Socket>,
+        is_truncated: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self {
+            Self::None | Self::Reads(_) => Poll::Ready(Ok(())),
+            Self::Writes(outer) => outer.poll_may_close(to, is_truncated, cx).map_err(io::Error::from),
+        }
+    }
+}
+
 /// One direction.
 struct Way {
     from: Side,
@@ -361,19 +408,49 @@ impl Way {
         &mut self,
         from: &mut Connection<Socket>,
         to: &mut Connection<Socket>,
+        peel: &mut Option<Peel>,
         tally: &Tally,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), (Outcome, Loss)>> {
         let (sender, receiver) = (self.from, self.from.other());
+        let mut part = match peel {
+            None => Part::None,
+            Some(peel) if peel.side == sender => Part::Reads(&mut peel.outer),
+            Some(peel) => Part::Writes(&mut peel.outer),
+        };
         let lost = |error: io::Error| (Outcome::Lost, Loss::new(receiver, error));
         for _ in 0..MAX_WRITES {
             match self.stage {
                 Stage::Open | Stage::Unsent => match Pin::new(&mut *from).poll_fill_buf(cx) {
-                    Poll::Ready(Ok([])) => self.stage = self.end(),
+                    Poll::Ready(Ok([])) => {
+                        if let Part::Reads(outer) = &mut part {
+                            let ended = ready!(outer.poll_end(from, cx));
+                            // What waits for one or the other is the way back.
+                            cx.waker().wake_by_ref();
+                            if !ended.map_err(|error| (Outcome::Lost, Loss::new(sender, io::Error::from(error))))? {
+                                continue;
+                            }
+                        }
+                        self.stage = self.end();
+                    }
                     Poll::Ready(Ok(bytes)) => {
                         let written = ready!(Pin::new(&mut *to).poll_write(cx, bytes));
                         let count = written.map_err(lost)?;
-                        Pin::new(&mut *from).consume(count);
+                        match &mut part {
+                            Part::None => Pin::new(&mut *from).consume(count),
+                            Part::Reads(outer) => {
+                                outer.read(&bytes[..count]);
+                                Pin::new(&mut *from).consume(count);
+                                if outer.act(from) {
+                                    cx.waker().wake_by_ref();
+                                }
+                            }
+                            Part::Writes(outer) => {
+                                outer.written(&bytes[..count]);
+                                Pin::new(&mut *from).consume(count);
+                                outer.act(to);
+                            }
+                        }
                         self.bytes += count as u64;
                         tally.add_bytes(sender, count);
                         self.stage = Stage::Unsent;
@@ -385,6 +462,10 @@ impl Way {
                         }
                         if self.pass_on == PassOn::Reset {
                             return Poll::Ready(Err((Outcome::Truncated, loss)));
+                        }
+                        if let Part::Reads(outer) = &mut part {
+                            outer.read_ended();
+                            cx.waker().wake_by_ref();
                         }
                         self.truncated = Some(loss);
                         self.stage = self.end();
@@ -403,10 +484,12 @@ impl Way {
                     return Poll::Pending;
                 }
                 Stage::Ending => {
+                    ready!(part.poll_may_close(to, false, cx)).map_err(lost)?;
                     ready!(Pin::new(&mut *to).poll_close(cx)).map_err(lost)?;
                     self.stage = Stage::Over;
                 }
                 Stage::EndingTruncated => {
+                    ready!(part.poll_may_close(to, true, cx)).map_err(lost)?;
                     let closed = ready!(pin!(to.close_wire()).poll(cx));
                     closed.map_err(|error| lost(error.into()))?;
                     self.stage = Stage::Over;

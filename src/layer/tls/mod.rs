@@ -8,6 +8,7 @@
 //! | `engine.rs` | TLS without I/O: who does the records, before and after the handshake |
 //! | `unbuffered.rs`, `driven.rs` | the connection of rustls, what rustls leaves to us, and how it is driven |
 //! | `records.rs`, `keys.rs` | the records of TLS 1.3 once the handshake is done, and their keys |
+//! | `overheard.rs` | the handshake of others, followed by who passes it on |
 //! | `record.rs`, `alert.rs`, `agreed.rs`, `hello.rs` | what those have in common: a record, an alert, what was agreed, what a client asks for |
 //! | `facts.rs`, `failure.rs` | what can be said about a layer, and about its end |
 //! | `tickets.rs` | what a server gives its clients to resume with, and where that is good |
@@ -35,6 +36,7 @@ mod key_updates;
 mod keys;
 mod layer;
 mod options;
+mod overheard;
 mod pace;
 mod pem;
 mod record;
@@ -53,4 +55,5 @@ pub use self::facts::{Role, TlsFacts, Traffic};
 pub use self::fault::CertificateFault;
 pub use self::layer::TlsLayer;
 pub use self::options::{OnFailure, OnPeerClose};
+pub(crate) use self::overheard::{Eavesdropper, Overheard};
 pub use self::server::{TlsServer, TlsServerBuilder};

@@ -184,6 +184,7 @@ const MAX_UNVERIFIED: u64 = 24 * 60 * 60;
 const MAX_SESSION: usize = 16 * 1024;
 
 #[cfg(all(test, any(feature = "aws-lc-rs", feature = "ring")))]
+#[allow(clippy::unwrap_used, reason = "there is a provider, so there are tickets")]
 mod tests {
     use super::super::config::default_provider;
     use super::*;

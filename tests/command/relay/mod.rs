@@ -11,6 +11,7 @@ mod many;
 #[cfg(target_os = "linux")]
 mod notify;
 mod passing;
+mod peel;
 mod peers;
 mod reload;
 mod starttls;

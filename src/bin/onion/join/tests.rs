@@ -1,5 +1,7 @@
 //! What takes time, or has to be seen from inside: over wires in memory, with a clock that a test moves.
 
+mod peel;
+
 use std::io;
 use std::sync::Arc;
 

@@ -105,6 +105,7 @@ impl File<'_> {
             "idle" => limits.silence.idle = Some(self.number::<NonZeroU32>(value, key)?),
             "half-open" => limits.silence.half_open = Some(self.number::<NonZeroU32>(value, key)?),
             "truncated" => limits.truncated = self.choice(value, key)?,
+            "peel-when-inner-tls" => limits.peel_when_inner_tls = self.yes_or_no(value, key)?,
             "patience" => limits.patience = self.number::<u32>(value, key)?,
             _ => return Ok(false),
         }
@@ -143,6 +144,11 @@ impl File<'_> {
             _ => None,
         };
         number.ok_or_else(|| self.wrong(&value.span(), format_args!("`{key}` has to be {}", T::RANGE)))
+    }
+
+    fn yes_or_no(&self, value: &Value<'_>, key: &str) -> Result<bool, Failure> {
+        let chosen = value.get_ref().as_bool();
+        chosen.ok_or_else(|| self.wrong(&value.span(), format_args!("`{key}` has to be true or false")))
     }
 
     /// One of the words that the option of this name takes.
@@ -215,7 +221,8 @@ impl Limited for u32 {
 }
 
 /// The keys that stand above the tables or in them.
-const LIMITS: &[&str] = &["max-connections", "max-per-peer", "idle", "half-open", "truncated", "patience"];
+const LIMITS: &[&str] =
+    &["max-connections", "max-per-peer", "idle", "half-open", "truncated", "patience", "peel-when-inner-tls"];
 
 /// From here on, of 1000, one is taken for the other with letters wrong.
 const SIMILAR: u32 = 700;

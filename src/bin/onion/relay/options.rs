@@ -61,6 +61,9 @@ pub(super) struct Limits {
     /// How the end of a side is passed on that ends TCP without a close_notify
     #[arg(long, value_name = "HOW", value_enum, default_value_t, conflicts_with = "config")]
     pub(super) truncated: PassOn,
+    /// Stop the TLS between two relays once what passes is TLS itself, if both say this; see below for what is given up
+    #[arg(long, conflicts_with = "config")]
+    pub(super) peel_when_inner_tls: bool,
     /// How long connections may go on when the process is to end; those that are left are aborted
     #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_PATIENCE, conflicts_with = "config")]
     pub(super) patience: u32,
@@ -73,6 +76,7 @@ impl Default for Limits {
             max_per_peer: None,
             silence: SilenceOptions::default(),
             truncated: PassOn::default(),
+            peel_when_inner_tls: false,
             patience: DEFAULT_PATIENCE,
         }
     }
@@ -124,6 +128,14 @@ as for a loss, which ends both directions, and the answer with them. Either way 
 connection truncated, and not ended. An end in the middle of a TLS record is a loss. In TDS nobody sends a close_notify, so there
 it is called truncated by custom, and counted apart; it proves as little.
 
+Peel: where two relays have TLS between them and clients and servers speak TLS with each other inside it, all is encrypted twice.
+With --peel-when-inner-tls on both relays the outer TLS ends with a close_notify of each side once the inner handshake is done, and
+the inner TLS passes as it is. Both agree to that in the outer handshake (by the application protocol onionskin-peel/1, so alpn= is
+not for that step, and a LISTEN with it refuses clients that offer only others); if one of them does not say it, or what passes
+is not TLS 1.2 or 1.3 from its first byte, or offers early data, the outer TLS stays. It takes one step `tls` at the end of LISTEN or of CONNECT, not both.
+Given up from then on: lengths, times and ends of what is inside can be seen, nobody proves any more who is at the other end of
+the socket (client-ca= counts for the beginning only), and whoever is on the way can put bytes in, which only the inner TLS will find.
+
 A side that does not read makes the other one wait (backpressure), and no more than the buffers of the layers are held in memory.
 
 A step `starttls` says or takes the greeting of its protocol before TLS. If only LISTEN has one, the greeting of the server
@@ -159,7 +171,7 @@ not silent, nor is one whose bytes the other side has no room for. A machine tha
 two minutes (keepalive= in the endpoint).
 
 Config: the file has a table [relay.NAME] for each relay, with listen and connect. Limits have the names of the options here
-(max-connections, max-per-peer, idle, half-open, truncated, patience); those above the tables are for every relay that has none
+(max-connections, max-per-peer, idle, half-open, truncated, patience, peel-when-inner-tls = true); those above the tables are for every relay that has none
 of its own. status stands above them too. A key that is not known is an error. --check reads it all, certificates too. SIGHUP
 does not read the file again: for other relays and limits, start anew.
 

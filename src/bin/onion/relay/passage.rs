@@ -37,6 +37,8 @@ pub(super) struct Passages {
     pub(super) customarily_truncated: bool,
     pub(super) peers: Arc<Peers>,
     pub(super) truncated: PassOn,
+    /// Whether outer TLS is taken off once there is TLS inside.
+    pub(super) peels: bool,
     pub(super) tally: Arc<Tally>,
     /// How long the end of the LISTEN side is kept back, if it is.
     pub(super) hold: Option<Limit>,
@@ -86,6 +88,7 @@ impl Passages {
             return self.pass_ftp(line, (near, far), tls).await;
         }
         let pair = ConnectionPair::new(self.runtime, near, far, self.truncated, Arc::clone(&self.tally));
+        let pair = if self.peels { pair.peeling() } else { pair };
         let mut pair = pair.holding_back(self.hold);
         let joined = match select(pin!(pair.run()), self.aborting.clone()).await {
             Either::Left((end, _)) if end.outcome == Outcome::Truncated && self.customarily_truncated => {
@@ -95,6 +98,12 @@ impl Passages {
             Either::Right(_) => Outcome::Aborted.into(),
         };
         (line.there, line.back) = pair.bytes();
+        match pair.peeled() {
+            Some(true) => line.tells("its outer TLS was taken off when there was TLS inside"),
+            Some(false) => line.tells("its outer TLS stayed: what passed was no TLS that could be followed"),
+            None if self.peels => line.tells("its outer TLS stayed: the other relay has not agreed to take it off"),
+            None => {}
+        }
         let end = line.ends(self.runtime.now(), joined);
         match end.outcome {
             Outcome::Aborted => {}

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use onionskin::endpoint::{BaseTransport, Connector, Endpoint, Listener};
+use onionskin::connection::OuterPeel;
+use onionskin::endpoint::{BaseTransport, Connector, Endpoint, Listener, Step};
 use onionskin::runtime::Runtime;
 
 use super::config;
@@ -113,10 +114,13 @@ impl Plans {
 impl Plan {
     pub(super) fn new(
         name: Option<String>,
-        listen: Written,
-        connect: Written,
+        mut listen: Written,
+        mut connect: Written,
         limits: Limits,
     ) -> Result<Self, Failure> {
+        if limits.peel_when_inner_tls {
+            offer_peel(&mut listen, &mut connect)?;
+        }
         let greeting = Greeting::between(&listen.endpoint, &connect.endpoint)?;
         let label = name.clone().unwrap_or_else(|| listen.text.clone());
         Ok(Self { route: Route { name, label, listen, connect }, greeting, limits, hold: None })
@@ -136,6 +140,25 @@ impl Plan {
         let data = if ftp::is_whole(sides[0], sides[1]) { 2 } else { 0 };
         control + data
     }
+}
+
+/// Has the TLS between two relays agree to be taken off once there is TLS inside.
+fn offer_peel(listen: &mut Written, connect: &mut Written) -> Result<(), Failure> {
+    let wrong = |what: &str| Failure::usage(format_args!("--peel-when-inner-tls (peel-when-inner-tls) {what}"));
+    let outer = match (listen.endpoint.steps.last_mut(), connect.endpoint.steps.last_mut()) {
+        (Some(Step::Tls(_)), Some(Step::Tls(_))) => {
+            return Err(wrong(
+                "is for TLS between two relays, on one side of each, and here both sides end with `tls`",
+            ));
+        }
+        (Some(Step::Tls(tls)), _) | (_, Some(Step::Tls(tls))) => tls,
+        _ => return Err(wrong("is for TLS between two relays, and no side ends with a step `tls`")),
+    };
+    if !outer.alpn.is_empty() {
+        return Err(wrong("is agreed by the application protocol: leave `alpn` out of that step"));
+    }
+    outer.alpn = vec![OuterPeel::ALPN.to_owned()];
+    Ok(())
 }
 
 impl Route {

@@ -64,7 +64,7 @@ impl Relay {
         let customarily_truncated = custom::is_without_close_notify(&route.listen.endpoint, &route.connect.endpoint);
         let route = Arc::new(route);
         let (most, patience) = (limits.max_connections.get(), Duration::from_secs(limits.patience.into()));
-        let truncated = limits.truncated;
+        let (truncated, peels) = (limits.truncated, limits.peel_when_inner_tls);
         let passages = Passages {
             runtime,
             route,
@@ -74,6 +74,7 @@ impl Relay {
             customarily_truncated,
             peers,
             truncated,
+            peels,
             tally,
             hold,
             aborting,
