@@ -7,7 +7,7 @@ use futures::future::join;
 use futures::io::{AsyncReadExt, AsyncWriteExt};
 use onionskin::Connection;
 use onionskin::runtime::Socket;
-use onionskin::testing::{Cut, WireEnd};
+use onionskin::testing::{Cut, Dice, WireEnd};
 use onionskin::tunnel::http2::Tunnels;
 use onionskin::tunnel::{Error, ErrorKind};
 
@@ -293,6 +293,44 @@ fn t24_floods_end_the_connection_or_wait() {
             }
         });
     }
+}
+
+/// Frames that are nearly right, in an order that is not.
+#[test]
+fn whatever_a_proxy_says_nobody_panics_or_waits_for_ever() {
+    let (mut lost, mut alive) = (0, 0);
+    for seed in 0..600 {
+        let is_over = run(|bench| async move {
+            let dice = &mut Dice::new(seed);
+            let cut = [Cut::Whole, Cut::Random(seed)][dice.below(2)];
+            let (tunnels, mut raw) = begin(&bench, cut).await;
+            let (mut opened, _) = open(&tunnels, &mut raw).await;
+            let mut opening = Box::pin(tunnels.open(target()));
+            let _ = (&mut opening).now_or_never();
+            for _ in 0..dice.below(12) {
+                let payload: Vec<u8> = match dice.below(4) {
+                    0 => OK.to_vec(),
+                    1 => vec![0; dice.below(10)],
+                    2 => vec![0, 0, 0, dice.below(12) as u8, 0, 0, 0, dice.below(14) as u8],
+                    _ => (0..dice.below(60)).map(|_| dice.below(256) as u8).collect(),
+                };
+                let stream = [0, 1, 1, 3, 3, 2, 5][dice.below(7)];
+                let kind = [0, 0, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10][dice.below(13)];
+                let flags = [0, 0, 1, 4, 4, 5, 8, 32, 255][dice.below(9)];
+                let _ = raw.0.write_all(&frame(kind, flags, stream, &payload)).now_or_never();
+                let _ = opened.read(&mut [0; 100]).now_or_never();
+            }
+            drop(raw);
+            // With the wire gone, everybody is told.
+            let _ = opening.await;
+            let end = opened.read_to_end(&mut Vec::new()).await;
+            assert!(tunnels.open(target()).await.is_err());
+            end.is_err()
+        });
+        *(if is_over { &mut lost } else { &mut alive }) += 1;
+    }
+    println!("{lost} lost, {alive} ended");
+    assert!(lost > 300 && alive > 0);
 }
 
 #[test]

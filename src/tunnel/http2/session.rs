@@ -435,6 +435,11 @@ impl Session {
         has_ended && (self.is_leaving || matches!(self.going, Some(GoAway { code: 0, .. })))
     }
 
+    /// There is news for all that wait for no stream of theirs.
+    pub(super) fn tell_all(&mut self) {
+        self.news.is_general = true;
+    }
+
     /// What has changed since this was last asked.
     pub(super) fn news(&mut self) -> News {
         std::mem::take(&mut self.news)

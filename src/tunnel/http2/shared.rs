@@ -10,7 +10,6 @@
 //! out.
 
 use std::collections::HashMap;
-use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,6 +39,8 @@ pub(super) struct State {
     carrier: Carrier,
     /// Whether the carrier may keep some of what was written.
     is_unflushed: bool,
+    /// Whether somebody waits until all has left.
+    is_flush_awaited: bool,
     alarm: Alarm,
     /// The number of the next one who waits for something other than a stream.
     next_waiter: u64,
@@ -73,7 +74,8 @@ impl Shared {
         let tasks = Arc::<Tasks>::default();
         let all = Waker::from(Arc::clone(&tasks));
         let carrier = Carrier::Open(Box::new(carrier));
-        let state = Mutex::new(State { session, carrier, is_unflushed: false, alarm, next_waiter: 0 });
+        let state =
+            Mutex::new(State { session, carrier, is_unflushed: false, is_flush_awaited: false, alarm, next_waiter: 0 });
         Self(Arc::new(Inside { state, tasks, all }))
     }
 
@@ -106,8 +108,9 @@ impl Shared {
         }
         tired |= tasks.driver.swap(IDLE, Ordering::AcqRel) == AGAIN;
         let news = state.session.news();
+        let is_flushed = state.is_sent() && std::mem::take(&mut state.is_flush_awaited);
         drop(state);
-        tasks.tell(&news);
+        tasks.tell(&news, is_flushed);
         if tired {
             all.wake_by_ref();
         }
@@ -141,11 +144,6 @@ impl Shared {
             Carrier::Open(connection) | Carrier::Closed(connection) => Some(ask(connection)),
             Carrier::Taken => None,
         }
-    }
-
-    /// The waker that stands for everybody who waits.
-    pub(super) fn all(&self) -> &Waker {
-        &self.0.all
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -201,6 +199,9 @@ impl State {
         }
         if self.session.is_shut() || self.session.over().is_some() {
             if Pin::new(connection).poll_close(cx).is_pending() {
+                if moved {
+                    self.session.tell_all();
+                }
                 return moved;
             }
             self.close();
@@ -213,6 +214,7 @@ impl State {
     }
 
     fn close(&mut self) {
+        self.session.tell_all();
         self.carrier = match std::mem::replace(&mut self.carrier, Carrier::Taken) {
             Carrier::Open(connection) | Carrier::Closed(connection) => Carrier::Closed(connection),
             Carrier::Taken => Carrier::Taken,
@@ -228,12 +230,16 @@ impl State {
     }
 
     /// Waits until all that h2 has for the peer has left.
-    pub(super) fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.carrier {
-            Carrier::Open(_) if self.session.output_len() > 0 => Poll::Pending,
-            Carrier::Open(connection) => Pin::new(connection).poll_flush(cx),
-            Carrier::Closed(_) | Carrier::Taken => Poll::Ready(Ok(())),
+    pub(super) fn poll_sent(&mut self) -> Poll<()> {
+        if self.is_sent() {
+            return Poll::Ready(());
         }
+        self.is_flush_awaited = true;
+        Poll::Pending
+    }
+
+    fn is_sent(&self) -> bool {
+        self.is_closed() || self.session.output_len() == 0 && !self.is_unflushed
     }
 
     /// Whether all has been said, or nothing more can be.
@@ -265,16 +271,19 @@ impl Tasks {
     }
 
     /// Wakes those whom the news is for.
-    fn tell(&self, news: &News) {
-        if news.streams.is_empty() && !news.is_general {
+    fn tell(&self, news: &News, is_flushed: bool) {
+        if news.streams.is_empty() && !news.is_general && !is_flushed {
             return;
         }
         let mut tasks = self.lock();
         let of_streams = news.streams.iter().flat_map(|id| [Who::Reader(*id), Who::Writer(*id)]);
         let mut woken: Vec<Waker> = of_streams.filter_map(|who| tasks.remove(&who)).collect();
-        if news.is_general {
-            woken.extend(tasks.extract_if(|who, _| matches!(who, Who::Waiter(_))).map(|(_, waker)| waker));
-        }
+        let is_told = |who: &Who| match who {
+            Who::Waiter(_) => news.is_general,
+            Who::Writer(_) => is_flushed,
+            Who::Reader(_) => false,
+        };
+        woken.extend(tasks.extract_if(|who, _| is_told(who)).map(|(_, waker)| waker));
         drop(tasks);
         woken.into_iter().for_each(Waker::wake);
     }

@@ -77,10 +77,9 @@ impl AsyncWrite for Tunnel {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let all = self.shared.all().clone();
         self.poll(Who::Writer(self.id), cx, |state| match state.session.stream(self.id) {
             Some(stream) if !stream.is_sent() => Poll::Pending,
-            Some(_) => state.poll_sent(&mut Context::from_waker(&all)).map_err(Fault::from),
+            Some(_) => state.poll_sent().map(Ok),
             None => Poll::Ready(Err(Self::gone())),
         })
     }
