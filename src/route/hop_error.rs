@@ -125,7 +125,12 @@ impl From<tunnel::Error> for HopCause {
 impl fmt::Display for HopError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner { number, proxy, target, cause, .. } = &*self.0;
-        write!(f, "hop {number} of the route: ")?;
+        write!(f, "hop {number} of the route")?;
+        if self.tunnel_error().is_some_and(|error| error.target().is_none()) {
+            // It was not yet asked for anybody.
+            write!(f, ", to {target}")?;
+        }
+        f.write_str(": ")?;
         match (self.tunnel_error(), cause) {
             (Some(error), _) | (None, Cause::Tunnel(Inside(error))) => error.fmt(f),
             (None, Cause::Connection(error)) => write!(f, "proxy {proxy}, asked for {target}: {error}"),

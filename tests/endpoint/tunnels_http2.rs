@@ -245,6 +245,9 @@ fn t22_what_tls_has_agreed_on_is_spoken_and_what_is_demanded_must_be_agreed_on()
         let error =
             tunnel_error(connect(runtime, &format!("tcp:localhost:{clear}+connect:a.example:1:version=2")).await);
         assert_eq!(error.protocol(), Http2, "{error}");
+        let error =
+            connect(runtime, &format!("tcp:localhost:{clear}+connect:a.example:1:version=2")).await.unwrap_err();
+        assert!(error.to_string().starts_with("hop 1 of the route, to tcp a.example:1: http2 proxy"), "{error}");
     });
 }
 
