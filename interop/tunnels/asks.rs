@@ -15,6 +15,7 @@ use crate::bench::{Bench, Peer, run, runtime};
 use crate::servers::apache::APACHE;
 use crate::servers::dante::DANTE;
 use crate::servers::microsocks::{MICROSOCKS, MICROSOCKS_LOGIN};
+use crate::servers::nghttpx::NGHTTPX;
 use crate::servers::openssh::OPENSSH;
 use crate::servers::place::Running;
 use crate::servers::privoxy::PRIVOXY;
@@ -223,6 +224,9 @@ const WAYS: &[Way] = &[
     way(&TINYPROXY, "http", "connect", "code: 500,"),
     way(&PRIVOXY, "http", "connect", "code: 503,"),
     way(&APACHE, "http", "connect", "code: 503,"),
+    // By what TLS has agreed on.
+    Way { tls: true, protocol: TunnelProtocol::Http2, ..way(&APACHE, "https", "connect", "code: 503,") },
+    Way { tls: true, protocol: TunnelProtocol::Http2, ..way(&NGHTTPX, "https", "connect", "code: 503,") },
     way(&DANTE, "socks", "socks5", "code: 5,"),
     way(&MICROSOCKS, "socks", "socks5", "code: 5,"),
     way(&OPENSSH, "socks", "socks5", "Ended("),

@@ -11,6 +11,7 @@ use crate::servers::Server;
 use crate::servers::apache::APACHE;
 use crate::servers::dante::DANTE;
 use crate::servers::microsocks::MICROSOCKS;
+use crate::servers::nghttpx::NGHTTPX;
 use crate::servers::openssh::OPENSSH;
 use crate::servers::privoxy::PRIVOXY;
 use crate::servers::squid::SQUID;
@@ -64,7 +65,9 @@ fn passes(bench: &Bench, chain: &[Link]) {
     let asked: Vec<_> = conn.route().iter().map(|hop| (hop.protocol, hop.tls.len())).collect();
     let expected: Vec<_> = chain.iter().map(|link| (Some(link.protocol), usize::from(link.tls))).collect();
     assert_eq!(asked, expected);
-    assert_eq!(conn.layers().tls().count(), 1 + chain.iter().filter(|link| link.tls).count());
+    // A tunnel of HTTP/2 is a connection of its own, and its layers are those behind it.
+    let behind = chain.iter().rev().take_while(|link| link.protocol != TunnelProtocol::Http2);
+    assert_eq!(conn.layers().tls().count(), 1 + behind.filter(|link| link.tls).count());
     fetch(conn);
 }
 
@@ -74,6 +77,10 @@ const fn http(server: &'static Server) -> Link {
 
 const fn https(server: &'static Server) -> Link {
     Link { service: "https", tls: true, ..http(server) }
+}
+
+const fn h2(server: &'static Server) -> Link {
+    Link { protocol: TunnelProtocol::Http2, ..https(server) }
 }
 
 const fn socks5(server: &'static Server) -> Link {
@@ -94,6 +101,8 @@ const CHAINS: &[[Link; 3]] = &[
     [socks5(&DANTE), https(&SQUID), socks4a(&OPENSSH)],
     [socks4a(&OPENSSH), http(&PRIVOXY), https(&SQUID)],
     [http(&APACHE), http(&SQUID), socks5(&DANTE)],
+    [h2(&APACHE), h2(&NGHTTPX), socks5(&MICROSOCKS)],
+    [socks5(&DANTE), h2(&NGHTTPX), ours(https(&SQUID))],
     [https(&SQUID), ours(socks5(&DANTE)), http(&TINYPROXY)],
     [ours(https(&SQUID)), socks5(&MICROSOCKS), ours(socks4a(&OPENSSH))],
     [socks4a(&OPENSSH), ours(http(&SQUID)), https(&SQUID)],
