@@ -5,6 +5,7 @@
 mod common;
 
 mod answers;
+mod callbacks;
 mod ends;
 mod frames;
 mod peer;

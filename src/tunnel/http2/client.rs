@@ -15,6 +15,7 @@ use super::shared::{Shared, State, Who};
 use super::tunnel::Tunnel;
 use crate::Connection;
 use crate::connection::Hop;
+use crate::protocol::{Factory, Running, run};
 use crate::runtime::{Address, Socket, Timer};
 use crate::tunnel::http::basic;
 use crate::tunnel::http::fields::{Fields, is_of_one_connection};
@@ -149,6 +150,26 @@ impl Tunnels {
     /// As there, and [`TooManyTunnels`](ErrorKind::TooManyTunnels) if there is none.
     pub async fn try_open(&self, connect: impl Into<Connect>) -> Result<Connection<Socket>, Error> {
         self.ask(connect.into(), false).await
+    }
+
+    /// Asks for a tunnel as [`open`](Self::open) does, and hands it over to a protocol: the factory makes one for each tunnel. What
+    /// comes back [runs it](crate::protocol::run()), and is to be awaited or spawned.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); [`Declined`](ErrorKind::Declined) if the factory makes none, and then the tunnel is reset.
+    pub async fn run<F: Factory>(
+        &self,
+        connect: impl Into<Connect>,
+        factory: &F,
+    ) -> Result<Running<Socket, F::Protocol>, Error> {
+        let connect = connect.into();
+        let target = connect.target.clone();
+        let opened = self.open(connect).await?;
+        let declined = || ErrorKind::Declined("the factory makes no protocol for the tunnel".to_owned());
+        let protocol = factory.build(opened.addresses());
+        let protocol = protocol.ok_or_else(|| Fault::from(declined()).of(Some(target), self.proxy()))?;
+        Ok(run(opened, protocol))
     }
 
     async fn ask(&self, connect: Connect, waits: bool) -> Result<Connection<Socket>, Error> {
