@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::incoming::begin;
 use super::legs::{self, Legs};
 use super::open_error::{OpenError, OpenErrorKind};
-use super::{BaseTransport, ConnectTimeout, Endpoint, wire};
+use super::{BaseTransport, ConnectTimeout, Endpoint, Step, wire};
 use crate::connection::{Addresses, Connection};
 use crate::route::{Again, DialLeg, Route};
-use crate::runtime::{Runtime, Socket};
+use crate::runtime::{Address, Runtime, Socket};
 
 /// An endpoint made ready for connecting to it, any number of times: files are read, and sessions can be resumed.
 ///
@@ -86,7 +86,7 @@ impl Connector {
     ///
     /// Closes what has been opened.
     pub async fn connect(&self) -> Result<Connection<Socket>, OpenError> {
-        self.open(None).await
+        self.open(None, None).await
     }
 
     /// As [`connect`](Self::connect), on behalf of a client that has connected to us: where a `proxy-header` step has no `from`
@@ -111,16 +111,38 @@ impl Connector {
     /// As [`connect`](Self::connect).
     pub async fn connect_for(&self, client: &Addresses) -> Result<Connection<Socket>, OpenError> {
         // What is our peer there is on our side of the socket here.
-        self.open(Some(Addresses::new(client.peer.clone(), client.local.clone()))).await
+        self.open(Some(Addresses::new(client.peer.clone(), client.local.clone())), None).await
+    }
+
+    /// As [`connect_for`](Self::connect_for), to another target: the proxy of the last step, which is `connect`, `socks5` or
+    /// `socks4a`, is asked for this one and not for that of the step.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect); when the last step asks no proxy.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`connect`](Self::connect).
+    pub async fn connect_to(&self, target: &Address, client: &Addresses) -> Result<Connection<Socket>, OpenError> {
+        if self.endpoint.steps.last().and_then(Step::target).is_none() {
+            let mistake = "the last step asks no proxy: it is to be connect, socks5 or socks4a";
+            return Err(OpenErrorKind::Misused(mistake.to_owned()).into());
+        }
+        self.open(Some(Addresses::new(client.peer.clone(), client.local.clone())), Some(target)).await
     }
 
     /// Goes the whole way again where a proxy makes that necessary and it may help: for a password, once for each proxy, and
     /// for each further address of a name.
-    async fn open(&self, claimed: Option<Addresses>) -> Result<Connection<Socket>, OpenError> {
+    async fn open(
+        &self,
+        claimed: Option<Addresses>,
+        target: Option<&Address>,
+    ) -> Result<Connection<Socket>, OpenError> {
         let legs = self.legs.current();
         let mut known = Vec::new();
         loop {
-            let error = match self.go(&legs, claimed.clone(), &known).await {
+            let error = match self.go(&legs, claimed.clone(), target, &known).await {
                 Ok(route) => return Ok(route.into_connection()),
                 Err(error) => error,
             };
@@ -138,6 +160,7 @@ impl Connector {
         &self,
         legs: &[Arc<dyn DialLeg>],
         claimed: Option<Addresses>,
+        other: Option<&Address>,
         known: &[(usize, Again)],
     ) -> Result<Route, OpenError> {
         let transport = &self.endpoint.transport;
@@ -147,7 +170,10 @@ impl Connector {
         if let Some(target) = transport.target() {
             route = route.towards(target);
         }
-        for leg in legs {
+        for (index, leg) in legs.iter().enumerate() {
+            if let Some(other) = other.filter(|_| index + 1 == legs.len()) {
+                route = route.asking_for(other.clone());
+            }
             route = leg.dial(route).await?;
         }
         Ok(route)

@@ -26,9 +26,10 @@
 //! |---|---|
 //! | `rules.rs`, `rule.rs`, `network.rs` | what is allowed and denied: the list, a line of it, and addresses by their first bits |
 //! | `special.rs` | addresses that are nobody's business unless a rule says so, and what other spellings of them mean |
-//! | `reach.rs` | from a target to a connection |
+//! | `reach.rs`, `next_hop.rs` | from a target to a connection; what is said of it when another proxy has opened none |
 
 mod network;
+mod next_hop;
 mod reach;
 mod rule;
 mod rules;

@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use futures::future::{BoxFuture, Either, select};
 
-use super::Rules;
 use super::special::{is_loopback, meant};
-use crate::endpoint::happy_eyeballs;
+use super::{Rules, next_hop};
+use crate::connection::{Addresses, Connection};
+use crate::endpoint::{Connector, happy_eyeballs};
 use crate::runtime::{Address, Runtime, Socket};
-use crate::tunnel::{Reason, Refusal};
+use crate::tunnel::{ProxyStatus, Reason, Refusal};
 
 /// How a proxy reaches what it is asked for.
 ///
@@ -34,6 +35,7 @@ pub struct Reach {
     runtime: &'static dyn Runtime,
     rules: Arc<Rules>,
     own: Vec<SocketAddr>,
+    via: Option<Connector>,
     resolver: Arc<dyn Resolve>,
     resolve_timeout: Duration,
     connect_timeout: Duration,
@@ -60,6 +62,7 @@ impl Reach {
             runtime,
             rules: Arc::default(),
             own: Vec::new(),
+            via: None,
             resolver: Arc::new(runtime),
             resolve_timeout: RESOLVE_TIMEOUT,
             connect_timeout: CONNECT_TIMEOUT,
@@ -81,6 +84,15 @@ impl Reach {
         self
     }
 
+    /// Reaches everybody through the proxies of this endpoint, whose last step is `connect`, `socks5` or `socks4a`: that proxy is
+    /// asked for each target as it was given, by name if it is one, and resolves it itself. So rules about addresses hold for
+    /// targets that are addresses; see [`Rules`].
+    #[must_use]
+    pub fn via(mut self, connector: Connector) -> Self {
+        self.via = Some(connector);
+        self
+    }
+
     /// Asks this resolver for names.
     #[must_use]
     pub fn resolver(mut self, resolver: impl Resolve + 'static) -> Self {
@@ -95,7 +107,25 @@ impl Reach {
         self
     }
 
-    /// Connects to the target, if it may be reached.
+    /// A connection to the target on behalf of a client that has these addresses, if it may be reached: its own, or through the
+    /// proxies that were [given](Self::via).
+    ///
+    /// # Errors
+    ///
+    /// Why the target is not reached, with the [`Reason`] to refuse with.
+    ///
+    /// # Cancellation
+    ///
+    /// Closes what has been opened.
+    pub async fn open(&self, target: &Address, client: &Addresses) -> Result<Connection<Socket>, Unreached> {
+        let Some(connector) = &self.via else {
+            return Ok(Connection::over(self.connect(target).await?, Arc::new(self.runtime)));
+        };
+        self.permits(target)?;
+        connector.connect_to(target, client).await.map_err(|error| next_hop::unreached(&error))
+    }
+
+    /// Connects to the target itself, if it may be reached.
     ///
     /// A name is resolved once, and each address that it stands for is judged: those that are allowed are tried
     /// by "happy eyeballs" (RFC 8305), and no other is.
@@ -207,7 +237,7 @@ fn is_of_this_host(address: IpAddr) -> bool {
     source().is_ok_and(|source: SocketAddr| source.ip() == address)
 }
 
-fn reason(error: &io::Error) -> Reason {
+pub(super) fn reason(error: &io::Error) -> Reason {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => Reason::ConnectionRefused,
         io::ErrorKind::TimedOut => Reason::ConnectionTimeout,
@@ -224,11 +254,18 @@ fn reason(error: &io::Error) -> Reason {
 pub struct Unreached {
     reason: Reason,
     cause: String,
+    /// What proxies on the way have said.
+    behind: Vec<ProxyStatus>,
 }
 
 impl Unreached {
     pub(super) fn new(reason: Reason, cause: impl fmt::Display) -> Self {
-        Self { reason, cause: cause.to_string() }
+        Self { reason, cause: cause.to_string(), behind: Vec::new() }
+    }
+
+    pub(super) fn behind(mut self, said: Vec<ProxyStatus>) -> Self {
+        self.behind = said;
+        self
     }
 
     /// What to refuse with.
@@ -244,10 +281,10 @@ impl Unreached {
     }
 }
 
-/// The reason alone: what else there is to say is for whoever runs the proxy.
+/// The reason, and what proxies on the way have said: what else there is to say is for whoever runs the proxy.
 impl From<Unreached> for Refusal {
     fn from(unreached: Unreached) -> Self {
-        unreached.reason.into()
+        Self { behind: unreached.behind, ..unreached.reason.into() }
     }
 }
 

@@ -56,6 +56,8 @@ pub struct Route {
     serves_cancels: bool,
     /// What is known from going the same way before, by the numbers of the hops.
     known: Vec<(usize, Again)>,
+    /// Whom the next proxy is to be asked for, and not for whom it would be.
+    asked_for: Option<Address>,
 }
 
 impl Route {
@@ -63,7 +65,7 @@ impl Route {
     /// somebody else.
     pub fn new(socket: Socket, timer: Arc<dyn Timer>) -> Self {
         let connection = Connection::over(socket, Arc::clone(&timer));
-        Self { connection, timer, claimed: None, serves_cancels: false, known: Vec::new() }
+        Self { connection, timer, claimed: None, serves_cancels: false, known: Vec::new(), asked_for: None }
     }
 
     /// The connection as it is so far.
@@ -141,14 +143,24 @@ impl Route {
     /// The connection as it is so far, and how the route goes on over another one.
     #[cfg(feature = "http2")]
     pub(crate) fn take_apart(self) -> (Connection<Socket>, impl FnOnce(Connection<Socket>) -> Self) {
-        let Self { connection, timer, claimed, serves_cancels, known } = self;
-        (connection, move |connection| Self { connection, timer, claimed, serves_cancels, known })
+        let Self { connection, timer, claimed, serves_cancels, known, asked_for } = self;
+        (connection, move |connection| Self { connection, timer, claimed, serves_cancels, known, asked_for })
     }
 
     /// Takes peers too that have come only to cancel something.
     pub(crate) fn serving_cancels(mut self) -> Self {
         self.serves_cancels = true;
         self
+    }
+
+    /// Has the next proxy asked for this target.
+    pub(crate) fn asking_for(mut self, target: Address) -> Self {
+        self.asked_for = Some(target);
+        self
+    }
+
+    pub(crate) fn take_asked_for(&mut self) -> Option<Address> {
+        self.asked_for.take()
     }
 
     pub(crate) fn serves_cancels(&self) -> bool {

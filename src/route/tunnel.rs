@@ -32,7 +32,7 @@ use crate::tunnel::{Answer, Credentials, Ender, Error, ErrorKind, TunnelProtocol
 #[derive(Debug)]
 pub(crate) struct DialTunnel {
     language: Language,
-    /// Whom it is asked for.
+    /// Whom it is asked for, unless the route says another.
     target: Address,
     /// Who asks.
     credentials: Option<Credentials>,
@@ -86,7 +86,7 @@ impl DialTunnel {
                     (hop.protocol, hop.answer) = (Some(TunnelProtocol::Http1), Some(answer));
                 }
                 Err((protocol, mistake)) => {
-                    let error = Error::new(protocol, Some(self.target.clone()), ErrorKind::Unsupported(mistake));
+                    let error = Error::new(protocol, Some(hop.target.clone()), ErrorKind::Unsupported(mistake));
                     return Err(failed(HopError::new(&hop, behind, error.by(Some(hop.proxy.clone())))));
                 }
             },
@@ -105,7 +105,7 @@ impl DialTunnel {
                 (hop.protocol, hop.answer) = (Some(TunnelProtocol::Socks5), Some(answer));
             }
             Language::Socks4a { user } => {
-                let socks = Socks4a::new(self.target.clone()).by(hop.proxy.clone());
+                let socks = Socks4a::new(hop.target.clone()).by(hop.proxy.clone());
                 let socks = match user {
                     Some(user) => socks.user(user),
                     None => socks,
@@ -131,7 +131,7 @@ impl DialTunnel {
     async fn ask_http1(&self, route: &mut Route, hop: &Hop, fields: &[(String, String)]) -> Result<Answer, RouteError> {
         let behind = route.connection().route().len();
         let failed = |error: HopError| RouteError::from(error);
-        let mut connect = Connect::new(self.target.clone()).by(hop.proxy.clone());
+        let mut connect = Connect::new(hop.target.clone()).by(hop.proxy.clone());
         for (name, value) in fields {
             connect = connect.field(name, value).map_err(|error| failed(HopError::new(hop, behind, error)))?;
         }
@@ -165,11 +165,11 @@ impl DialTunnel {
         resolving: Option<&'static dyn Runtime>,
     ) -> Result<(Address, Vec<SocketAddr>), RouteError> {
         let behind = route.connection().route().len();
-        let (Some(runtime), Address::Name { host, port }) = (resolving, &self.target) else {
-            return Ok((self.target.clone(), Vec::new()));
+        let (Some(runtime), Address::Name { host, port }) = (resolving, &hop.target) else {
+            return Ok((hop.target.clone(), Vec::new()));
         };
         let wrong = |what: String| {
-            let error = Error::new(TunnelProtocol::Socks5, Some(self.target.clone()), ErrorKind::Unaskable(what));
+            let error = Error::new(TunnelProtocol::Socks5, Some(hop.target.clone()), ErrorKind::Unaskable(what));
             RouteError::from(HopError::new(hop, behind, error.by(Some(hop.proxy.clone()))))
         };
         let known = route.known_of_next().find_map(|again| match again {
@@ -215,7 +215,7 @@ impl DialTunnel {
         let behind = route.connection().route().len();
         let has_fallen_back = route.known_of_next().any(|again| *again == Again::InHttp1);
         let failed = |error: Error| HopError::new(&hop, behind, error);
-        let mut connect = http2::Connect::new(self.target.clone());
+        let mut connect = http2::Connect::new(hop.target.clone());
         for (name, value) in fields {
             connect = connect.field(name, value).map_err(failed)?;
         }
@@ -255,7 +255,7 @@ impl DialTunnel {
         _: HttpChoice,
     ) -> Result<Route, RouteError> {
         let what = ErrorKind::Unsupported("HTTP/2 needs the feature `http2`, which was not built in".to_owned());
-        let error = Error::new(TunnelProtocol::Http2, Some(self.target.clone()), what).by(Some(hop.proxy.clone()));
+        let error = Error::new(TunnelProtocol::Http2, Some(hop.target.clone()), what).by(Some(hop.proxy.clone()));
         Err(HopError::new(&hop, route.connection().route().len(), error).into())
     }
 }
@@ -282,8 +282,9 @@ impl HttpChoice {
 }
 
 impl DialLeg for DialTunnel {
-    fn dial(&self, route: Route) -> BoxFuture<'_, Result<Route, RouteError>> {
-        let hop = route.connection().next_hop(self.target.clone());
+    fn dial(&self, mut route: Route) -> BoxFuture<'_, Result<Route, RouteError>> {
+        let target = route.take_asked_for().unwrap_or_else(|| self.target.clone());
+        let hop = route.connection().next_hop(target);
         self.ask(route, hop).boxed()
     }
 

@@ -3,7 +3,7 @@
 //! | file | idea |
 //! |---|---|
 //! | `options.rs` | what the command line says |
-//! | `users.rs` | who may come in |
+//! | `users.rs`, `via.rs` | who may come in, and through whom targets are reached |
 //! | `service.rs` | the listeners: who is accepted, files read again, and what happens when the process is to end |
 //! | `client.rs` | one client, from its handshakes to the end of its tunnel |
 //! | `line.rs` | what the log says of a tunnel |
@@ -13,6 +13,7 @@ mod line;
 mod options;
 mod service;
 mod users;
+mod via;
 
 use std::io::Read;
 

@@ -4,6 +4,7 @@ mod answers;
 mod ending;
 mod foreign;
 mod users;
+mod via;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

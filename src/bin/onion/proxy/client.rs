@@ -12,12 +12,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::{Either, select};
-use onionskin::Connection;
 use onionskin::endpoint::Incoming;
 use onionskin::protocol::Addresses;
 use onionskin::proxy::{Reach, Unreached};
 use onionskin::runtime::{Address, Runtime};
-use onionskin::tunnel::{Accepted, Acceptor, Grant, Pending, Reason};
+use onionskin::tunnel::{Accepted, Acceptor, Grant, Pending, Reason, Refusal};
 
 use super::line::Line;
 use super::options::HalfCloseOption;
@@ -102,19 +101,26 @@ impl Clients {
         let user = pending.request().user.clone().filter(|_| self.logins.is_some());
         let _seat = match user.map(|user| self.users.seat_of_user(&user)).transpose() {
             Ok(seat) => seat,
-            Err(full) => return Ok(self.refuse(line, pending, Reason::LimitReached, Own(Class::Limit, full)).await),
+            Err(full) => {
+                line.reason = Some(Reason::LimitReached);
+                return Ok(self.refuse(line, pending, Reason::LimitReached, Own(Class::Limit, full)).await);
+            }
         };
         let reach = Arc::clone(&self.reach.lock().unwrap_or_else(PoisonError::into_inner));
         let target = pending.request().target.clone();
-        let far = match pending.during(reach.connect(&target)).await.map_err(failed)? {
-            Ok(socket) => Unfinished::new(Connection::with_timer(socket, Arc::new(self.runtime))),
+        let client = pending.connection().addresses().clone();
+        let far = match pending.during(reach.open(&target, &client)).await.map_err(failed)? {
+            Ok(far) => Unfinished::new(far),
             Err(unreached) => {
-                let class = class_of(&unreached);
-                return Ok(self.refuse(line, pending, unreached.reason(), Own(class, unreached)).await);
+                let cause = Own(class_of(&unreached), unreached.clone());
+                line.reason = Some(unreached.reason());
+                return Ok(self.refuse(line, pending, unreached, cause).await);
             }
         };
-        line.reached = Some(far.get_ref().peer_address().to_string());
-        let grant = Grant::bound_to(far.get_ref().local_address().clone());
+        line.reaches(&far);
+        // Through another proxy our end of it says nothing.
+        let bound = far.route().is_empty().then(|| far.get_ref().local_address().clone());
+        let grant = bound.map(Grant::bound_to).unwrap_or_default();
         let near = Unfinished::new(pending.grant(grant).await.map_err(failed)?);
         Ok(self.pass(line, near, far).await)
     }
@@ -136,10 +142,9 @@ impl Clients {
     }
 
     /// Says no in the client's language, and to the log why.
-    async fn refuse(&self, line: &mut Line, pending: Pending, reason: Reason, cause: impl Cause) -> End {
-        line.reason = Some(reason);
+    async fn refuse(&self, line: &Line, pending: Pending, refusal: impl Into<Refusal>, cause: impl Cause) -> End {
         let end = line.ends(self.runtime.now(), End::of(Outcome::Failed, Loss::new(Side::Connect, cause)));
-        if let Err(error) = pending.refuse(reason).await {
+        if let Err(error) = pending.refuse(refusal).await {
             log::debug!("{line}: the client has not heard that: {error}");
         }
         end

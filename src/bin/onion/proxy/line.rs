@@ -3,8 +3,10 @@
 use std::fmt;
 use std::time::Instant;
 
+use onionskin::Connection;
 use onionskin::printable::Printable;
 use onionskin::protocol::Addresses;
+use onionskin::runtime::Socket;
 use onionskin::tunnel::{Reason, Request};
 
 use crate::join::End;
@@ -16,8 +18,10 @@ pub(super) struct Line {
     pub(super) peer: String,
     since: Instant,
     request: Option<Request>,
-    /// Who was connected to, as it was written down when that was done.
-    pub(super) reached: Option<String>,
+    /// Who was connected to.
+    reached: Option<String>,
+    /// The proxies that were asked on the way, the first from here first.
+    via: Vec<String>,
     /// What the client was refused with.
     pub(super) reason: Option<Reason>,
     pub(super) bytes: (u64, u64),
@@ -26,11 +30,16 @@ pub(super) struct Line {
 impl Line {
     pub(super) fn new(listen: String, number: u64, addresses: &Addresses, since: Instant) -> Self {
         let peer = addresses.to_string();
-        Self { listen, number, peer, since, request: None, reached: None, reason: None, bytes: (0, 0) }
+        Self { listen, number, peer, since, request: None, reached: None, via: Vec::new(), reason: None, bytes: (0, 0) }
     }
 
     pub(super) fn asks(&mut self, request: &Request) {
         self.request = Some(request.clone());
+    }
+
+    pub(super) fn reaches(&mut self, far: &Connection<Socket>) {
+        self.reached = Some(far.get_ref().peer_address().to_string());
+        self.via = far.route().iter().map(|hop| hop.proxy.to_string()).collect();
     }
 
     /// Logs the end, and hands it through.
@@ -46,6 +55,7 @@ impl Line {
             protocol = request.map(|request| request.protocol.name()),
             target = request.map(|request| request.target.to_string()),
             reached = self.reached,
+            via = Some(self.via.join(", ")).filter(|via| !via.is_empty()),
             outcome = end.outcome.word(),
             side = loss.map(|loss| loss.side.word()),
             class = loss.map(|loss| loss.class.word()),
@@ -68,9 +78,10 @@ impl fmt::Display for Line {
             write!(f, " user {}", Printable::new(user).limit(MAX_USER).quoted())?;
         }
         write!(f, " {} to {}", request.protocol, request.target)?;
-        match &self.reached {
-            Some(reached) => write!(f, " at {reached}"),
-            None => Ok(()),
+        match (&self.reached, &self.via[..]) {
+            (Some(reached), []) => write!(f, " at {reached}"),
+            (_, []) => Ok(()),
+            (_, via) => write!(f, " via {}", via.join(", ")),
         }
     }
 }

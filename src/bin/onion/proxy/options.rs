@@ -24,6 +24,9 @@ pub(crate) struct Options {
     /// Where to listen, and the layers that clients bring: tcp:127.0.0.1:1080, tcp:[::]:443+tls:cert=PEM:key=PEM
     #[arg(required_unless_present = "hash_password")]
     pub(super) listen: Vec<String>,
+    /// Reach targets through other proxies: an endpoint whose last step is connect, socks5 or socks4a without a target
+    #[arg(long, value_name = "ROUTE")]
+    pub(super) via: Option<String>,
     #[command(flatten)]
     pub(super) rules: RuleOptions,
     /// Who may come in: a file with a line NAME:HASH for each user
@@ -160,13 +163,19 @@ const EXAMPLES: &str = r"Examples:
   for those who have a certificate of ours
     onion proxy tcp:[::]:443+tls:cert=chain.pem:key=key.pem:client-ca=ca.pem
   to some hosts only, on some ports
-    onion proxy tcp:127.0.0.1:1080 --allow .example:443,993 --deny '*'";
+    onion proxy tcp:127.0.0.1:1080 --allow .example:443,993 --deny '*'
+  through another proxy, and one behind it
+    onion proxy tcp:127.0.0.1:1080 --via tcp:proxy.example:3128+connect
+    onion proxy tcp:127.0.0.1:1080 --via tcp:proxy.example:443+tls+connect:next.example:1080+socks5";
 
 const DETAILS: &str = r"Rules: of those of --allow and --deny in their order, and then of those in the file, the first that is about a target decides.
 Where none is, port 443 is allowed, and other ports are denied. Special addresses are denied whatever name stands for them: loopback,
 link-local, private, multicast and whatever else is not public, in every spelling that IPv6 has for them, and the addresses
 of this machine; only a rule about addresses opens them: --allow 127.0.0.0/8. A name is resolved once, each of its addresses
 is judged, and nobody else is connected to. Nobody reaches the proxy itself.
+
+Via: the last proxy of ROUTE is asked for the target as the client gave it, and resolves a name itself. So rules about names and ports
+hold, those about addresses for targets that are addresses, and localhost is denied unless a rule allows that name.
 
 Answers: a tunnel is granted when the target is reached, and not before. What is refused is told in the client's language: a
 status and Proxy-Status (RFC 9209) in HTTP, a reply in SOCKS.
@@ -183,5 +192,5 @@ most; those that are left are aborted. A second one ends the process at once. SI
 again; what is wrong stays as it was.
 
 Log: a line for each tunnel when it ends, on standard error: who, to whom, bytes both ways, and how. With --log-format json each
-line is an object with the fields listen, connection, peer, user, protocol, target, reached, outcome, side, class, cause,
+line is an object with the fields listen, connection, peer, user, protocol, target, reached, via, outcome, side, class, cause,
 reason, bytes_there, bytes_back and seconds.";

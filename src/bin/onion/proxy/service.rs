@@ -16,13 +16,14 @@ use std::time::Duration;
 use futures::channel::{mpsc, oneshot};
 use futures::future::{BoxFuture, Either, pending, select, select_all};
 use futures::{FutureExt, StreamExt};
-use onionskin::endpoint::{BaseTransport, Incoming, Listener};
+use onionskin::endpoint::{BaseTransport, Connector, Incoming, Listener};
 use onionskin::proxy::Reach;
 use onionskin::runtime::Runtime;
 
 use super::client::Clients;
 use super::options::{Options, RuleOptions};
 use super::users::Logins;
+use super::via;
 use crate::attend::{Reload, Reloads};
 use crate::failure::Failure;
 use crate::join::{End, Outcome, Tally};
@@ -48,6 +49,7 @@ struct Files {
     rules: RuleOptions,
     /// Without rules.
     reach: Reach,
+    via: Option<Connector>,
 }
 
 /// How far it is.
@@ -92,6 +94,10 @@ impl Service {
         for address in listeners.iter().filter_map(|listener| listener.local_address().as_tcp()) {
             reach = reach.listening_at(address);
         }
+        let via = options.via.as_deref().map(|route| via::connector(runtime, route, options.key_log)).transpose()?;
+        if let Some(via) = &via {
+            reach = reach.via(via.clone());
+        }
         let wish = Wish { connections: limits.max_connections.get(), descriptors: 2 };
         let most = room::grant(&[wish])[0];
         let (abort, aborting) = oneshot::channel::<()>();
@@ -108,7 +114,7 @@ impl Service {
             stopping: stopping.clone(),
             aborting: aborting.map(drop).boxed().shared(),
         };
-        let files = Arc::new(Files { rules: options.rules.clone(), reach });
+        let files = Arc::new(Files { rules: options.rules.clone(), reach, via });
         let patience = Duration::from_secs(limits.patience.into());
         Ok(Self { listeners, clients: Arc::new(clients), files, stopping, abort, most, patience })
     }
@@ -226,6 +232,13 @@ fn reload(
                 Ok(()) => log::info!(listen; "{listen}: certificates and keys were read again"),
                 Err(error) => log::error!(listen; "{listen} keeps what it has: {}", Failure::from(error)),
             }
+        }
+        match files.via.as_ref().map(Connector::reload) {
+            Some(reading) => match reading.await {
+                Ok(()) => log::info!("the files of --via were read again"),
+                Err(error) => log::error!("--via keeps what it has: {}", Failure::from(error)),
+            },
+            None => {}
         }
         blocking::unblock(move || {
             match files.rules.read() {

@@ -1,0 +1,72 @@
+//! Through another proxy, which is ours too.
+
+use std::io::Write;
+
+use super::*;
+use crate::onion::run;
+
+fn chained(route: &str, options: &[&str]) -> Relay {
+    let options: Vec<_> = ["--via", route].into_iter().chain(options.iter().copied()).collect();
+    proxy(&options)
+}
+
+#[test]
+fn targets_are_reached_through_the_next_proxy_in_each_language() {
+    let mut next = proxy(LOOPBACK);
+    for step in ["connect", "socks5", "socks4a"] {
+        let mut near = chained(&format!("{}+{step}", next.endpoint), LOOPBACK);
+        let (listener, address) = target();
+        let mut client = ask_http(&near, address, "\r\nthere");
+        let mut far = accept(&listener);
+        finds(&mut far, b"there");
+        assert!(head(&mut client).starts_with("HTTP/1.1 200 "), "{step}");
+        far.write_all(b"back").unwrap();
+        finds(&mut client, b"back");
+        drop((client, far));
+        near.hears(&[&format!("to tcp {address} via tcp 127.0.0.1:"), "5 bytes there, 4 back"]);
+        next.hears(&[&format!("to tcp {address} at tcp {address}"), "5 bytes there, 4 back"]);
+    }
+}
+
+#[test]
+fn rules_hold_for_names_that_nobody_here_resolves_and_for_addresses() {
+    let next = proxy(LOOPBACK);
+    let route = format!("{}+connect", next.endpoint);
+    let (_listener, address) = target();
+    let port = address.port();
+    for (options, host, expected) in [
+        (&["--allow", "*"][..], "localhost", 403),
+        (&["--allow", "localhost"], "localhost", 200),
+        (&["--allow", "*"], "127.0.0.1", 502),
+        (&["--allow", "*"], "[::ffff:127.0.0.1]", 502),
+        (LOOPBACK, "127.0.0.1", 200),
+        (&["--deny", ".example", "--allow", "*"], "a.example", 403),
+    ] {
+        let near = chained(&route, options);
+        let (_, answer) = answer_http(&near, format_args!("{host}:{port}"));
+        assert!(answer.starts_with(&format!("HTTP/1.1 {expected} ")), "{options:?} {host} {answer}");
+    }
+}
+
+#[test]
+fn what_the_next_proxy_says_of_the_target_is_told_on() {
+    let next = proxy(LOOPBACK);
+    let near = chained(&format!("{}+connect", next.endpoint), LOOPBACK);
+    let (_, answer) = answer_http(&near, closed_port());
+    assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
+    assert_eq!(answer.matches("error=connection_refused").count(), 2, "of the next and ours: {answer}");
+    assert_eq!(reply(&mut ask_socks(&near, 1, closed_port())).0, 5);
+    // Nobody is there who could refuse.
+    let nobody = chained("tcp:127.0.0.1:1+socks5", LOOPBACK);
+    assert!(answer_http(&nobody, closed_port()).1.starts_with("HTTP/1.1 502 "));
+    let denied = proxy(&[]);
+    let near = chained(&format!("{}+socks5", denied.endpoint), LOOPBACK);
+    let (_, answer) = answer_http(&near, closed_port());
+    assert!(answer.starts_with("HTTP/1.1 502 ") && answer.contains("error=http_request_error"), "{answer}");
+}
+
+#[test]
+fn a_route_with_a_target_is_a_mistake() {
+    let error = run(["proxy", "tcp:127.0.0.1:0", "--via", "tcp:p.example:3128+connect:a.example:443"], "").failed(2);
+    assert!(error.contains("no HOST and PORT here"), "{error}");
+}
