@@ -4,9 +4,12 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 
+use subtle::ConstantTimeEq;
+
 /// A user and a password, for a proxy that wants to know who asks.
 ///
-/// Nothing prints it: not `Debug`, and no error, log or drawing of this crate.
+/// Nothing prints it: not `Debug`, and no error, log or drawing of this crate. Whether two are equal takes as long wherever they
+/// differ, but for their lengths.
 ///
 /// ```
 /// use onionskin::tunnel::Credentials;
@@ -15,7 +18,11 @@ use std::path::Path;
 /// assert_eq!(format!("{credentials:?}"), "Credentials");
 /// # Ok::<_, onionskin::tunnel::CredentialsError>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, Hash)]
+#[allow(
+    clippy::derived_hash_with_manual_eq,
+    reason = "what is equal is what would be by itself; only the time differs"
+)]
 pub struct Credentials {
     user: String,
     password: Vec<u8>,
@@ -71,6 +78,15 @@ impl Credentials {
         &self.password
     }
 }
+
+impl PartialEq for Credentials {
+    fn eq(&self, other: &Self) -> bool {
+        let user = self.user.as_bytes().ct_eq(other.user.as_bytes());
+        bool::from(user & self.password.ct_eq(&other.password))
+    }
+}
+
+impl Eq for Credentials {}
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -234,3 +234,13 @@ fn a12_what_a_user_has_said_is_shown_nowhere() {
     shown += &format!("{:#} {:?}", pair.right.stack, pair.right.lost());
     assert!(!shown.contains("onion-user") && !shown.contains("peel-password"), "{shown}");
 }
+
+#[test]
+fn k17_credentials_are_equal_when_both_parts_are() {
+    let of = |user: &str, password: &str| onionskin::tunnel::Credentials::new(user, password).unwrap();
+    assert_eq!(of("onion", "peel"), credentials());
+    for (user, password) in [("onion", "peeL"), ("onioN", "peel"), ("onion", "peels"), ("onion", ""), ("onionp", "eel")]
+    {
+        assert_ne!(of(user, password), credentials());
+    }
+}
