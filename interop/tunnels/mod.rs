@@ -4,6 +4,7 @@
 
 mod asks;
 mod chains;
+mod commands;
 mod controls;
 mod http2;
 pub(crate) mod origin;
@@ -12,6 +13,6 @@ mod proxy;
 use crate::Case;
 
 pub(crate) fn cases() -> Vec<Case> {
-    let cases = [controls::cases(), asks::cases(), chains::cases(), http2::cases(), proxy::cases()];
+    let cases = [controls::cases(), asks::cases(), chains::cases(), commands::cases(), http2::cases(), proxy::cases()];
     cases.into_iter().flatten().collect()
 }
