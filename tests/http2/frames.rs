@@ -1,5 +1,6 @@
 //! Frames that no library sends, or not at such a time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -12,7 +13,7 @@ use onionskin::tunnel::http2::Tunnels;
 use onionskin::tunnel::{Error, ErrorKind};
 
 use crate::peer::{ACK, DATA, END_HEADERS, END_STREAM, GO_AWAY, HEADERS, OK, PING, RST_STREAM, Raw, SETTINGS, frame};
-use crate::{Bench, CUTS, hear, run, settle, target};
+use crate::{Bench, CONFIGURED, CUTS, NAME, hear, run, settle, target};
 
 async fn begin(bench: &Bench, cut: Cut) -> (Tunnels, Raw) {
     begin_with(bench, cut, &[]).await
@@ -293,6 +294,33 @@ fn t24_floods_end_the_connection_or_wait() {
             }
         });
     }
+}
+
+#[test]
+fn t24_floods_end_the_connection_through_tls_too() {
+    run(|bench| async move {
+        let (mut carrier, end) = bench.carrier(Cut::Whole);
+        let mut far = Connection::with_timer(end, Arc::new(bench.clock.clone()));
+        let (client, server) = (CONFIGURED.0.to(NAME).unwrap(), CONFIGURED.1.accept().unwrap());
+        let (near_started, far_started) = join(carrier.start_tls(client), far.start_tls(server)).await;
+        near_started.unwrap();
+        far_started.unwrap();
+        let (tunnels, raw) = join(Tunnels::over(carrier), Raw::begin(far, &[])).await;
+        let (tunnels, mut raw) = (tunnels.unwrap(), raw);
+        let (opened, id) = join(tunnels.open(target()), raw.grant()).await;
+        let mut opened = opened.unwrap();
+        let flood = frame(DATA, 0, id, &[]).repeat(10_000);
+        let flooded = async {
+            let _ = raw.0.write_all(&flood).await;
+            let _ = raw.0.flush().await;
+            raw.next_of(GO_AWAY).await
+        };
+        let mut nothing = [0; 9];
+        let (read, going) = join(opened.read(&mut nothing), flooded).await;
+        let error = read.unwrap_err();
+        assert!(matches!(kind(&error), ErrorKind::Http2(_)), "{error}");
+        assert_eq!(going.payload[4..8], [0, 0, 0, 11], "ENHANCE_YOUR_CALM");
+    });
 }
 
 /// Frames that are nearly right, in an order that is not.

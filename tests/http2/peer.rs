@@ -227,7 +227,7 @@ pub(crate) const END_HEADERS: u8 = 4;
 pub(crate) const OK: &[u8] = &[0x88];
 
 /// A proxy that sends exactly what a test writes.
-pub(crate) struct Raw(pub(crate) WireEnd);
+pub(crate) struct Raw<W = WireEnd>(pub(crate) W);
 
 /// A frame that has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -238,9 +238,9 @@ pub(crate) struct Frame {
     pub(crate) payload: Vec<u8>,
 }
 
-impl Raw {
+impl<W: Wire> Raw<W> {
     /// Begins as a server does, with these settings.
-    pub(crate) async fn begin(end: WireEnd, settings: &[u8]) -> Self {
+    pub(crate) async fn begin(end: W, settings: &[u8]) -> Self {
         let mut raw = Self(end);
         let mut preface = [0; 24];
         raw.0.read_exact(&mut preface).await.unwrap();
@@ -252,6 +252,7 @@ impl Raw {
 
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
         self.0.write_all(bytes).await.unwrap();
+        self.0.flush().await.unwrap();
     }
 
     pub(crate) async fn next(&mut self) -> Frame {
