@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::asks::{connect, fetch, to_origin};
+use super::asks::{connect, fetch, to_origin, to_proxy};
 use super::origin::{Origin, PAGE};
 use crate::Case;
 use crate::bench::{Bench, Peer};
@@ -10,11 +10,15 @@ use crate::clients::tunnel::{
     HTTPS_PROXY_AGENT, PYSOCKS, PYTHON, UNDICI, curl_through, ncat_through, node_through, python_through,
     s_client_through, stunnel_through,
 };
-use crate::servers::{NAME, PASSWORD, USER};
+use crate::servers::microsocks::MICROSOCKS;
+use crate::servers::nghttpx::NGHTTPX;
+use crate::servers::squid::SQUID;
+use crate::servers::{NAME, PASSWORD, Server, USER};
 
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases: Vec<Case> = CURL.iter().map(Curl::case).collect();
     cases.extend(curl_in_other_ways());
+    cases.extend(onwards());
     cases.extend(tools());
     cases.extend(scripts());
     cases
@@ -123,6 +127,42 @@ fn curl_in_other_ways() -> Vec<Case> {
                 assert!(!ended.is_content() && ended.said.contains(refusal), "{}", ended.said);
             }
             fetch(connect(&format!("tcp:{}{}", origin.by_address(), to_origin(bench))).expect("the origin is there"));
+        }),
+    ]
+}
+
+/// Chains in which ours is the first proxy, and asks another by itself.
+fn onwards() -> Vec<Case> {
+    // What the next proxy says of a port where nobody is, and so ours too: Squid knows of 503 alone.
+    let case = |servers: &'static [&'static Server], what: &str, refusal: &'static str, via: fn(&Bench) -> String| {
+        our_proxy("curl", &format!("--via {what}"), move |bench| {
+            let (origin, via) = (Origin::web(bench), via(bench));
+            let mut proxy = Proxy::start_bare(bench, false, &["--allow", "localhost", "--via", &via]);
+            for scheme in ["http", "socks4a", "socks5h"] {
+                let url = format!("{scheme}://{}", proxy.address);
+                curl_through(bench, &["--proxy", &url], &origin.by_name()).with(PAGE);
+                proxy.peer.expect(" bytes there, ");
+            }
+            let url = format!("http://{}", proxy.address);
+            let refused = curl_through(bench, &["--proxy", &url], &Origin::nobody().by_name());
+            assert!(!refused.is_content() && refused.said.contains(refusal), "{}", refused.said);
+        })
+        .talks_to(servers)
+    };
+    vec![
+        case(&[&SQUID], "squid", "response 503", |bench| {
+            format!("tcp:{}+connect", bench.server(&SQUID).address("http"))
+        }),
+        case(&[&MICROSOCKS], "microsocks", "response 502", |bench| {
+            format!("tcp:{}+socks5", bench.server(&MICROSOCKS).address("socks"))
+        }),
+        case(&[&NGHTTPX], "nghttpx by HTTP/2", "response 503", |bench| {
+            format!("tcp:{}{}+connect", bench.server(&NGHTTPX).address("https"), to_proxy(bench))
+        }),
+        case(&[&SQUID, &MICROSOCKS], "squid and then microsocks", "response 502", |bench| {
+            let (squid, microsocks) =
+                (bench.server(&SQUID).address("https"), bench.server(&MICROSOCKS).address("socks"));
+            format!("tcp:{squid}{}+connect:{microsocks}+socks5", to_proxy(bench))
         }),
     ]
 }
