@@ -142,7 +142,7 @@ pub enum TunnelProtocol {
 }
 
 impl TunnelProtocol {
-    /// As it stands in errors, logs and drawings: `http1`, `http2`, `socks5`, `socks4a`.
+    /// As it is written in errors, logs and drawings: `http1`, `http2`, `socks5`, `socks4a`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -122,7 +122,7 @@ impl OuterPeel {
     }
 
     /// A read has come to an end: whether that is the end of the peer's direction, and not that of the layer alone. If it is not,
-    /// reading goes on below.
+    /// reading continues on the layer below.
     ///
     /// # Errors
     ///

@@ -51,7 +51,7 @@ pub struct Socks5Step {
 pub struct Socks4aStep {
     /// Whom the proxy is asked for.
     pub target: Address,
-    /// `user`: what the proxy is told of who asks. There is no password in this language.
+    /// `user`: what the proxy hears of who asks. There is no password in this language.
     pub user: Option<String>,
     /// `timeout`: how long the proxy may take, with the target that it connects to.
     pub timeout: ConnectTimeout,

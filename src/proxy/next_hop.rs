@@ -1,4 +1,4 @@
-//! What is told of a target that another proxy was asked for, and was not reached.
+//! What to say of a target that another proxy was asked for, and was not reached.
 
 use super::Unreached;
 use super::reach::reason;

@@ -8,6 +8,7 @@ mod common;
 mod chat;
 mod ftp;
 mod line_protocol;
+mod own_proxy;
 mod process;
 mod relay;
 mod smtp_sink;

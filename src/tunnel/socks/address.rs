@@ -33,7 +33,7 @@ impl<'a> Askable<'a> {
         }
     }
 
-    /// As it stands in a request and in a reply of SOCKS5: the type, the host, the port.
+    /// How it is written in a request and in a reply of SOCKS5: the type, the host, the port.
     pub(super) fn write(self, to: &mut Vec<u8>) {
         let port = match self {
             Self::Ip(IpAddr::V4(ip), port) => {
