@@ -80,7 +80,8 @@ async fn origin(runtime: &'static dyn Runtime, files: &Files, name: &str) -> Soc
             let Ok(mut conn) = listener.accept().await.unwrap().ready().await else { continue };
             let line = conn.read_line().await.unwrap().unwrap();
             conn.write_line(line).await.unwrap();
-            conn.leave(Duration::from_secs(5)).await.unwrap();
+            // A client that has heard enough may hang up, and the next one is none the worse for it.
+            let _ = conn.leave(Duration::from_secs(5)).await;
         }
     }));
     address

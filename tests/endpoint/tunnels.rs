@@ -81,7 +81,7 @@ impl Proxy {
             self.asked.lock().unwrap().push((number, question.clone()));
             match does(&question) {
                 Does::Reach(words) => {
-                    let far = self.runtime.connect_tcp(known[&*target]).await?;
+                    let far = self.runtime.connect_tcp(*known.get(&*target).ok_or("nobody")?).await?;
                     match is_socks {
                         true => near.write_all(&[5, 0, 0, 1, 192, 0, 2, 7, 0, 9]).await?,
                         false => near.write_all(words.as_bytes()).await?,

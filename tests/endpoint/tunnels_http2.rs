@@ -75,7 +75,7 @@ impl Proxy {
         }
         self.asked.lock().unwrap().push((number, TunnelProtocol::Http1, has_told));
         let host = request.split([' ', ':']).nth(1).ok_or("no host")?;
-        let far = self.runtime.connect_tcp(self.known[host]).await?;
+        let far = self.runtime.connect_tcp(*self.known.get(host).ok_or("nobody")?).await?;
         near.send_all(b"HTTP/1.1 200 Well\r\n\r\n").await?;
         near.bridge(far).await?;
         Ok(())
@@ -101,7 +101,8 @@ impl Proxy {
             if self.says_length {
                 answer = answer.header("content-length", "0");
             }
-            let far = self.runtime.connect_tcp(self.known[request.uri().host().ok_or("no host")?]).await?;
+            let far = request.uri().host().and_then(|host| self.known.get(host)).ok_or("nobody")?;
+            let far = self.runtime.connect_tcp(*far).await?;
             let mut send = respond.send_response(answer.body(())?, false)?;
             let mut receive = request.into_body();
             let (mut far_reader, mut far_writer) = far.split();
