@@ -135,9 +135,10 @@ fn t20_a_silent_proxy_is_asked_and_then_given_up() {
                 opened.read_exact(&mut heard).await.map(|()| heard)
             });
             assert!((&mut reading).now_or_never().is_none());
+            let before = raw.0.arriving();
             bench.clock.advance(Duration::from_secs(29));
             assert!((&mut reading).now_or_never().is_none());
-            assert_eq!(raw.0.arriving(), raw.0.arriving(), "nothing is asked yet");
+            assert_eq!(raw.0.arriving(), before, "nothing is asked yet");
             bench.clock.advance(Duration::from_secs(1));
             assert!((&mut reading).now_or_never().is_none());
             let ping = raw.next_of(PING).await;
@@ -276,7 +277,6 @@ fn t24_floods_end_the_connection_or_wait() {
             let (mut opened, id) = open(&tunnels, &mut raw).await;
             // Nobody reads what is answered.
             let bytes = flood(id).repeat(200_000);
-            raw.0.inject(&[]);
             let (mut sent, mut idle) = (0, 0);
             while sent < bytes.len() && idle < 20 {
                 let count = raw.0.write(&bytes[sent..]).now_or_never().map_or(0, |written| written.unwrap_or(0));
