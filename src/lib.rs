@@ -33,6 +33,7 @@
 //! | [`tunnel`] | SOCKS and CONNECT, client and server: somebody else is asked to reach the target | `protocol`, `connection` and what those use |
 //! | [`route`] | what lies between a socket and the target: the legs of a route, and whom TLS verifies | `starttls`, `tunnel`, `connection` and what those use |
 //! | [`endpoint`] | strings that name where to connect or listen, and with which layers | all of these |
+//! | `http` | HTTP at the far end: a client of hyper over any connection | `connection` and what that uses |
 //! | [`proxy`] | whom the clients of a proxy may reach, and how they are reached | `endpoint` and what that uses |
 //! | [`testing`] | peers, wires and clocks for tests | all of these |
 //! | [`printable`] | what a peer has said, escaped so that it can be shown | nothing, and all of these show by it |
@@ -48,6 +49,7 @@
 //! | `aws-lc-rs` (default), `ring` | a provider of cryptography; with none, install or pass one, with both see [`tls::default_provider`] |
 //! | `system-roots` (default), `webpki-roots` | trust anchors: those of the operating system, those that are compiled in |
 //! | `deflate` | compression, the layer [`Deflate`](layer::Deflate) |
+//! | `http` | HTTP at the far end: a client of hyper over any connection |
 //! | `http2` | many tunnels over one connection: CONNECT of HTTP/2, both sides |
 //! | `xmpp` | STARTTLS of XMPP |
 //! | `testing` | the test kit [`testing`], for a dev-dependency |
@@ -60,6 +62,8 @@
 pub mod connection;
 mod driver;
 pub mod endpoint;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod layer;
 pub mod printable;
 pub mod protocol;

@@ -8,6 +8,8 @@ mod common;
 mod demo;
 mod dialogue;
 mod foreign;
+#[cfg(unix)]
+mod get;
 mod install;
 #[cfg(target_os = "linux")]
 mod memory;

@@ -20,16 +20,35 @@ pub(crate) struct Failure {
     message: String,
 }
 
-/// The exit statuses; what those from 3 on mean is for `onion probe` to say.
+/// The exit statuses; what those from 3 on mean is for each command to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
-    Failed = 1,
-    Usage = 2,
-    Hole = 3,
-    NoTls = 4,
-    Refused = 5,
-    Untrusted = 6,
-    Expiring = 7,
+    Failed,
+    Usage,
+    /// Of `onion probe`, and so the next four.
+    Hole,
+    NoTls,
+    Refused,
+    Untrusted,
+    Expiring,
+    /// Of `onion get`, and so the next two.
+    Redirected,
+    NotGiven,
+    ServerFailed,
+}
+
+impl Status {
+    fn code(self) -> u8 {
+        match self {
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Hole | Self::Redirected => 3,
+            Self::NoTls | Self::NotGiven => 4,
+            Self::Refused | Self::ServerFailed => 5,
+            Self::Untrusted => 6,
+            Self::Expiring => 7,
+        }
+    }
 }
 
 impl Failure {
@@ -67,7 +86,7 @@ impl Failure {
             Format::Text => say(format_args!("error: {self}")),
             Format::Json => log::error!("{self}"),
         }
-        ExitCode::from(self.status as u8)
+        ExitCode::from(self.status.code())
     }
 }
 

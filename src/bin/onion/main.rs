@@ -5,6 +5,7 @@
 //! | `demo.rs`, `drawing.rs`, `meter.rs` | `onion demo`: a client and a server in one process, and the picture of them |
 //! | `serve.rs`, `session.rs` | `onion serve`: accepting connections, and answering the commands on one |
 //! | `connect.rs`, `dialogue.rs`, `input.rs`, `answers.rs` | `onion connect`: standard input to the peer, and local commands |
+//! | `get.rs` | `onion get`: what stands at a URL, through any route |
 //! | `probe.rs`, `probe/` | `onion probe`: what an operator wants to know of a server, and four questions about its STARTTLS |
 //! | `join.rs`, `join/` | two connections joined, how they ended, and how many there were |
 //! | `attend.rs`, `notify.rs`, `room.rs`, `peers.rs` | what concerns all listeners of a process: its end, files to be read again, systemd, and how many connections there may be |
@@ -21,7 +22,7 @@
 //! | `key_log.rs` | the secrets of its connections, written down where somebody asked for that |
 //!
 //! Exit status: 0 for a clean end, 1 for a failure, 2 for a command line that makes no sense, from 3 on what `onion probe` has
-//! found. Standard output is for what was asked for; everything said to people goes to standard error, a failure as one line.
+//! found or `onion get` was answered. Standard output is for what was asked for; everything said to people goes to standard error, a failure as one line.
 
 #[cfg(not(any(feature = "async-std", feature = "smol", feature = "tokio")))]
 compile_error!("the command `onion` needs a runtime: enable the feature `async-std`, `smol` or `tokio`");
@@ -39,6 +40,7 @@ mod demo;
 mod dialogue;
 mod drawing;
 mod failure;
+mod get;
 mod input;
 mod join;
 mod json;
@@ -88,6 +90,7 @@ enum Command {
     Demo(demo::Options),
     Serve(serve::Options),
     Connect(connect::Options),
+    Get(get::Options),
     Probe(probe::Options),
     Relay(relay::Options),
     Proxy(proxy::Options),
@@ -118,6 +121,7 @@ fn run(command: Command) -> Result<(), Failure> {
             Command::Demo(options) => demo::run(runtime, &options).await,
             Command::Serve(options) => serve::run(runtime, &options).await,
             Command::Connect(options) => connect::run(runtime, &options).await,
+            Command::Get(options) => get::run(runtime, &options).await,
             Command::Probe(options) => probe::run(runtime, &options).await,
             Command::Relay(options) => relay::run(runtime, &options).await,
             Command::Proxy(options) => proxy::run(runtime, &options).await,

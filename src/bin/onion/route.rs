@@ -2,7 +2,7 @@
 
 use clap::Args;
 use onionskin::connection::Hop;
-use onionskin::endpoint::{Endpoint, proxy_from_env};
+use onionskin::endpoint::{Endpoint, Step, proxy_from_env};
 use onionskin::printable::Printable;
 use onionskin::runtime::Address;
 use onionskin::tls::TlsFacts;
@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::json::harmless;
+use crate::open;
 
 /// Whether the environment is asked for a proxy.
 #[derive(Args, Clone, Copy, Debug)]
@@ -30,6 +31,34 @@ impl ProxyOption {
         proxy_from_env(&endpoint, |name| std::env::var(name).ok()).map_err(Failure::usage)
     }
 }
+
+/// The way to `target` through the proxies of a ROUTE: an endpoint whose last step is `connect`, `socks5` or `socks4a` without the
+/// HOST and PORT that such a step has elsewhere.
+pub(crate) fn via(route: &str, target: &Address) -> Result<Endpoint, Failure> {
+    let wrong = |what: &str| Failure::usage(format_args!("--via {route}: {what}"));
+    let missing = || wrong("the last step is to be connect, socks5 or socks4a, without HOST and PORT");
+    // A + in a value is escaped, and none follows the last one.
+    let (before, last) = route.rsplit_once('+').ok_or_else(missing)?;
+    let (kind, keys) = last.split_once(':').map_or((last, None), |(kind, keys)| (kind, Some(keys)));
+    if !["connect", "socks5", "socks4a"].contains(&kind) {
+        return Err(missing());
+    }
+    if keys.is_some_and(|keys| !keys.split(':').next().is_some_and(|first| first.contains('='))) {
+        return Err(wrong(&format!("{kind} has no HOST and PORT here: they are those of what is wanted")));
+    }
+    let keys = keys.map(|keys| format!(":{keys}")).unwrap_or_default();
+    let mut endpoint = open::parse(&format!("{before}+{kind}:{ANYBODY}:1{keys}"))?;
+    match endpoint.steps.last_mut() {
+        Some(Step::Connect(step)) => step.target = target.clone(),
+        Some(Step::Socks5(step)) => step.target = target.clone(),
+        Some(Step::Socks4a(step)) => step.target = target.clone(),
+        _ => return Err(missing()),
+    }
+    Ok(endpoint)
+}
+
+/// In the place of the target, until there is one.
+const ANYBODY: &str = "target.invalid";
 
 /// All hops in one line of JSON: an array of objects, the outermost first.
 pub(crate) fn json(route: &[Hop]) -> String {
