@@ -7,9 +7,13 @@ mod common;
 mod answers;
 mod callbacks;
 mod ends;
+#[path = "../connection/executor.rs"]
+#[allow(dead_code, reason = "shared with another test binary, which uses all of it")]
+mod executor;
 mod frames;
 mod peer;
 mod random;
+mod server;
 #[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
 mod sockets;
 mod windows;

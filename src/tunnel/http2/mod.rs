@@ -16,6 +16,7 @@
 //! | file | idea |
 //! |---|---|
 //! | `client.rs` | the side that asks for tunnels |
+//! | `server/` | the side that is asked |
 //! | `tunnel.rs`, `shared.rs` | one tunnel as a socket, and all of them over one connection |
 //! | `session.rs`, `stream.rs`, `ask.rs` | one connection of HTTP/2 without any I/O, its streams, and a question until it is answered |
 //! | `settings.rs`, `fault.rs` | what can be set, and why something is over |
@@ -26,6 +27,7 @@ mod client;
 mod fault;
 mod port;
 mod role;
+mod server;
 mod session;
 mod settings;
 mod shared;
@@ -34,4 +36,5 @@ mod tunnel;
 mod watch;
 
 pub use self::client::{Connect, Tunnels};
+pub use self::server::{PendingTunnel, PendingTunnels};
 pub use self::settings::Settings;

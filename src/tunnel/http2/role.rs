@@ -10,6 +10,7 @@ use h2::{PingPong, SendStream};
 use http::Request;
 
 use super::port::PortIo;
+use super::server::half::{Asked, ServerHalf};
 use super::settings::Settings;
 
 /// h2, of a client or of a server.
@@ -19,6 +20,7 @@ pub(super) enum Role {
         /// `None` when we want no more streams: h2 goes away when none is left.
         requests: Option<SendRequest<Bytes>>,
     },
+    Server(Box<ServerHalf>),
     /// It has said all that it had to say.
     Done,
 }
@@ -39,9 +41,14 @@ impl Role {
         Ok(Self::Client { connection: Box::new(connection), requests: Some(requests) })
     }
 
+    pub(super) fn server(io: PortIo, settings: &Settings) -> Self {
+        Self::Server(Box::new(ServerHalf::new(io, settings)))
+    }
+
     pub(super) fn ping_pong(&mut self) -> Option<PingPong> {
         match self {
             Self::Client { connection, .. } => connection.ping_pong(),
+            Self::Server(half) => half.ping_pong(),
             Self::Done => None,
         }
     }
@@ -50,6 +57,7 @@ impl Role {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
         let done = match self {
             Self::Client { connection, .. } => Pin::new(connection).poll(cx),
+            Self::Server(half) => half.poll(cx),
             Self::Done => return Poll::Pending,
         };
         if done.is_ready() {
@@ -58,16 +66,23 @@ impl Role {
         done
     }
 
-    /// Whether the peer has opened a stream that nobody has taken.
-    pub(super) fn has_accepted(&self) -> bool {
-        false
+    pub(super) fn is_server(&self) -> bool {
+        matches!(self, Self::Server(_))
+    }
+
+    /// The next request of a client.
+    pub(super) fn take_asked(&mut self) -> Option<Asked> {
+        match self {
+            Self::Server(half) => half.take_asked(),
+            Self::Client { .. } | Self::Done => None,
+        }
     }
 
     /// How many streams the peer lets us have at a time.
     pub(super) fn limit(&self) -> usize {
         match self {
             Self::Client { requests: Some(requests), .. } => requests.current_max_send_streams(),
-            Self::Client { requests: None, .. } | Self::Done => 0,
+            Self::Client { requests: None, .. } | Self::Server(_) | Self::Done => 0,
         }
     }
 
@@ -86,8 +101,10 @@ impl Role {
 
     /// Gives the whole connection this window.
     pub(super) fn set_window(&mut self, size: u32) {
-        if let Self::Client { connection, .. } = self {
-            connection.set_target_window_size(size);
+        match self {
+            Self::Client { connection, .. } => connection.set_target_window_size(size),
+            Self::Server(half) => half.set_window(size),
+            Self::Done => {}
         }
     }
 
@@ -98,6 +115,21 @@ impl Role {
         }
     }
 
+    /// Takes no more requests, and says so at once.
+    pub(super) fn finish(&mut self) {
+        if let Self::Server(half) = self {
+            half.finish();
+        }
+    }
+
+    /// Says that all of it is over.
+    pub(super) fn break_off(&mut self, reason: h2::Reason) {
+        match self {
+            Self::Server(half) => half.break_off(reason),
+            Self::Client { .. } | Self::Done => *self = Self::Done,
+        }
+    }
+
     /// The peer does not listen any more.
     pub(super) fn abandon(&mut self) {
         *self = Self::Done;
@@ -105,4 +137,4 @@ impl Role {
 }
 
 /// The most that h2 keeps of what a stream has to say.
-const SEND_BUFFER: usize = 64 * 1024;
+pub(super) const SEND_BUFFER: usize = 64 * 1024;

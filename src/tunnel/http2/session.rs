@@ -15,15 +15,17 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use h2::{Ping, PingPong, RecvStream, SendStream};
+use h2::{Ping, PingPong, Reason as Code, RecvStream, SendStream};
+use http::request::Parts;
 
 use super::ask::Ask;
 use super::fault::Fault;
 use super::port::{Attention, Port, port};
 use super::role::Role;
+use super::server::questions::Questions;
 use super::settings::Settings;
 use super::stream::Stream;
 use super::watch::{GoAway, SETTINGS, Seen, Watch};
@@ -40,6 +42,8 @@ pub(super) struct Session {
     first: Option<Vec<u8>>,
     streams: BTreeMap<u32, Stream>,
     asks: BTreeMap<u32, Ask>,
+    /// What a client has asked.
+    questions: Questions,
     /// Streams that nobody has any more, and whose last bytes are on their way to h2.
     left: Vec<u32>,
     ready: Arc<Ready>,
@@ -54,6 +58,8 @@ pub(super) struct Session {
     over: Option<Fault>,
     /// Whether we take no more tunnels.
     is_leaving: bool,
+    /// When the last of them is to be gone, or, when all is over, what there is left to say.
+    until: Option<Instant>,
 }
 
 /// What has changed since it was last asked.
@@ -82,6 +88,15 @@ impl Session {
         Ok(Self::new(role, port, attention, settings, now, Some(Vec::new())))
     }
 
+    /// Begins as a server, which waits for the client to begin.
+    pub(super) fn server(settings: Settings, now: Instant) -> Self {
+        let (port, io) = port();
+        let role = Role::server(io, &settings);
+        let mut session = Self::new(role, port, Attention::new(), settings, now, None);
+        session.watch = Watch::behind_preface();
+        session
+    }
+
     fn new(
         mut role: Role,
         port: Port,
@@ -100,6 +115,7 @@ impl Session {
             first,
             streams: BTreeMap::new(),
             asks: BTreeMap::new(),
+            questions: Questions::default(),
             left: Vec::new(),
             ready: Arc::default(),
             news: News::default(),
@@ -109,6 +125,7 @@ impl Session {
             going: None,
             over: None,
             is_leaving: false,
+            until: None,
             settings,
         }
     }
@@ -210,11 +227,18 @@ impl Session {
                     Ok(()) => {}
                 }
             }
+            if self.pings.is_none() {
+                self.pings = self.role.ping_pong();
+            }
             if let Some(pings) = &mut self.pings {
                 // Whether it came, what came tells.
                 let _ = pings.poll_pong(cx);
             }
-            self.news.is_general |= self.role.has_accepted();
+            self.hear_questions();
+            if self.questions.is_flood() && self.over.is_none() {
+                self.fail(&ErrorKind::Http2("the client takes back more requests than it waits for".to_owned()).into());
+                self.role.break_off(Code::ENHANCE_YOUR_CALM);
+            }
             self.drop_left();
             for id in self.ready.take() {
                 self.advance(id);
@@ -238,6 +262,10 @@ impl Session {
         if let Some(ask) = self.asks.get_mut(&id).filter(|ask| !ask.is_answered()) {
             let waker = self.ready.waker(id);
             ask.advance(stream, &mut Context::from_waker(&waker), |error| judged.judge(error));
+            self.news.streams.push(id);
+        }
+        if let Some(code) = self.questions.taken_back(id, &mut Context::from_waker(&self.ready.waker(id))) {
+            stream.fail(ErrorKind::Reset(code).into());
             self.news.streams.push(id);
         }
         let was_over = stream.is_over();
@@ -274,7 +302,12 @@ impl Session {
     pub(super) fn poll_deadline(&self) -> Option<Instant> {
         let Owed { settings, settings_taken, pong } = self.owed;
         let asks = self.asks.values().filter(|ask| !ask.is_answered()).filter_map(|ask| ask.due).min();
-        [settings, settings_taken, pong, self.ping_due(), asks].into_iter().flatten().min()
+        [settings, settings_taken, pong, self.ping_due(), asks, self.idle_due(), self.until].into_iter().flatten().min()
+    }
+
+    fn idle_due(&self) -> Option<Instant> {
+        let is_idle = self.role.is_server() && self.streams.is_empty() && self.over.is_none() && !self.is_leaving;
+        self.settings.idle_timeout.filter(|_| is_idle).and_then(|limit| self.heard.checked_add(limit))
     }
 
     fn ping_due(&self) -> Option<Instant> {
@@ -294,6 +327,21 @@ impl Session {
             self.fail(&ErrorKind::TimedOut(what).into());
             self.role.abandon();
             return;
+        }
+        if is_due(self.until) {
+            self.until = None;
+            match self.over {
+                None => {
+                    self.fail(&ErrorKind::TimedOut("the end of its tunnels").into());
+                    self.role.break_off(Code::NO_ERROR);
+                }
+                // Nobody takes it.
+                Some(_) => self.port.handle_sent(self.port.output_len()),
+            }
+            return;
+        }
+        if is_due(self.idle_due()) {
+            self.finish(now.checked_add(FAREWELL));
         }
         if is_due(self.ping_due()) {
             self.owed.pong = now.checked_add(self.settings.ping_timeout);
@@ -384,6 +432,7 @@ impl Session {
     /// say goes first.
     pub(super) fn forget(&mut self, id: u32) {
         self.asks.remove(&id);
+        self.questions.answer(id);
         match self.streams.get(&id) {
             Some(stream) if stream.has_closed() && self.over.is_none() => self.left.push(id),
             _ => self.drop_stream(id),
@@ -417,6 +466,77 @@ impl Session {
         if self.streams.is_empty() {
             self.role.leave();
         }
+    }
+
+    /// Takes no more tunnels, and says so to the peer at once (GOAWAY); by then all that there are are to be gone.
+    pub(super) fn finish(&mut self, until: Option<Instant>) {
+        self.until = self.until.into_iter().chain(until).min();
+        if !self.is_leaving {
+            self.is_leaving = true;
+            self.news.is_general = true;
+            self.role.finish();
+        }
+    }
+
+    /// All is over, and what there is left to say has so much time.
+    pub(super) fn bid_farewell(&mut self, now: Instant) {
+        if self.over.is_some() && self.output_len() > 0 && self.until.is_none() {
+            self.until = now.checked_add(FAREWELL);
+        }
+    }
+
+    fn hear_questions(&mut self) {
+        while let Some((request, mut respond)) = self.role.take_asked() {
+            if self.is_leaving {
+                respond.send_reset(Code::REFUSED_STREAM);
+                continue;
+            }
+            let (head, recv) = request.into_parts();
+            let id = respond.stream_id().as_u32();
+            self.add(self.heard, id, None, Some(recv));
+            self.questions.push(id, head, respond);
+            self.news.is_general = true;
+        }
+    }
+
+    /// Refuses the requests that nobody will take, such that the client may ask elsewhere.
+    pub(super) fn refuse_rest(&mut self) {
+        while let Some((id, _)) = self.questions.take() {
+            if let Some(mut respond) = self.questions.answer(id) {
+                respond.send_reset(Code::REFUSED_STREAM);
+            }
+            self.drop_stream(id);
+        }
+    }
+
+    /// Why a stream is over that has not ended, or all of it.
+    pub(super) fn fault(&self, id: u32) -> Option<Fault> {
+        self.streams.get(&id).and_then(Stream::fault).or(self.over.as_ref()).cloned()
+    }
+
+    /// The next request that nobody has taken.
+    pub(super) fn take_question(&mut self) -> Option<(u32, Parts)> {
+        self.questions.take()
+    }
+
+    /// Answers a request with a tunnel; whether it was still waited for.
+    pub(super) fn grant(&mut self, id: u32, answer: http::Response<()>) -> bool {
+        let Some(mut respond) = self.questions.answer(id) else { return false };
+        match (self.stream(id), respond.send_response(answer, false)) {
+            (Some(stream), Ok(send)) => stream.speak(send),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Answers a request with anything else. What the client still sends is not wanted: h2 says so when the stream is dropped
+    /// (RFC 9113, section 8.1).
+    pub(super) fn refuse(&mut self, id: u32, answer: http::Response<()>, body: Bytes) {
+        if let Some(mut respond) = self.questions.answer(id) {
+            // Whoever has gone need not be told.
+            let _ = respond.send_response(answer, false).and_then(|mut send| send.send_data(body, true));
+        }
+        self.drop_stream(id);
     }
 
     /// Why it is over, if it is.
@@ -522,3 +642,6 @@ impl Wake for StreamWaker {
 
 /// So many bytes are shown of what is no HTTP/2.
 const MAX_FIRST: usize = 16;
+
+/// How long the peer may take to hear that it is over.
+const FAREWELL: Duration = Duration::from_secs(10);

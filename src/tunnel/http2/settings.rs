@@ -7,6 +7,8 @@ use std::time::Duration;
 pub struct Settings {
     pub(super) stream_window: u32,
     pub(super) max_head: u32,
+    pub(super) max_tunnels: u32,
+    pub(super) idle_timeout: Option<Duration>,
     pub(super) settings_timeout: Option<Duration>,
     pub(super) answer_timeout: Option<Duration>,
     pub(super) ping_after: Option<Duration>,
@@ -20,6 +22,8 @@ impl Settings {
         Self {
             stream_window: 1 << 20,
             max_head: 16 * 1024,
+            max_tunnels: 100,
+            idle_timeout: Some(Duration::from_secs(300)),
             settings_timeout: Some(Duration::from_secs(10)),
             answer_timeout: Some(Duration::from_secs(30)),
             ping_after: Some(Duration::from_secs(30)),
@@ -33,6 +37,22 @@ impl Settings {
     #[must_use]
     pub fn stream_window(mut self, bytes: u32) -> Self {
         self.stream_window = bytes.clamp(1 << 14, 1 << 24);
+        self
+    }
+
+    /// A server has so many tunnels over one connection at most (SETTINGS_MAX_CONCURRENT_STREAMS, RFC 9113, section 5.1.2), and
+    /// refuses others such that the client may ask again; 100 unless set.
+    #[must_use]
+    pub fn max_tunnels(mut self, tunnels: u32) -> Self {
+        self.max_tunnels = tunnels;
+        self
+    }
+
+    /// When there has been no tunnel for so long, and nothing has come, a server ends the connection; 5 minutes unless set, `None`
+    /// never.
+    #[must_use]
+    pub fn idle_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.idle_timeout = timeout;
         self
     }
 

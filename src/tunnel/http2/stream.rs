@@ -78,7 +78,6 @@ impl Stream {
     }
 
     /// From here on we are heard.
-    #[allow(dead_code, reason = "for a server, which grants")]
     pub(super) fn speak(&mut self, send: SendStream<Bytes>) {
         self.send = Some(send);
     }
@@ -90,6 +89,14 @@ impl Stream {
             Theirs::Open => Next::Nothing,
             Theirs::Ended => Next::Ended,
             Theirs::Failed(fault) => Next::Failed(fault),
+        }
+    }
+
+    /// Why the peer's direction has failed, whether what came before has been read or not.
+    pub(super) fn fault(&self) -> Option<&Fault> {
+        match &self.theirs {
+            Theirs::Failed(fault) => Some(fault),
+            Theirs::Open | Theirs::Ended => None,
         }
     }
 

@@ -21,12 +21,20 @@ pub(super) struct Tunnel {
     id: u32,
     target: Address,
     proxy: Option<Address>,
+    /// What the peer is told when the tunnel is reset.
+    broken: Code,
 }
 
 impl Tunnel {
     /// The stream of this number, which is open.
     pub(super) fn new(shared: Shared, id: u32, target: Address, proxy: Option<Address>) -> Self {
-        Self { shared, id, target, proxy }
+        Self { shared, id, target, proxy, broken: Code::CANCEL }
+    }
+
+    /// The same, of which the peer is told so when it is reset.
+    pub(super) fn broken_by(mut self, broken: Code) -> Self {
+        self.broken = broken;
+        self
     }
 
     fn poll<T>(
@@ -103,7 +111,7 @@ impl Carrier for Tunnel {
     fn reset(self) -> io::Result<()> {
         self.shared.act(|state, _| {
             if let Some(stream) = state.session.stream(self.id) {
-                stream.reset(Code::CANCEL, Self::gone());
+                stream.reset(self.broken, Self::gone());
             }
         });
         Ok(())

@@ -18,6 +18,8 @@ pub(super) struct Watch {
     seen: Vec<u8>,
     /// How much is still to come of the frame behind what was seen.
     left: usize,
+    /// How much is still to come of what a client says before its frames (RFC 9113, section 3.4).
+    preface: usize,
 }
 
 /// What there was to be seen.
@@ -37,8 +39,16 @@ pub(super) struct GoAway {
 }
 
 impl Watch {
+    /// Looks at those of a client.
+    pub(super) fn behind_preface() -> Self {
+        Self { preface: 24, ..Self::default() }
+    }
+
     /// Looks at what comes next.
-    pub(super) fn look(&mut self, mut bytes: &[u8], mut tell: impl FnMut(Seen)) {
+    pub(super) fn look(&mut self, bytes: &[u8], mut tell: impl FnMut(Seen)) {
+        let preface = self.preface.min(bytes.len());
+        self.preface -= preface;
+        let mut bytes = &bytes[preface..];
         while let [next, rest @ ..] = bytes {
             if self.left > 0 && !self.wants_more() {
                 let count = self.left.min(bytes.len());
