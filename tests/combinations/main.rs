@@ -52,6 +52,7 @@ enum Asked {
     Http1,
     /// It wants a user and a password, which it says with 407.
     Http1WithLogin,
+    Http2,
     Socks5,
     Socks4a,
 }
@@ -76,6 +77,8 @@ const fn in_tls<Speaks>(name: &'static str, speaks: Speaks, alpn: Option<&'stati
 const PROXIES: &[Kind<Asked>] = &[
     clear("http", Asked::Http1),
     in_tls("https", Asked::Http1, Some("http/1.1")),
+    clear("h2c", Asked::Http2),
+    in_tls("h2", Asked::Http2, Some("h2")),
     clear("socks5", Asked::Socks5),
     in_tls("socks5tls", Asked::Socks5, None),
 ];
@@ -96,6 +99,7 @@ impl Asked {
     fn protocol(self) -> TunnelProtocol {
         match self {
             Self::Http1 | Self::Http1WithLogin => TunnelProtocol::Http1,
+            Self::Http2 => TunnelProtocol::Http2,
             Self::Socks5 => TunnelProtocol::Socks5,
             Self::Socks4a => TunnelProtocol::Socks4a,
         }
@@ -109,6 +113,7 @@ impl Asked {
                 let file = world.path("password");
                 format!("+connect:localhost:{port}:version=1:user={}:password-file={file}", LOGIN.0)
             }
+            Self::Http2 => format!("+connect:localhost:{port}:version=2"),
             Self::Socks5 => format!("+socks5:localhost:{port}"),
             Self::Socks4a => format!("+socks4a:localhost:{port}"),
         }
@@ -191,10 +196,21 @@ impl Way<'_> {
         format!("{}_{}_{}", self.proxies[0].name, self.proxies[1].name, self.origin.name)
     }
 
+    /// How many layers of TLS a client has at the end of this way, whatever they run over.
     fn tls_layers(&self) -> usize {
         let [first, second] = self.proxies.map(|proxy| proxy.tls);
         [first, second, self.origin.tls].into_iter().flatten().count()
     }
+}
+
+/// How many there are in the connection itself, and not in one of HTTP/2 that carries it.
+fn own_tls_layers(way: Way<'_>) -> usize {
+    let [first, second] = way.proxies;
+    let behind = |kind: &Kind<Asked>, before: usize| match kind.speaks {
+        Asked::Http2 => 0,
+        _ => before + kind.tls.iter().len(),
+    };
+    behind(second, behind(first, 0)) + way.origin.tls.iter().len()
 }
 
 /// Those through two of `firsts` and `seconds`, in the order of the three loops, with the versions of TLS in turn.
@@ -235,6 +251,8 @@ async fn go(world: &World, way: Way<'_>) {
         let kind = way.proxies[place];
         assert_eq!((&hop.proxy, &hop.target), (&at(ports[place]), &at(ports[place + 1])));
         assert_eq!(hop.protocol, Some(kind.speaks.protocol()));
+        // The first stream of a client (RFC 9113, section 5.1.1).
+        assert_eq!(hop.stream, (kind.speaks == Asked::Http2).then_some(1));
         assert_eq!(hop.tls.len(), kind.tls.iter().len());
         for facts in &hop.tls {
             assert_eq!(facts.version, Some(way.version));
@@ -245,7 +263,7 @@ async fn go(world: &World, way: Way<'_>) {
     }
     assert_eq!(connection.addresses().target, Some(at(ports[2])));
     let layers = connection.layers();
-    assert_eq!(layers.tls().count(), way.tls_layers());
+    assert_eq!(layers.tls().count(), own_tls_layers(way));
     let innermost = layers.tls().last().filter(|_| way.origin.tls.is_some());
     let agreed = way.origin.tls.and_then(|tls| tls.alpn).map(|alpn| alpn.as_bytes().to_vec());
     assert_eq!(innermost.and_then(|facts| facts.alpn.clone()), agreed);
@@ -314,6 +332,7 @@ fn every_way_through_two_proxies_leads_to_every_origin() {
     let layers = |count| ways.iter().filter(|way| way.tls_layers() == count).count();
     let eighth = PROXIES.len() * PROXIES.len() * ORIGINS.len() / 8;
     assert_eq!([0, 1, 2, 3].map(layers), [eighth, 3 * eighth, 3 * eighth, eighth]);
+    assert_eq!(ways.len(), 216);
     assert_eq!(
         (ways[0].name(), ways.last().unwrap().name()),
         ("http_http_http".into(), "socks5tls_socks5tls_rawtls".into())

@@ -4,10 +4,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use futures::FutureExt;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt, select_biased};
 use onionskin::Connection;
 use onionskin::endpoint::Listener;
 use onionskin::runtime::{Address, Runtime, Socket};
+use onionskin::tunnel::http2::PendingTunnels;
 use onionskin::tunnel::{Accepted, Acceptor, Grant, Reason, Request};
 
 use crate::{Asked, Kind, World};
@@ -24,16 +26,16 @@ impl Proxy {
         let listener = Listener::new(runtime, &world.listens(kind).parse().unwrap()).await.unwrap();
         let port = listener.local_address().port().unwrap();
         let asked = Arc::new(Log::default());
-        let acceptor = acceptor(kind.speaks);
+        let speaks = kind.speaks;
         let log = Arc::clone(&asked);
         runtime.spawn(Box::pin(async move {
             loop {
                 let incoming = listener.accept().await.unwrap();
-                let (acceptor, log) = (acceptor.clone(), Arc::clone(&log));
+                let log = Arc::clone(&log);
                 // What goes wrong here, the client tells.
                 let serving = async move {
                     if let Ok(client) = incoming.ready().await {
-                        serve(&acceptor, client, &log, |target| reach(runtime, target)).await;
+                        serve(speaks, client, &log, |target| reach(runtime, target)).await;
                     }
                 };
                 runtime.spawn(serving.boxed());
@@ -49,7 +51,7 @@ impl Proxy {
 }
 
 /// Takes clients of this kind.
-pub(crate) fn acceptor(speaks: Asked) -> Acceptor {
+fn acceptor(speaks: Asked) -> Acceptor {
     let acceptor = Acceptor::new().only([speaks.protocol()]);
     match speaks {
         Asked::Http1WithLogin => acceptor.authenticating("combinations", |credentials| async move {
@@ -62,26 +64,47 @@ pub(crate) fn acceptor(speaks: Asked) -> Acceptor {
 /// What clients have asked for.
 pub(crate) type Log = Mutex<Vec<Request>>;
 
-/// Is asked for a tunnel, reaches the target, and passes on what comes until both directions have ended.
-pub(crate) async fn serve<F>(
-    acceptor: &Acceptor,
-    client: Connection<Socket>,
-    log: &Log,
-    reach: impl FnOnce(Address) -> F,
-) where
+/// What is done with one that is asked for, of either kind: the target is reached, and what comes passed on until both directions have
+/// ended.
+macro_rules! answer {
+    ($pending:expr, $log:expr, $reach:expr) => {
+        async {
+            let mut pending = $pending;
+            let request = pending.request().clone();
+            $log.lock().unwrap().push(request.clone());
+            match pending.during($reach(request.target)).await {
+                Ok(Ok((target, bound))) => {
+                    let Ok(tunnel) = pending.grant(Grant::bound_to(bound)).await else { return };
+                    let _ = tunnel.bridge(target).await;
+                }
+                Ok(Err(_)) => drop(pending.refuse(Reason::Unavailable).await),
+                Err(_) => {}
+            }
+        }
+    };
+}
+
+/// Serves one client of a proxy of this kind.
+pub(crate) async fn serve<F>(speaks: Asked, client: Connection<Socket>, log: &Log, reach: impl Fn(Address) -> F)
+where
     F: Future<Output = io::Result<(Socket, Address)>>,
 {
-    let Ok(Accepted::One(mut pending)) = acceptor.accept(client).await else { return };
-    let request = pending.request().clone();
-    log.lock().unwrap().push(request.clone());
-    match pending.during(reach(request.target)).await {
-        Ok(Ok((target, bound))) => {
-            let Ok(tunnel) = pending.grant(Grant::bound_to(bound)).await else { return };
-            let _ = tunnel.bridge(target).await;
-        }
-        Ok(Err(_)) => drop(pending.refuse(Reason::Unavailable).await),
-        Err(_) => {}
+    if speaks != Asked::Http2 {
+        let Ok(Accepted::One(pending)) = acceptor(speaks).accept(client).await else { return };
+        return answer!(pending, log, reach).await;
     }
+    let mut tunnels = PendingTunnels::over(client);
+    let mut answering = FuturesUnordered::new();
+    loop {
+        select_biased! {
+            pending = tunnels.next().fuse() => match pending {
+                Some(pending) => answering.push(answer!(pending, log, reach)),
+                None => break,
+            },
+            () = answering.select_next_some() => {}
+        }
+    }
+    while answering.next().await.is_some() {}
 }
 
 /// A connection to the target, and its end here.
