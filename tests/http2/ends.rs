@@ -1,5 +1,9 @@
 //! How tunnels end, and how their carrier does.
 
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -405,4 +409,51 @@ fn t27_a_shutdown_goes_from_the_inside_out() {
             ended.unwrap().unwrap();
         });
     }
+}
+
+/// A tunnel that is over on both sides and was read keeps nobody waiting, whoever still has it; and who waits for one that is not
+/// over sleeps meanwhile.
+#[test]
+fn t27_a_shutdown_waits_for_what_is_not_over_and_for_nothing_else() {
+    for cut in [Cut::Whole, Cut::Random(5)] {
+        run(|bench| async move {
+            let (tunnels, mut proxy) = over_tls(&bench, cut).await;
+            let (mut opened, mut far) = open(&tunnels, &mut proxy).await;
+            let (waker, woken) = noting_waker();
+            let mut shutting_down = Box::pin(tunnels.shutdown());
+            // What there is to be said leaves in a few polls, and then it is for the tunnel to go on.
+            let mut polls = 0;
+            loop {
+                woken.store(false, Ordering::SeqCst);
+                assert!(shutting_down.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+                polls += 1;
+                if !woken.load(Ordering::SeqCst) {
+                    break;
+                }
+                assert!(polls < 100, "it wakes itself for ever");
+            }
+            assert_works(&mut opened, &mut far).await;
+            opened.close().await.unwrap();
+            far.end();
+            opened.read_to_end(&mut Vec::new()).await.unwrap();
+            let (done, ended) = join(shutting_down, proxy.ended).await;
+            done.unwrap();
+            ended.unwrap().unwrap();
+            drop((opened, far));
+        });
+    }
+}
+
+/// A waker that notes whether it was woken.
+fn noting_waker() -> (Waker, Arc<AtomicBool>) {
+    struct Noting(Arc<AtomicBool>);
+
+    impl Wake for Noting {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    let woken = Arc::<AtomicBool>::default();
+    (Waker::from(Arc::new(Noting(Arc::clone(&woken)))), woken)
 }

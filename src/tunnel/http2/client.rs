@@ -243,7 +243,7 @@ impl Tunnels {
     }
 
     /// Shuts the connection down, from the inside out: no more tunnels are opened, here or by a clone; those that there are go on
-    /// until they are dropped; then it is GOAWAY, close_notify of TLS, and the end of the socket, for which the proxy is waited for
+    /// until both directions have ended and were read, or they are dropped; then it is GOAWAY, close_notify of TLS, and the end of the socket, for which the proxy is waited for
     /// two seconds at most.
     ///
     /// # Errors
@@ -256,7 +256,7 @@ impl Tunnels {
     pub async fn shutdown(self) -> Result<(), Error> {
         self.wait(None, |state| {
             state.session.leave();
-            if state.session.has_streams() && state.session.over().is_none() {
+            if !state.session.is_settled() && state.session.over().is_none() {
                 Poll::Pending
             } else {
                 Poll::Ready(Ok(()))

@@ -273,6 +273,7 @@ impl Session {
             self.news.streams.push(id);
         }
         self.news.is_general |= stream.is_over() && !was_over;
+        self.news.is_general |= stream.settle();
     }
 
     /// All that is not over is over with this.
@@ -424,8 +425,9 @@ impl Session {
         self.streams.values().filter(|stream| !stream.is_over()).count()
     }
 
-    pub(super) fn has_streams(&self) -> bool {
-        !self.streams.is_empty()
+    /// Whether all tunnels are gone, or over and read.
+    pub(super) fn is_settled(&self) -> bool {
+        self.streams.values().all(Stream::is_settled)
     }
 
     /// Nobody has the stream any more: it is reset (CANCEL) unless it is over. If our direction has been closed, what it had to
@@ -459,11 +461,11 @@ impl Session {
         }
     }
 
-    /// Takes no more tunnels, and says so to the peer when the last one is gone (GOAWAY).
+    /// Takes no more tunnels, and says so to the peer when the last one is settled (GOAWAY). It is idempotent, and to be called
+    /// again when one is.
     pub(super) fn leave(&mut self) {
-        self.is_leaving = true;
-        self.news.is_general = true;
-        if self.streams.is_empty() {
+        self.news.is_general |= !std::mem::replace(&mut self.is_leaving, true);
+        if self.is_settled() {
             self.role.leave();
         }
     }

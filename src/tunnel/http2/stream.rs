@@ -154,6 +154,17 @@ impl Stream {
         !matches!(self.theirs, Theirs::Open) && matches!(self.ours, Ours::Ended | Ours::Failed)
     }
 
+    /// Whether it is over and all that came was read: nobody has anything more to do with it.
+    pub(super) fn is_settled(&self) -> bool {
+        self.is_over() && self.inbound.is_empty()
+    }
+
+    /// Lets h2 forget it, if it is settled: h2 goes away only when nobody has one of its streams any more, and whoever has had
+    /// this one may keep it for long. Whether that is news.
+    pub(super) fn settle(&mut self) -> bool {
+        self.is_settled() && (self.send.take().is_some() | self.recv.take().is_some())
+    }
+
     /// Ends both directions at once.
     pub(super) fn reset(&mut self, code: Code, fault: Fault) {
         if let Some(send) = &mut self.send {
