@@ -8,6 +8,8 @@ use futures::FutureExt;
 use onionskin::Connection;
 use onionskin::endpoint::{Connector, Listener, OpenError, OpenErrorKind};
 use onionskin::runtime::{Address, Runtime, Socket};
+#[cfg(feature = "http2")]
+use onionskin::tunnel::http2::PendingTunnels;
 use onionskin::tunnel::{Accepted, Acceptor, ErrorKind, Grant, Request, TunnelProtocol};
 
 use crate::{Files, on_every_runtime};
@@ -40,6 +42,33 @@ async fn proxy(runtime: &'static dyn Runtime, steps: &str, acceptor: Acceptor) -
     (port, asked)
 }
 
+/// The same for clients that speak HTTP/2.
+#[cfg(feature = "http2")]
+async fn http2_proxy(runtime: &'static dyn Runtime, steps: &str) -> u16 {
+    let listener = Listener::new(runtime, &format!("tcp:127.0.0.1:0{steps}").parse().unwrap()).await.unwrap();
+    let port = listener.local_address().port().unwrap();
+    runtime.spawn(Box::pin(async move {
+        loop {
+            let Ok(near) = listener.accept().await.unwrap().ready().await else { continue };
+            let serving = async move {
+                let mut tunnels = PendingTunnels::over(near);
+                while let Some(pending) = tunnels.next().await {
+                    let far = SocketAddr::from(([127, 0, 0, 1], pending.request().target.port().unwrap()));
+                    let joining = async move {
+                        let far = runtime.connect_tcp(far).await.unwrap();
+                        if let Ok(near) = pending.grant(Grant::default()).await {
+                            drop(near.bridge(far).await);
+                        }
+                    };
+                    runtime.spawn(joining.boxed());
+                }
+            };
+            runtime.spawn(serving.boxed());
+        }
+    }));
+    port
+}
+
 async fn origin(runtime: &'static dyn Runtime, steps: &str) -> u16 {
     let listener = Listener::new(runtime, &format!("tcp:127.0.0.1:0{steps}").parse().unwrap()).await.unwrap();
     let port = listener.local_address().port().unwrap();
@@ -61,8 +90,13 @@ async fn connect(runtime: &'static dyn Runtime, endpoint: &str) -> Result<Connec
     Ok(conn)
 }
 
-const LANGUAGES: [(&str, TunnelProtocol); 3] =
-    [("connect", TunnelProtocol::Http1), ("socks5", TunnelProtocol::Socks5), ("socks4a", TunnelProtocol::Socks4a)];
+const LANGUAGES: &[(&str, &str, TunnelProtocol)] = &[
+    ("connect", "", TunnelProtocol::Http1),
+    ("socks5", "", TunnelProtocol::Socks5),
+    ("socks4a", "", TunnelProtocol::Socks4a),
+    #[cfg(feature = "http2")]
+    ("connect", ":version=2", TunnelProtocol::Http2),
+];
 
 #[test]
 fn every_language_leads_through_every_other() {
@@ -73,13 +107,20 @@ fn every_language_leads_through_every_other() {
         let identity = files.identity("outer.example");
         let (clear, _) = proxy(runtime, "", Acceptor::new()).await;
         let (encrypted, _) = proxy(runtime, &format!("+tls:{identity}"), Acceptor::new()).await;
-        let places = [(clear, String::new()), (encrypted, format!("+tls:sni=outer.example:{ca}"))];
-        for (outer, outer_protocol) in LANGUAGES {
-            for (inner, inner_protocol) in LANGUAGES {
-                for (first, first_tls) in &places {
-                    for (second, second_tls) in &places {
+        let tls = format!("+tls:sni=outer.example:{ca}");
+        let places = [(clear, String::new()), (encrypted, tls.clone())];
+        #[cfg(feature = "http2")]
+        let (clear, encrypted) =
+            (http2_proxy(runtime, "").await, http2_proxy(runtime, &format!("+tls:{identity}:alpn=h2")).await);
+        let of_http2 = [(clear, String::new()), (encrypted, tls)];
+        let places = |protocol| if protocol == TunnelProtocol::Http2 { &of_http2 } else { &places };
+        for &(outer, outer_keys, outer_protocol) in LANGUAGES {
+            for &(inner, inner_keys, inner_protocol) in LANGUAGES {
+                for (first, first_tls) in places(outer_protocol) {
+                    for (second, second_tls) in places(inner_protocol) {
                         let endpoint = format!(
-                            "tcp:127.0.0.1:{first}{first_tls}+{outer}:second.example:{second}{second_tls}+{inner}:inner.example:{far}+tls:{ca}"
+                            "tcp:127.0.0.1:{first}{first_tls}+{outer}:second.example:{second}{outer_keys}{second_tls}\
+                             +{inner}:inner.example:{far}{inner_keys}+tls:{ca}"
                         );
                         let conn =
                             connect(runtime, &endpoint).await.unwrap_or_else(|error| panic!("{endpoint}: {error}"));
@@ -110,7 +151,7 @@ fn a12_who_asks_is_said_in_every_language_that_has_words_for_it() {
             (credentials.user(), credentials.password()) == ("onion", b"peel")
         };
         let (port, asked) = proxy(runtime, "", Acceptor::new().authenticating("the cellar", check)).await;
-        for (language, _) in &LANGUAGES[..2] {
+        for (language, ..) in &LANGUAGES[..2] {
             let through = format!("tcp:127.0.0.1:{port}+{language}:a.example:{far}");
             let with = |file: &str| format!("{through}:user=onion:password-file={}", files.path(file));
             connect(runtime, &with("right")).await.unwrap_or_else(|error| panic!("{language}: {error}"));
