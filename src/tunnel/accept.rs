@@ -8,9 +8,11 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 use super::http1::ConnectServer;
+#[cfg(feature = "http2")]
+use super::http2::{PendingTunnel, PendingTunnels};
 use super::socks::SocksServer;
 use super::{Credentials, Error, ErrorKind, Grant, Question, Reason, Refusal, Request, TunnelProtocol};
-use crate::connection::{Connection, Error as ConnectionError};
+use crate::connection::{Addresses, Connection, Error as ConnectionError};
 use crate::layer::opening::{self, Advance, Answerable, Exchange, Negotiation, Opening};
 use crate::runtime::Socket;
 use crate::stack::{Failure, LayerId};
@@ -124,16 +126,30 @@ impl Acceptor {
     /// Drops the connection.
     pub async fn accept(&self, mut connection: Connection<Socket>) -> Result<Accepted, Error> {
         let heard = match self.language(&mut connection).await {
+            #[cfg(feature = "http2")]
+            Ok(TunnelProtocol::Http2) => return Ok(Accepted::Many(self.tunnels(connection))),
             Ok(language) => self.hear(&mut connection, language).await,
             Err(error) => Err(error),
         };
         match heard {
-            Ok((layer, request)) => Ok(Accepted::One(Pending { connection, layer, request })),
+            Ok((layer, request)) => {
+                let negotiating = Negotiating { connection, layer, request };
+                Ok(Accepted::One(Pending(Waiting::Connection(Box::new(negotiating)))))
+            }
             Err(error) => {
                 // It is lost already, and says nothing new of that.
                 let _ = connection.leave(PATIENCE).await;
                 Err(Error::of_connection(TunnelProtocol::Http1, None, &error))
             }
+        }
+    }
+
+    #[cfg(feature = "http2")]
+    fn tunnels(&self, connection: Connection<Socket>) -> PendingTunnels {
+        let tunnels = PendingTunnels::over(connection).named(&self.name);
+        match self.login.clone() {
+            Some(Login { realm, check }) => tunnels.authenticating(realm, move |credentials| check(credentials)),
+            None => tunnels,
         }
     }
 
@@ -221,13 +237,28 @@ impl fmt::Debug for Acceptor {
 pub enum Accepted {
     /// A tunnel, which the connection becomes.
     One(Pending),
+    /// HTTP/2: tunnels, one after the other and side by side, over this connection.
+    #[cfg(feature = "http2")]
+    Many(PendingTunnels),
 }
 
 /// A client that has asked for a tunnel and waits.
 ///
-/// Dropping it closes the connection without a word: [`refuse`](Self::refuse) it.
+/// Dropping it leaves the client without an answer, but in HTTP/2: [`refuse`](Self::refuse) it.
 #[derive(Debug)]
-pub struct Pending {
+pub struct Pending(Waiting);
+
+#[derive(Debug)]
+enum Waiting {
+    /// The connection becomes the tunnel.
+    Connection(Box<Negotiating>),
+    /// The tunnel is one of many.
+    #[cfg(feature = "http2")]
+    Stream(Box<PendingTunnel>),
+}
+
+#[derive(Debug)]
+struct Negotiating {
     connection: Connection<Socket>,
     layer: LayerId,
     request: Request,
@@ -237,13 +268,21 @@ impl Pending {
     /// What the client wants.
     #[must_use]
     pub fn request(&self) -> &Request {
-        &self.request
+        match &self.0 {
+            Waiting::Connection(negotiating) => &negotiating.request,
+            #[cfg(feature = "http2")]
+            Waiting::Stream(pending) => pending.request(),
+        }
     }
 
-    /// The connection over which the client has asked.
+    /// Who has connected and asks.
     #[must_use]
-    pub fn connection(&self) -> &Connection<Socket> {
-        &self.connection
+    pub fn addresses(&self) -> &Addresses {
+        match &self.0 {
+            Waiting::Connection(negotiating) => negotiating.connection.addresses(),
+            #[cfg(feature = "http2")]
+            Waiting::Stream(pending) => pending.addresses(),
+        }
     }
 
     /// Finds out what to answer, and has an eye on the client meanwhile: what it sends is kept, as far as there is room, and when
@@ -257,14 +296,11 @@ impl Pending {
     ///
     /// Drops `work`; the client waits on.
     pub async fn during<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Error> {
-        let Self { connection, layer, request } = self;
-        let done = match request.protocol {
-            TunnelProtocol::Socks5 | TunnelProtocol::Socks4a => {
-                during::<SocksServer, T>(connection, *layer, work).await
-            }
-            TunnelProtocol::Http1 | TunnelProtocol::Http2 => during::<ConnectServer, T>(connection, *layer, work).await,
-        };
-        done.map_err(|error| self.error(&error))
+        match &mut self.0 {
+            Waiting::Connection(negotiating) => negotiating.during(work).await,
+            #[cfg(feature = "http2")]
+            Waiting::Stream(pending) => pending.during(work).await,
+        }
     }
 
     /// Grants the tunnel, and returns it once the client's answer is on its way: what it has sent behind its request is read there
@@ -277,7 +313,53 @@ impl Pending {
     /// # Cancellation
     ///
     /// Drops the connection.
-    pub async fn grant(mut self, grant: Grant) -> Result<Connection<Socket>, Error> {
+    pub async fn grant(self, grant: Grant) -> Result<Connection<Socket>, Error> {
+        match self.0 {
+            Waiting::Connection(negotiating) => negotiating.grant(grant).await,
+            #[cfg(feature = "http2")]
+            Waiting::Stream(pending) => pending.grant(grant).await,
+        }
+    }
+
+    /// Refuses the tunnel in the client's language, and closes: the client has two seconds to hear it. A connection of HTTP/2 goes on
+    /// without the tunnel.
+    ///
+    /// # Errors
+    ///
+    /// When the connection was lost before.
+    ///
+    /// # Cancellation
+    ///
+    /// Drops the connection.
+    pub async fn refuse(self, refusal: impl Into<Refusal>) -> Result<(), Error> {
+        match self.0 {
+            Waiting::Connection(negotiating) => negotiating.refuse(refusal.into()).await,
+            #[cfg(feature = "http2")]
+            Waiting::Stream(pending) => pending.refuse(refusal).await,
+        }
+    }
+}
+
+#[cfg(feature = "http2")]
+impl From<PendingTunnel> for Pending {
+    fn from(pending: PendingTunnel) -> Self {
+        Self(Waiting::Stream(Box::new(pending)))
+    }
+}
+
+impl Negotiating {
+    async fn during<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Error> {
+        let Self { connection, layer, request } = self;
+        let done = match request.protocol {
+            TunnelProtocol::Socks5 | TunnelProtocol::Socks4a => {
+                during::<SocksServer, T>(connection, *layer, work).await
+            }
+            TunnelProtocol::Http1 | TunnelProtocol::Http2 => during::<ConnectServer, T>(connection, *layer, work).await,
+        };
+        done.map_err(|error| self.error(&error))
+    }
+
+    async fn grant(mut self, grant: Grant) -> Result<Connection<Socket>, Error> {
         let Self { connection, layer, request } = &mut self;
         let granted = match request.protocol {
             TunnelProtocol::Socks5 | TunnelProtocol::Socks4a => {
@@ -293,18 +375,8 @@ impl Pending {
         }
     }
 
-    /// Refuses the tunnel in the client's language, and closes. The client has two seconds to hear it.
-    ///
-    /// # Errors
-    ///
-    /// When the connection was lost before.
-    ///
-    /// # Cancellation
-    ///
-    /// Drops the connection.
-    pub async fn refuse(mut self, refusal: impl Into<Refusal>) -> Result<(), Error> {
+    async fn refuse(mut self, refusal: Refusal) -> Result<(), Error> {
         let Self { connection, layer, request } = &mut self;
-        let refusal = refusal.into();
         let refused = match request.protocol {
             TunnelProtocol::Socks5 | TunnelProtocol::Socks4a => {
                 refuse::<SocksServer>(connection, *layer, refusal).await

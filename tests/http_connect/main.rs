@@ -10,6 +10,8 @@ mod outcome;
 mod peer;
 
 mod accept;
+#[cfg(feature = "http2")]
+mod accept_many;
 mod chains;
 mod challenged;
 mod client;

@@ -108,7 +108,7 @@ impl Clients {
         };
         let reach = Arc::clone(&self.reach.lock().unwrap_or_else(PoisonError::into_inner));
         let target = pending.request().target.clone();
-        let client = pending.connection().addresses().clone();
+        let client = pending.addresses().clone();
         let far = match pending.during(reach.open(&target, &client)).await.map_err(failed)? {
             Ok(far) => Unfinished::new(far),
             Err(unreached) => {

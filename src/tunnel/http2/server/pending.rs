@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use h2::Reason as Code;
 
 use super::{answer, refuse};
+use crate::connection::Addresses;
 use crate::connection::Connection;
 use crate::runtime::{Address, Socket, Timer};
 use crate::tunnel::http::ProxyStatus;
@@ -42,14 +43,15 @@ pub(super) struct Way {
     /// What we call ourselves.
     pub(super) name: String,
     ends: [Address; 2],
+    addresses: Addresses,
     timer: Arc<dyn Timer>,
 }
 
 impl Way {
     pub(super) fn of(connection: &Connection<Socket>, timer: Arc<dyn Timer>) -> Self {
-        let addresses = connection.addresses();
+        let addresses = connection.addresses().clone();
         let known = |address: &Option<Address>| address.clone().unwrap_or(Address::Unix(None));
-        Self { name: "onionskin".to_owned(), ends: [known(&addresses.local), known(&addresses.peer)], timer }
+        Self { name: "onionskin".to_owned(), ends: [known(&addresses.local), known(&addresses.peer)], addresses, timer }
     }
 }
 
@@ -62,6 +64,12 @@ impl PendingTunnel {
     #[must_use]
     pub fn request(&self) -> &Request {
         &self.request
+    }
+
+    /// Who has connected, and asks for this and other tunnels.
+    #[must_use]
+    pub fn addresses(&self) -> &Addresses {
+        &self.way.addresses
     }
 
     /// Finds out what to answer, and has an eye on the client meanwhile: what it sends is kept for the tunnel, as far as there is
