@@ -31,10 +31,13 @@ impl Outcome {
     }
 }
 
+/// What was asked for, and what was read from the tunnel.
+type Served = (Option<Request>, Result<Vec<u8>, Error>);
+
 struct Proxy<'a> {
     client: Peer,
     clock: Clock,
-    proxy: Task<'a, (Option<Request>, Result<Vec<u8>, Error>)>,
+    proxy: Task<'a, Served>,
 }
 
 impl<'a> Proxy<'a> {

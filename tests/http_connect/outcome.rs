@@ -2,7 +2,7 @@
 
 use onionskin::layer::opening::Opening;
 use onionskin::runtime::Address;
-use onionskin::stack::{LayerId, Output};
+use onionskin::stack::{Layer, LayerId, Output};
 use onionskin::testing::{Cut, Pair, Peer};
 use onionskin::tunnel::http1::{Connect, ConnectServer};
 use onionskin::tunnel::{Credentials, Error, Grant};
@@ -74,7 +74,7 @@ fn go_on(peer: &mut Peer, layer: LayerId, sent: &mut Vec<u8>, read: &mut Vec<u8>
     let now = peer.now();
     loop {
         let is_client = peer.stack.layer_as::<Opening<Connect>>(layer).is_some();
-        let granted = match peer.stack.layer(layer).is_some_and(|layer| layer.asks()) {
+        let granted = match peer.stack.layer(layer).is_some_and(Layer::asks) {
             false => false,
             true if is_client => {
                 let onion = Credentials::new("onion", "peel").expect("they are some");
