@@ -7,12 +7,21 @@ mod chains;
 mod commands;
 mod controls;
 mod http2;
+mod http2_server;
 pub(crate) mod origin;
 mod proxy;
 
 use crate::Case;
 
 pub(crate) fn cases() -> Vec<Case> {
-    let cases = [controls::cases(), asks::cases(), chains::cases(), commands::cases(), http2::cases(), proxy::cases()];
+    let cases = [
+        controls::cases(),
+        asks::cases(),
+        chains::cases(),
+        commands::cases(),
+        http2::cases(),
+        http2_server::cases(),
+        proxy::cases(),
+    ];
     cases.into_iter().flatten().collect()
 }
