@@ -11,11 +11,14 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::future::{Either, select};
+use futures::future::{Either, pending, select};
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use onionskin::endpoint::Incoming;
 use onionskin::protocol::Addresses;
 use onionskin::proxy::{Reach, Unreached};
 use onionskin::runtime::{Address, Runtime};
+use onionskin::tunnel::http2::PendingTunnels;
 use onionskin::tunnel::{Accepted, Acceptor, Grant, Pending, Reason, Refusal};
 
 use super::line::Line;
@@ -39,6 +42,8 @@ pub(super) struct Clients {
     pub(super) request_timeout: Duration,
     pub(super) idle: Limit,
     pub(super) half_close: HalfCloseOption,
+    /// How long tunnels may go on when no others are opened any more.
+    pub(super) patience: Duration,
     /// Is done when no tunnel is opened any more.
     pub(super) stopping: Stopping,
     /// Is done when nothing is waited for any more.
@@ -56,17 +61,77 @@ impl Clients {
                 Either::Right(_) => Err(Outcome::Aborted.into()),
             }
         };
-        let (pending, _seat) = match self.unless_aborted(asking).await {
-            Ok(asked) => asked,
-            Err(end) => return line.ends(self.runtime.now(), end),
-        };
+        match self.unless_aborted(asking).await {
+            Ok((Accepted::One(pending), _seat)) => self.answer(line, pending).await,
+            Ok((Accepted::Many(tunnels), _seat)) => self.serve_many(&line, tunnels).await,
+            Ok(_) => {
+                let unknown = Own(Class::Other, "the client wants something that is not known here");
+                line.ends(self.runtime.now(), failed(unknown))
+            }
+            Err(end) => line.ends(self.runtime.now(), end),
+        }
+    }
+
+    /// One tunnel, from the request to its line.
+    async fn answer(&self, mut line: Line, pending: Pending) -> End {
         line.asks(pending.request());
         let end = self.unless_aborted(self.tunnel(&mut line, pending)).await;
         end.unwrap_or_else(|end| line.ends(self.runtime.now(), end))
     }
 
+    /// The tunnels of a connection of HTTP/2, side by side in this task.
+    async fn serve_many(&self, line: &Line, tunnels: PendingTunnels) -> End {
+        let mut tunnels = Some(tunnels);
+        let mut live = FuturesUnordered::new();
+        let (mut count, mut is_stopping, mut is_aborting) = (0, false, false);
+        while tunnels.is_some() || !live.is_empty() {
+            let happened = {
+                let asked = async {
+                    match &mut tunnels {
+                        Some(tunnels) => Happened::Asked(tunnels.next().await.map(Pending::from)),
+                        None => pending().await,
+                    }
+                };
+                let ended = async {
+                    match live.next().await {
+                        Some(_) => Happened::Ended,
+                        None => pending().await,
+                    }
+                };
+                let ordered = async {
+                    match (is_stopping, is_aborting) {
+                        (false, _) => self.stopping.clone().map(|()| Happened::Stopping).await,
+                        (true, false) => self.aborting.clone().map(|()| Happened::Aborting).await,
+                        (true, true) => pending().await,
+                    }
+                };
+                select(pin!(asked), select(pin!(ended), pin!(ordered)).map(|either| either.factor_first().0))
+                    .await
+                    .factor_first()
+                    .0
+            };
+            match happened {
+                Happened::Asked(Some(pending)) => {
+                    count += 1;
+                    live.push(self.answer(line.tunnel(count, self.runtime.now()), pending));
+                }
+                // Those that are there find out for themselves.
+                Happened::Asked(None) => tunnels = None,
+                Happened::Ended => {}
+                Happened::Stopping => {
+                    is_stopping = true;
+                    if let Some(tunnels) = &mut tunnels {
+                        tunnels.shutdown(self.patience);
+                    }
+                }
+                Happened::Aborting => (is_aborting, tunnels) = (true, None),
+            }
+        }
+        if is_aborting { Outcome::Aborted.into() } else { Outcome::Graceful.into() }
+    }
+
     /// Does the handshakes, and hears what the client wants.
-    async fn ask(&self, incoming: Incoming, line: &mut Line) -> Result<(Pending, Seat), End> {
+    async fn ask(&self, incoming: Incoming, line: &mut Line) -> Result<(Accepted, Seat), End> {
         let incoming = incoming.identify().await.map_err(failed)?;
         let addresses = incoming.addresses().clone();
         line.peer = addresses.to_string();
@@ -79,10 +144,8 @@ impl Clients {
         };
         let connection = incoming.ready().await.map_err(failed)?;
         self.tally.add_handshakes(Side::Listen, connection.layers().tls().count());
-        match self.acceptor(&addresses).accept(connection).await.map_err(failed)? {
-            Accepted::One(pending) => Ok((pending, seat)),
-            _ => Err(failed(Own(Class::Other, "the client wants something that is not known here"))),
-        }
+        let accepted = self.acceptor(&addresses).accept(connection).await.map_err(failed)?;
+        Ok((accepted, seat))
     }
 
     fn acceptor(&self, addresses: &Addresses) -> Acceptor {
@@ -127,7 +190,7 @@ impl Clients {
 
     async fn pass(&self, line: &mut Line, near: Unfinished, far: Unfinished) -> End {
         let HalfCloseOption { half_close, limit } = self.half_close;
-        let pair = ConnectionPair::new(self.runtime, near, far, PassOn::Reset, Arc::clone(&self.tally));
+        let pair = ConnectionPair::new(self.runtime, near, far, PassOn::default(), Arc::clone(&self.tally));
         let mut pair = pair.half_closing(half_close).limited(self.idle, limit);
         let end = match select(pin!(pair.run()), self.aborting.clone()).await {
             Either::Left((end, _)) => end,
@@ -156,6 +219,14 @@ impl Clients {
             Either::Right(_) => Err(Outcome::Aborted.into()),
         }
     }
+}
+
+/// What happens to a connection with many tunnels.
+enum Happened {
+    Asked(Option<Pending>),
+    Ended,
+    Stopping,
+    Aborting,
 }
 
 fn failed(cause: impl Cause) -> End {

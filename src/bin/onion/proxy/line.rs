@@ -15,6 +15,8 @@ use crate::join::End;
 pub(super) struct Line {
     listen: String,
     number: u64,
+    /// Which of the tunnels of the connection, where it may have many.
+    tunnel: Option<u64>,
     pub(super) peer: String,
     since: Instant,
     request: Option<Request>,
@@ -30,7 +32,36 @@ pub(super) struct Line {
 impl Line {
     pub(super) fn new(listen: String, number: u64, addresses: &Addresses, since: Instant) -> Self {
         let peer = addresses.to_string();
-        Self { listen, number, peer, since, request: None, reached: None, via: Vec::new(), reason: None, bytes: (0, 0) }
+        Self {
+            listen,
+            number,
+            tunnel: None,
+            peer,
+            since,
+            request: None,
+            reached: None,
+            via: Vec::new(),
+            reason: None,
+            bytes: (0, 0),
+        }
+    }
+
+    /// That of a tunnel of this connection, from now on.
+    pub(super) fn tunnel(&self, tunnel: u64, since: Instant) -> Self {
+        let (listen, peer) = (self.listen.clone(), self.peer.clone());
+        let number = self.number;
+        Self {
+            listen,
+            number,
+            tunnel: Some(tunnel),
+            peer,
+            since,
+            request: None,
+            reached: None,
+            via: Vec::new(),
+            reason: None,
+            bytes: (0, 0),
+        }
     }
 
     pub(super) fn asks(&mut self, request: &Request) {
@@ -50,6 +81,7 @@ impl Line {
         log::info!(
             listen = listen,
             connection = number,
+            tunnel = self.tunnel,
             peer = peer,
             user = request.and_then(|request| request.user.as_deref()),
             protocol = request.map(|request| request.protocol.name()),
@@ -72,7 +104,11 @@ impl Line {
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "#{} from {}", self.number, self.peer)?;
+        write!(f, "#{}", self.number)?;
+        if let Some(tunnel) = self.tunnel {
+            write!(f, ".{tunnel}")?;
+        }
+        write!(f, " from {}", self.peer)?;
         let Some(request) = &self.request else { return Ok(()) };
         if let Some(user) = &request.user {
             write!(f, " user {}", Printable::new(user).limit(MAX_USER).quoted())?;

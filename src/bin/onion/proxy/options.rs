@@ -16,8 +16,8 @@ use crate::waiting::Limit;
 
 /// Reach others on behalf of clients that speak SOCKS or CONNECT
 ///
-/// Each LISTEN is a transport and whatever layers clients bring. SOCKS4a, SOCKS5 and CONNECT share its port and are told apart by
-/// their first bytes. Prints `listening on ENDPOINT` when it accepts connections.
+/// Each LISTEN is a transport and whatever layers clients bring. SOCKS4a, SOCKS5 and CONNECT of HTTP/1.1 and
+/// HTTP/2 share its port and are told apart by their first bytes, or by what TLS has agreed on. Prints `listening on ENDPOINT` when it accepts connections.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{DETAILS}"))]
 pub(crate) struct Options {
@@ -192,5 +192,5 @@ most; those that are left are aborted. A second one ends the process at once. SI
 again; what is wrong stays as it was.
 
 Log: a line for each tunnel when it ends, on standard error: who, to whom, bytes both ways, and how. With --log-format json each
-line is an object with the fields listen, connection, peer, user, protocol, target, reached, via, outcome, side, class, cause,
+line is an object with the fields listen, connection, tunnel (in HTTP/2), peer, user, protocol, target, reached, via, outcome, side, class, cause,
 reason, bytes_there, bytes_back and seconds.";

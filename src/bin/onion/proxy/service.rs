@@ -16,7 +16,7 @@ use std::time::Duration;
 use futures::channel::{mpsc, oneshot};
 use futures::future::{BoxFuture, Either, pending, select, select_all};
 use futures::{FutureExt, StreamExt};
-use onionskin::endpoint::{BaseTransport, Connector, Incoming, Listener};
+use onionskin::endpoint::{BaseTransport, Connector, Endpoint, Incoming, Listener, Step};
 use onionskin::proxy::Reach;
 use onionskin::runtime::Runtime;
 
@@ -81,10 +81,11 @@ impl Service {
         let logins = options.users.as_deref().map(|file| Logins::read(runtime, file)).transpose()?;
         let mut listeners = Vec::new();
         for text in &options.listen {
-            let endpoint = options.key_log.fill(open::parse(text)?)?;
+            let mut endpoint = options.key_log.fill(open::parse(text)?)?;
             if endpoint.transport == BaseTransport::Stdio {
                 return Err(Failure::usage("stdio is no place to listen for clients"));
             }
+            offer_http(&mut endpoint);
             let listener = Listener::new(runtime, &endpoint).await;
             listeners
                 .push(Arc::new(listener.map_err(|error| Failure::from(error).at(format_args!("endpoint {text}")))?));
@@ -111,11 +112,12 @@ impl Service {
             request_timeout: Duration::from_secs(limits.request_timeout.get().into()),
             idle: limits.idle,
             half_close: limits.half_close,
+            patience: Duration::from_secs(limits.patience.into()),
             stopping: stopping.clone(),
             aborting: aborting.map(drop).boxed().shared(),
         };
         let files = Arc::new(Files { rules: options.rules.clone(), reach, via });
-        let patience = Duration::from_secs(limits.patience.into());
+        let patience = clients.patience;
         Ok(Self { listeners, clients: Arc::new(clients), files, stopping, abort, most, patience })
     }
 
@@ -191,6 +193,14 @@ impl Service {
             }
         }
         log::info!("{tally}");
+    }
+}
+
+/// Has TLS offer both versions of HTTP, unless the endpoint says what to offer. Clients of SOCKS offer none, and that is well.
+fn offer_http(endpoint: &mut Endpoint) {
+    let tls = endpoint.steps.iter_mut().rev().find_map(Step::tls_mut);
+    if let Some(tls) = tls.filter(|tls| tls.alpn.is_empty()) {
+        tls.alpn = ["h2", "http/1.1"].map(Into::into).into();
     }
 }
 
