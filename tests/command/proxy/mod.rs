@@ -3,6 +3,7 @@
 mod answers;
 mod ending;
 mod foreign;
+mod http2;
 mod users;
 mod via;
 
