@@ -243,12 +243,11 @@ fn reload(
                 Err(error) => log::error!(listen; "{listen} keeps what it has: {}", Failure::from(error)),
             }
         }
-        match files.via.as_ref().map(Connector::reload) {
-            Some(reading) => match reading.await {
+        if let Some(reading) = files.via.as_ref().map(Connector::reload) {
+            match reading.await {
                 Ok(()) => log::info!("the files of --via were read again"),
                 Err(error) => log::error!("--via keeps what it has: {}", Failure::from(error)),
-            },
-            None => {}
+            }
         }
         blocking::unblock(move || {
             match files.rules.read() {
