@@ -5,6 +5,7 @@
 mod common;
 
 mod answers;
+mod both;
 mod callbacks;
 mod ends;
 #[path = "../connection/executor.rs"]
