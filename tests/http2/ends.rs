@@ -272,7 +272,7 @@ fn t25_where_the_wire_ends_no_tunnel_has_ended() {
 /// Tunnels over TLS to the proxy.
 async fn over_tls(bench: &Bench, cut: Cut) -> (Tunnels, Proxy) {
     let (mut carrier, end) = bench.carrier(cut);
-    let mut far = Connection::with_timer(end, std::sync::Arc::new(bench.clock.clone()));
+    let mut far = Connection::with_timer(end, Arc::new(bench.clock.clone()));
     let (client, server) = (CONFIGURED.0.to(NAME).unwrap(), CONFIGURED.1.accept().unwrap());
     let (near_started, far_started) = join(carrier.start_tls(client), far.start_tls(server)).await;
     near_started.unwrap();
@@ -331,7 +331,7 @@ fn t26_tls_starts_nests_and_stops_in_a_tunnel() {
                     send.send_data(bytes::Bytes::copy_from_slice(&buffer[..count]), false).unwrap();
                 }
             });
-            let clock = std::sync::Arc::new(bench.clock.clone());
+            let clock = Arc::new(bench.clock.clone());
             let mut target = Connection::with_timer(&mut near, clock);
             for round in 0..2 {
                 for _ in 0..2 {

@@ -37,7 +37,6 @@ pub use self::pending::PendingTunnel;
 /// by itself.
 ///
 /// ```
-/// use futures::future::join;
 /// use onionskin::Connection;
 /// use onionskin::runtime::Socket;
 /// use onionskin::tunnel::http2::PendingTunnels;
