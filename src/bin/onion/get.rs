@@ -119,7 +119,7 @@ impl Wanted {
     fn endpoint(&self, via: Option<&str>) -> Result<Endpoint, Failure> {
         let port = self.target.port().unwrap_or_default();
         let endpoint = match via {
-            Some(via) => route::via(via, &self.target)?,
+            Some(via) => route::via_to(via, &self.target)?,
             None => Endpoint::new(BaseTransport::tcp(&*self.host, port)),
         };
         if !self.inside_tls {

@@ -32,27 +32,36 @@ impl ProxyOption {
     }
 }
 
-/// The way to `target` through the proxies of a ROUTE: an endpoint whose last step is `connect`, `socks5` or `socks4a` without the
-/// HOST and PORT that such a step has elsewhere.
-pub(crate) fn via(route: &str, target: &Address) -> Result<Endpoint, Failure> {
-    let wrong = |what: &str| Failure::usage(format_args!("--via {route}: {what}"));
-    let missing = || wrong("the last step is to be connect, socks5 or socks4a, without HOST and PORT");
-    // A + in a value is escaped, and none follows the last one.
-    let (before, last) = route.rsplit_once('+').ok_or_else(missing)?;
-    let (kind, keys) = last.split_once(':').map_or((last, None), |(kind, keys)| (kind, Some(keys)));
-    if !["connect", "socks5", "socks4a"].contains(&kind) {
-        return Err(missing());
-    }
-    if keys.is_some_and(|keys| !keys.split(':').next().is_some_and(|first| first.contains('='))) {
-        return Err(wrong(&format!("{kind} has no HOST and PORT here: they are those of what is wanted")));
-    }
-    let keys = keys.map(|keys| format!(":{keys}")).unwrap_or_default();
-    let mut endpoint = open::parse(&format!("{before}+{kind}:{ANYBODY}:1{keys}"))?;
+/// Reads a ROUTE, the value of `--via`: an endpoint whose last step is `connect`, `socks5` or `socks4a` without the HOST and PORT
+/// that such a step has elsewhere. The target of that step stands for whoever will be asked for.
+pub(crate) fn via(route: &str) -> Result<Endpoint, Failure> {
+    let read = || {
+        let missing = || Failure::usage("the last step is to be connect, socks5 or socks4a, without HOST and PORT");
+        // A + in a value is escaped, and none follows the last one.
+        let (before, last) = route.rsplit_once('+').ok_or_else(missing)?;
+        let (kind, keys) = last.split_once(':').map_or((last, None), |(kind, keys)| (kind, Some(keys)));
+        if !["connect", "socks5", "socks4a"].contains(&kind) {
+            return Err(missing());
+        }
+        if keys.is_some_and(|keys| !keys.split(':').next().is_some_and(|first| first.contains('='))) {
+            return Err(Failure::usage(format_args!(
+                "{kind} has no HOST and PORT here: they are those of each target"
+            )));
+        }
+        let keys = keys.map(|keys| format!(":{keys}")).unwrap_or_default();
+        open::parse(&format!("{before}+{kind}:{ANYBODY}:1{keys}"))
+    };
+    read().map_err(|failure: Failure| failure.at(format_args!("--via {route}")))
+}
+
+/// The way to `target` through the proxies of a ROUTE.
+pub(crate) fn via_to(route: &str, target: &Address) -> Result<Endpoint, Failure> {
+    let mut endpoint = via(route)?;
     match endpoint.steps.last_mut() {
         Some(Step::Connect(step)) => step.target = target.clone(),
         Some(Step::Socks5(step)) => step.target = target.clone(),
         Some(Step::Socks4a(step)) => step.target = target.clone(),
-        _ => return Err(missing()),
+        _ => unreachable!("a ROUTE ends in one of these"),
     }
     Ok(endpoint)
 }
@@ -159,4 +168,32 @@ impl Tls {
 /// To the microsecond.
 fn milliseconds(seconds: f64) -> f64 {
     (seconds * 1e6).round() / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_ends_in_a_step_without_a_target() {
+        let target = Address::to_host("a.example", 443).unwrap();
+        for (route, steps) in [
+            ("tcp:p.example:3128+connect", 1),
+            ("tcp:p.example:443+tls+connect:header=a=b", 2),
+            ("tcp:p.example:1080+socks5:q.example:3128+socks4a:user=onion", 2),
+        ] {
+            let endpoint = via_to(route, &target).unwrap();
+            assert_eq!(endpoint.steps.len(), steps, "{route}");
+            assert_eq!(endpoint.steps.last().unwrap().target(), Some(&target), "{route}");
+        }
+        for (route, expected) in [
+            ("tcp:p.example:3128", "the last step"),
+            ("tcp:p.example:3128+tls", "the last step"),
+            ("tcp:p.example:3128+connect:a.example:443", "no HOST and PORT"),
+            ("tcp:p.example:3128+connect:usr=b", "usr"),
+        ] {
+            let error = via(route).unwrap_err().to_string();
+            assert!(error.contains(expected), "{route}: {error}");
+        }
+    }
 }
