@@ -102,9 +102,10 @@ const CHAINS: &[[Link; 3]] = &[
     [socks4a(&OPENSSH), http(&PRIVOXY), https(&SQUID)],
     [http(&APACHE), http(&SQUID), socks5(&DANTE)],
     [h2(&APACHE), h2(&NGHTTPX), socks5(&MICROSOCKS)],
-    [socks5(&DANTE), h2(&NGHTTPX), ours(https(&SQUID))],
+    [socks5(&DANTE), h2(&NGHTTPX), ours(h2(&APACHE))],
     [https(&SQUID), ours(socks5(&DANTE)), http(&TINYPROXY)],
-    [ours(https(&SQUID)), socks5(&MICROSOCKS), ours(socks4a(&OPENSSH))],
+    [ours(h2(&APACHE)), socks5(&MICROSOCKS), ours(socks4a(&OPENSSH))],
     [socks4a(&OPENSSH), ours(http(&SQUID)), https(&SQUID)],
-    [ours(socks5(&DANTE)), ours(https(&SQUID)), ours(http(&SQUID))],
+    [socks5(&DANTE), ours(h2(&APACHE)), h2(&NGHTTPX)],
+    [ours(socks5(&DANTE)), ours(h2(&APACHE)), ours(http(&SQUID))],
 ];

@@ -7,7 +7,7 @@ use super::origin::{Origin, PAGE};
 use crate::Case;
 use crate::bench::{Bench, Peer};
 use crate::clients::tunnel::{
-    HTTPS_PROXY_AGENT, PYSOCKS, PYTHON, UNDICI, curl_through, ncat_through, node_through, python_through,
+    HTTPS_PROXY_AGENT, PYSOCKS, PYTHON, PYTHON_H2, UNDICI, curl_through, ncat_through, node_through, python_through,
     s_client_through, stunnel_through,
 };
 use crate::servers::microsocks::MICROSOCKS;
@@ -241,6 +241,10 @@ fn scripts() -> Vec<Case> {
         node("https-proxy-agent", true, HTTPS_PROXY_AGENT),
         node("undici", false, UNDICI),
         node("undici", true, UNDICI),
+        python("h2", true, PYTHON_H2),
+        python("h2c", false, PYTHON_H2),
+        node("http2", true, "node"),
+        node("http2", false, "node"),
     ]
 }
 
