@@ -55,7 +55,8 @@ impl Clients {
     pub(super) async fn serve(&self, listen: String, number: u64, incoming: Incoming) -> End {
         let mut line = Line::new(listen, number, incoming.addresses(), self.runtime.now());
         let asking = async {
-            match select(pin!(self.ask(incoming, &mut line)), self.stopping.clone()).await {
+            // In a box of its own, which is gone when the tunnel is there: that is all that many clients are to hold.
+            match select(self.ask(incoming, &mut line).boxed(), self.stopping.clone()).await {
                 Either::Left((asked, _)) => asked,
                 // Nobody has been promised anything.
                 Either::Right(_) => Err(Outcome::Aborted.into()),
@@ -63,7 +64,7 @@ impl Clients {
         };
         match self.unless_aborted(asking).await {
             Ok((Accepted::One(pending), _seat)) => self.answer(line, pending).await,
-            Ok((Accepted::Many(tunnels), _seat)) => self.serve_many(&line, tunnels).await,
+            Ok((Accepted::Many(tunnels), _seat)) => self.serve_many(&line, tunnels).boxed().await,
             Ok(_) => {
                 let unknown = Own(Class::Other, "the client wants something that is not known here");
                 line.ends(self.runtime.now(), failed(unknown))
@@ -166,25 +167,25 @@ impl Clients {
             Ok(seat) => seat,
             Err(full) => {
                 line.reason = Some(Reason::LimitReached);
-                return Ok(self.refuse(line, pending, Reason::LimitReached, Own(Class::Limit, full)).await);
+                return Ok(self.refuse(line, pending, Reason::LimitReached, Own(Class::Limit, full)).boxed().await);
             }
         };
         let reach = Arc::clone(&self.reach.lock().unwrap_or_else(PoisonError::into_inner));
         let target = pending.request().target.clone();
         let client = pending.addresses().clone();
-        let far = match pending.during(reach.open(&target, &client)).await.map_err(failed)? {
+        let far = match pending.during(reach.open(&target, &client)).boxed().await.map_err(failed)? {
             Ok(far) => Unfinished::new(far),
             Err(unreached) => {
                 let cause = Own(class_of(&unreached), unreached.clone());
                 line.reason = Some(unreached.reason());
-                return Ok(self.refuse(line, pending, unreached, cause).await);
+                return Ok(self.refuse(line, pending, unreached, cause).boxed().await);
             }
         };
         line.reaches(&far);
         // Through another proxy our end of it says nothing.
         let bound = far.route().is_empty().then(|| far.get_ref().local_address().clone());
         let grant = bound.map(Grant::bound_to).unwrap_or_default();
-        let near = Unfinished::new(pending.grant(grant).await.map_err(failed)?);
+        let near = Unfinished::new(pending.grant(grant).boxed().await.map_err(failed)?);
         Ok(self.pass(line, near, far).await)
     }
 
@@ -199,7 +200,7 @@ impl Clients {
         line.bytes = pair.bytes();
         let end = line.ends(self.runtime.now(), end);
         if end.outcome != Outcome::Aborted {
-            select(pin!(pair.leave()), self.aborting.clone()).await;
+            select(pair.leave().boxed(), self.aborting.clone()).await;
         }
         end
     }
