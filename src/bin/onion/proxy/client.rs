@@ -106,10 +106,10 @@ impl Clients {
                         (true, true) => pending().await,
                     }
                 };
-                select(pin!(asked), select(pin!(ended), pin!(ordered)).map(|either| either.factor_first().0))
-                    .await
-                    .factor_first()
-                    .0
+                // Orders come first: what is asked for behind one is not granted.
+                let (ended, asked) = (pin!(ended), pin!(asked));
+                let others = select(ended, asked).map(|either| either.factor_first().0);
+                select(pin!(ordered), others).await.factor_first().0
             };
             match happened {
                 Happened::Asked(Some(pending)) => {
