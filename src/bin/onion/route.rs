@@ -11,7 +11,6 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::json::harmless;
-use crate::open;
 
 /// Whether the environment is asked for a proxy.
 #[derive(Args, Clone, Copy, Debug)]
@@ -49,7 +48,7 @@ pub(crate) fn via(route: &str) -> Result<Endpoint, Failure> {
             )));
         }
         let keys = keys.map(|keys| format!(":{keys}")).unwrap_or_default();
-        open::parse(&format!("{before}+{kind}:{ANYBODY}:1{keys}"))
+        format!("{before}+{kind}:{ANYBODY}:1{keys}").parse().map_err(Failure::usage)
     };
     read().map_err(|failure: Failure| failure.at(format_args!("--via {route}")))
 }

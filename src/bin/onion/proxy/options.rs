@@ -21,7 +21,7 @@ use crate::waiting::Limit;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{DETAILS}"))]
 pub(crate) struct Options {
-    /// Where to listen, and the layers that clients bring: tcp:127.0.0.1:1080, tcp:[::]:443+tls:cert=PEM:key=PEM
+    /// Where to listen, and the layers that clients bring: tcp:127.0.0.1:1080, tcp:0.0.0.0:443+tls:cert=PEM:key=PEM
     #[arg(required_unless_present = "hash_password")]
     pub(super) listen: Vec<String>,
     /// Reach targets through other proxies: an endpoint whose last step is connect, socks5 or socks4a without a target
@@ -188,9 +188,9 @@ Ends: what ends one direction of a tunnel is passed on behind the last byte, and
 or TLS without its close_notify). After one side has ended, the other may go on for as long as something comes: --half-close.
 
 Signals: the first SIGTERM or SIGINT begins a graceful shutdown: no client is accepted any more, and tunnels go on for --patience at
-most; those that are left are aborted. A second one ends the process at once. SIGHUP reads certificates, keys, users and rules
-again; what is wrong stays as it was.
+most; those that are left are aborted. A second one ends the process at once. SIGHUP reads certificates, keys, users, rules
+and the files of --via again; what is wrong stays as it was.
 
 Log: a line for each tunnel when it ends, on standard error: who, to whom, bytes both ways, and how. With --log-format json each
-line is an object with the fields listen, connection, tunnel (in HTTP/2), peer, user, protocol, target, reached, via, outcome, side, class, cause,
-reason, bytes_there, bytes_back and seconds.";
+line is an object with the fields listen, connection, tunnel (in HTTP/2), peer, user, protocol, target, reached, via, outcome,
+side, class, cause, reason, bytes_there, bytes_back and seconds.";
