@@ -38,7 +38,7 @@ use crate::runtime::Runtime;
 /// An error of the connection is found in that of hyper by [`connection_error`].
 pub struct Client<B> {
     sender: Sender<B>,
-    /// Comes to nothing when the connection is over.
+    /// Resolves, with an error that says no more, when the connection is over.
     over: oneshot::Receiver<()>,
 }
 
