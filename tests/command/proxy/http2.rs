@@ -109,6 +109,20 @@ fn s13_its_tunnels_go_on_while_the_proxy_ends_and_there_are_no_new_ones() {
 }
 
 #[test]
+fn s13_out_of_patience_its_tunnels_are_aborted() {
+    let proxy = proxy(&["--patience", "0", "--allow", "127.0.0.0/8"]);
+    let tunnels = carrier(&proxy);
+    let (mut tunnel, _far) = open(&tunnels);
+    proxy.signal("TERM");
+    // Lost, and not at its end.
+    block_on(tunnel.read(&mut [0])).unwrap_err();
+    let (status, log) = proxy.finish();
+    assert_eq!(status, Some(0), "{log:#?}");
+    assert!(log.iter().any(|line| line.contains("#1.1 from") && line.contains("aborted; ")), "{log:#?}");
+    assert!(log.iter().any(|line| line.contains("1 accepted: 0 ended") && line.contains("1 aborted")), "{log:#?}");
+}
+
+#[test]
 fn users_log_in_for_each_tunnel() {
     let directory = crate::onion::Directory::new();
     let line = crate::onion::run(["proxy", "--hash-password", "onion"], "peel").succeeded().stdout;

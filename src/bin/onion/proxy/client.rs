@@ -42,8 +42,6 @@ pub(super) struct Clients {
     pub(super) request_timeout: Duration,
     pub(super) idle: Limit,
     pub(super) half_close: HalfCloseOption,
-    /// How long tunnels may go on when no others are opened any more.
-    pub(super) patience: Duration,
     /// Is done when no tunnel is opened any more.
     pub(super) stopping: Stopping,
     /// Is done when nothing is waited for any more.
@@ -122,7 +120,8 @@ impl Clients {
                 Happened::Stopping => {
                     is_stopping = true;
                     if let Some(tunnels) = &mut tunnels {
-                        tunnels.shutdown(self.patience);
+                        // Patience is one for all, and not up to each connection: `aborting` ends it.
+                        tunnels.shutdown(Duration::MAX);
                     }
                 }
                 Happened::Aborting => (is_aborting, tunnels) = (true, None),

@@ -112,12 +112,11 @@ impl Service {
             request_timeout: Duration::from_secs(limits.request_timeout.get().into()),
             idle: limits.idle,
             half_close: limits.half_close,
-            patience: Duration::from_secs(limits.patience.into()),
             stopping: stopping.clone(),
             aborting: aborting.map(drop).boxed().shared(),
         };
         let files = Arc::new(Files { rules: options.rules.clone(), reach, via });
-        let patience = clients.patience;
+        let patience = Duration::from_secs(limits.patience.into());
         Ok(Self { listeners, clients: Arc::new(clients), files, stopping, abort, most, patience })
     }
 
