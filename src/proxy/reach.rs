@@ -100,7 +100,8 @@ impl Reach {
         self
     }
 
-    /// How long to wait for the resolver, 10 seconds unless set, and for the connection, 20 seconds.
+    /// How long to wait for the resolver, 10 seconds unless set, and for the connection, 20 seconds: be it our own, or the whole
+    /// way [through others](Self::via).
     #[must_use]
     pub fn timeouts(mut self, resolve: Duration, connect: Duration) -> Self {
         (self.resolve_timeout, self.connect_timeout) = (resolve, connect);
@@ -122,7 +123,10 @@ impl Reach {
             return Ok(Connection::over(self.connect(target).await?, Arc::new(self.runtime)));
         };
         self.permits(target)?;
-        connector.connect_to(target, client).await.map_err(|error| next_hop::unreached(&error))
+        match self.in_time(connector.connect_to(target, client)).await? {
+            Ok(connection) => Ok(connection),
+            Err(error) => Err(next_hop::unreached(&error)),
+        }
     }
 
     /// Connects to the target itself, if it may be reached.
@@ -140,12 +144,15 @@ impl Reach {
     pub async fn connect(&self, target: &Address) -> Result<Socket, Unreached> {
         let addresses = self.addresses(target).await?;
         let connecting = happy_eyeballs::connect_to_one(self.runtime, addresses);
-        let timeout = self.runtime.sleep_until(self.runtime.now() + self.connect_timeout);
+        self.in_time(connecting).await?.map_err(|error| Unreached::new(reason(&error), error))
+    }
+
+    async fn in_time<T>(&self, connecting: impl Future<Output = T>) -> Result<T, Unreached> {
+        let limit = self.connect_timeout;
+        let timeout = self.runtime.sleep_until(self.runtime.now() + limit);
         match select(pin!(connecting), timeout).await {
-            Either::Left((Ok(socket), _)) => Ok(socket),
-            Either::Left((Err(error), _)) => Err(Unreached::new(reason(&error), error)),
+            Either::Left((done, _)) => Ok(done),
             Either::Right(_) => {
-                let limit = self.connect_timeout;
                 Err(Unreached::new(Reason::ConnectionTimeout, format_args!("nobody answered within {limit:?}")))
             }
         }

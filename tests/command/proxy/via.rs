@@ -66,6 +66,16 @@ fn what_the_next_proxy_says_of_the_target_is_told_on() {
 }
 
 #[test]
+fn a_next_proxy_that_says_nothing_is_waited_for_as_long_as_a_target() {
+    let (silent, address) = target();
+    let mut near = chained(&format!("tcp:{address}+connect"), &["--connect-timeout", "1", "--allow", "127.0.0.0/8"]);
+    let mut client = ask_http(&near, closed_port(), "\r\n");
+    let _asked = accept(&silent);
+    assert!(head(&mut client).starts_with("HTTP/1.1 504 "));
+    near.hears(&["not joined, CONNECT side", "nobody answered within 1s"]);
+}
+
+#[test]
 fn a_route_with_a_target_is_a_mistake() {
     let error = run(["proxy", "tcp:127.0.0.1:0", "--via", "tcp:p.example:3128+connect:a.example:443"], "").failed(2);
     assert!(error.contains("no HOST and PORT here"), "{error}");
