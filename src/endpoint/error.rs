@@ -63,8 +63,13 @@ impl ParseError {
 
     /// Attaches the string in which the position counts.
     pub(super) fn within(mut self, input: &str) -> Self {
-        input.clone_into(&mut self.inner.input);
+        self.inner.input = without_passwords(input);
         self
+    }
+
+    /// The string, to be shown: where somebody has written a password into it, which no step takes, stars stand for that.
+    pub fn input(&self) -> &str {
+        &self.inner.input
     }
 
     /// What is wrong.
@@ -118,6 +123,25 @@ impl ParseError {
     }
 }
 
+/// The string with stars, one for each byte, in place of the values of keys that are called `password`.
+fn without_passwords(input: &str) -> String {
+    let mut shown = input.to_owned();
+    let mut begun = 0;
+    while let Some(found) = shown[begun..].find(PASSWORD) {
+        let start = begun + found + PASSWORD.len();
+        let mut is_escaped = false;
+        let end = shown[start..].find(|c| {
+            let ends = !is_escaped && matches!(c, ':' | '+');
+            is_escaped = !is_escaped && c == '\\';
+            ends
+        });
+        let end = end.map_or(shown.len(), |length| start + length);
+        shown.replace_range(start..end, &"*".repeat(end - start));
+        begun = end;
+    }
+    shown
+}
+
 impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner { position, message, input, .. } = &*self.inner;
@@ -140,3 +164,5 @@ impl fmt::Debug for ParseError {
 }
 
 impl Error for ParseError {}
+
+const PASSWORD: &str = ":password=";

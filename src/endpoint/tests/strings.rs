@@ -565,6 +565,20 @@ fn junk() -> impl Strategy<Value = String> {
     vec(piece, 0..24).prop_map(|pieces| pieces.concat())
 }
 
+#[test]
+fn a_password_that_is_written_where_none_belongs_is_not_shown() {
+    for (text, shown) in [
+        ("tcp:a:1+socks5:b:2:user=u:password=peel", "tcp:a:1+socks5:b:2:user=u:password=****"),
+        (r"tcp:a:1+connect:b:2:password=p\:e\\:user=u+tls", "tcp:a:1+connect:b:2:password=******:user=u+tls"),
+        ("tcp:a:1:password=p+tls:password=é", "tcp:a:1:password=*+tls:password=**"),
+        ("tcp:a:1+tls:passwort=p", "tcp:a:1+tls:passwort=p"),
+    ] {
+        let error = error(text);
+        assert_eq!(error.input(), shown);
+        assert!(format!("{error:#?} {error}").lines().any(|line| line.trim() == shown), "{error:#}");
+    }
+}
+
 proptest! {
     #[test]
     fn what_is_printed_parses_back(endpoint in endpoint()) {
