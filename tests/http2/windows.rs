@@ -156,3 +156,41 @@ fn t19_a_hundred_tunnels_take_turns() {
         assert!(longest <= TUNNELS, "{longest}");
     });
 }
+
+/// What is flushed has been written when its turn has come, however much others have to say all the while.
+#[test]
+fn t19_a_flush_waits_for_its_own_bytes_and_not_for_those_of_others() {
+    run(|bench| async move {
+        let wide = |builder: &mut h2::server::Builder| {
+            builder.initial_window_size(1 << 30).initial_connection_window_size(1 << 30);
+        };
+        let (tunnels, mut proxy) = bench.tunnels_with(Cut::Pieces(1000), wide).await;
+        let (mut bulk, mut far_bulk) = open(&tunnels, &mut proxy).await;
+        let (mut asks, mut far_asks) = open(&tunnels, &mut proxy).await;
+        bench.spawn(async move {
+            let _ = far_bulk.hear_all().await;
+        });
+        let mut bulk = Box::pin(async move {
+            let piece = vec![7; 65_536];
+            for _ in 0..256 {
+                bulk.write_all(&piece).await.unwrap();
+            }
+            bulk
+        });
+        // The queues are full.
+        for _ in 0..20 {
+            assert!((&mut bulk).now_or_never().is_none());
+        }
+        let flushed = Box::pin(async {
+            asks.write_all(b"may I").await.unwrap();
+            asks.flush().await.unwrap();
+        });
+        match select(bulk, flushed).await {
+            Either::Left(_) => panic!("the flush has waited until there was nothing more to say"),
+            Either::Right(((), bulk)) => {
+                let (heard, _) = join(far_asks.hear(5), bulk).await;
+                assert_eq!(heard, b"may I");
+            }
+        }
+    });
+}

@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use super::fault::Fault;
 use super::session::Session;
 use super::settings::Settings;
-use super::shared::{Shared, State, Who};
+use super::shared::{Shared, State, Waiting, Who};
 use super::tunnel::Tunnel;
 use crate::Connection;
 use crate::connection::Hop;
@@ -278,7 +278,7 @@ impl Tunnels {
         target: Option<&Address>,
         mut look: impl FnMut(&mut State) -> Poll<Result<T, Fault>>,
     ) -> Result<T, Error> {
-        let waiting = Waiting { shared: &self.shared, who: self.shared.waiter() };
+        let waiting = Waiting::new(&self.shared, self.shared.waiter());
         let done = poll_fn(|cx| self.shared.poll(waiting.who, cx, |state, _| look(state))).await;
         done.map_err(|fault| fault.of(target.cloned(), self.proxy()))
     }
@@ -291,18 +291,6 @@ impl Tunnels {
 impl fmt::Debug for Tunnels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tunnels").field("proxy", &self.way.proxy).finish_non_exhaustive()
-    }
-}
-
-/// Is forgotten when the wait is over, or dropped.
-struct Waiting<'a> {
-    shared: &'a Shared,
-    who: Who,
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.shared.unregister(self.who);
     }
 }
 

@@ -20,10 +20,12 @@
 //! | `tunnel.rs`, `shared.rs` | one tunnel as a socket, and all of them over one connection |
 //! | `session.rs`, `stream.rs`, `ask.rs` | one connection of HTTP/2 without any I/O, its streams, and a question until it is answered |
 //! | `settings.rs`, `fault.rs` | what can be set, and why something is over |
-//! | `role.rs`, `port.rs`, `watch.rs` | h2 of either role, over byte queues without a runtime, and what it keeps to itself |
+//! | `role.rs`, `port.rs` | h2 of either role, over byte queues without a runtime |
+//! | `watch.rs`, `departures.rs` | what h2 keeps to itself, of what comes and of what it writes |
 
 mod ask;
 mod client;
+mod departures;
 mod fault;
 mod port;
 mod role;

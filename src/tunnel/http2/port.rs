@@ -22,6 +22,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::departures::{Departed, Departures};
+
 /// The outer end, for whoever has the carrier.
 #[derive(Debug)]
 pub(super) struct Port(Arc<Mutex<Queues>>);
@@ -36,13 +38,14 @@ struct Queues {
     /// Whether nothing comes behind that.
     ended: bool,
     output: BytesMut,
+    departures: Departures,
     /// Whether h2 has closed its direction behind that.
     shut: bool,
 }
 
 /// Both ends of new queues.
-pub(super) fn port() -> (Port, PortIo) {
-    let queues = Arc::<Mutex<Queues>>::default();
+pub(super) fn port(departures: Departures) -> (Port, PortIo) {
+    let queues = Arc::new(Mutex::new(Queues { departures, ..Queues::default() }));
     (Port(Arc::clone(&queues)), PortIo(queues))
 }
 
@@ -69,9 +72,9 @@ impl Port {
         lock(&self.0).output.len()
     }
 
-    /// Whether h2 may have more for the peer, for which there is no room.
-    pub(super) fn is_output_full(&self) -> bool {
-        self.output_len() >= LIMIT
+    /// What h2 has written of its streams since this was last asked.
+    pub(super) fn departed(&self) -> Vec<Departed> {
+        lock(&self.0).departures.take()
     }
 
     /// Shows what h2 has for the peer, in one piece.
@@ -111,6 +114,7 @@ impl AsyncWrite for PortIo {
             return Poll::Pending;
         }
         queues.output.extend_from_slice(&bytes[..count]);
+        queues.departures.look(&bytes[..count]);
         Poll::Ready(Ok(count))
     }
 
@@ -189,7 +193,8 @@ mod tests {
     #[test]
     fn h2_runs_over_queues_at_any_cut_and_comes_to_rest() {
         for most in [1, 7, 9, 100, LIMIT] {
-            let ((left, left_io), (right, right_io)) = (port(), port());
+            let ((left, left_io), (right, right_io)) =
+                (port(Departures::behind_preface()), port(Departures::default()));
             let attention = Attention::new();
             let cx = &mut Context::from_waker(attention.waker());
             let Poll::Ready(Ok((mut requests, mut client))) = pin!(h2::client::handshake(left_io)).poll(cx) else {
@@ -230,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_queue_that_is_full_takes_no_more() {
-        let (outer, mut inner) = port();
+        let (outer, mut inner) = port(Departures::default());
         assert_eq!(outer.receive(&[7; LIMIT + 1]), LIMIT);
         assert_eq!((outer.receive(&[7]), outer.room()), (0, 0));
         let attention = Attention::new();

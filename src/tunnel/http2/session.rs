@@ -22,6 +22,7 @@ use h2::{Ping, PingPong, Reason as Code, RecvStream, SendStream};
 use http::request::Parts;
 
 use super::ask::Ask;
+use super::departures::Departures;
 use super::fault::Fault;
 use super::port::{Attention, Port, port};
 use super::role::Role;
@@ -82,7 +83,7 @@ struct Owed {
 impl Session {
     /// Begins as a client.
     pub(super) fn client(settings: Settings, now: Instant) -> Result<Self, Fault> {
-        let (port, io) = port();
+        let (port, io) = port(Departures::behind_preface());
         let attention = Attention::new();
         let role = Role::client(io, &settings, attention.waker()).map_err(|error| refused_by_h2(&error))?;
         Ok(Self::new(role, port, attention, settings, now, Some(Vec::new())))
@@ -90,7 +91,7 @@ impl Session {
 
     /// Begins as a server, which waits for the client to begin.
     pub(super) fn server(settings: Settings, now: Instant) -> Self {
-        let (port, io) = port();
+        let (port, io) = port(Departures::default());
         let role = Role::server(io, &settings);
         let mut session = Self::new(role, port, Attention::new(), settings, now, None);
         session.watch = Watch::behind_preface();
@@ -238,6 +239,11 @@ impl Session {
             if self.questions.is_flood() && self.over.is_none() {
                 self.fail(&ErrorKind::Http2("the client takes back more requests than it waits for".to_owned()).into());
                 self.role.break_off(Code::ENHANCE_YOUR_CALM);
+            }
+            for departed in self.port.departed() {
+                if self.streams.get_mut(&departed.stream).is_some_and(|stream| stream.handle_written(departed)) {
+                    self.news.streams.push(departed.stream);
+                }
             }
             self.drop_left();
             for id in self.ready.take() {
@@ -443,12 +449,8 @@ impl Session {
 
     /// Drops what nobody has any more, when h2 has written the last of it: it would not with a reset behind it.
     fn drop_left(&mut self) {
-        if self.port.is_output_full() {
-            return;
-        }
         let Self { left, streams, .. } = self;
-        let done =
-            left.extract_if(.., |id| streams.get(id).is_none_or(|stream| !stream.is_ending())).collect::<Vec<_>>();
+        let done = left.extract_if(.., |id| streams.get(id).is_none_or(Stream::is_written)).collect::<Vec<_>>();
         for id in done {
             self.drop_stream(id);
         }

@@ -4,7 +4,9 @@
 //! fire. So no task of ours is needed. The carrier is given one waker that stands for everybody who waits, because it remembers
 //! one only; what one of them has got further for another, that one is woken for by name.
 //!
-//! While somebody drives, a wake from the carrier is for them: they go on, and the others sleep (no thundering herd).
+//! While somebody drives, a wake from the carrier is for them: they go on, and the others sleep (no thundering herd). While nobody does, it
+//! is for those who wait for a tunnel, a request, or the end, if there are any: they poll again, or are dropped, which is noticed
+//! and has the others woken. A reader or a writer may have turned to something else, so of these all are woken.
 //!
 //! A tunnel may carry a connection of tunnels itself, whose lock is then taken before that of its carrier: always from the inside
 //! out.
@@ -37,10 +39,14 @@ struct Inside {
 pub(super) struct State {
     pub(super) session: Session,
     carrier: Carrier,
-    /// Whether the carrier may keep some of what was written.
-    is_unflushed: bool,
-    /// Whether somebody waits until all has left.
-    is_flush_awaited: bool,
+    /// How much of what the session has to say the carrier was given, all in all.
+    given: u64,
+    /// How much of that has left the carrier.
+    flushed: u64,
+    /// How much is to leave before the carrier is given more, because somebody waits for it.
+    awaited: Option<u64>,
+    /// Whether that has left, and nobody was told yet.
+    has_flushed: bool,
     alarm: Alarm,
     /// The number of the next one who waits for something other than a stream.
     next_waiter: u64,
@@ -65,7 +71,7 @@ pub(super) enum Who {
 #[derive(Debug, Default)]
 struct Tasks {
     waiting: Mutex<HashMap<Who, Waker>>,
-    /// [`IDLE`], [`DRIVEN`] or [`AGAIN`].
+    /// [`IDLE`], [`DRIVEN`], [`AGAIN`] or [`WOKEN`].
     driver: AtomicU8,
 }
 
@@ -74,8 +80,16 @@ impl Shared {
         let tasks = Arc::<Tasks>::default();
         let all = Waker::from(Arc::clone(&tasks));
         let carrier = Carrier::Open(Box::new(carrier));
-        let state =
-            Mutex::new(State { session, carrier, is_unflushed: false, is_flush_awaited: false, alarm, next_waiter: 0 });
+        let state = Mutex::new(State {
+            session,
+            carrier,
+            given: 0,
+            flushed: 0,
+            awaited: None,
+            has_flushed: false,
+            alarm,
+            next_waiter: 0,
+        });
         Self(Arc::new(Inside { state, tasks, all }))
     }
 
@@ -108,7 +122,7 @@ impl Shared {
         }
         tired |= tasks.driver.swap(IDLE, Ordering::AcqRel) == AGAIN;
         let news = state.session.news();
-        let is_flushed = state.is_sent() && std::mem::take(&mut state.is_flush_awaited);
+        let is_flushed = std::mem::take(&mut state.has_flushed);
         drop(state);
         tasks.tell(&news, is_flushed);
         if tired {
@@ -124,9 +138,13 @@ impl Shared {
         Who::Waiter(state.next_waiter)
     }
 
-    /// Nobody waits under this name any more.
+    /// Nobody waits under this name any more. If the carrier has woken somebody who has not come, that may have been this one.
     pub(super) fn unregister(&self, who: Who) {
-        self.0.tasks.lock().remove(&who);
+        let Inside { tasks, all, .. } = &*self.0;
+        tasks.lock().remove(&who);
+        if tasks.driver.load(Ordering::Acquire) == WOKEN {
+            all.wake_by_ref();
+        }
     }
 
     /// The carrier, when all has been said, for whoever closes it.
@@ -148,6 +166,24 @@ impl Shared {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A wait for something that is no affair of one stream; forgotten when it is over, or dropped.
+pub(super) struct Waiting {
+    shared: Shared,
+    pub(super) who: Who,
+}
+
+impl Waiting {
+    pub(super) fn new(shared: &Shared, who: Who) -> Self {
+        Self { shared: shared.clone(), who }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.shared.unregister(self.who);
     }
 }
 
@@ -185,19 +221,25 @@ impl State {
             return left > 0;
         };
         let mut moved = false;
-        while self.session.output_len() > 0 {
-            let sent = self.session.with_output(|bytes| Pin::new(&mut *connection).poll_write(cx, bytes));
-            match sent {
-                Poll::Pending => return moved,
-                Poll::Ready(Ok(count)) => self.session.handle_sent(count),
-                // Why, its reader learns.
-                Poll::Ready(Err(_)) => self.session.handle_sent(self.session.output_len()),
+        loop {
+            let most = self.awaited.map_or(u64::MAX, |until| until.saturating_sub(self.given));
+            let most = usize::try_from(most).unwrap_or(usize::MAX).min(self.session.output_len());
+            if most == 0 {
+                break;
             }
+            let given = self.session.with_output(|bytes| Pin::new(&mut *connection).poll_write(cx, &bytes[..most]));
+            let count = match given {
+                Poll::Pending => return moved,
+                Poll::Ready(Ok(count)) => count,
+                // Why, its reader learns.
+                Poll::Ready(Err(_)) => self.session.output_len(),
+            };
+            self.session.handle_sent(count);
+            self.given += count as u64;
             self.session.run();
-            self.is_unflushed = true;
             moved = true;
         }
-        if self.session.is_shut() || self.session.over().is_some() {
+        if self.session.output_len() == 0 && (self.session.is_shut() || self.session.over().is_some()) {
             if Pin::new(connection).poll_close(cx).is_pending() {
                 if moved {
                     self.session.tell_all();
@@ -207,14 +249,20 @@ impl State {
             self.close();
             return true;
         }
-        if self.is_unflushed {
-            self.is_unflushed = Pin::new(connection).poll_flush(cx).is_pending();
+        if self.flushed < self.given && Pin::new(connection).poll_flush(cx).is_ready() {
+            self.flushed = self.given;
+            if self.awaited.take_if(|until| *until <= self.flushed).is_some() {
+                self.has_flushed = true;
+                // What was held back for it goes on.
+                moved = true;
+            }
         }
         moved
     }
 
     fn close(&mut self) {
         self.session.tell_all();
+        self.has_flushed |= self.awaited.take().is_some();
         self.carrier = match std::mem::replace(&mut self.carrier, Carrier::Taken) {
             Carrier::Open(connection) | Carrier::Closed(connection) => Carrier::Closed(connection),
             Carrier::Taken => Carrier::Taken,
@@ -229,17 +277,16 @@ impl State {
         is_due
     }
 
-    /// Waits until all that h2 has for the peer has left.
-    pub(super) fn poll_sent(&mut self) -> Poll<()> {
-        if self.is_sent() {
+    /// Waits until so much of what the session has to say has left.
+    ///
+    /// With many who always have more to say, the carrier would never be found empty. So it is given nothing behind that before it
+    /// is: whoever waits, waits for what was said before, and for no more.
+    pub(super) fn poll_flushed(&mut self, until: u64) -> Poll<()> {
+        if self.is_closed() || self.flushed >= until {
             return Poll::Ready(());
         }
-        self.is_flush_awaited = true;
+        self.awaited = self.awaited.into_iter().chain([until]).min();
         Poll::Pending
-    }
-
-    fn is_sent(&self) -> bool {
-        self.is_closed() || self.session.output_len() == 0 && !self.is_unflushed
     }
 
     /// Whether all has been said, or nothing more can be.
@@ -299,8 +346,15 @@ impl Wake for Tasks {
         if matches!(told, Ok(_) | Err(AGAIN)) {
             return;
         }
-        let tasks = std::mem::take(&mut *self.lock());
-        tasks.into_values().for_each(Waker::wake);
+        self.driver.store(WOKEN, Ordering::Release);
+        let mut tasks = self.lock();
+        let is_anyone_there = tasks.keys().any(|who| matches!(who, Who::Waiter(_)));
+        let woken: Vec<_> = tasks
+            .extract_if(|who, _| !is_anyone_there || matches!(who, Who::Waiter(_)))
+            .map(|(_, waker)| waker)
+            .collect();
+        drop(tasks);
+        woken.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -312,6 +366,9 @@ const DRIVEN: u8 = 1;
 
 /// Somebody does, and the carrier has woken meanwhile.
 const AGAIN: u8 = 2;
+
+/// Nobody does, and the carrier has woken somebody.
+const WOKEN: u8 = 3;
 
 /// So often a driver goes on because the carrier has woken meanwhile, before others have their turn.
 const MAX_AGAIN: usize = 8;

@@ -20,6 +20,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::{Buf, Bytes, BytesMut};
 use h2::{Reason as Code, RecvStream, SendStream};
 
+use super::departures::Departed;
 use super::fault::Fault;
 use crate::tunnel::ErrorKind;
 
@@ -35,6 +36,12 @@ pub(super) struct Stream {
     outbound: BytesMut,
     theirs: Theirs,
     ours: Ours,
+    /// How much h2 was given, and has not yet written.
+    unwritten: usize,
+    /// Whether it has written our end.
+    end_is_written: bool,
+    /// How much h2 had written, of all streams, when it had written what was last of this.
+    written_at: u64,
 }
 
 /// The peer's direction.
@@ -69,7 +76,18 @@ impl Stream {
     /// A stream of which h2 wakes `waker` when there is news.
     pub(super) fn new(send: Option<SendStream<Bytes>>, recv: Option<RecvStream>, waker: Waker) -> Self {
         let (inbound, outbound) = Default::default();
-        Self { send, recv, waker, inbound, outbound, theirs: Theirs::Open, ours: Ours::Open }
+        Self {
+            send,
+            recv,
+            waker,
+            inbound,
+            outbound,
+            theirs: Theirs::Open,
+            ours: Ours::Open,
+            unwritten: 0,
+            end_is_written: false,
+            written_at: 0,
+        }
     }
 
     /// From here on the peer is heard.
@@ -129,19 +147,32 @@ impl Stream {
         }
     }
 
-    /// Whether h2 has all that was put, and the end if there is one.
-    pub(super) fn is_sent(&self) -> bool {
-        self.outbound.is_empty() && self.ours != Ours::Ending
+    /// Whether h2 has written all that was put, and the end if there is one; or never will.
+    pub(super) fn is_written(&self) -> bool {
+        match self.ours {
+            Ours::Open => self.outbound.is_empty() && self.unwritten == 0,
+            Ours::Ending => false,
+            Ours::Ended => self.unwritten == 0 && self.end_is_written,
+            Ours::Failed => true,
+        }
+    }
+
+    /// How much h2 had written, of all streams, when it had written what was last of this.
+    pub(super) fn written_at(&self) -> u64 {
+        self.written_at
+    }
+
+    /// h2 has written more. Whether that was what was waited for.
+    pub(super) fn handle_written(&mut self, Departed { bytes, ends, at, .. }: Departed) -> bool {
+        self.unwritten = self.unwritten.saturating_sub(bytes);
+        self.end_is_written |= ends;
+        self.written_at = at;
+        self.is_written()
     }
 
     /// Whether our direction was closed, be it sent or not.
     pub(super) fn has_closed(&self) -> bool {
         matches!(self.ours, Ours::Ending | Ours::Ended)
-    }
-
-    /// Whether what was put, and the end behind it, is still to be handed to h2.
-    pub(super) fn is_ending(&self) -> bool {
-        self.ours == Ours::Ending
     }
 
     /// Whether more may come.
@@ -237,8 +268,9 @@ impl Stream {
             send.reserve_capacity(self.outbound.len());
             let room = send.capacity().min(self.outbound.len());
             if room > 0 {
-                if send.send_data(self.outbound.split_to(room).freeze(), false).is_err() {
-                    self.stop_sending();
+                match send.send_data(self.outbound.split_to(room).freeze(), false) {
+                    Ok(()) => self.unwritten += room,
+                    Err(_) => self.stop_sending(),
                 }
                 moved = true;
             } else {
@@ -260,6 +292,8 @@ impl Stream {
             self.ours = Ours::Failed;
         }
         self.outbound = BytesMut::new();
+        // What is not written by now never will be.
+        (self.unwritten, self.end_is_written) = (0, true);
     }
 }
 

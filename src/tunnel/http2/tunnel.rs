@@ -85,10 +85,12 @@ impl AsyncWrite for Tunnel {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll(Who::Writer(self.id), cx, |state| match state.session.stream(self.id) {
-            Some(stream) if !stream.is_sent() => Poll::Pending,
-            Some(_) => state.poll_sent().map(Ok),
-            None => Poll::Ready(Err(Self::gone())),
+        self.poll(Who::Writer(self.id), cx, |state| {
+            match state.session.stream(self.id).map(|stream| stream.is_written().then(|| stream.written_at())) {
+                Some(Some(until)) => state.poll_flushed(until).map(Ok),
+                Some(None) => Poll::Pending,
+                None => Poll::Ready(Err(Self::gone())),
+            }
         })
     }
 

@@ -25,7 +25,7 @@ use self::pending::Way;
 use self::request::Wanted;
 use super::session::Session;
 use super::settings::Settings;
-use super::shared::{Shared, Who};
+use super::shared::{Shared, Waiting, Who};
 use crate::connection::Connection;
 use crate::runtime::Socket;
 use crate::tunnel::http::refusing::Refusing;
@@ -156,8 +156,9 @@ impl PendingTunnels {
     ///
     /// No request is lost.
     pub async fn next(&mut self) -> Option<PendingTunnel> {
+        let waiting = Waiting::new(&self.shared, self.who);
         let next = poll_fn(|cx| self.poll_next(cx)).await;
-        self.shared.unregister(self.who);
+        drop(waiting);
         if next.is_none()
             && let Some(carrier) = self.shared.take_carrier()
         {
