@@ -10,7 +10,7 @@ use std::{fs, io};
 use onionskin::stack::{CommandError, CommandErrorKind, LayerError, LayerErrorKind, Reason};
 use onionskin::testing::Cut;
 use onionskin::tls::{CertificateFault, ConfigError, Roots};
-use onionskin::{Connection, connection, endpoint, protocol, route, rustls, starttls};
+use onionskin::{Connection, connection, endpoint, protocol, proxy, route, rustls, starttls, tunnel};
 
 use crate::common::{Authority, BOTH};
 use crate::executor::{alone, both};
@@ -68,6 +68,21 @@ fn errors() -> Vec<(&'static str, Box<dyn StdError>)> {
     let parse = "tpc:localhost:25".parse::<endpoint::Endpoint>().unwrap_err();
     add("OpenError", Box::new(endpoint::OpenError::from(parse)));
     add("OpenError", Box::new(endpoint::OpenError::from(config())));
+    add("CredentialsError", Box::new(tunnel::Credentials::new("a:b", "c").unwrap_err()));
+    add("CredentialsError", Box::new(tunnel::Credentials::from_file("a", Path::new("no/such/file")).unwrap_err()));
+    let target = onionskin::runtime::Address::to_host("mail.example", 993).unwrap();
+    for kind in [tunnel::ErrorKind::AuthRejected, tunnel::ErrorKind::NotSpoken(b"220 ready".to_vec())] {
+        let error = || tunnel::Error::new(tunnel::TunnelProtocol::Socks5, Some(target.clone()), kind.clone());
+        add("Error", Box::new(error()));
+        add("LayerError", Box::new(LayerError::from(error().by(Some(target.clone())))));
+    }
+    let from_env = endpoint::proxy_from_env(&"tcp:a.example:25".parse().unwrap(), |name| {
+        (name == "all_proxy").then(|| "gopher://a.example".to_owned())
+    });
+    add("ProxyVariableError", Box::new(from_env.unwrap_err()));
+    add("RuleError", Box::new("a b".parse::<proxy::Rule>().unwrap_err()));
+    add("RulesError", Box::new(proxy::Rules::parse("allow").unwrap_err()));
+    add("RulesError", Box::new(proxy::Rules::from_file(Path::new("no/such/file")).unwrap_err()));
     let tcp = "tcp:localhost:25".parse::<endpoint::Endpoint>().unwrap().transport;
     let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
     add("OpenError", Box::new(endpoint::OpenError::from(endpoint::OpenErrorKind::Connect(tcp, refused.into()))));
@@ -211,7 +226,8 @@ fn what_a_program_asks_an_error_for_is_still_there() {
 #[test]
 fn the_list_has_every_error_that_the_crate_has() {
     // Those that are private, or can be had only from inside: they have tests of their own.
-    const OTHERS: [&str; 5] = ["AlreadyInstalled", "Found", "Inside", "ProducerError", "BridgeError"];
+    const OTHERS: [&str; 8] =
+        ["AlreadyInstalled", "BridgeError", "Found", "HopError", "Inside", "ProducerError", "Said", "Unreached"];
     let mut in_source = BTreeSet::new();
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
     while let Some(folder) = folders.pop() {
