@@ -28,6 +28,7 @@
 // | `socket.rs`, `address.rs` | what all of them hand out, and its ends |
 // | `stdio.rs`, `inherited.rs`, `single.rs`, `pair.rs` | sockets from elsewhere: standard input and output, of the parent process, one that is there already, two of our own |
 // | `abstract_unix.rs`, `stale.rs` | names of Unix sockets: those without a file, and files that were left behind |
+// | `tokio_io.rs` | tokio's I/O traits, for those who need them and no runtime |
 // | `backlog.rs`, `keep_alive.rs` | what the system knows of a TCP peer |
 
 #[cfg(all(target_os = "linux", any(feature = "async-std", feature = "smol", feature = "tokio")))]
@@ -60,6 +61,8 @@ pub(crate) mod stdio;
 mod tests;
 #[cfg(feature = "tokio")]
 mod tokio;
+#[cfg(any(feature = "http2", feature = "tokio"))]
+pub(crate) mod tokio_io;
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -85,8 +88,6 @@ pub use self::smol::Smol;
 pub use self::socket::{Accept, Carrier, ListeningSocket, Socket};
 #[cfg(feature = "tokio")]
 pub use self::tokio::Tokio;
-#[cfg(feature = "tokio")]
-pub(crate) use self::tokio::io_traits as tokio_io;
 
 pub(crate) mod sealed {
     /// Whoever implements it knows [`Runtime`](super::Runtime) as it is today.

@@ -32,11 +32,6 @@ use super::{Accept, ListeningSocket, Runtime, Socket, Timer, listen, some_addres
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tokio;
 
-/// tokio's I/O traits, which need no runtime, under a name for the rest of the crate.
-pub(crate) mod io_traits {
-    pub(crate) use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
-}
-
 impl Timer for Tokio {
     /// tokio's clock, which is the system's unless a test has paused it.
     fn now(&self) -> Instant {

@@ -21,12 +21,12 @@
 //! | `session.rs`, `stream.rs`, `ask.rs` | one connection of HTTP/2 without any I/O, its streams, and a question until it is answered |
 //! | `settings.rs`, `fault.rs` | what can be set, and why something is over |
 //! | `role.rs`, `port.rs` | h2 of either role, over byte queues without a runtime |
-//! | `watch.rs`, `departures.rs` | what h2 keeps to itself, of what comes and of what it writes |
+//! | `frames.rs` | what h2 keeps to itself, of what comes and of what it writes |
 
 mod ask;
 mod client;
-mod departures;
 mod fault;
+mod frames;
 mod port;
 mod role;
 mod server;
@@ -35,7 +35,6 @@ mod settings;
 mod shared;
 mod stream;
 mod tunnel;
-mod watch;
 
 pub use self::client::{Connect, Tunnels};
 pub use self::server::{PendingTunnel, PendingTunnels};

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! h2 reads and writes by two traits of tokio, and that is all that it asks of tokio: there is no runtime, no thread and no timer
-//! below it. This is the only file outside of `runtime/` that names them. Each queue is bounded, so h2 is told to wait when there
+//! below it. Each queue is bounded, so h2 is told to wait when there
 //! is no room, and a peer that is not read can make nobody hold more than that.
 //!
 //! Nothing here wakes anybody. h2 is polled again whenever bytes were put in or taken out ([`Port`]), and whenever it asks for
@@ -20,9 +20,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::departures::{Departed, Departures};
+use super::frames::{Departed, Frames};
+use crate::runtime::tokio_io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The outer end, for whoever has the carrier.
 #[derive(Debug)]
@@ -38,14 +38,15 @@ struct Queues {
     /// Whether nothing comes behind that.
     ended: bool,
     output: BytesMut,
-    departures: Departures,
+    written: Frames,
+    departed: Vec<Departed>,
     /// Whether h2 has closed its direction behind that.
     shut: bool,
 }
 
 /// Both ends of new queues.
-pub(super) fn port(departures: Departures) -> (Port, PortIo) {
-    let queues = Arc::new(Mutex::new(Queues { departures, ..Queues::default() }));
+pub(super) fn port(written: Frames) -> (Port, PortIo) {
+    let queues = Arc::new(Mutex::new(Queues { written, ..Queues::default() }));
     (Port(Arc::clone(&queues)), PortIo(queues))
 }
 
@@ -74,7 +75,7 @@ impl Port {
 
     /// What h2 has written of its streams since this was last asked.
     pub(super) fn departed(&self) -> Vec<Departed> {
-        lock(&self.0).departures.take()
+        std::mem::take(&mut lock(&self.0).departed)
     }
 
     /// Shows what h2 has for the peer, in one piece.
@@ -114,7 +115,8 @@ impl AsyncWrite for PortIo {
             return Poll::Pending;
         }
         queues.output.extend_from_slice(&bytes[..count]);
-        queues.departures.look(&bytes[..count]);
+        let Queues { written, departed, .. } = &mut *queues;
+        written.look(&bytes[..count], |frame| departed.extend(Departed::of(frame)));
         Poll::Ready(Ok(count))
     }
 
@@ -193,8 +195,7 @@ mod tests {
     #[test]
     fn h2_runs_over_queues_at_any_cut_and_comes_to_rest() {
         for most in [1, 7, 9, 100, LIMIT] {
-            let ((left, left_io), (right, right_io)) =
-                (port(Departures::behind_preface()), port(Departures::default()));
+            let ((left, left_io), (right, right_io)) = (port(Frames::behind_preface()), port(Frames::default()));
             let attention = Attention::new();
             let cx = &mut Context::from_waker(attention.waker());
             let Poll::Ready(Ok((mut requests, mut client))) = pin!(h2::client::handshake(left_io)).poll(cx) else {
@@ -235,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_queue_that_is_full_takes_no_more() {
-        let (outer, mut inner) = port(Departures::default());
+        let (outer, mut inner) = port(Frames::default());
         assert_eq!(outer.receive(&[7; LIMIT + 1]), LIMIT);
         assert_eq!((outer.receive(&[7]), outer.room()), (0, 0));
         let attention = Attention::new();

@@ -5,7 +5,7 @@
 //!                                    └──────┼───────┘
 //!                                         Role                h2, of a client or of a server
 //!                                           │
-//!     handle_input ──▶ Watch ────────▶    Port    ──▶ output, handle_sent
+//!     handle_input ──▶ Frames ───────▶    Port    ──▶ output, handle_sent
 //! ```
 //!
 //! A driver hands on what comes, sends what there is, calls [`Session::run`] after each of these and after whatever was done to a
@@ -22,14 +22,13 @@ use h2::{Ping, PingPong, Reason as Code, RecvStream, SendStream};
 use http::request::Parts;
 
 use super::ask::Ask;
-use super::departures::Departures;
 use super::fault::Fault;
+use super::frames::{Frames, GoAway, SETTINGS, Seen};
 use super::port::{Attention, Port, port};
 use super::role::Role;
 use super::server::questions::Questions;
 use super::settings::Settings;
 use super::stream::Stream;
-use super::watch::{GoAway, SETTINGS, Seen, Watch};
 use crate::tunnel::{Answer, ErrorKind};
 
 /// One connection of HTTP/2 and its streams.
@@ -38,7 +37,8 @@ pub(super) struct Session {
     role: Role,
     port: Port,
     attention: Attention,
-    watch: Watch,
+    /// Those of the peer.
+    heard_frames: Frames,
     /// The first bytes of a server, until it is sure that they are HTTP/2.
     first: Option<Vec<u8>>,
     streams: BTreeMap<u32, Stream>,
@@ -83,7 +83,7 @@ struct Owed {
 impl Session {
     /// Begins as a client.
     pub(super) fn client(settings: Settings, now: Instant) -> Result<Self, Fault> {
-        let (port, io) = port(Departures::behind_preface());
+        let (port, io) = port(Frames::behind_preface());
         let attention = Attention::new();
         let role = Role::client(io, &settings, attention.waker()).map_err(|error| refused_by_h2(&error))?;
         Ok(Self::new(role, port, attention, settings, now, Some(Vec::new())))
@@ -91,10 +91,10 @@ impl Session {
 
     /// Begins as a server, which waits for the client to begin.
     pub(super) fn server(settings: Settings, now: Instant) -> Self {
-        let (port, io) = port(Departures::default());
+        let (port, io) = port(Frames::default());
         let role = Role::server(io, &settings);
         let mut session = Self::new(role, port, Attention::new(), settings, now, None);
-        session.watch = Watch::behind_preface();
+        session.heard_frames = Frames::behind_preface();
         session
     }
 
@@ -112,7 +112,7 @@ impl Session {
             role,
             port,
             attention,
-            watch: Watch::default(),
+            heard_frames: Frames::default(),
             first,
             streams: BTreeMap::new(),
             asks: BTreeMap::new(),
@@ -162,8 +162,9 @@ impl Session {
     /// Hands on to h2 what it has room for.
     fn receive(&mut self, bytes: &[u8]) -> usize {
         let taken = self.port.receive(bytes);
-        let Self { watch, owed, going, news, .. } = self;
-        watch.look(&bytes[..taken], |seen| {
+        let Self { heard_frames, owed, going, news, .. } = self;
+        heard_frames.look(&bytes[..taken], |frame| {
+            let Some(seen) = Seen::of(frame) else { return };
             match seen {
                 Seen::Settings => owed.settings = None,
                 Seen::SettingsTaken => owed.settings_taken = None,

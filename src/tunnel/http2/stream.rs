@@ -20,8 +20,8 @@ use std::task::{Context, Poll, Waker};
 use bytes::{Buf, Bytes, BytesMut};
 use h2::{Reason as Code, RecvStream, SendStream};
 
-use super::departures::Departed;
 use super::fault::Fault;
+use super::frames::Departed;
 use crate::tunnel::ErrorKind;
 
 /// One stream of a connection.

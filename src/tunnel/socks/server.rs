@@ -22,7 +22,8 @@ use crate::tunnel::{Credentials, Error, ErrorKind, Grant, Question, Reason, Refu
 /// use onionskin::tunnel::socks::SocksServer;
 /// use onionskin::tunnel::{Grant, Question, Reason};
 ///
-/// # async fn example(mut client: onionskin::Connection<onionskin::runtime::Socket>) -> Result<(), Box<dyn std::error::Error>> {
+/// # use onionskin::{Connection, runtime::{Runtime, Socket}};
+/// # async fn example(mut client: Connection<Socket>, runtime: &'static dyn Runtime) -> Result<(), Box<dyn std::error::Error>> {
 /// let layer = client.splice(Opening::of(SocksServer::new()))?;
 /// let mut asked = client.asked::<SocksServer>(layer).await?;
 /// let Question::Tunnel(request) = asked.question().clone() else { unreachable!("nobody has to log in") };
@@ -30,8 +31,8 @@ use crate::tunnel::{Credentials, Error, ErrorKind, Grant, Question, Reason, Refu
 ///     asked.refuse(Reason::Denied.into()).await?;
 ///     return Ok(());
 /// }
-/// let target = asked.during(async { async_std::net::TcpStream::connect("192.0.2.1:443").await }).await??;
-/// asked.grant(Grant::bound_to(target.local_addr()?.into())).await?;
+/// let target = asked.during(runtime.connect_tcp("192.0.2.1:443".parse()?)).await??;
+/// asked.grant(Grant::bound_to(target.local_address().clone())).await?;
 /// # Ok(())
 /// # }
 /// ```
