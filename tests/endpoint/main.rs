@@ -17,7 +17,9 @@ mod tunnels;
 #[cfg(feature = "http2")]
 mod tunnels_http2;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use futures::future::join;
 use onionskin::Connection;
@@ -99,4 +101,27 @@ async fn talk(client: &mut Connection<Socket>, server: &mut Connection<Socket>) 
     assert_eq!(server.read_line().await.unwrap().as_deref(), Some(&b"hello"[..]));
     server.write_line("and back").await.unwrap();
     assert_eq!(client.read_line().await.unwrap().as_deref(), Some(&b"and back"[..]));
+}
+
+/// Answers a line, for ever.
+async fn origin(runtime: &'static dyn Runtime, steps: &str) -> SocketAddr {
+    let listener = Listener::new(runtime, &format!("tcp:127.0.0.1:0{steps}").parse().unwrap()).await.unwrap();
+    let address = listener.local_address().as_tcp().unwrap();
+    runtime.spawn(Box::pin(async move {
+        loop {
+            let Ok(mut conn) = listener.accept().await.unwrap().ready().await else { continue };
+            let Ok(Some(line)) = conn.read_line().await else { continue };
+            conn.write_line(line).await.unwrap();
+            let _ = conn.leave(Duration::from_secs(5)).await;
+        }
+    }));
+    address
+}
+
+/// Connects to an [`origin`] and hears its answer.
+async fn connect(runtime: &'static dyn Runtime, endpoint: &str) -> Result<Connection<Socket>, OpenError> {
+    let mut conn = Connector::new(runtime, &endpoint.parse().unwrap())?.connect().await?;
+    conn.write_line("hello").await.unwrap();
+    assert_eq!(conn.read_line().await.unwrap().as_deref(), Some(&b"hello"[..]));
+    Ok(conn)
 }

@@ -2,17 +2,15 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use futures::FutureExt;
-use onionskin::Connection;
-use onionskin::endpoint::{Connector, Listener, OpenError, OpenErrorKind};
-use onionskin::runtime::{Address, Runtime, Socket};
+use onionskin::endpoint::{Listener, OpenErrorKind};
+use onionskin::runtime::{Address, Runtime};
 #[cfg(feature = "http2")]
 use onionskin::tunnel::http2::PendingTunnels;
 use onionskin::tunnel::{Accepted, Acceptor, ErrorKind, Grant, Request, TunnelProtocol};
 
-use crate::{Files, on_every_runtime};
+use crate::{Files, connect, on_every_runtime, origin};
 
 /// Reaches any port of this machine, by any name, for ever. Returns its port, and what it was asked.
 async fn proxy(runtime: &'static dyn Runtime, steps: &str, acceptor: Acceptor) -> (u16, Arc<Mutex<Vec<Request>>>) {
@@ -69,27 +67,6 @@ async fn http2_proxy(runtime: &'static dyn Runtime, steps: &str) -> u16 {
     port
 }
 
-async fn origin(runtime: &'static dyn Runtime, steps: &str) -> u16 {
-    let listener = Listener::new(runtime, &format!("tcp:127.0.0.1:0{steps}").parse().unwrap()).await.unwrap();
-    let port = listener.local_address().port().unwrap();
-    runtime.spawn(Box::pin(async move {
-        loop {
-            let Ok(mut conn) = listener.accept().await.unwrap().ready().await else { continue };
-            let Ok(Some(line)) = conn.read_line().await else { continue };
-            conn.write_line(line).await.unwrap();
-            let _ = conn.leave(Duration::from_secs(5)).await;
-        }
-    }));
-    port
-}
-
-async fn connect(runtime: &'static dyn Runtime, endpoint: &str) -> Result<Connection<Socket>, OpenError> {
-    let mut conn = Connector::new(runtime, &endpoint.parse().unwrap())?.connect().await?;
-    conn.write_line("hello").await.unwrap();
-    assert_eq!(conn.read_line().await.unwrap().as_deref(), Some(&b"hello"[..]));
-    Ok(conn)
-}
-
 const LANGUAGES: &[(&str, &str, TunnelProtocol)] = &[
     ("connect", "", TunnelProtocol::Http1),
     ("socks5", "", TunnelProtocol::Socks5),
@@ -103,7 +80,7 @@ fn every_language_leads_through_every_other() {
     let files = Files::new("own-proxy");
     let ca = files.ca();
     on_every_runtime(async |runtime| {
-        let far = origin(runtime, &format!("+tls:{}", files.identity("inner.example"))).await;
+        let far = origin(runtime, &format!("+tls:{}", files.identity("inner.example"))).await.port();
         let identity = files.identity("outer.example");
         let (clear, _) = proxy(runtime, "", Acceptor::new()).await;
         let (encrypted, _) = proxy(runtime, &format!("+tls:{identity}"), Acceptor::new()).await;
@@ -146,7 +123,7 @@ fn a12_who_asks_is_said_in_every_language_that_has_words_for_it() {
     std::fs::write(files.path("right"), "peel\n").unwrap();
     std::fs::write(files.path("wrong"), "core\n").unwrap();
     on_every_runtime(async |runtime| {
-        let far = origin(runtime, "").await;
+        let far = origin(runtime, "").await.port();
         let check = |credentials: onionskin::tunnel::Credentials| async move {
             (credentials.user(), credentials.password()) == ("onion", b"peel")
         };

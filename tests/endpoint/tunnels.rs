@@ -16,7 +16,7 @@ use onionskin::route::HopError;
 use onionskin::runtime::{Address, Runtime, Socket};
 use onionskin::tunnel::{Answer, ErrorKind, TunnelProtocol};
 
-use crate::{Files, on_every_runtime};
+use crate::{Files, connect, on_every_runtime, origin};
 
 /// What a proxy is asked: the head of a request, or what SOCKS has in its place, by connection.
 type Asked = Arc<Mutex<Vec<(usize, String)>>>;
@@ -149,28 +149,6 @@ async fn heard(near: &mut Connection<Socket>) -> Result<(String, String, bool), 
     let authority = head.split(' ').nth(1).ok_or("no request")?;
     let (host, _) = authority.rsplit_once(':').ok_or("no target")?;
     Ok((host.to_owned(), head.clone(), false))
-}
-
-/// Answers a line, for ever.
-async fn origin(runtime: &'static dyn Runtime, keys: &str) -> SocketAddr {
-    let listener = Listener::new(runtime, &format!("tcp:localhost:0{keys}").parse().unwrap()).await.unwrap();
-    let address = listener.local_address().as_tcp().unwrap();
-    runtime.spawn(Box::pin(async move {
-        loop {
-            let Ok(mut conn) = listener.accept().await.unwrap().ready().await else { continue };
-            let Ok(Some(line)) = conn.read_line().await else { continue };
-            conn.write_line(line).await.unwrap();
-            let _ = conn.leave(Duration::from_secs(5)).await;
-        }
-    }));
-    address
-}
-
-async fn connect(runtime: &'static dyn Runtime, endpoint: &str) -> Result<Connection<Socket>, OpenError> {
-    let mut conn = Connector::new(runtime, &endpoint.parse().unwrap())?.connect().await?;
-    conn.write_line("hello").await.unwrap();
-    assert_eq!(conn.read_line().await.unwrap().as_deref(), Some(&b"hello"[..]));
-    Ok(conn)
 }
 
 #[track_caller]

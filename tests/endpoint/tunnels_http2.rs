@@ -18,7 +18,7 @@ use onionskin::endpoint::{Connector, Listener, OpenError, OpenErrorKind};
 use onionskin::runtime::{Runtime, Socket};
 use onionskin::tunnel::{ErrorKind, TunnelProtocol};
 
-use crate::{Files, on_every_runtime};
+use crate::{Files, connect, on_every_runtime, origin};
 
 /// What a proxy was asked, each with the number of its connection and whether somebody has said who he is.
 type Asked = Arc<Mutex<Vec<(usize, TunnelProtocol, bool)>>>;
@@ -161,28 +161,6 @@ impl tokio::io::AsyncWrite for Io {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         AsyncWrite::poll_close(Pin::new(&mut self.0), cx)
     }
-}
-
-/// Answers a line, for ever.
-async fn origin(runtime: &'static dyn Runtime, steps: &str) -> SocketAddr {
-    let listener = Listener::new(runtime, &format!("tcp:localhost:0{steps}").parse().unwrap()).await.unwrap();
-    let address = listener.local_address().as_tcp().unwrap();
-    runtime.spawn(Box::pin(async move {
-        loop {
-            let Ok(mut conn) = listener.accept().await.unwrap().ready().await else { continue };
-            let Ok(Some(line)) = conn.read_line().await else { continue };
-            conn.write_line(line).await.unwrap();
-            let _ = conn.leave(Duration::from_secs(5)).await;
-        }
-    }));
-    address
-}
-
-async fn connect(runtime: &'static dyn Runtime, endpoint: &str) -> Result<Connection<Socket>, OpenError> {
-    let mut conn = Connector::new(runtime, &endpoint.parse().unwrap())?.connect().await?;
-    conn.write_line("hello").await.unwrap();
-    assert_eq!(conn.read_line().await.unwrap().as_deref(), Some(&b"hello"[..]));
-    Ok(conn)
 }
 
 #[track_caller]

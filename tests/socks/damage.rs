@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use onionskin::layer::opening::Opening;
-use onionskin::testing::{Cut, Dice, Pair, Peer};
+use onionskin::testing::{Cut, Dice, Pair};
 use onionskin::tunnel::Grant;
 use onionskin::tunnel::socks::SocksServer;
 
+use crate::common::damage::arrive;
 use crate::conversations::each_conversation;
 use crate::{SECRET, question};
 
@@ -26,7 +27,7 @@ fn whatever_arrives_nobody_panics_or_tells_the_secret_before_there_is_a_tunnel()
             pair.right.hold(true);
             loop {
                 let moved = pair.step();
-                let arrived = [&mut pair.left, &mut pair.right].map(|peer| arrive(peer, &mut dice));
+                let arrived = [&mut pair.left, &mut pair.right].map(|peer| arrive(peer, &mut dice, 5));
                 let asks = question(&pair.right, layer).is_some();
                 if asks {
                     let now = pair.right.now();
@@ -48,23 +49,6 @@ fn whatever_arrives_nobody_panics_or_tells_the_secret_before_there_is_a_tunnel()
         }
         assert!(opened > 0 && lost > 0, "{opened} of {SEEDS} were opened, {lost} lost");
     });
-}
-
-/// What is on the wire arrives, perhaps damaged; whether anything was there.
-fn arrive(peer: &mut Peer, dice: &mut Dice) -> bool {
-    let mut bytes = peer.intercept();
-    let any = !bytes.is_empty();
-    if any && dice.one_in(5) {
-        let at = dice.below(bytes.len());
-        match dice.below(4) {
-            0 => bytes[at] ^= 1 << dice.below(8),
-            1 => bytes[at] = [0, 0x7f, 0x80, 0xff][dice.below(4)],
-            2 => bytes.truncate(at),
-            _ => bytes.insert(at, dice.below(256) as u8),
-        }
-    }
-    peer.stack.handle_input(peer.now(), &bytes);
-    any
 }
 
 #[test]

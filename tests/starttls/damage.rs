@@ -1,7 +1,8 @@
 //! The wire is damaged, in both directions, before TLS and while it starts.
 
-use onionskin::testing::{Dice, Peer};
+use onionskin::testing::Dice;
 
+use crate::common::damage::arrive;
 use crate::common::link::{Link, text};
 use crate::subject::{SECRET, TOO_LONG, each_subject};
 
@@ -21,7 +22,7 @@ fn whatever_arrives_nobody_panics_or_tells_the_secret_to_anybody_else() {
             link.right.hold(true);
             loop {
                 let moved = link.pair.step();
-                let arrived = [&mut link.pair.left, &mut link.pair.right].map(|peer| arrive(peer, &mut dice));
+                let arrived = [&mut link.pair.left, &mut link.pair.right].map(|peer| arrive(peer, &mut dice, 6));
                 if !moved && arrived == [false; 2] {
                     break;
                 }
@@ -36,21 +37,4 @@ fn whatever_arrives_nobody_panics_or_tells_the_secret_to_anybody_else() {
         }
         assert!(survived > 0 && lost > 0, "{survived} of {SEEDS} came to TLS, and {lost} did not");
     });
-}
-
-/// What is on the wire arrives, perhaps damaged; whether anything was there.
-fn arrive(peer: &mut Peer, dice: &mut Dice) -> bool {
-    let mut bytes = peer.intercept();
-    let any = !bytes.is_empty();
-    if any && dice.one_in(6) {
-        let at = dice.below(bytes.len());
-        match dice.below(4) {
-            0 => bytes[at] ^= 1 << dice.below(8),
-            1 => bytes[at] = [0, 0x7f, 0x80, 0xff][dice.below(4)],
-            2 => bytes.truncate(at),
-            _ => bytes.insert(at, dice.below(256) as u8),
-        }
-    }
-    peer.stack.handle_input(peer.now(), &bytes);
-    any
 }
