@@ -15,13 +15,13 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use onionskin::Connection;
+use onionskin::http::HyperIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tokio_util::compat::TokioAsyncReadCompatExt;
 
 use crate::peers::{Conn, NAME, at_each_depth, pattern, run, tls};
-use crate::recipes::hyper_io::HyperIo;
 
 /// Answers with what it was sent.
 async fn echo(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper::Error> {
