@@ -67,11 +67,6 @@ impl ParseError {
         self
     }
 
-    /// The string, to be shown: where somebody has written a password into it, which no step takes, stars stand for that.
-    pub fn input(&self) -> &str {
-        &self.inner.input
-    }
-
     /// What is wrong.
     pub fn kind(&self) -> ErrorKind {
         self.inner.kind
@@ -123,9 +118,17 @@ impl ParseError {
     }
 }
 
-/// The string with stars, one for each byte, in place of the values of keys that are called `password`.
-fn without_passwords(input: &str) -> String {
-    let mut shown = input.to_owned();
+/// An endpoint string to be shown, whatever it is: where somebody has written a password into it, which no step takes, stars stand
+/// for that, one for each byte.
+///
+/// ```
+/// use onionskin::endpoint::without_passwords;
+///
+/// assert_eq!(without_passwords("tcp:a:1+socks5:b:2:password=peel+tls"), "tcp:a:1+socks5:b:2:password=****+tls");
+/// ```
+#[must_use]
+pub fn without_passwords(endpoint: &str) -> String {
+    let mut shown = endpoint.to_owned();
     let mut begun = 0;
     while let Some(found) = shown[begun..].find(PASSWORD) {
         let start = begun + found + PASSWORD.len();

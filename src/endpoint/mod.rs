@@ -128,7 +128,7 @@ use std::str::FromStr;
 
 use self::arguments::Arguments;
 pub use self::connector::{Connector, connect};
-pub use self::error::{ErrorKind, ParseError};
+pub use self::error::{ErrorKind, ParseError, without_passwords};
 pub use self::incoming::{Admitted, Incoming};
 pub use self::listener::{Listener, listen};
 pub use self::open_error::{OpenError, OpenErrorKind};

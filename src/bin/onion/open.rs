@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use onionskin::Connection;
-use onionskin::endpoint::{BaseTransport, Connector, Endpoint, Listener, ParseError, Step, TlsStep};
+use onionskin::endpoint::{BaseTransport, Connector, Endpoint, Listener, Step, TlsStep, without_passwords};
 use onionskin::runtime::{Address, Runtime, Socket};
 use onionskin::tls::{Identity, TlsServer};
 
@@ -16,7 +16,7 @@ use crate::protocol::DEFAULT_NAME;
 
 /// Reads an endpoint string.
 pub(crate) fn parse(text: &str) -> Result<Endpoint, Failure> {
-    text.parse().map_err(|error: ParseError| Failure::usage(format_args!("endpoint {}: {error}", error.input())))
+    text.parse().map_err(|error| Failure::usage(format_args!("endpoint {}: {error}", without_passwords(text))))
 }
 
 /// What a client brings where a step says nothing.

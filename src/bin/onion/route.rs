@@ -2,7 +2,7 @@
 
 use clap::Args;
 use onionskin::connection::Hop;
-use onionskin::endpoint::{Endpoint, Step, proxy_from_env};
+use onionskin::endpoint::{Endpoint, Step, proxy_from_env, without_passwords};
 use onionskin::printable::Printable;
 use onionskin::runtime::Address;
 use onionskin::tls::TlsFacts;
@@ -50,7 +50,7 @@ pub(crate) fn via(route: &str) -> Result<Endpoint, Failure> {
         let keys = keys.map(|keys| format!(":{keys}")).unwrap_or_default();
         format!("{before}+{kind}:{ANYBODY}:1{keys}").parse().map_err(Failure::usage)
     };
-    read().map_err(|failure: Failure| failure.at(format_args!("--via {route}")))
+    read().map_err(|failure: Failure| failure.at(format_args!("--via {}", without_passwords(route))))
 }
 
 /// The way to `target` through the proxies of a ROUTE.
@@ -194,5 +194,7 @@ mod tests {
             let error = via(route).unwrap_err().to_string();
             assert!(error.contains(expected), "{route}: {error}");
         }
+        let error = via("tcp:p.example:1080+socks5:user=onion:password=peel").unwrap_err().to_string();
+        assert!(error.contains("password=****") && !error.contains("peel"), "{error}");
     }
 }

@@ -574,7 +574,7 @@ fn a_password_that_is_written_where_none_belongs_is_not_shown() {
         ("tcp:a:1+tls:passwort=p", "tcp:a:1+tls:passwort=p"),
     ] {
         let error = error(text);
-        assert_eq!(error.input(), shown);
+        assert_eq!(without_passwords(text), shown);
         assert!(format!("{error:#?} {error}").lines().any(|line| line.trim() == shown), "{error:#}");
     }
 }
