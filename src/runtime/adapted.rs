@@ -4,7 +4,6 @@
 //! |---|---|
 //! | async-std, smol | to shut down the write side: closing only flushes, and without more the peer would wait for an end of file until the whole socket is dropped |
 //! | async-std, over a Unix socket | vectored writes |
-//! | tokio, through the adapter between its traits and those of futures | vectored writes |
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::pin::Pin;
@@ -24,9 +23,7 @@ pub(super) trait Incomplete: Unpin {
     }
 
     /// Shuts the write side down, behind all that was written.
-    fn close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(self.stream()).poll_close(cx)
-    }
+    fn close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
 
 /// The whole stream.
@@ -70,7 +67,6 @@ impl<S: Incomplete> AsyncWrite for Adapted<S> {
 }
 
 /// [`Incomplete::close`] for a stream that only flushes when it is closed.
-#[cfg(any(feature = "async-std", feature = "smol"))]
 pub(super) fn flush_and_shut_down<S: AsyncWrite + Unpin>(
     stream: &mut S,
     cx: &mut Context<'_>,

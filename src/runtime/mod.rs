@@ -33,7 +33,7 @@
 
 #[cfg(all(target_os = "linux", any(feature = "async-std", feature = "smol", feature = "tokio")))]
 pub(crate) mod abstract_unix;
-#[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
+#[cfg(any(feature = "async-std", feature = "smol"))]
 mod adapted;
 mod address;
 #[cfg(feature = "async-std")]

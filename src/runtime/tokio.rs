@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use futures::future::{BoxFuture, LocalBoxFuture};
+use futures::io::{AsyncRead, AsyncWrite};
 use pin_project::pin_project;
 use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio::runtime::{Builder, Handle, Runtime as Reactor};
@@ -20,7 +21,6 @@ use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
 #[cfg(unix)]
 use super::Address;
-use super::adapted::{Adapted, Incomplete};
 use super::{Accept, ListeningSocket, Runtime, Socket, Timer, listen, some_address};
 
 /// tokio: the runtime around the call, else a multi-thread one that the process shares.
@@ -176,25 +176,87 @@ fn tcp_listener(listener: net::TcpListener) -> io::Result<ListeningSocket> {
 fn tcp_socket(stream: TcpStream, peer: SocketAddr) -> io::Result<Socket> {
     stream.set_nodelay(true)?;
     let local = stream.local_addr()?;
-    Ok(Socket::over_tcp(Adapted(stream.compat()), local, peer))
+    Ok(Socket::over_tcp(Stream::new(stream), local, peer))
 }
 
-impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Incomplete for Compat<S> {
-    type Stream = Self;
+/// A stream of tokio by the traits of futures. Two things are added: vectored writes, which the adapter between the traits leaves
+/// out, and reads that do not wait for the reactor.
+///
+/// tokio asks the system for bytes only when its reactor has told of some. A write asks at once, and so may meet the peer's reset
+/// while the bytes before that are there and nobody has told of them. Whoever looks for them then has to look at the socket itself:
+/// to wait for the reactor would be to wait without knowing that it has something to tell.
+#[derive(Debug)]
+struct Stream<S> {
+    stream: Compat<S>,
+    /// A write has failed.
+    is_broken: bool,
+}
 
-    fn stream(&mut self) -> &mut Self {
-        self
+impl<S: Source> Stream<S> {
+    fn new(stream: S) -> Self {
+        Self { stream: stream.compat(), is_broken: false }
     }
 
-    fn write_vectored(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        Pin::new(self.get_mut()).poll_write_vectored(cx, slices)
+    fn note(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        self.is_broken |= matches!(written, Poll::Ready(Err(_)));
+        written
     }
 }
+
+impl<S: Source> AsyncRead for Stream<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        #[cfg(unix)]
+        if self.is_broken {
+            match rustix::net::recv(self.stream.get_ref(), &mut *buffer, rustix::net::RecvFlags::empty()) {
+                Err(rustix::io::Errno::WOULDBLOCK) => {}
+                read => return Poll::Ready(Ok(read?.0)),
+            }
+        }
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl<S: Source> AsyncWrite for Stream<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.note(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(self.stream.get_mut()).poll_write_vectored(cx, slices);
+        self.note(written)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_close(cx)
+    }
+}
+
+/// What tokio's streams are.
+#[cfg(unix)]
+trait Source: tokio::io::AsyncRead + tokio::io::AsyncWrite + std::os::fd::AsFd + Unpin {}
 
 #[cfg(unix)]
-impl std::os::fd::AsFd for Adapted<Compat<TcpStream>> {
+impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + std::os::fd::AsFd + Unpin> Source for S {}
+
+#[cfg(not(unix))]
+trait Source: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin {}
+
+#[cfg(not(unix))]
+impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Source for S {}
+
+#[cfg(unix)]
+impl<S: std::os::fd::AsFd> std::os::fd::AsFd for Stream<S> {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.0.get_ref().as_fd()
+        self.stream.get_ref().as_fd()
     }
 }
 
@@ -243,6 +305,6 @@ mod unix {
 
     pub(super) fn socket(stream: UnixStream, peer: Address) -> io::Result<Socket> {
         let local = Address::unix(&stream.local_addr()?.into());
-        Ok(Socket::new(Adapted(stream.compat()), local, peer))
+        Ok(Socket::new(Stream::new(stream), local, peer))
     }
 }

@@ -249,3 +249,43 @@ fn a_reset_that_a_write_has_met_is_no_end_to_the_reader() {
         }
     }
 }
+
+/// A write asks the system at once, and tokio reads only what its reactor has told of. Here it tells of nothing more from the moment
+/// when the bytes and the reset come until they are looked for: nobody polls it.
+#[cfg(all(unix, feature = "tokio"))]
+#[test]
+fn what_came_before_a_reset_is_read_though_no_reactor_has_told_of_it() {
+    let reactor = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for vectored in [false, true] {
+        reactor.block_on(async {
+            let (near, mut far) = tcp_pair();
+            let state = near.try_clone().unwrap();
+            let mut conn = connect(&runtime::Tokio, runtime::Runtime::adopt_tcp(&runtime::Tokio, near).unwrap());
+            // The reactor tells that there is room to write, which holds until the system says no.
+            conn.write_all(b"anything").await.unwrap();
+            conn.flush().await.unwrap();
+            io::Write::write_all(&mut far, b"not all").unwrap();
+            // What the peer has not read makes a reset of its end.
+            drop(far);
+            while state.peer_addr().is_ok() {
+                std::thread::yield_now();
+            }
+            let unsent = match vectored {
+                true => alone(conn.write_vectored(&[io::IoSlice::new(b"more"), io::IoSlice::new(b"more")])).map(drop),
+                false => alone(conn.write_all(b"more")),
+            };
+            assert!(unsent.and(alone(conn.flush())).is_err());
+            let mut read = [0; 100];
+            assert_eq!(alone(conn.read(&mut read)).unwrap(), 7);
+            assert_eq!(read[..7], *b"not all");
+            assert!(alone(conn.read(&mut read)).is_err(), "a reset is no end");
+        });
+    }
+}
+
+#[cfg(all(unix, feature = "tokio"))]
+fn tcp_pair() -> (TcpStream, TcpStream) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    (near, listener.accept().unwrap().0)
+}
