@@ -33,6 +33,7 @@
 //! | [`tunnel`] | SOCKS and CONNECT, client and server: somebody else is asked to reach the target | `protocol`, `connection` and what those use |
 //! | [`route`] | what lies between a socket and the target: the legs of a route, and whom TLS verifies | `starttls`, `tunnel`, `connection` and what those use |
 //! | [`endpoint`] | strings that name where to connect or listen, and with which layers | all of these |
+//! | [`peer`] | what a failure means for whoever has to go on: its class, and whether to try again | `endpoint` and what that uses |
 //! | `http` | HTTP at the far end: a client of hyper over any connection | `connection` and what that uses |
 //! | [`proxy`] | whom the clients of a proxy may reach, and how they are reached | `endpoint` and what that uses |
 //! | [`testing`] | peers, wires and clocks for tests | all of these |
@@ -65,6 +66,7 @@ pub mod endpoint;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod layer;
+pub mod peer;
 pub mod printable;
 pub mod protocol;
 pub mod proxy;

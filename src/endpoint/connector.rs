@@ -164,8 +164,7 @@ impl Connector {
         known: &[(usize, Again)],
     ) -> Result<Route, OpenError> {
         let transport = &self.endpoint.transport;
-        let connecting = wire::connect(self.runtime, transport, self.timeout).await;
-        let socket = connecting.map_err(|error| OpenErrorKind::Connect(transport.clone(), Arc::new(error)))?;
+        let socket = wire::connect(self.runtime, transport, self.timeout).await?;
         let mut route = begin(socket, self.runtime, self.endpoint.silence).claiming(claimed).knowing(known);
         if let Some(target) = transport.target() {
             route = route.towards(target);

@@ -29,17 +29,12 @@ use futures::stream::{FuturesUnordered, StreamExt};
 
 use crate::runtime::{Runtime, Socket};
 
-/// Connects to the first address of `host` that answers.
+/// Connects to one of these addresses, the preferred ones first: to the first that answers.
 ///
 /// # Errors
 ///
 /// With the outcome of every attempt, if there was more than one. Its kind is that of the last one. There is no time
 /// limit other than the system's.
-pub(super) async fn connect(runtime: &dyn Runtime, host: &str, port: u16) -> io::Result<Socket> {
-    connect_to_one(runtime, runtime.resolve(host, port).await?).await
-}
-
-/// As [`connect`], to one of these addresses, the preferred ones first.
 pub(crate) async fn connect_to_one(runtime: &dyn Runtime, addresses: Vec<SocketAddr>) -> io::Result<Socket> {
     let mut waiting = take_turns(addresses).into_iter();
     let mut attempts = FuturesUnordered::new();

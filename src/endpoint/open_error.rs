@@ -27,6 +27,8 @@ pub enum OpenErrorKind {
     NoName,
     /// Something in the endpoint is for the other side, or contradicts itself.
     Misused(String),
+    /// The name of the peer has no address.
+    Resolve(BaseTransport, Arc<io::Error>),
     /// The peer cannot be reached.
     Connect(BaseTransport, Arc<io::Error>),
     /// The address cannot be listened at.
@@ -77,7 +79,7 @@ impl OpenError {
     /// Whether the socket could not be had.
     #[must_use]
     pub fn is_io(&self) -> bool {
-        matches!(*self.0, OpenErrorKind::Connect(..) | OpenErrorKind::Listen(..))
+        matches!(*self.0, OpenErrorKind::Resolve(..) | OpenErrorKind::Connect(..) | OpenErrorKind::Listen(..))
     }
 }
 
@@ -90,6 +92,7 @@ impl fmt::Display for OpenError {
             OpenErrorKind::NoName => {
                 f.write_str("no name to verify: write sni=NAME in the step that starts TLS, as in tls:sni=NAME")
             }
+            OpenErrorKind::Resolve(transport, error) => write!(f, "cannot resolve the name in {transport}: {error}"),
             OpenErrorKind::Connect(transport, error) => write!(f, "cannot connect to {transport}: {error}"),
             OpenErrorKind::Listen(transport, error) => write!(f, "cannot listen at {transport}: {error}"),
             OpenErrorKind::Connection(error) => error.fmt(f),
@@ -109,7 +112,9 @@ impl fmt::Debug for OpenError {
 impl StdError for OpenError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self.kind() {
-            OpenErrorKind::Connect(_, error) | OpenErrorKind::Listen(_, error) => error.source(),
+            OpenErrorKind::Resolve(_, error) | OpenErrorKind::Connect(_, error) | OpenErrorKind::Listen(_, error) => {
+                error.source()
+            }
             OpenErrorKind::Connection(error) => error.source(),
             OpenErrorKind::Tunnel(error) => error.source(),
             OpenErrorKind::Config(error) => error.source(),
@@ -159,7 +164,9 @@ impl From<OpenError> for io::Error {
         let kind = match *error.0 {
             OpenErrorKind::Connection(error) => return error.into(),
             OpenErrorKind::Config(error) => return error.into(),
-            OpenErrorKind::Connect(_, ref cause) | OpenErrorKind::Listen(_, ref cause) => cause.kind(),
+            OpenErrorKind::Resolve(_, ref cause)
+            | OpenErrorKind::Connect(_, ref cause)
+            | OpenErrorKind::Listen(_, ref cause) => cause.kind(),
             OpenErrorKind::Parse(_) | OpenErrorKind::NoName | OpenErrorKind::Misused(_) => io::ErrorKind::InvalidInput,
             OpenErrorKind::Tunnel(ref error) => match error.connection_error() {
                 Some(cause) => io::Error::from(cause.clone()).kind(),

@@ -1,36 +1,50 @@
 //! From a transport to a socket, and to a listener.
 
 use std::io;
-use std::time::Duration;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures::future::{self, Either};
 
+use super::open_error::OpenErrorKind;
 use super::{BaseTransport, happy_eyeballs};
 use crate::runtime::{KeepAlive, ListeningSocket, Runtime, Socket};
 
-/// Reaches the peer, in `timeout` if that is given.
+/// Reaches the peer, in `timeout` if that is given: first its addresses, and then one of them.
 pub(super) async fn connect(
     runtime: &dyn Runtime,
     transport: &BaseTransport,
     timeout: Option<Duration>,
-) -> io::Result<Socket> {
-    let connecting = Box::pin(reach(runtime, transport));
-    let Some(timeout) = timeout else {
-        return connecting.await;
+) -> Result<Socket, OpenErrorKind> {
+    let until = timeout.map(|timeout| (timeout, runtime.now() + timeout));
+    let unresolved = |error| OpenErrorKind::Resolve(transport.clone(), Arc::new(error));
+    let failed = |error| OpenErrorKind::Connect(transport.clone(), Arc::new(error));
+    let BaseTransport::Tcp { host, port, keep_alive, .. } = transport else {
+        return in_time(runtime, until, reach(runtime, transport)).await.map_err(failed);
     };
-    match future::select(connecting, runtime.sleep_until(runtime.now() + timeout)).await {
-        Either::Left((result, _)) => result,
+    let addresses = in_time(runtime, until, runtime.resolve(host, *port)).await.map_err(unresolved)?;
+    let connecting = happy_eyeballs::connect_to_one(runtime, addresses);
+    let socket = in_time(runtime, until, connecting).await.map_err(failed)?;
+    ask(&socket, *keep_alive).map_err(failed)?;
+    Ok(socket)
+}
+
+/// What comes of `work`, if it is done by then.
+async fn in_time<T>(
+    runtime: &dyn Runtime,
+    until: Option<(Duration, Instant)>,
+    work: impl Future<Output = io::Result<T>>,
+) -> io::Result<T> {
+    let Some((timeout, deadline)) = until else { return work.await };
+    match future::select(pin!(work), runtime.sleep_until(deadline)).await {
+        Either::Left((outcome, _)) => outcome,
         Either::Right(_) => Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {timeout:?}"))),
     }
 }
 
 async fn reach(runtime: &dyn Runtime, transport: &BaseTransport) -> io::Result<Socket> {
     match transport {
-        BaseTransport::Tcp { host, port, keep_alive, .. } => {
-            let socket = happy_eyeballs::connect(runtime, host, *port).await?;
-            ask(&socket, *keep_alive)?;
-            Ok(socket)
-        }
         #[cfg(unix)]
         BaseTransport::Unix { path } => runtime.connect_unix(path.clone()).await,
         other => local::connect(runtime, other).await,

@@ -1,5 +1,7 @@
 //! What to say of a target that another proxy was asked for, and was not reached.
 
+use std::io;
+
 use super::Unreached;
 use super::reach::reason;
 use crate::connection::Error as ConnectionError;
@@ -9,6 +11,8 @@ use crate::tunnel::{Error, ErrorKind, Reason};
 pub(super) fn unreached(error: &OpenError) -> Unreached {
     let (found, behind) = match error.kind() {
         OpenErrorKind::Connect(_, cause) => (reason(cause), Vec::new()),
+        OpenErrorKind::Resolve(_, cause) if cause.kind() == io::ErrorKind::TimedOut => (Reason::DnsTimeout, Vec::new()),
+        OpenErrorKind::Resolve(..) => (Reason::DnsError, Vec::new()),
         OpenErrorKind::Connection(lost) => (of_connection(lost), Vec::new()),
         OpenErrorKind::Tunnel(hop) => match hop.tunnel_error() {
             Some(error) => (of_tunnel(error), error.proxy_status()),

@@ -18,6 +18,22 @@ pub struct LayerError {
     kind: LayerErrorKind,
     message: String,
     source: Option<Arc<dyn StdError + Send + Sync>>,
+    said: Option<Arc<[u8]>>,
+    progress: Option<Progress>,
+}
+
+/// How far a layer had come when it failed. Nothing of the application's has reached the peer through a layer that was
+/// [`Opening`](Self::Opening).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Progress {
+    /// It was not ready: its handshake or its negotiation was under way.
+    Opening,
+    /// It was ready for us, and nothing had come through it. With TLS 1.3 a server may not yet have looked at the certificate
+    /// of its client.
+    Opened,
+    /// Something had come through it.
+    Used,
 }
 
 /// The kinds of [`LayerError`].
@@ -51,7 +67,7 @@ pub enum LayerErrorKind {
 impl LayerError {
     /// An error of `kind`, explained by `message`: one phrase, no full stop.
     pub fn new(kind: LayerErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None }
+        Self { kind, message: message.into(), source: None, said: None, progress: None }
     }
 
     /// Adds the error that caused this one. Its text is printed behind the message where the chain is, so the message should
@@ -60,6 +76,32 @@ impl LayerError {
     pub fn caused_by(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
         self.source = Some(Arc::new(source));
         self
+    }
+
+    /// Keeps the first of what the peer has said in place of the layer's protocol: 32 bytes at most.
+    #[must_use]
+    pub fn instead(mut self, said: &[u8]) -> Self {
+        self.said = Some(said[..said.len().min(MAX_SAID)].into());
+        self
+    }
+
+    /// The same, of a layer that had come so far.
+    #[must_use]
+    pub fn at(mut self, progress: Progress) -> Self {
+        self.progress = Some(progress);
+        self
+    }
+
+    /// The first of what the peer has said in place of the layer's protocol, as it came; where it was kept.
+    #[must_use]
+    pub fn said(&self) -> Option<&[u8]> {
+        self.said.as_deref()
+    }
+
+    /// How far the layer had come, if it says so.
+    #[must_use]
+    pub fn progress(&self) -> Option<Progress> {
+        self.progress
     }
 
     /// What kind of error this is.
@@ -245,3 +287,6 @@ pub(crate) fn with_chain(error: &dyn StdError, f: &mut fmt::Formatter<'_>) -> fm
     }
     Ok(())
 }
+
+/// As much as is kept of what a peer says that does not speak the protocol.
+const MAX_SAID: usize = 32;

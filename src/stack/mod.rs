@@ -83,7 +83,7 @@ pub use self::boundary::{End, Order, Queue};
 pub use self::departed::Departure;
 pub(crate) use self::drawing::Described;
 pub(crate) use self::error::with_chain;
-pub use self::error::{CommandError, CommandErrorKind, LayerError, LayerErrorKind};
+pub use self::error::{CommandError, CommandErrorKind, LayerError, LayerErrorKind, Progress};
 pub use self::event::{Event, Output, Readable};
 pub use self::id::LayerId;
 pub use self::layer::{Ends, Failure, Framing, Layer, Report, Way, Ways};

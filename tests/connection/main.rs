@@ -13,6 +13,7 @@ mod peers;
 mod auto_traits;
 mod bridge;
 mod cancel;
+mod classes;
 mod deadlines;
 mod errors;
 mod faults;

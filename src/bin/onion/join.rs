@@ -665,7 +665,7 @@ impl fmt::Display for Side {
 impl Loss {
     /// The cause becomes one line, whatever a peer has put into it.
     pub(crate) fn new(side: Side, cause: impl Cause) -> Self {
-        Self { side, class: cause.class(), cause: Failure::new(cause).to_string() }
+        Self { side, class: cause.counted_as(), cause: Failure::new(cause).to_string() }
     }
 }
 

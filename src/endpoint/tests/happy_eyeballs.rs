@@ -18,6 +18,11 @@ use crate::endpoint::{Connector, Endpoint, happy_eyeballs};
 use crate::runtime::{ListeningSocket, Runtime, Socket, Timer};
 use crate::testing::{Clock, Cut, wire};
 
+/// As a transport does it.
+async fn connect(runtime: &dyn Runtime, host: &str, port: u16) -> io::Result<Socket> {
+    happy_eyeballs::connect_to_one(runtime, runtime.resolve(host, port).await?).await
+}
+
 const V6: [&str; 3] = ["[2001:db8::1]:25", "[2001:db8::2]:25", "[2001:db8::3]:25"];
 const V4: [&str; 2] = ["192.0.2.1:25", "192.0.2.2:25"];
 
@@ -131,10 +136,10 @@ fn a_dead_address_does_not_keep_from_one_that_is_alive() {
             ..Network::new(&[])
         };
         let both = real(&[dead, alive]);
-        let socket = crate::runtime::block_on(runtime, happy_eyeballs::connect(&both, "both", 0)).unwrap();
+        let socket = crate::runtime::block_on(runtime, connect(&both, "both", 0)).unwrap();
         assert_eq!(socket.peer_address().as_tcp(), Some(alive), "{runtime:?}");
         let none = real(&[dead]);
-        assert!(crate::runtime::block_on(runtime, happy_eyeballs::connect(&none, "none", 0)).is_err());
+        assert!(crate::runtime::block_on(runtime, connect(&none, "none", 0)).is_err());
     }
 }
 
@@ -185,13 +190,13 @@ impl Network {
 
     /// Where the connection went.
     fn connect(&self) -> io::Result<String> {
-        let connected = self.run(happy_eyeballs::connect(self, "a", 25), Duration::from_secs(3600));
+        let connected = self.run(connect(self, "a", 25), Duration::from_secs(3600));
         Ok(connected.expect("it ends")?.peer_address().as_tcp().unwrap().to_string())
     }
 
     /// `None` if there is no outcome by then.
     fn connect_within(&self, limit: Duration) -> io::Result<Option<Socket>> {
-        self.run(happy_eyeballs::connect(self, "a", 25), limit).transpose()
+        self.run(connect(self, "a", 25), limit).transpose()
     }
 
     /// Polls, and lets time pass when there is nothing else to do.

@@ -52,7 +52,10 @@ pub(super) fn explain(error: Error, front: &[u8], role: Role) -> LayerError {
             None => (LayerErrorKind::Protocol, format!("the peer broke the protocol: {error}")),
         },
     };
-    LayerError::new(kind, message).caused_by(error)
+    let is_other_protocol =
+        kind == LayerErrorKind::NotSpoken || matches!(error, Error::InappropriateHandshakeMessage { .. });
+    let explained = LayerError::new(kind, message).caused_by(error);
+    if is_other_protocol { explained.instead(front) } else { explained }
 }
 
 /// Whether whoever sends this alert has looked at a certificate (RFC 8446 section 6.2): a server, at that of its client.

@@ -57,3 +57,4 @@ pub use self::layer::TlsLayer;
 pub use self::options::{OnFailure, OnPeerClose};
 pub(crate) use self::overheard::{Eavesdropper, Overheard};
 pub use self::server::{TlsServer, TlsServerBuilder};
+pub(crate) use self::words::alert as alert_meaning;

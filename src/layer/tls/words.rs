@@ -114,7 +114,7 @@ pub(super) fn out_of_place(error: &Error) -> Option<String> {
 }
 
 /// What an alert of the peer means, with its name.
-pub(super) fn alert(alert: AlertDescription) -> String {
+pub(crate) fn alert(alert: AlertDescription) -> String {
     use AlertDescription as A;
     let name = alert_name(alert);
     let meaning = match alert {

@@ -12,16 +12,16 @@ use super::tally::Class;
 
 /// Why a side failed or was lost: a sentence, and its class.
 pub(crate) trait Cause: Display {
-    fn class(&self) -> Class;
+    fn counted_as(&self) -> Class;
 }
 
 impl Cause for OpenError {
-    fn class(&self) -> Class {
+    fn counted_as(&self) -> Class {
         match self.kind() {
-            OpenErrorKind::Connect(..) => Class::Unreachable,
-            OpenErrorKind::Connection(error) => error.class(),
+            OpenErrorKind::Resolve(..) | OpenErrorKind::Connect(..) => Class::Unreachable,
+            OpenErrorKind::Connection(error) => error.counted_as(),
             OpenErrorKind::Tunnel(error) => match (error.connection_error(), error.tunnel_error()) {
-                (Some(error), _) => error.class(),
+                (Some(error), _) => error.counted_as(),
                 (None, Some(error)) => of_layer(&error.clone().into()),
                 (None, None) => Class::Other,
             },
@@ -31,7 +31,7 @@ impl Cause for OpenError {
 }
 
 impl Cause for Error {
-    fn class(&self) -> Class {
+    fn counted_as(&self) -> Class {
         if let Some(error) = self.layer_error() {
             return of_layer(error);
         }
@@ -43,7 +43,7 @@ impl Cause for Error {
 }
 
 impl Cause for tunnel::Error {
-    fn class(&self) -> Class {
+    fn counted_as(&self) -> Class {
         match self.kind() {
             _ if self.is_refused() => Class::Refused,
             _ if self.is_timeout() => Class::Timeout,
@@ -58,8 +58,8 @@ impl Cause for tunnel::Error {
 }
 
 impl Cause for io::Error {
-    fn class(&self) -> Class {
-        Error::of(self).map_or_else(|| of_socket(self), Cause::class)
+    fn counted_as(&self) -> Class {
+        Error::of(self).map_or_else(|| of_socket(self), Cause::counted_as)
     }
 }
 
@@ -68,7 +68,7 @@ impl Cause for io::Error {
 pub(crate) struct Own<T>(pub(crate) Class, pub(crate) T);
 
 impl<T: Display> Cause for Own<T> {
-    fn class(&self) -> Class {
+    fn counted_as(&self) -> Class {
         self.0
     }
 }

@@ -23,7 +23,7 @@ use super::pace::Pace;
 use crate::layer::ending::{Ending, Halves, ReadHalf, WriteHalf};
 use crate::stack::{
     Ends, Facts, Failure, Framing, GoesFirst, Layer, LayerError, LayerErrorKind, LayerId, Opens, Overdue, Patience,
-    Report, Stop, Ways,
+    Progress, Report, Stop, Ways,
 };
 
 /// TLS as a layer of a [`Stack`](crate::stack::Stack): one side of one TLS connection, in either role.
@@ -297,6 +297,11 @@ impl Ending for TlsLayer {
 
     fn fail(&mut self, error: LayerError) -> Failure {
         let handshaking = self.handshake.is_handshaking();
+        let error = error.at(match self.traffic.records_in {
+            _ if handshaking => Progress::Opening,
+            0 => Progress::Opened,
+            _ => Progress::Used,
+        });
         self.handshake = Handshake::Failed;
         match self.options.on_failure {
             OnFailure::Peel if handshaking => Failure::peel(error),
