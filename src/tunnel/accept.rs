@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 
 use super::http1::ConnectServer;
 #[cfg(feature = "http2")]
-use super::http2::{PendingTunnel, PendingTunnels};
+use super::http2::{PendingTunnel, PendingTunnels, Settings};
 use super::socks::SocksServer;
 use super::{Credentials, Error, ErrorKind, Grant, Question, Reason, Refusal, Request, TunnelProtocol};
 use crate::connection::{Addresses, Connection, Error as ConnectionError};
@@ -53,6 +53,9 @@ pub struct Acceptor {
     name: String,
     login: Option<Login>,
     timeout: Duration,
+    max_head: u32,
+    #[cfg(feature = "http2")]
+    settings: Settings,
 }
 
 /// Who may come in.
@@ -73,7 +76,15 @@ impl Acceptor {
         if cfg!(feature = "http2") {
             languages.push(TunnelProtocol::Http2);
         }
-        Self { languages, name: "onionskin".to_owned(), login: None, timeout: TIMEOUT }
+        Self {
+            languages,
+            name: "onionskin".to_owned(),
+            login: None,
+            timeout: TIMEOUT,
+            max_head: MAX_HEAD,
+            #[cfg(feature = "http2")]
+            settings: Settings::new(),
+        }
     }
 
     /// Takes these languages only.
@@ -107,10 +118,27 @@ impl Acceptor {
         self
     }
 
-    /// How long a client may take to begin, and then to say what it wants; ten seconds unless set.
+    /// How long a client may take to begin, in HTTP/2 too, and then to say what it wants; ten seconds unless set. How long a connection
+    /// of HTTP/2 may have no tunnel, its [settings](Self::with_settings) say.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// The longest head of a request by HTTP, in bytes; 16,384 unless set. All of it has to fit into the buffer of the connection, which
+    /// has 128 KiB unless set.
+    #[must_use]
+    pub fn max_head(mut self, bytes: u32) -> Self {
+        self.max_head = bytes;
+        self
+    }
+
+    /// The settings of connections of HTTP/2, but for those that this type has itself.
+    #[cfg(feature = "http2")]
+    #[must_use]
+    pub fn with_settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
         self
     }
 
@@ -146,7 +174,8 @@ impl Acceptor {
 
     #[cfg(feature = "http2")]
     fn tunnels(&self, connection: Connection<Socket>) -> PendingTunnels {
-        let tunnels = PendingTunnels::over(connection).named(&self.name);
+        let settings = self.settings.clone().settings_timeout(Some(self.timeout)).max_head(self.max_head);
+        let tunnels = PendingTunnels::with(connection, settings).named(&self.name);
         match self.login.clone() {
             Some(Login { realm, check }) => tunnels.authenticating(realm, move |credentials| check(credentials)),
             None => tunnels,
@@ -176,7 +205,7 @@ impl Acceptor {
                 self.ask(connection, server).await
             }
             TunnelProtocol::Http1 | TunnelProtocol::Http2 => {
-                let mut server = ConnectServer::new().named(&self.name);
+                let mut server = ConnectServer::new().named(&self.name).max_head(self.max_head as usize);
                 if let Some(realm) = realm {
                     server = server.authenticating(realm);
                 }
@@ -486,6 +515,8 @@ fn error(kind: ErrorKind) -> Failure {
 }
 
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+const MAX_HEAD: u32 = 16_384;
 
 /// For the client to hear that it is refused.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -33,11 +33,12 @@ pub(crate) struct Full {
     most: NonZeroUsize,
 }
 
-/// Who has seats: a peer, or a user from wherever.
+/// Who has seats: a peer, a user from wherever, or all of them together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Who {
     Network(Network),
     User(String),
+    Everybody,
 }
 
 /// All the addresses that are one peer.
@@ -60,6 +61,11 @@ impl Peers {
     /// A seat for this user.
     pub(crate) fn seat_of_user(self: &Arc<Self>, user: &str) -> Result<Seat, Full> {
         self.most.map_or(Ok(Seat(None)), |most| self.take(Who::User(user.to_owned()), most))
+    }
+
+    /// A seat among those of everybody.
+    pub(crate) fn seat_of_all(self: &Arc<Self>) -> Result<Seat, Full> {
+        self.most.map_or(Ok(Seat(None)), |most| self.take(Who::Everybody, most))
     }
 
     fn take(self: &Arc<Self>, who: Who, most: NonZeroUsize) -> Result<Seat, Full> {
@@ -116,6 +122,7 @@ impl fmt::Display for Full {
                 let user = Printable::new(user).limit(MAX_SHOWN).quoted();
                 write!(f, "the user {user} has {} tunnels already, as many as one user may have", self.most)
             }
+            Who::Everybody => write!(f, "there are {} tunnels already, as many as there may be", self.most),
         }
     }
 }

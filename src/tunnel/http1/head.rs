@@ -6,8 +6,9 @@ use crate::tunnel::ErrorKind;
 use crate::tunnel::http::Field;
 
 /// How far the end of a head was looked for, and how much came in heads before it: the limits are for all of them.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Heads {
+    most: usize,
     searched: usize,
     bytes: usize,
     fields: usize,
@@ -52,6 +53,11 @@ impl From<Mistake> for ErrorKind {
 }
 
 impl Heads {
+    /// As long as this all in all, and no longer.
+    pub(super) fn of(most: usize) -> Self {
+        Self { most, searched: 0, bytes: 0, fields: 0 }
+    }
+
     /// The length of the head that `input` begins with, if all of it is there. It looks at each byte once, and is called with what was
     /// there before and more.
     ///
@@ -59,7 +65,7 @@ impl Heads {
     ///
     /// When it is too long, or will be.
     pub(super) fn find(&mut self, input: &[u8]) -> Result<Option<usize>, ErrorKind> {
-        let most = MAX_BYTES - self.bytes;
+        let most = self.most.saturating_sub(self.bytes);
         let window = &input[..input.len().min(most)];
         // Empty lines before a request are none (RFC 9112, section 2.2).
         let front = window.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(window.len());
@@ -69,7 +75,7 @@ impl Heads {
             .find_map(|behind| empty_line(&window[behind..]).map(|len| behind + len));
         self.searched = window.len().saturating_sub(EMPTY_LINE.len());
         match end {
-            None if input.len() >= most => Err(ErrorKind::TooLong(MAX_BYTES)),
+            None if input.len() >= most => Err(ErrorKind::TooLong(self.most)),
             end => Ok(end),
         }
     }
@@ -106,7 +112,7 @@ impl Heads {
     fn pass(&mut self, head: &[u8], parsed: httparse::Result<usize>, fields: usize) -> Result<(), Mistake> {
         match parsed {
             Ok(Status::Complete(len)) if len == head.len() => {
-                *self = Self { searched: 0, bytes: self.bytes + len, fields: self.fields + fields };
+                *self = Self { searched: 0, bytes: self.bytes + len, fields: self.fields + fields, ..*self };
                 Ok(())
             }
             Ok(_) => Err(Mistake::Malformed("its head does not end where it should")),
@@ -121,6 +127,12 @@ impl Heads {
                 Err(Mistake::Malformed("its first line is none of HTTP"))
             }
         }
+    }
+}
+
+impl Default for Heads {
+    fn default() -> Self {
+        Self::of(MAX_BYTES)
     }
 }
 
@@ -165,6 +177,12 @@ mod tests {
             let found = (0..=text.len()).find_map(|len| heads.find(&text[..len]).unwrap());
             assert_eq!(found, end, "{text:?}");
         }
+    }
+
+    #[test]
+    fn another_limit_holds_as_well() {
+        assert_eq!(Heads::of(10).find(b"AAAAAA\r\n\r\n").unwrap(), Some(10));
+        assert_eq!(Heads::of(10).find(b"AAAAAAA\r\n\r\n").unwrap_err(), ErrorKind::TooLong(10));
     }
 
     #[test]

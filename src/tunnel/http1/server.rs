@@ -41,7 +41,7 @@ use crate::tunnel::{
 /// A tunnel is 200 in one write, without a field about a body, and nothing of 1xx comes before. Everything else closes
 /// the connection behind its answer, whatever the client wants: what follows a request that was refused may be meant for the
 /// tunnel. 407 for a user that is missing or wrong, 405 for another method, 400 for what is no request, 431 for more than
-/// 16,384 bytes or a hundred fields, 408 for a client that takes too long ([`Opening::timeout`](opening::Opening::timeout)),
+/// 16,384 bytes ([or another limit](Self::max_head)) or a hundred fields, 408 for a client that takes too long ([`Opening::timeout`](opening::Opening::timeout)),
 /// 505 for another version, and what is no HTTP at all is answered with nothing. Each answer says in `Proxy-Status` (RFC 9209)
 /// who has made it, and why.
 ///
@@ -103,6 +103,14 @@ impl ConnectServer {
     #[must_use]
     pub fn named(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
+        self
+    }
+
+    /// The longest head of a request, in bytes; 16,384 unless set. All of it has to fit into the buffer below the layer, which has
+    /// 128 KiB unless set.
+    #[must_use]
+    pub fn max_head(mut self, bytes: usize) -> Self {
+        self.heads = Heads::of(bytes);
         self
     }
 

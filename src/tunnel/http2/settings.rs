@@ -48,6 +48,14 @@ impl Settings {
         self
     }
 
+    /// The longest head of a request or an answer (SETTINGS_MAX_HEADER_LIST_SIZE, RFC 9113, section 6.5.2, which counts 32 bytes more for
+    /// each field); 16,384 bytes unless set.
+    #[must_use]
+    pub fn max_head(mut self, bytes: u32) -> Self {
+        self.max_head = bytes;
+        self
+    }
+
     /// When there has been no tunnel for so long, and nothing has come, a server ends the connection; 5 minutes unless set, `None`
     /// never.
     #[must_use]

@@ -11,12 +11,12 @@ use super::*;
 use crate::relay::{Files, Layers, block_on, dial};
 
 /// A connection of HTTP/2 to the proxy.
-fn carrier(proxy: &Relay) -> Tunnels {
+pub(super) fn carrier(proxy: &Relay) -> Tunnels {
     block_on(async { Tunnels::over(dial(&proxy.endpoint).await.unwrap()).await.unwrap() })
 }
 
 /// One more tunnel, and the target's end of it.
-fn open(tunnels: &Tunnels) -> (Connection<Socket>, TcpStream) {
+pub(super) fn open(tunnels: &Tunnels) -> (Connection<Socket>, TcpStream) {
     let (listener, address) = target();
     let tunnel = block_on(tunnels.open(Address::from(address))).unwrap();
     (tunnel, accept(&listener))

@@ -4,6 +4,7 @@ mod answers;
 mod ending;
 mod foreign;
 mod http2;
+mod limits;
 mod users;
 mod via;
 

@@ -132,6 +132,12 @@ impl Tally {
         self.ended[outcome as usize].load(Relaxed)
     }
 
+    /// How many have ended in each of these ways: those that there are where this is told.
+    pub(crate) fn told(&self, outcomes: &[Outcome]) -> String {
+        let ended: Vec<_> = outcomes.iter().map(|&outcome| format!("{} {outcome}", self.ended(outcome))).collect();
+        format!("{} accepted: {}", self.accepted(), ended.join(", "))
+    }
+
     pub(crate) fn handshakes(&self, side: Side) -> u64 {
         self.handshakes[side as usize].load(Relaxed)
     }
@@ -147,12 +153,6 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} accepted", self.accepted())?;
-        let mut mark = ": ";
-        for &outcome in Outcome::ALL {
-            write!(f, "{mark}{} {outcome}", self.ended(outcome))?;
-            mark = ", ";
-        }
-        Ok(())
+        f.write_str(&self.told(Outcome::ALL))
     }
 }

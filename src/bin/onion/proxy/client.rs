@@ -6,8 +6,10 @@
 //!           └──────── closed ◀────────┘                              └── refused, and why   └── only when the target is reached
 //! ```
 
+use std::fmt;
 use std::net::IpAddr;
 use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,7 +20,7 @@ use onionskin::endpoint::Incoming;
 use onionskin::protocol::Addresses;
 use onionskin::proxy::{Reach, Unreached};
 use onionskin::runtime::{Address, Runtime};
-use onionskin::tunnel::http2::PendingTunnels;
+use onionskin::tunnel::http2::{PendingTunnels, Settings};
 use onionskin::tunnel::{Accepted, Acceptor, Grant, Pending, Reason, Refusal};
 
 use super::line::Line;
@@ -38,14 +40,32 @@ pub(super) struct Clients {
     pub(super) logins: Option<Arc<Logins>>,
     pub(super) peers: Arc<Peers>,
     pub(super) users: Arc<Peers>,
+    pub(super) tunnels: Arc<Peers>,
     pub(super) tally: Arc<Tally>,
+    pub(super) counts: Counts,
     pub(super) request_timeout: Duration,
+    pub(super) head_size: u32,
     pub(super) idle: Limit,
+    pub(super) idle_carrier: Limit,
     pub(super) half_close: HalfCloseOption,
     /// Is done when no tunnel is opened any more.
     pub(super) stopping: Stopping,
     /// Is done when nothing is waited for any more.
     pub(super) aborting: Stopping,
+}
+
+/// What has become of what clients have asked for. The number of connections says nothing of that: HTTP/2 has many tunnels in one.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    granted: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [granted, refused] = [&self.granted, &self.refused].map(|count| count.load(Relaxed));
+        write!(f, "tunnels: {granted} granted, {refused} refused")
+    }
 }
 
 impl Clients {
@@ -149,7 +169,8 @@ impl Clients {
     }
 
     fn acceptor(&self, addresses: &Addresses) -> Acceptor {
-        let acceptor = Acceptor::new().timeout(self.request_timeout);
+        let settings = Settings::new().idle_timeout(self.idle_carrier.0);
+        let acceptor = Acceptor::new().timeout(self.request_timeout).max_head(self.head_size).with_settings(settings);
         let Some(logins) = &self.logins else { return acceptor };
         let peer: Option<IpAddr> = addresses.peer.as_ref().and_then(Address::as_tcp).map(|address| address.ip());
         let logins = Arc::clone(logins);
@@ -162,8 +183,9 @@ impl Clients {
     /// Reaches the target, and passes on until the end; or refuses.
     async fn tunnel(&self, line: &mut Line, mut pending: Pending) -> Result<End, End> {
         let user = pending.request().user.clone().filter(|_| self.logins.is_some());
-        let _seat = match user.map(|user| self.users.seat_of_user(&user)).transpose() {
-            Ok(seat) => seat,
+        let of_user = || user.map(|user| self.users.seat_of_user(&user)).transpose();
+        let _seats = match self.tunnels.seat_of_all().and_then(|seat| Ok((seat, of_user()?))) {
+            Ok(seats) => seats,
             Err(full) => {
                 line.reason = Some(Reason::LimitReached);
                 return Ok(self.refuse(line, pending, Reason::LimitReached, Own(Class::Limit, full)).boxed().await);
@@ -185,6 +207,7 @@ impl Clients {
         let bound = far.route().is_empty().then(|| far.get_ref().local_address().clone());
         let grant = bound.map(Grant::bound_to).unwrap_or_default();
         let near = Unfinished::new(pending.grant(grant).boxed().await.map_err(failed)?);
+        self.counts.granted.fetch_add(1, Relaxed);
         Ok(self.pass(line, near, far).await)
     }
 
@@ -206,6 +229,7 @@ impl Clients {
 
     /// Says no in the client's language, and to the log why.
     async fn refuse(&self, line: &Line, pending: Pending, refusal: impl Into<Refusal>, cause: impl Cause) -> End {
+        self.counts.refused.fetch_add(1, Relaxed);
         let end = line.ends(self.runtime.now(), End::of(Outcome::Failed, Loss::new(Side::Connect, cause)));
         if let Err(error) = pending.refuse(refusal).await {
             log::debug!("{line}: the client has not heard that: {error}");

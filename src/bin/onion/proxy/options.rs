@@ -56,6 +56,12 @@ pub(super) struct Limits {
     /// The most tunnels of one user at a time; more are refused
     #[arg(long, value_name = "NUMBER", requires = "users")]
     pub(super) max_per_user: Option<NonZeroUsize>,
+    /// The most tunnels at a time, those inside HTTP/2 too; more are refused
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) max_tunnels: Option<NonZeroUsize>,
+    /// The longest head of a request by HTTP
+    #[arg(long, value_name = "BYTES", default_value = "16384", value_parser = value_parser!(u32).range(1024..=65536))]
+    pub(super) head_size: u32,
     /// How long a client may take to begin, and then to say what it wants
     #[arg(long, value_name = "SECONDS", default_value = "10")]
     pub(super) request_timeout: NonZeroU32,
@@ -65,6 +71,9 @@ pub(super) struct Limits {
     /// Give up a tunnel through which nothing has passed for so long, or none
     #[arg(long, value_name = "SECONDS", default_value = "3600")]
     pub(super) idle: Limit,
+    /// Give up a connection of HTTP/2 that has had no tunnel for so long, or none
+    #[arg(long, value_name = "SECONDS", default_value = "300")]
+    pub(super) idle_carrier: Limit,
     /// What the end of one side is for the other: it goes on until nothing has come for so long, or for ever with none; with no, both
     /// end
     #[arg(long, value_name = "SECONDS", default_value = "30")]

@@ -10,6 +10,7 @@
 //!        ▼                              └────────────────────────────────────────┴──▶ the last client is gone
 //! ```
 
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use onionskin::endpoint::{BaseTransport, Connector, Endpoint, Incoming, Listener
 use onionskin::proxy::Reach;
 use onionskin::runtime::Runtime;
 
-use super::client::Clients;
+use super::client::{Clients, Counts};
 use super::options::{Options, RuleOptions};
 use super::users::Logins;
 use super::via;
@@ -99,8 +100,16 @@ impl Service {
         if let Some(via) = &via {
             reach = reach.via(via.clone());
         }
-        let wish = Wish { connections: limits.max_connections.get(), descriptors: 2 };
-        let most = room::grant(&[wish])[0];
+        let most = limits.max_connections.get();
+        // One for the client and one for the target; but HTTP/2 has many targets for one client, which only --max-tunnels bounds.
+        let (most, max_tunnels) = match limits.max_tunnels {
+            Some(tunnels) => {
+                let wishes = [most, tunnels.get()].map(|connections| Wish { connections, descriptors: 1 });
+                let granted = room::grant(&wishes);
+                (granted[0], NonZeroUsize::new(granted[1]))
+            }
+            None => (room::grant(&[Wish { connections: most, descriptors: 2 }])[0], None),
+        };
         let (abort, aborting) = oneshot::channel::<()>();
         let clients = Clients {
             runtime,
@@ -108,8 +117,12 @@ impl Service {
             logins: logins.map(Arc::new),
             peers: Arc::new(Peers::new(limits.max_per_peer)),
             users: Arc::new(Peers::new(limits.max_per_user)),
+            tunnels: Arc::new(Peers::new(max_tunnels)),
             tally: Arc::new(Tally::default()),
+            counts: Counts::default(),
             request_timeout: Duration::from_secs(limits.request_timeout.get().into()),
+            head_size: limits.head_size,
+            idle_carrier: limits.idle_carrier,
             idle: limits.idle,
             half_close: limits.half_close,
             stopping: stopping.clone(),
@@ -191,7 +204,7 @@ impl Service {
                 }
             }
         }
-        log::info!("{tally}");
+        log::info!("{}; {}", tally.told(OUTCOMES), clients.counts);
     }
 }
 
@@ -285,6 +298,10 @@ impl Drop for Ticket {
         let _ = self.gone.unbounded_send(self.end.take().unwrap_or(Outcome::Aborted.into()));
     }
 }
+
+/// How connections of a proxy end.
+const OUTCOMES: &[Outcome] =
+    &[Outcome::Graceful, Outcome::Failed, Outcome::Lost, Outcome::Aborted, Outcome::TurnedAway, Outcome::Truncated];
 
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
 
