@@ -112,3 +112,8 @@ struct FromTwisted;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/certificates.md")]
 struct Certificates;
+
+/// The programs on the page of peers, run.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/peers.md")]
+struct Peers;

@@ -2,7 +2,8 @@
 
 use super::step::{TlsStep, TrustStore};
 use crate::tls::{
-    ConfigError, ConfigErrorKind, Identity, Roots, TlsClient, TlsClientBuilder, TlsServer, TlsServerBuilder, Version,
+    ConfigError, ConfigErrorKind, Identity, Roots, TlsClient, TlsClientBuilder, TlsServer, TlsServerBuilder, Verify,
+    Version,
 };
 
 impl TlsStep {
@@ -27,7 +28,7 @@ impl TlsStep {
             return Err(misused("`client-ca` is for servers: a client verifies with `ca` or `roots`"));
         }
         let builder = match (self.insecure, &self.trust_anchors, self.roots) {
-            (true, None, None) => TlsClient::dangerously_without_verification(),
+            (true, None, None) => TlsClient::builder(Verify::nothing()),
             (false, Some(file), None) => TlsClient::builder(Roots::from_pem_file(file)?),
             (false, None, None | Some(TrustStore::System)) => TlsClient::builder(system()?),
             (false, None, Some(TrustStore::Webpki)) => TlsClient::builder(webpki()?),

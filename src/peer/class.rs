@@ -308,6 +308,7 @@ fn certificate_name(fault: &CertificateFault) -> &'static str {
         CertificateFault::Purpose { .. } => "certificate_purpose",
         CertificateFault::Malformed => "certificate_encoding",
         CertificateFault::BadSignature => "certificate_signature",
+        CertificateFault::OtherKey { .. } => "certificate_pin",
         _ => "certificate",
     }
 }

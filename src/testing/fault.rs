@@ -29,13 +29,13 @@ use crate::stack::{End, Ends, Failure, Layer, LayerError, LayerErrorKind, Opens,
 /// ```
 /// use onionskin::stack::LayerErrorKind;
 /// use onionskin::testing::{Cut, Fault, Pair};
-/// # use onionskin::tls::{Identity, TlsClient, TlsServer};
+/// # use onionskin::tls::{Identity, TlsClient, TlsServer, Verify};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # if onionskin::tls::default_provider().is_err() { return Ok(()) }
 /// # let issued = rcgen::generate_simple_self_signed(["mail.example".to_owned()])?;
 /// # let pem = (issued.cert.pem(), issued.signing_key.serialize_pem());
 /// # let identity = Identity::from_pem(pem.0.as_bytes(), pem.1.as_bytes())?;
-/// # let (client, server) = (TlsClient::dangerously_without_verification().build()?, TlsServer::new(identity)?);
+/// # let (client, server) = (TlsClient::builder(Verify::nothing()).build()?, TlsServer::new(identity)?);
 ///
 /// let mut pair = Pair::new(Cut::Whole);
 /// pair.right.splice(Fault::flip(50, 0x01).inbound()); // in the ClientHello, where nothing can tell

@@ -7,7 +7,7 @@ use onionskin::rustls;
 use onionskin::rustls::pki_types::CertificateDer;
 use onionskin::rustls::pki_types::pem::PemObject;
 use onionskin::stack::{LayerErrorKind, Reason};
-use onionskin::tls::{ConfigErrorKind, Identity, Roots, TlsClient, TlsServer, Version};
+use onionskin::tls::{ConfigErrorKind, Identity, Roots, TlsClient, TlsServer, Verify, Version};
 use rcgen::{CertificateParams, date_time_ymd};
 
 use crate::common::link::{Link, NAME, each_version, facts};
@@ -110,7 +110,7 @@ fn a_certificate_of_an_unknown_authority_is_not_accepted() {
 #[test]
 fn without_verification_every_certificate_is_accepted() {
     each_version(1, |case| {
-        let client = TlsClient::dangerously_without_verification().versions(&[case.version]).build().unwrap();
+        let client = TlsClient::builder(Verify::nothing()).versions(&[case.version]).build().unwrap();
         assert_accepted(case.version, &client, &Authority::new().server("elsewhere.example", BOTH), NAME);
     });
 }

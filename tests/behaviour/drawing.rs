@@ -7,7 +7,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use onionskin::rustls::NamedGroup;
 use onionskin::stack::Stop;
 use onionskin::testing::{Cut, Pair};
-use onionskin::tls::{OnFailure, TlsClient, TlsServer, Version, default_provider};
+use onionskin::tls::{OnFailure, TlsClient, TlsServer, Verify, Version, default_provider};
 
 use crate::common::Authority;
 use crate::common::layers::{FailsWhenTold, PassThrough};
@@ -188,7 +188,7 @@ fn no_line_is_wider_than_a_page_or_broken_by_what_a_peer_says() {
     each(ONE, |case| {
         let mut link = Link::new(case);
         let alpn = ["\n\u{1b}[2J\u{7f}\r\u{9b}\u{202e}é"];
-        let long = TlsClient::dangerously_without_verification().alpn(alpn).build().unwrap();
+        let long = TlsClient::builder(Verify::nothing()).alpn(alpn).build().unwrap();
         let server = TlsServer::builder(Authority::new().identity(NAME)).alpn(alpn).build().unwrap();
         let name = format!("{0}.{0}.{0}", "n".repeat(63));
         link.right_splices(server.accept().unwrap());

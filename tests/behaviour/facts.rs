@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use onionskin::rustls::{CipherSuite, NamedGroup};
 use onionskin::stack::LayerId;
-use onionskin::tls::{Role, TlsClient, TlsServer, Version};
+use onionskin::tls::{Role, TlsClient, TlsServer, Verify, Version};
 
 use crate::common::Authority;
 use crate::common::link::{DEPTHS, Link, NAME, ONE, each, each_version, facts, tls_depth};
@@ -71,7 +71,7 @@ fn the_server_knows_the_name_it_was_asked_for() {
     each(ONE, |case| {
         let ca = Authority::new();
         let mut link = Link::outer(case);
-        let client = TlsClient::dangerously_without_verification().versions(&[case.version]).build().unwrap();
+        let client = TlsClient::builder(Verify::nothing()).versions(&[case.version]).build().unwrap();
         let left = link.left_splices(client.to("Other.Example").unwrap());
         let right = link.right_splices(ca.server(NAME, &[case.version]).accept().unwrap());
         link.run();

@@ -36,3 +36,4 @@ mod rules;
 mod start;
 mod stop;
 mod truncation;
+mod verify;

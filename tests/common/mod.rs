@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use onionskin::tls::{Identity, Roots, TlsClient, TlsServer, Version};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType, IsCa, KeyIdMethod,
-    KeyPair, KeyUsagePurpose, RevokedCertParams, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationList, CertificateRevocationListParams, CertifiedIssuer,
+    DnType, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, date_time_ymd,
 };
 
 /// A throwaway certificate authority.
@@ -55,23 +55,23 @@ impl Authority {
         (certificate.pem(), key.serialize_pem())
     }
 
-    /// The DER of a list that says that the certificates with these serial numbers are revoked.
-    pub(crate) fn revocation_list(&self, serials: &[u64]) -> Vec<u8> {
-        let revoked = |serial: &u64| RevokedCertParams {
-            serial_number: (*serial).into(),
-            revocation_time: date_time_ymd(2025, 1, 1),
+    /// Its list of those that it has revoked, which is good until a year begins.
+    pub(crate) fn revocation_list(&self, revoked: &[u64], until: i32) -> CertificateRevocationList {
+        let revoked = revoked.iter().map(|&serial| RevokedCertParams {
+            serial_number: serial.into(),
+            revocation_time: date_time_ymd(2020, 1, 1),
             reason_code: None,
             invalidity_date: None,
-        };
-        let list = CertificateRevocationListParams {
-            this_update: date_time_ymd(2025, 1, 1),
-            next_update: date_time_ymd(4000, 1, 1),
+        });
+        let params = CertificateRevocationListParams {
+            this_update: date_time_ymd(2020, 1, 1),
+            next_update: date_time_ymd(until, 1, 1),
             crl_number: 1.into(),
             issuing_distribution_point: None,
-            revoked_certs: serials.iter().map(revoked).collect(),
+            revoked_certs: revoked.collect(),
             key_identifier_method: KeyIdMethod::Sha256,
         };
-        list.signed_by(&self.issuer).unwrap().der().to_vec()
+        params.signed_by(&self.issuer).unwrap()
     }
 
     pub(crate) fn client(&self, versions: &[Version]) -> TlsClient {

@@ -196,8 +196,8 @@ fn p7_certificate_that_was_revoked() {
             .with_no_client_auth();
         TlsClient::from_rustls(Arc::new(config)).unwrap()
     };
-    let revoking = client(authority().revocation_list(&[7]));
-    let other = client(authority().revocation_list(&[8]));
+    let revoking = client(authority().revocation_list(&[7], 4000).der().to_vec());
+    let other = client(authority().revocation_list(&[8], 4000).der().to_vec());
     each_way(
         "certificate_revoked",
         || revoking.to(NAME).unwrap(),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use onionskin::tls::{Identity, Roots, TlsClient, TlsClientBuilder, TlsServer};
+use onionskin::tls::{Identity, Roots, TlsClient, TlsClientBuilder, TlsServer, Verify};
 
 use crate::failure::Failure;
 
@@ -57,7 +57,7 @@ impl Trust {
     /// A client to be configured further.
     pub(crate) fn client(&self) -> Result<TlsClientBuilder, Failure> {
         let roots = match self {
-            Self::Everyone => return Ok(TlsClient::dangerously_without_verification()),
+            Self::Everyone => return Ok(TlsClient::builder(Verify::nothing())),
             Self::Roots(roots) => roots.clone(),
             Self::System => Roots::system()?,
         };

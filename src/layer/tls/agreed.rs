@@ -16,11 +16,13 @@ pub(super) struct Agreed {
     pub(super) alpn: Option<Vec<u8>>,
     pub(super) peer_certificates: Vec<CertificateDer<'static>>,
     pub(super) resumed: bool,
+    /// What the server has stapled to its certificate.
+    pub(super) ocsp_response: Option<Vec<u8>>,
 }
 
 impl Agreed {
-    /// What `connection` has agreed on, whose handshake is done.
-    pub(super) fn of(connection: &CommonState) -> Self {
+    /// What `connection` has agreed on, whose handshake is done, beside what only the verifier was shown.
+    pub(super) fn of(connection: &CommonState, ocsp_response: Option<Vec<u8>>) -> Self {
         Self {
             version: connection.protocol_version().and_then(Version::known),
             cipher_suite: connection.negotiated_cipher_suite().map(|suite| suite.suite()),
@@ -28,6 +30,7 @@ impl Agreed {
             alpn: connection.alpn_protocol().map(<[u8]>::to_vec),
             peer_certificates: connection.peer_certificates().map(<[_]>::to_vec).unwrap_or_default(),
             resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
+            ocsp_response,
         }
     }
 }

@@ -3,18 +3,15 @@
 use std::sync::Arc;
 
 use rustls::ClientConfig;
-use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
 
 use super::common::{Common, common_setters};
-use super::config::{Identity, Roots, Version};
+use super::config::{Identity, Version};
 use super::config_error::{ConfigError, ConfigErrorKind};
 use super::engine::Engine;
-use super::verify::{AcceptEveryone, ServerVerifier};
+use super::policy::{Verify, server_name};
 use super::{Role, TlsLayer};
-use crate::printable::Printable;
 
 /// How to be a TLS client. Make it once and share it: clones are cheap, and sessions are resumed only between layers
 /// of one configuration.
@@ -33,23 +30,19 @@ pub struct TlsClient {
 }
 
 impl TlsClient {
-    /// A client with these trust anchors and defaults for the rest.
+    /// A client that verifies this, with defaults for the rest. [`Roots`](super::Roots) alone stand for a chain to them and the
+    /// name that is asked for.
     ///
     /// # Errors
     ///
-    /// When there is no provider of cryptography, or there are no roots.
-    pub fn new(roots: Roots) -> Result<Self, ConfigError> {
-        Self::builder(roots).build()
+    /// When there is no provider of cryptography, or what is to be verified is empty or contradicts itself.
+    pub fn new(verify: impl Into<Verify>) -> Result<Self, ConfigError> {
+        Self::builder(verify).build()
     }
 
-    /// A client with these trust anchors, to be configured further.
-    pub fn builder(roots: Roots) -> TlsClientBuilder {
-        TlsClientBuilder::new(Trust::Roots(roots))
-    }
-
-    /// A client that accepts *every* certificate, and so talks to whoever answers: for tests and diagnosis.
-    pub fn dangerously_without_verification() -> TlsClientBuilder {
-        TlsClientBuilder::new(Trust::Everyone)
+    /// A client that verifies this, to be configured further.
+    pub fn builder(verify: impl Into<Verify>) -> TlsClientBuilder {
+        TlsClientBuilder { verify: verify.into(), identity: None, common: Common::default() }
     }
 
     /// Takes a configuration of rustls as it is.
@@ -74,16 +67,14 @@ impl TlsClient {
         Arc::clone(&self.config)
     }
 
-    /// A layer that handshakes as a client and verifies that the peer is `name`, a DNS name or an IP address.
+    /// A layer that handshakes as a client with `name`, a DNS name or an IP address, and verifies that the peer is that, unless
+    /// [`Names`](super::Names) say otherwise. A DNS name is asked for (SNI, RFC 6066 section 3), an IP address is not.
     ///
     /// # Errors
     ///
-    /// When `name` is neither.
+    /// When `name` is neither, also where it is not verified.
     pub fn to(&self, name: &str) -> Result<TlsLayer, ConfigError> {
-        let server_name = ServerName::try_from(name.to_owned()).map_err(|_| {
-            let message = format!("{} is neither a DNS name nor an IP address", Printable::new(name).quoted());
-            ConfigError::new(ConfigErrorKind::BadName, message)
-        })?;
+        let server_name = server_name(name)?;
         let engine = Engine::client(Arc::clone(&self.config), server_name).map_err(ConfigError::from_rustls)?;
         Ok(TlsLayer::new(engine, Role::Client, Some(name.to_owned())))
     }
@@ -93,22 +84,12 @@ impl TlsClient {
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct TlsClientBuilder {
-    trust: Trust,
+    verify: Verify,
     identity: Option<Identity>,
     common: Common,
 }
 
-#[derive(Clone, Debug)]
-enum Trust {
-    Roots(Roots),
-    Everyone,
-}
-
 impl TlsClientBuilder {
-    fn new(trust: Trust) -> Self {
-        Self { trust, identity: None, common: Common::default() }
-    }
-
     /// Who we are, for a server that asks.
     pub fn identity(mut self, identity: Identity) -> Self {
         self.identity = Some(identity);
@@ -121,17 +102,14 @@ impl TlsClientBuilder {
     ///
     /// # Errors
     ///
-    /// When there is no provider, it does not speak the versions, there are no roots, or the identity's key does not belong
-    /// to its certificate.
+    /// When there is no provider, it does not speak the versions, what is to be verified is empty or contradicts itself, or the
+    /// identity's key does not belong to its certificate.
     pub fn build(self) -> Result<TlsClient, ConfigError> {
         let provider = self.common.provider()?;
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&self.common.versions())
             .map_err(ConfigError::from_rustls)?;
-        let verifier: Arc<dyn ServerCertVerifier> = match self.trust {
-            Trust::Roots(roots) => Arc::new(ServerVerifier::new(roots, &provider)?),
-            Trust::Everyone => Arc::new(AcceptEveryone(provider.signature_verification_algorithms)),
-        };
+        let verifier = self.verify.verifier(&provider)?;
         let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
         let mut config = match self.identity {
             None => builder.with_no_client_auth(),

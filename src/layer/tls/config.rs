@@ -12,6 +12,7 @@ use super::algorithm::KeyKind;
 use super::config_error::{ConfigError, ConfigErrorKind};
 use super::fault::CertificateFault;
 use super::pem;
+use super::revocation::RevocationLists;
 use super::x509::Certificate;
 
 /// Whom to trust: a set of trust anchors, made once and cheap to clone.
@@ -19,11 +20,15 @@ use super::x509::Certificate;
 /// Certificates that are issued under them are accepted. A certificate that was itself *named*, in a file, a text or as DER, is
 /// accepted too when a peer shows it, also if it is that of an authority (`CA:TRUE`), like the one that `openssl req -x509`
 /// makes: exactly that certificate, if its name, dates and purposes are right.
+///
+/// Several sets are put together with [`and`](Self::and): an authority of one's own beside those of the system.
 #[derive(Clone, Debug)]
 pub struct Roots {
     pub(super) store: Arc<RootCertStore>,
     /// Those that somebody has named.
     pub(super) named: Arc<[CertificateDer<'static>]>,
+    /// Lists to look certificates up in, if any are to be.
+    pub(super) revoked: Option<RevocationLists>,
 }
 
 impl Roots {
@@ -47,14 +52,14 @@ impl Roots {
                 None => error("it is empty"),
             });
         }
-        Ok(Self::unnamed(store))
+        Ok(Self::from_store(store))
     }
 
     /// Mozilla's trust anchors, compiled in.
     #[cfg(feature = "webpki-roots")]
     #[must_use]
     pub fn webpki() -> Self {
-        Self::unnamed(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect())
+        Self::from_store(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() })
     }
 
     /// The certificates in a PEM file.
@@ -100,12 +105,34 @@ impl Roots {
                 ConfigError::new(ConfigErrorKind::BadCertificate, message).caused_by(error)
             })?;
         }
-        Ok(Self { store: Arc::new(store), named: certificates.into() })
+        Ok(Self { named: certificates.into(), ..Self::from_store(store) })
     }
 
-    #[cfg(any(feature = "system-roots", feature = "webpki-roots"))]
-    pub(super) fn unnamed(store: RootCertStore) -> Self {
-        Self { store: Arc::new(store), named: Arc::new([]) }
+    /// The trust anchors of a store of rustls. As in those of a system, nobody's server is named in it.
+    #[must_use]
+    pub fn from_store(store: impl Into<Arc<RootCertStore>>) -> Self {
+        Self { store: store.into(), named: Arc::new([]), revoked: None }
+    }
+
+    /// These and those, with the revocation lists of both.
+    #[must_use]
+    pub fn and(self, others: Self) -> Self {
+        let mut store = Arc::unwrap_or_clone(self.store);
+        store.roots.extend(others.store.roots.iter().cloned());
+        let named = self.named.iter().chain(&*others.named).cloned().collect();
+        let revoked = match (self.revoked, others.revoked) {
+            (Some(these), Some(those)) => Some(these.and(&those)),
+            (these, those) => these.or(those),
+        };
+        Self { store: Arc::new(store), named, revoked }
+    }
+
+    /// Has every certificate looked up in these lists, also those between the peer's and the trust anchor. One that is itself
+    /// named is accepted where no list can speak for it.
+    #[must_use]
+    pub fn revocation(mut self, lists: RevocationLists) -> Self {
+        self.revoked = Some(lists);
+        self
     }
 }
 

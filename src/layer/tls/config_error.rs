@@ -40,6 +40,10 @@ pub enum ConfigErrorKind {
     KeyMismatch,
     /// The name is neither a DNS name nor an IP address.
     BadName,
+    /// A pin is none, or there are none.
+    BadPin,
+    /// A revocation list is missing, or is not one that can be used.
+    BadRevocationList,
     /// No provider of cryptography is there.
     NoProvider,
     /// Something that this crate, or the provider, does not do.

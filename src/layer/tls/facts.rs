@@ -28,8 +28,11 @@ pub struct TlsFacts {
     pub alpn: Option<Vec<u8>>,
     /// The peer's certificate chain, its own first. Empty if it sent none.
     pub peer_certificates: Vec<CertificateDer<'static>>,
-    /// As a client, the name that the peer's certificate was verified for; as a server, the name that the client
-    /// asked for (SNI, RFC 6066 section 3).
+    /// The answer of OCSP that a server has stapled to its certificate (RFC 6066 section 8), in DER as it came: nobody has verified
+    /// it. A resumption shows no certificate and has none; so has a layer of a configuration of rustls with a verifier of its own.
+    pub ocsp_response: Option<Vec<u8>>,
+    /// As a client, the name that the peer's certificate was verified for, unless [`Names`](super::Names) say otherwise; as a server,
+    /// the name that the client asked for (SNI, RFC 6066 section 3).
     pub server_name: Option<String>,
     /// Whether an earlier session was resumed.
     pub resumed: bool,

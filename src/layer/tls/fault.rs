@@ -8,6 +8,7 @@ use rustls::pki_types::UnixTime;
 use rustls::{CertificateError, Error, ExtendedKeyPurpose, OtherError};
 
 use super::algorithm::{MIN_RSA_BITS, key_name, signature_name};
+use super::pin::Pin;
 use super::words::spaced;
 use super::x509::date;
 use crate::printable::Printable;
@@ -56,6 +57,11 @@ pub enum CertificateFault {
     },
     /// It was revoked, or nobody can say that it was not.
     Revoked,
+    /// Its key is none of those that were pinned.
+    OtherKey {
+        /// The pin of its key.
+        presented: Pin,
+    },
     /// An RSA key, its own or that of an authority above it, is too short.
     ShortKey {
         /// How long it is.
@@ -223,6 +229,7 @@ impl fmt::Display for CertificateFault {
                 f.write_str("it is not valid yet: look whether the clocks are right")
             }
             Self::Revoked => f.write_str("it was revoked, or nobody can say that it was not: get a new one"),
+            Self::OtherKey { presented } => write!(f, "its key is none of those that are pinned, but {presented}"),
             Self::ShortKey { bits } => {
                 write!(
                     f,

@@ -12,7 +12,9 @@
 //! | `record.rs`, `alert.rs`, `agreed.rs`, `hello.rs` | what those have in common: a record, an alert, what was agreed, what a client asks for |
 //! | `facts.rs`, `failure.rs` | what can be said about a layer, and about its end |
 //! | `tickets.rs` | what a server gives its clients to resume with, and where that is good |
-//! | `verify.rs`, `common.rs`, `config.rs`, `config_error.rs`, `fault.rs` | what both sides need for that: trust, identity, a provider; whose certificate is accepted, and what is wrong with one that is not |
+//! | `policy.rs`, `verify.rs`, `path.rs`, `pins.rs` | what is verified of a certificate, and how: names, a chain to a trust anchor, keys that are known |
+//! | `common.rs`, `config.rs`, `config_error.rs`, `fault.rs`, `revocation.rs`, `pin.rs` | what both sides need for that: trust, identity, a provider; and what is wrong with a certificate that is not accepted |
+//! | `staple.rs` | what a server says beside its certificate, on its way past rustls |
 //! | `words.rs`, `pem.rs`, `x509.rs`, `algorithm.rs`, `der.rs` | what an error, a file, a certificate or a key is, for people and for what rustls leaves |
 //!
 //! A line uses those below it, and no two files use each other.
@@ -38,10 +40,16 @@ mod layer;
 mod options;
 mod overheard;
 mod pace;
+mod path;
 mod pem;
+mod pin;
+mod pins;
+mod policy;
 mod record;
 mod records;
+mod revocation;
 mod server;
+mod staple;
 mod tickets;
 mod unbuffered;
 mod verify;
@@ -56,5 +64,8 @@ pub use self::fault::CertificateFault;
 pub use self::layer::TlsLayer;
 pub use self::options::{OnFailure, OnPeerClose};
 pub(crate) use self::overheard::{Eavesdropper, Overheard};
+pub use self::pin::Pin;
+pub use self::policy::{Names, Verify};
+pub use self::revocation::RevocationLists;
 pub use self::server::{TlsServer, TlsServerBuilder};
 pub(crate) use self::words::alert as alert_meaning;

@@ -142,6 +142,9 @@ impl World {
             let constraints = anchor.name_constraints.as_deref();
             self.parts(&[&anchor.subject[..], &anchor.subject_public_key_info, constraints.unwrap_or_default()]);
         }
+        let Some(lists) = &roots.revoked else { return };
+        self.parts(&lists.der().collect::<Vec<_>>());
+        self.part(&[u8::from(lists.accepts_unknown()), u8::from(lists.accepts_expired())]);
     }
 
     fn digest(&self, provider: &CryptoProvider) -> Option<Output> {

@@ -32,6 +32,7 @@ use super::alert::alert_over;
 use super::driven::{Driven, Sending, Shown, alert, encrypt, provoke, receive, write};
 use super::keys::{self, Keys};
 use super::record::Received;
+use super::staple;
 use crate::stack::{End, Order, Queue};
 
 /// One side of one TLS connection, without any buffer of its own.
@@ -42,6 +43,8 @@ pub(super) struct Unbuffered {
     sending: Sending,
     /// The alert for an error, if rustls sends none; and how much of the input it was shown.
     wanted: Option<(AlertDescription, usize)>,
+    /// What the server has stapled to its certificate.
+    ocsp_response: Option<Vec<u8>>,
 }
 
 enum Side {
@@ -71,7 +74,7 @@ impl Unbuffered {
     }
 
     fn new(side: Side) -> Self {
-        Self { side, seen: 0, sending: Sending::Open, wanted: None }
+        Self { side, seen: 0, sending: Sending::Open, wanted: None, ocsp_response: None }
     }
 
     /// Takes input until one record of plaintext has been given to `plain`, or as far as it goes. What the peer
@@ -86,9 +89,19 @@ impl Unbuffered {
         let output = if self.sending == Sending::Open { output } else { &mut nowhere };
         let sending = self.sending;
         let mut shown = Shown::next(input.front(), self.seen);
-        let received = either!(&mut self.side, connection => {
-            receive(connection.as_mut(), sending, &mut self.seen, &mut shown, input, plain, output)
-        });
+        let handshaking = self.is_handshaking();
+        let mut read = || {
+            either!(&mut self.side, connection => {
+                receive(connection.as_mut(), sending, &mut self.seen, &mut shown, input, plain, output)
+            })
+        };
+        let received = if handshaking {
+            let (received, stapled) = staple::overhear(read);
+            self.ocsp_response = stapled.or(self.ocsp_response.take());
+            received
+        } else {
+            read()
+        };
         if let Err(error) = &received {
             let wanted = alert_over(error).filter(|&alert| alert != AlertDescription::InternalError);
             self.wanted = wanted.map(|wanted| (wanted, shown.len));
@@ -176,7 +189,7 @@ impl Unbuffered {
 
     /// What the handshake agreed on, which is done.
     pub(super) fn agreed(&self) -> Agreed {
-        Agreed::of(self.common())
+        Agreed::of(self.common(), self.ocsp_response.clone())
     }
 
     /// Whether the records can be taken over now: the handshake is done and rustls has nothing half done, no part of a message and

@@ -12,12 +12,11 @@
 //!
 //! A chain plays no part then: whoever trusts the very certificate has no need of one.
 
-use std::fmt;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{WebPkiServerVerifier, verify_server_name};
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
+use rustls::client::verify_server_name;
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
@@ -27,23 +26,57 @@ use super::algorithm::{KeyKind, MIN_RSA_BITS};
 use super::config::Roots;
 use super::config_error::{ConfigError, ConfigErrorKind};
 use super::fault::CertificateFault;
+use super::path::verify_path;
+use super::pins::Pins;
+use super::staple;
 use super::x509::{Certificate, Purpose};
 
-/// As a client, verifies servers.
+/// As a client, verifies servers: what [`Verify`](super::Verify) says, and the signature of the handshake, so that the peer has
+/// the key of the certificate that it shows.
 #[derive(Debug)]
 pub(super) struct ServerVerifier {
-    rustls: Arc<WebPkiServerVerifier>,
-    roots: Roots,
+    /// None where no chain is asked for.
+    pub(super) roots: Option<Roots>,
+    pub(super) names: NamesToVerify,
+    pub(super) pins: Option<Pins>,
+    pub(super) algorithms: WebPkiSupportedAlgorithms,
+}
+
+/// For whom a certificate must stand.
+#[derive(Debug)]
+pub(super) enum NamesToVerify {
+    Sni,
+    AnyOf(Vec<ServerName<'static>>),
+    Skip,
 }
 
 impl ServerVerifier {
-    pub(super) fn new(roots: Roots, provider: &Arc<CryptoProvider>) -> Result<Self, ConfigError> {
-        let builder = WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots.store), Arc::clone(provider));
-        let rustls = builder.build().map_err(|error| {
-            let message = "servers cannot be verified: name at least one certificate to trust";
-            ConfigError::new(ConfigErrorKind::NoRoots, message).caused_by(error)
-        })?;
-        Ok(Self { rustls, roots })
+    fn verify_chain(
+        &self,
+        roots: &Roots,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        verify_path(roots, end_entity, intermediates, now, &self.algorithms).or_else(|error| {
+            match roots.accept(end_entity, Purpose::Server, now, &error)? {
+                true => Ok(()),
+                false => Err(roots.explain(error, end_entity, intermediates)),
+            }
+        })
+    }
+
+    fn verify_names(&self, end_entity: &CertificateDer<'_>, asked: &ServerName<'_>) -> Result<(), Error> {
+        let names = match &self.names {
+            NamesToVerify::Sni => std::slice::from_ref(asked),
+            NamesToVerify::AnyOf(names) => names,
+            NamesToVerify::Skip => return Ok(()),
+        };
+        let certificate = ParsedCertificate::try_from(end_entity)?;
+        // The first of them is the one to be told of, if it stands for none.
+        let mut verified = names.iter().map(|name| verify_server_name(&certificate, name));
+        let first = verified.next().unwrap_or(Err(Error::UnsupportedNameType));
+        if first.is_err() && verified.any(|result| result.is_ok()) { Ok(()) } else { first }
     }
 }
 
@@ -56,14 +89,15 @@ impl ServerCertVerifier for ServerVerifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verified = self.rustls.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
-        verified.or_else(|error| {
-            if self.roots.accept(end_entity, Purpose::Server, now, &error)? {
-                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
-                return Ok(ServerCertVerified::assertion());
-            }
-            Err(self.roots.explain(error, end_entity, intermediates))
-        })
+        staple::show(ocsp_response);
+        if let Some(roots) = &self.roots {
+            self.verify_chain(roots, end_entity, intermediates, now)?;
+        }
+        self.verify_names(end_entity, server_name)?;
+        if let Some(pins) = &self.pins {
+            pins.verify(end_entity)?;
+        }
+        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -72,7 +106,7 @@ impl ServerCertVerifier for ServerVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let verified = self.rustls.verify_tls12_signature(message, certificate, signature);
+        let verified = verify_tls12_signature(message, certificate, signature, &self.algorithms);
         verified.map_err(|error| explain_signature(error, certificate))
     }
 
@@ -82,12 +116,12 @@ impl ServerCertVerifier for ServerVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let verified = self.rustls.verify_tls13_signature(message, certificate, signature);
+        let verified = verify_tls13_signature(message, certificate, signature, &self.algorithms);
         verified.map_err(|error| explain_signature(error, certificate))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.rustls.supported_verify_schemes()
+        self.algorithms.supported_schemes()
     }
 }
 
@@ -103,6 +137,14 @@ impl ClientVerifier {
     pub(super) fn new(roots: Roots, provider: &Arc<CryptoProvider>, optional: bool) -> Result<Self, ConfigError> {
         let builder = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots.store), Arc::clone(provider));
         let builder = if optional { builder.allow_unauthenticated() } else { builder };
+        let builder = match &roots.revoked {
+            None => builder,
+            Some(lists) => {
+                let builder = builder.with_crls(lists.der());
+                let builder = if lists.accepts_unknown() { builder.allow_unknown_revocation_status() } else { builder };
+                if lists.accepts_expired() { builder } else { builder.enforce_revocation_expiration() }
+            }
+        };
         let rustls = builder.build().map_err(|error| {
             let message = "clients cannot be verified: name at least one certificate to trust";
             ConfigError::new(ConfigErrorKind::NoRoots, message).caused_by(error)
@@ -163,53 +205,6 @@ impl ClientCertVerifier for ClientVerifier {
     }
 }
 
-/// As a client, accepts every server: verifies signatures, so that the peer has the key of the certificate it shows, and
-/// nothing else.
-pub(super) struct AcceptEveryone(pub(super) WebPkiSupportedAlgorithms);
-
-impl ServerCertVerifier for AcceptEveryone {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let verified = rustls::crypto::verify_tls12_signature(message, certificate, signature, &self.0);
-        verified.map_err(|error| explain_signature(error, certificate))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let verified = rustls::crypto::verify_tls13_signature(message, certificate, signature, &self.0);
-        verified.map_err(|error| explain_signature(error, certificate))
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
-    }
-}
-
-impl fmt::Debug for AcceptEveryone {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AcceptEveryone")
-    }
-}
-
 impl Roots {
     /// Whether a certificate to which rustls finds no path is to be accepted all the same, because it was itself named.
     ///
@@ -225,7 +220,8 @@ impl Roots {
     ) -> Result<bool, Error> {
         let Error::InvalidCertificate(error) = error else { return Ok(false) };
         let no_path = match error {
-            CertificateError::UnknownIssuer => true,
+            // No list speaks for one that is its own authority.
+            CertificateError::UnknownIssuer | CertificateError::UnknownRevocationStatus => true,
             CertificateError::Other(_) => {
                 CertificateFault::of(&error.clone().into()) == Some(CertificateFault::IsAuthority)
             }
@@ -302,10 +298,11 @@ mod tests {
         store.add(certificate.clone()).unwrap();
         let (provider, name) = (default_provider().unwrap(), ServerName::try_from("server.example").unwrap());
         let verify = |roots: Roots| {
-            let verifier = ServerVerifier::new(roots, &provider).unwrap();
+            let algorithms = provider.signature_verification_algorithms;
+            let verifier = ServerVerifier { roots: Some(roots), names: NamesToVerify::Sni, pins: None, algorithms };
             verifier.verify_server_cert(&certificate, &[], &name, &[], UnixTime::now()).map(|_| ())
         };
-        let error = verify(Roots::unnamed(store)).unwrap_err();
+        let error = verify(Roots::from_store(store)).unwrap_err();
         assert_eq!(CertificateFault::of(&error), Some(CertificateFault::IsAuthority));
         verify(Roots::from_certificates([certificate.clone()]).unwrap()).unwrap();
     }

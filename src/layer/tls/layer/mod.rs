@@ -103,6 +103,7 @@ impl TlsLayer {
             key_exchange_group: agreed.key_exchange_group,
             alpn: agreed.alpn,
             peer_certificates: agreed.peer_certificates,
+            ocsp_response: agreed.ocsp_response,
             server_name: self.server_name().map(str::to_owned),
             resumed: agreed.resumed,
             handshake_time: self.handshake.time(),
