@@ -39,12 +39,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 async fn serve(client: Connection<Socket>, reach: &Reach) -> Result<(), Box<dyn Error>> {
     let addresses = client.addresses().clone();
     let Accepted::One(mut pending) = Acceptor::new().accept(client).await? else { return Ok(()) };
-    let target = pending.request().target.clone();
-    println!("{addresses} wants to reach {target}");
-    if target.host().is_some_and(|host| host.ends_with(".forbidden.example")) {
+    let request = pending.request().clone();
+    println!("{addresses} wants to reach {}", request.target);
+    if request.target.host().is_some_and(|host| host.ends_with(".forbidden.example")) {
         return Ok(pending.refuse(Reason::Denied).await?);
     }
-    match pending.during(reach.open(&target, &addresses)).await? {
+    match pending.during(reach.open(&request, &addresses)).await? {
         Ok(far) => {
             let bound = far.get_ref().local_address().clone();
             pass(pending.grant(Grant::bound_to(bound)).await?, far).await?;

@@ -8,8 +8,8 @@ use super::legs::{self, Legs};
 use super::open_error::{OpenError, OpenErrorKind};
 use super::{BaseTransport, ConnectTimeout, Endpoint, Step, wire};
 use crate::connection::{Addresses, Connection};
-use crate::route::{Again, DialLeg, Route};
-use crate::runtime::{Address, Runtime, Socket};
+use crate::route::{Again, Asked, DialLeg, Route};
+use crate::runtime::{Runtime, Socket};
 
 /// An endpoint made ready for connecting to it, any number of times: files are read, and sessions can be resumed.
 ///
@@ -115,7 +115,7 @@ impl Connector {
     }
 
     /// As [`connect_for`](Self::connect_for), to another target: the proxy of the last step, which is `connect`, `socks5` or
-    /// `socks4a`, is asked for this one and not for that of the step.
+    /// `socks4a`, is asked this, and not for the target of the step.
     ///
     /// # Errors
     ///
@@ -124,25 +124,21 @@ impl Connector {
     /// # Cancellation
     ///
     /// As [`connect`](Self::connect).
-    pub async fn connect_to(&self, target: &Address, client: &Addresses) -> Result<Connection<Socket>, OpenError> {
+    pub async fn connect_to(&self, asked: Asked, client: &Addresses) -> Result<Connection<Socket>, OpenError> {
         if self.endpoint.steps.last().and_then(Step::target).is_none() {
             let mistake = "the last step asks no proxy: it is to be connect, socks5 or socks4a";
             return Err(OpenErrorKind::Misused(mistake.to_owned()).into());
         }
-        self.open(Some(Addresses::new(client.peer.clone(), client.local.clone())), Some(target)).await
+        self.open(Some(Addresses::new(client.peer.clone(), client.local.clone())), Some(asked)).await
     }
 
     /// Goes the whole way again where a proxy makes that necessary and it may help: for a password, once for each proxy, and
     /// for each further address of a name.
-    async fn open(
-        &self,
-        claimed: Option<Addresses>,
-        target: Option<&Address>,
-    ) -> Result<Connection<Socket>, OpenError> {
+    async fn open(&self, claimed: Option<Addresses>, asked: Option<Asked>) -> Result<Connection<Socket>, OpenError> {
         let legs = self.legs.current();
         let mut known = Vec::new();
         loop {
-            let error = match self.go(&legs, claimed.clone(), target, &known).await {
+            let error = match self.go(&legs, claimed.clone(), asked.as_ref(), &known).await {
                 Ok(route) => return Ok(route.into_connection()),
                 Err(error) => error,
             };
@@ -160,7 +156,7 @@ impl Connector {
         &self,
         legs: &[Arc<dyn DialLeg>],
         claimed: Option<Addresses>,
-        other: Option<&Address>,
+        asked: Option<&Asked>,
         known: &[(usize, Again)],
     ) -> Result<Route, OpenError> {
         let transport = &self.endpoint.transport;
@@ -170,8 +166,8 @@ impl Connector {
             route = route.towards(target);
         }
         for (index, leg) in legs.iter().enumerate() {
-            if let Some(other) = other.filter(|_| index + 1 == legs.len()) {
-                route = route.asking_for(other.clone());
+            if let Some(asked) = asked.filter(|_| index + 1 == legs.len()) {
+                route = route.asking(asked.clone());
             }
             route = leg.dial(route).await?;
         }

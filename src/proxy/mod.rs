@@ -27,6 +27,7 @@
 //! | `rules.rs`, `rule.rs`, `network.rs` | what is allowed and denied: the list, a line of it, and addresses by their first bits |
 //! | `special.rs` | addresses that are nobody's business unless a rule says so, and what other spellings of them mean |
 //! | `reach.rs`, `next_hop.rs` | from a target to a connection; what is said of it when another proxy has opened none |
+//! | `via.rs` | through whom a request has come, so that it does not go in circles |
 
 mod network;
 mod next_hop;
@@ -34,6 +35,7 @@ mod reach;
 mod rule;
 mod rules;
 mod special;
+mod via;
 
 pub use self::reach::{Reach, Resolve, Unreached};
 pub use self::rule::{Rule, RuleError};

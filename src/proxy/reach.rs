@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::pin::pin;
@@ -11,11 +12,12 @@ use std::time::Duration;
 use futures::future::{BoxFuture, Either, select};
 
 use super::special::{is_loopback, meant};
-use super::{Rules, next_hop};
+use super::{Rules, next_hop, via};
 use crate::connection::{Addresses, Connection};
 use crate::endpoint::{Connector, happy_eyeballs};
+use crate::route::Asked;
 use crate::runtime::{Address, Runtime, Socket};
-use crate::tunnel::{ProxyStatus, Reason, Refusal};
+use crate::tunnel::{ProxyStatus, Reason, Refusal, Request};
 
 /// How a proxy reaches what it is asked for.
 ///
@@ -36,6 +38,7 @@ pub struct Reach {
     rules: Arc<Rules>,
     own: Vec<SocketAddr>,
     via: Option<Connector>,
+    name: Arc<str>,
     resolver: Arc<dyn Resolve>,
     resolve_timeout: Duration,
     connect_timeout: Duration,
@@ -63,6 +66,7 @@ impl Reach {
             rules: Arc::default(),
             own: Vec::new(),
             via: None,
+            name: pseudonym().into(),
             resolver: Arc::new(runtime),
             resolve_timeout: RESOLVE_TIMEOUT,
             connect_timeout: CONNECT_TIMEOUT,
@@ -93,6 +97,14 @@ impl Reach {
         self
     }
 
+    /// What the proxy calls itself in `Via` (RFC 9110, section 7.6.3), by which it knows requests that have come through it before. It is
+    /// a name that no other proxy has, so unless set it is one that nobody has had: clones have the same.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        self.name = name.into();
+        self
+    }
+
     /// Asks this resolver for names.
     #[must_use]
     pub fn resolver(mut self, resolver: impl Resolve + 'static) -> Self {
@@ -108,8 +120,11 @@ impl Reach {
         self
     }
 
-    /// A connection to the target on behalf of a client that has these addresses, if it may be reached: its own, or through the
-    /// proxies that were [given](Self::via).
+    /// A connection to the target of this request, on behalf of a client that has these addresses, if it may be reached: its own, or
+    /// through the proxies that were [given](Self::via).
+    ///
+    /// A request of HTTP that has come through this proxy before is refused ([`Loop`](Reason::Loop)): it says so in `Via`, and a next
+    /// proxy of HTTP is told there through whom it has come.
     ///
     /// # Errors
     ///
@@ -118,12 +133,15 @@ impl Reach {
     /// # Cancellation
     ///
     /// Closes what has been opened.
-    pub async fn open(&self, target: &Address, client: &Addresses) -> Result<Connection<Socket>, Unreached> {
+    pub async fn open(&self, request: &Request, client: &Addresses) -> Result<Connection<Socket>, Unreached> {
+        let target = &request.target;
+        let via = via::pass_on(request, &self.name)?;
         let Some(connector) = &self.via else {
             return Ok(Connection::over(self.connect(target).await?, Arc::new(self.runtime)));
         };
         self.permits(target)?;
-        match self.in_time(connector.connect_to(target, client)).await? {
+        let asked = Asked::new(target.clone()).via(via);
+        match self.in_time(connector.connect_to(asked, client)).await? {
             Ok(connection) => Ok(connection),
             Err(error) => Err(next_hop::unreached(&error)),
         }
@@ -227,6 +245,11 @@ impl Reach {
         }
         self.rules.judge_address(name, address, is_own)
     }
+}
+
+/// A name that nobody has had: the keys of a map are random so that nobody guesses them.
+fn pseudonym() -> String {
+    format!("onionskin-{:016x}", RandomState::new().build_hasher().finish())
 }
 
 /// Whether packets to this address would not leave the host: the system says from where they would be sent, and sends none.

@@ -28,8 +28,9 @@
 //! | `leg.rs` | the two kinds of legs, and what comes out of them |
 //! | `error.rs`, `hop_error.rs` | why a leg has not come through, and which of the proxies it was |
 //! | `tls.rs`, `starttls.rs`, `proxy_header.rs` | legs that put something on top |
-//! | `tunnel.rs` | the leg that leads on to somebody else |
+//! | `tunnel.rs`, `asked.rs` | the leg that leads on to somebody else, and what the proxy is asked there |
 
+mod asked;
 mod error;
 mod hop_error;
 mod leg;
@@ -40,6 +41,7 @@ pub(crate) mod tunnel;
 
 use std::sync::Arc;
 
+pub use self::asked::Asked;
 pub use self::error::{RouteError, RouteErrorKind};
 pub(crate) use self::hop_error::Again;
 pub use self::hop_error::HopError;
@@ -56,8 +58,8 @@ pub struct Route {
     serves_cancels: bool,
     /// What is known from going the same way before, by the numbers of the hops.
     known: Vec<(usize, Again)>,
-    /// Whom the next proxy is to be asked for, and not for whom it would be.
-    asked_for: Option<Address>,
+    /// What the next proxy is to be asked, and not what it would be.
+    asked: Option<Asked>,
 }
 
 impl Route {
@@ -65,7 +67,7 @@ impl Route {
     /// somebody else.
     pub fn new(socket: Socket, timer: Arc<dyn Timer>) -> Self {
         let connection = Connection::over(socket, Arc::clone(&timer));
-        Self { connection, timer, claimed: None, serves_cancels: false, known: Vec::new(), asked_for: None }
+        Self { connection, timer, claimed: None, serves_cancels: false, known: Vec::new(), asked: None }
     }
 
     /// The connection as it is so far.
@@ -143,8 +145,8 @@ impl Route {
     /// The connection as it is so far, and how the route goes on over another one.
     #[cfg(feature = "http2")]
     pub(crate) fn take_apart(self) -> (Connection<Socket>, impl FnOnce(Connection<Socket>) -> Self) {
-        let Self { connection, timer, claimed, serves_cancels, known, asked_for } = self;
-        (connection, move |connection| Self { connection, timer, claimed, serves_cancels, known, asked_for })
+        let Self { connection, timer, claimed, serves_cancels, known, asked } = self;
+        (connection, move |connection| Self { connection, timer, claimed, serves_cancels, known, asked })
     }
 
     /// Takes peers too that have come only to cancel something.
@@ -153,14 +155,14 @@ impl Route {
         self
     }
 
-    /// Has the next proxy asked for this target.
-    pub(crate) fn asking_for(mut self, target: Address) -> Self {
-        self.asked_for = Some(target);
+    /// Has the next proxy asked this.
+    pub(crate) fn asking(mut self, asked: Asked) -> Self {
+        self.asked = Some(asked);
         self
     }
 
-    pub(crate) fn take_asked_for(&mut self) -> Option<Address> {
-        self.asked_for.take()
+    pub(crate) fn take_asked(&mut self) -> Option<Asked> {
+        self.asked.take()
     }
 
     pub(crate) fn serves_cancels(&self) -> bool {

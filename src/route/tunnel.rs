@@ -16,7 +16,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Either, select};
 
-use super::{Again, DialLeg, HopError, Route, RouteError};
+use super::{Again, Asked, DialLeg, HopError, Route, RouteError};
 use crate::connection::{Connection, Error as ConnectionError, ErrorKind as ConnectionErrorKind, Hop};
 use crate::layer::opening::{Negotiation, Opening};
 use crate::printable::Printable;
@@ -74,15 +74,17 @@ impl DialTunnel {
         Self { language, target, credentials, timeout, wants_login: AtomicBool::new(false) }
     }
 
-    async fn ask(&self, mut route: Route, mut hop: Hop) -> Result<Route, RouteError> {
+    async fn ask(&self, mut route: Route, mut hop: Hop, via: Option<String>) -> Result<Route, RouteError> {
         let asked = route.timer().now();
         let behind = route.connection().route().len();
         let failed = |error: HopError| RouteError::from(error);
         match &self.language {
             Language::Http { version, fields } => match version.of(&hop) {
-                Ok(TunnelProtocol::Http2) => return self.ask_http2(route, hop, fields, *version).await,
+                Ok(TunnelProtocol::Http2) => {
+                    return self.ask_http2(route, hop, &with_via(fields, via.as_deref()), *version).await;
+                }
                 Ok(_) => {
-                    let answer = self.ask_http1(&mut route, &hop, fields).await?;
+                    let answer = self.ask_http1(&mut route, &hop, &with_via(fields, via.as_deref())).await?;
                     (hop.protocol, hop.answer) = (Some(TunnelProtocol::Http1), Some(answer));
                 }
                 Err((protocol, mistake)) => {
@@ -128,7 +130,7 @@ impl DialTunnel {
     }
 
     /// Who asks is said only to a proxy that wants to know: on the same connection, or on the next one if it ends this.
-    async fn ask_http1(&self, route: &mut Route, hop: &Hop, fields: &[(String, String)]) -> Result<Answer, RouteError> {
+    async fn ask_http1(&self, route: &mut Route, hop: &Hop, fields: &[(&str, &str)]) -> Result<Answer, RouteError> {
         let behind = route.connection().route().len();
         let failed = |error: HopError| RouteError::from(error);
         let mut connect = Connect::new(hop.target.clone()).by(hop.proxy.clone());
@@ -209,7 +211,7 @@ impl DialTunnel {
         &self,
         route: Route,
         hop: Hop,
-        fields: &[(String, String)],
+        fields: &[(&str, &str)],
         version: HttpChoice,
     ) -> Result<Route, RouteError> {
         let behind = route.connection().route().len();
@@ -247,13 +249,7 @@ impl DialTunnel {
 
 #[cfg(not(feature = "http2"))]
 impl DialTunnel {
-    async fn ask_http2(
-        &self,
-        route: Route,
-        hop: Hop,
-        _: &[(String, String)],
-        _: HttpChoice,
-    ) -> Result<Route, RouteError> {
+    async fn ask_http2(&self, route: Route, hop: Hop, _: &[(&str, &str)], _: HttpChoice) -> Result<Route, RouteError> {
         let what = ErrorKind::Unsupported("HTTP/2 needs the feature `http2`, which was not built in".to_owned());
         let error = Error::new(TunnelProtocol::Http2, Some(hop.target.clone()), what).by(Some(hop.proxy.clone()));
         Err(HopError::new(&hop, route.connection().route().len(), error).into())
@@ -283,14 +279,20 @@ impl HttpChoice {
 
 impl DialLeg for DialTunnel {
     fn dial(&self, mut route: Route) -> BoxFuture<'_, Result<Route, RouteError>> {
-        let target = route.take_asked_for().unwrap_or_else(|| self.target.clone());
-        let hop = route.connection().next_hop(target);
-        self.ask(route, hop).boxed()
+        let asked = route.take_asked().unwrap_or_else(|| Asked::new(self.target.clone()));
+        let hop = route.connection().next_hop(asked.target);
+        self.ask(route, hop, asked.via).boxed()
     }
 
     fn leads_to(&self, _: Option<Address>) -> Result<Option<Address>, RouteError> {
         Ok(Some(self.target.clone()))
     }
+}
+
+/// The fields of every request, and that of this one.
+fn with_via<'a>(fields: &'a [(String, String)], via: Option<&'a str>) -> Vec<(&'a str, &'a str)> {
+    let always = fields.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    always.chain(via.map(|via| ("Via", via))).collect()
 }
 
 /// Opens the layer, and says who asks if it is asked that.

@@ -36,7 +36,7 @@ pub enum Reason {
     NextHopTls,
     /// The next proxy has refused.
     NextHopRefused,
-    /// The target is the server itself.
+    /// The target is the server itself, or the way there leads through it again.
     Loop,
     /// The server is set up wrong.
     Configuration,
@@ -124,7 +124,7 @@ impl fmt::Display for Reason {
             Self::NextHopAlert => "the next proxy refused the TLS handshake",
             Self::NextHopTls => "the next proxy does not speak TLS",
             Self::NextHopRefused => "the next proxy refused",
-            Self::Loop => "the target is this proxy",
+            Self::Loop => "the way leads back to this proxy",
             Self::Configuration => "this proxy is set up wrong",
             Self::Internal => "this proxy has failed",
         })

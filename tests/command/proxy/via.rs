@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::*;
-use crate::onion::run;
+use crate::onion::{Directory, run};
 
 fn chained(route: &str, options: &[&str]) -> Relay {
     let options: Vec<_> = ["--via", route].into_iter().chain(options.iter().copied()).collect();
@@ -79,4 +79,45 @@ fn a_next_proxy_that_says_nothing_is_waited_for_as_long_as_a_target() {
 fn a_route_with_a_target_is_a_mistake() {
     let error = run(["proxy", "tcp:127.0.0.1:0", "--via", "tcp:p.example:3128+connect:a.example:443"], "").failed(2);
     assert!(error.contains("no HOST and PORT here"), "{error}");
+}
+
+/// Two proxies that reach everybody through each other, in these languages.
+fn circle(directory: &Directory, steps: [&str; 2], options: &[&str]) -> [Relay; 2] {
+    let place = format!("unix:{}", directory.file("second"));
+    let first = chained(&format!("{place}+{}", steps[0]), options);
+    let via = format!("{}+{}", first.endpoint, steps[1]);
+    let options: Vec<_> = ["--via", &via].into_iter().chain(options.iter().copied()).collect();
+    let second = proxy_at(&place, &options);
+    [first, second]
+}
+
+#[test]
+fn s7_a_request_that_comes_back_is_refused() {
+    for steps in [["connect", "connect"], ["connect:version=2", "connect"], ["connect:version=2", "connect:version=2"]]
+    {
+        let directory = Directory::new();
+        let [mut first, mut second] = circle(&directory, steps, LOOPBACK);
+        let (_, answer) = answer_http(&first, closed_port());
+        assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
+        // Of the first, which has seen it, of the second, and of the first again.
+        assert_eq!(answer.matches("error=proxy_loop_detected").count(), 3, "{answer}");
+        first.hears(&["#2", "the request has come through this proxy before"]);
+        first.hears(&["#1 from", "the way leads back to this proxy"]);
+        second.hears(&["#1", "the way leads back to this proxy"]);
+        assert_eq!(reply(&mut ask_socks(&first, 1, closed_port())).0, 1, "so is one that has begun in SOCKS");
+    }
+}
+
+#[test]
+fn s7_a_circle_in_socks_ends_with_the_time_for_connecting_and_holds_nothing() {
+    let directory = Directory::new();
+    let options = ["--max-connections", "3", "--connect-timeout", "1", "--allow", "127.0.0.0/8"];
+    let [mut first, _second] = circle(&directory, ["socks5", "socks5"], &options);
+    assert_ne!(reply(&mut ask_socks(&first, 1, closed_port())).0, 0);
+    first.hears(&["3 connections, as many as there may be"]);
+    // All of them are free again.
+    let asking: Vec<_> = (0..3).map(|_| ask_http(&first, "127.0.0.1:x", "\r\n")).collect();
+    for mut client in asking {
+        assert!(head(&mut client).starts_with("HTTP/1.1 400 "));
+    }
 }

@@ -192,9 +192,9 @@ impl Clients {
             }
         };
         let reach = Arc::clone(&self.reach.lock().unwrap_or_else(PoisonError::into_inner));
-        let target = pending.request().target.clone();
+        let request = pending.request().clone();
         let client = pending.addresses().clone();
-        let far = match pending.during(reach.open(&target, &client)).boxed().await.map_err(failed)? {
+        let far = match pending.during(reach.open(&request, &client)).boxed().await.map_err(failed)? {
             Ok(far) => Unfinished::new(far),
             Err(unreached) => {
                 let cause = Own(class_of(&unreached), unreached.clone());

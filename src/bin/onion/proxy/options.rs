@@ -184,7 +184,8 @@ of this machine; only a rule about addresses opens them: --allow 127.0.0.0/8. A 
 is judged, and nobody else is connected to. Nobody reaches the proxy itself.
 
 Via: the last proxy of ROUTE is asked for the target as the client gave it, and resolves a name itself. So rules about names and ports
-hold, those about addresses for targets that are addresses, and localhost is denied unless a rule allows that name.
+hold, those about addresses for targets that are addresses, and localhost is denied unless a rule allows that name. A proxy of HTTP
+is told in Via (RFC 9110) through whom a request has come; one that has come through here before is refused. SOCKS cannot tell that.
 
 Answers: a tunnel is granted when the target is reached, and not before. What is refused is told in the client's language: a
 status and Proxy-Status (RFC 9209) in HTTP, a reply in SOCKS.
