@@ -1,9 +1,12 @@
-//! The same ways in memory, with the wires cut small: two proxies, an origin and a client in one thread, which takes the
+//! The same ways in memory, where each byte arrives by itself: two proxies, an origin and a client in one thread, which takes the
 //! same course each time.
 
 use std::collections::HashMap;
 use std::io;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
+use std::thread;
 
 use futures::StreamExt;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
@@ -149,32 +152,37 @@ static CERTIFIED: LazyLock<(Roots, Identity)> = LazyLock::new(|| {
     (authority.roots(), authority.identity("localhost"))
 });
 
-fn go_all(ways: &[Way<'_>], cut: impl Fn(Way<'_>) -> Cut) {
-    for way in ways {
-        let cut = cut(*way);
-        let _named = Named(format!("{}, {cut:?}", way.name()));
-        go(*way, cut);
-    }
-}
-
-/// In single bytes, or with TLS, where what is inside comes by the record however the wire is cut, in pieces that fall everywhere.
-fn small(way: Way<'_>) -> Cut {
-    if way.tls_layers() == 0 { Cut::Bytes } else { Cut::Pieces(7) }
+/// Goes all of these ways. Each takes the same course whatever the others do, so the processors share them.
+fn go_all(ways: &[Way<'_>], cut: Cut) {
+    let next = AtomicUsize::new(0);
+    let go_next = || {
+        while let Some(way) = ways.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let _named = Named(format!("{}, {cut:?}", way.name()));
+            go(*way, cut);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, NonZeroUsize::get) {
+            scope.spawn(go_next);
+        }
+    });
 }
 
 #[test]
-fn every_way_through_two_proxies_leads_to_every_origin_in_small_pieces() {
-    go_all(&ways(PROXIES, PROXIES), small);
+fn every_way_through_two_proxies_leads_to_every_origin_byte_by_byte() {
+    let ways = ways(PROXIES, PROXIES);
+    assert_eq!(ways.len(), 216);
+    go_all(&ways, Cut::Bytes);
 }
 
 #[test]
 fn every_way_through_two_proxies_leads_to_every_origin_in_random_pieces() {
-    go_all(&ways(PROXIES, PROXIES), |_| Cut::Random(1));
+    go_all(&ways(PROXIES, PROXIES), Cut::Random(1));
 }
 
 #[test]
-fn more_proxies_stand_at_either_place_in_small_pieces() {
+fn more_proxies_stand_at_either_place_byte_by_byte() {
     let all: Vec<_> = [PROXIES, MORE_PROXIES].concat();
     let ways: Vec<_> = ways(MORE_PROXIES, &all).into_iter().chain(ways(PROXIES, MORE_PROXIES)).collect();
-    go_all(&ways, small);
+    go_all(&ways, Cut::Bytes);
 }
