@@ -8,8 +8,11 @@
 //! the next address of a name. The way to such a proxy has to be gone again from its beginning, which is not for a leg to do: it
 //! says in its error that this is worth it ([`Again`]), and finds it in the route the next time. Who dials decides.
 
+#[cfg(feature = "http2")]
+use std::future::ready;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -38,7 +41,7 @@ pub(crate) struct DialTunnel {
     credentials: Option<Credentials>,
     timeout: Option<Duration>,
     /// Whether this proxy has wanted to know who asks: it is told at once then.
-    wants_login: AtomicBool,
+    wants_login: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -71,7 +74,7 @@ impl DialTunnel {
         credentials: Option<Credentials>,
         timeout: Option<Duration>,
     ) -> Self {
-        Self { language, target, credentials, timeout, wants_login: AtomicBool::new(false) }
+        Self { language, target, credentials, timeout, wants_login: Arc::default() }
     }
 
     async fn ask(&self, mut route: Route, mut hop: Hop, via: Option<String>) -> Result<Route, RouteError> {
@@ -221,21 +224,21 @@ impl DialTunnel {
         for (name, value) in fields {
             connect = connect.field(name, value).map_err(failed)?;
         }
-        let told = |credentials: &Credentials| connect.clone().credentials(credentials.clone());
+        if let Some(credentials) = self.credentials.clone() {
+            connect = match self.wants_login.load(Ordering::Relaxed) {
+                true => connect.credentials(credentials),
+                false => {
+                    let wants_login = Arc::clone(&self.wants_login);
+                    connect.asking(move |_| {
+                        wants_login.store(true, Ordering::Relaxed);
+                        ready(Some(credentials.clone()))
+                    })
+                }
+            };
+        }
         let (carrier, going_on) = route.take_apart();
         let tunnels = Tunnels::with(carrier, Settings::new().answer_timeout(self.timeout)).await.map_err(failed)?;
-        let first = match &self.credentials {
-            Some(credentials) if self.wants_login.load(Ordering::Relaxed) => told(credentials),
-            _ => connect.clone(),
-        };
-        let opened = match (tunnels.open(first).await, &self.credentials) {
-            (Err(error), Some(credentials)) if offers_basic(&error) => {
-                self.wants_login.store(true, Ordering::Relaxed);
-                tunnels.open(told(credentials)).await
-            }
-            (opened, _) => opened,
-        };
-        match opened {
+        match tunnels.open(connect).await {
             Ok(connection) => Ok(going_on(connection)),
             Err(error) => {
                 let falls_back =

@@ -7,6 +7,7 @@ mod common;
 mod answers;
 mod both;
 mod callbacks;
+mod challenged;
 mod ends;
 #[path = "../connection/executor.rs"]
 #[allow(dead_code, reason = "shared with another test binary, which uses all of it")]

@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
 
 use super::fault::Fault;
@@ -19,7 +21,7 @@ use crate::protocol::{Factory, Running, run};
 use crate::runtime::{Address, Socket, Timer};
 use crate::tunnel::http::basic;
 use crate::tunnel::http::fields::{Fields, is_of_one_connection};
-use crate::tunnel::{Answer, Credentials, Error, ErrorKind, TunnelProtocol, authority};
+use crate::tunnel::{Answer, Challenges, Credentials, Error, ErrorKind, TunnelProtocol, authority};
 
 /// A connection to a proxy that carries many tunnels: HTTP/2 (RFC 9113), with one stream for each (section 8.5). Clones are the
 /// same connection.
@@ -80,8 +82,13 @@ struct Way {
 pub struct Connect {
     target: Address,
     credentials: Option<Credentials>,
+    asking: Option<Asking>,
     fields: Fields,
 }
+
+/// Who knows a user and a password for a proxy that asks for them.
+#[derive(Clone)]
+struct Asking(Arc<dyn Fn(Challenges) -> BoxFuture<'static, Option<Credentials>> + Send + Sync>);
 
 impl Tunnels {
     /// Begins with HTTP/2 over this connection, and waits until the proxy has done so too.
@@ -172,7 +179,21 @@ impl Tunnels {
         Ok(run(opened, protocol))
     }
 
+    /// Asks for a tunnel, and once more if the proxy wants to know who asks and somebody here can say it.
     async fn ask(&self, connect: Connect, waits: bool) -> Result<Connection<Socket>, Error> {
+        let asked = self.ask_once(&connect, waits).await;
+        let (Err(error), Some(Asking(ask))) = (&asked, &connect.asking) else { return asked };
+        let ErrorKind::AuthRequired(challenges) = error.kind() else { return asked };
+        if challenges.basic().is_none() {
+            return asked;
+        }
+        match self.during(&connect.target, ask(challenges.clone())).await? {
+            Some(credentials) => self.ask_once(&connect.clone().credentials(credentials), waits).await,
+            None => asked,
+        }
+    }
+
+    async fn ask_once(&self, connect: &Connect, waits: bool) -> Result<Connection<Socket>, Error> {
         let target = connect.target.clone();
         let request = connect.request().map_err(|kind| Fault::from(kind).of(Some(target.clone()), self.proxy()))?;
         let has_told = connect.has_told();
@@ -272,6 +293,23 @@ impl Tunnels {
         carrier.leave(PATIENCE).await.map_err(|error| Fault::from(std::io::Error::from(error)).of(None, self.proxy()))
     }
 
+    /// Does `work`, and drives the connection meanwhile, which may end before it is done.
+    async fn during<T>(&self, target: &Address, work: impl Future<Output = T>) -> Result<T, Error> {
+        let mut work = pin!(work);
+        let waiting = Waiting::new(&self.shared, self.shared.waiter());
+        let done = poll_fn(|cx| {
+            if let Poll::Ready(done) = work.as_mut().poll(cx) {
+                return Poll::Ready(Ok(done));
+            }
+            self.shared.poll(waiting.who, cx, |state, _| match state.session.over() {
+                Some(fault) => Poll::Ready(Err(fault.clone())),
+                None => Poll::Pending,
+            })
+        })
+        .await;
+        done.map_err(|fault| fault.of(Some(target.clone()), self.proxy()))
+    }
+
     /// Waits for something that is no affair of one tunnel.
     async fn wait<T>(
         &self,
@@ -331,13 +369,42 @@ impl Connect {
     /// A tunnel to this target, which is a host and a port ([`Address::to_host`]).
     #[must_use]
     pub fn new(target: Address) -> Self {
-        Self { target, credentials: None, fields: Fields::default() }
+        Self { target, credentials: None, asking: None, fields: Fields::default() }
     }
 
     /// Says who asks, as Basic (RFC 7617): the proxy can read it.
     #[must_use]
     pub fn credentials(mut self, credentials: Credentials) -> Self {
         self.credentials = Some(credentials);
+        self
+    }
+
+    /// Says who asks if the proxy wants to know it (407, with Basic among its challenges): `answer` sees the challenges, and the
+    /// tunnel is asked for once more, on another stream of the same connection. `None` leaves it at
+    /// [`AuthRequired`](ErrorKind::AuthRequired); a user or a password that is not accepted is
+    /// [`AuthRejected`](ErrorKind::AuthRejected), and is not told again. Where the first request says who asks, nobody is asked here.
+    ///
+    /// ```
+    /// use onionskin::runtime::Address;
+    /// use onionskin::tunnel::Credentials;
+    /// use onionskin::tunnel::http2::Connect;
+    ///
+    /// let known = Credentials::new("onion", "peel")?;
+    /// let target = Address::to_host("mail.example", 993)?;
+    /// let connect = Connect::new(target).asking(move |challenges| {
+    ///     let is_for_us = challenges.basic().and_then(|basic| basic.realm()) == Some("squid");
+    ///     std::future::ready(is_for_us.then(|| known.clone()))
+    /// });
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// The connection is driven while `answer` takes its time, which no deadline ends.
+    #[must_use]
+    pub fn asking<F>(mut self, answer: impl Fn(Challenges) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Option<Credentials>> + Send + 'static,
+    {
+        self.asking = Some(Asking(Arc::new(move |challenges| Box::pin(answer(challenges)))));
         self
     }
 
@@ -387,6 +454,12 @@ impl Connect {
             request.headers_mut().append(name, value);
         }
         Ok(request)
+    }
+}
+
+impl fmt::Debug for Asking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asking").finish_non_exhaustive()
     }
 }
 
