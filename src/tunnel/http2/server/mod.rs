@@ -27,6 +27,7 @@ use super::session::Session;
 use super::settings::Settings;
 use super::shared::{Shared, Waiting, Who};
 use crate::connection::Connection;
+use crate::protocol::{Factory, Running};
 use crate::runtime::Socket;
 use crate::tunnel::http::refusing::Refusing;
 use crate::tunnel::{Credentials, Request};
@@ -78,7 +79,8 @@ pub use self::pending::PendingTunnel;
 ///
 /// # Dropping it
 ///
-/// No more requests are answered (GOAWAY), and the tunnels go on.
+/// No more requests are answered (GOAWAY), and the tunnels go on. With the last of them goes the connection, then close_notify of
+/// TLS, as far as the socket takes them at once.
 pub struct PendingTunnels {
     shared: Shared,
     /// As what we wait.
@@ -166,6 +168,59 @@ impl PendingTunnels {
             let _ = carrier.leave(PATIENCE).await;
         }
         next
+    }
+
+    /// Waits for the next request for a tunnel, and grants it to a protocol that the factory makes, one for each: the client talks
+    /// to that, as if it were the target. What comes back [runs it](crate::protocol::run()), and is to be awaited or spawned.
+    ///
+    /// ```
+    /// use onionskin::Connection;
+    /// use onionskin::protocol::{Addresses, Factory, Protocol, Result, Transport};
+    /// use onionskin::runtime::Socket;
+    /// use onionskin::tunnel::http2::PendingTunnels;
+    ///
+    /// struct Echo;
+    ///
+    /// impl Protocol for Echo {
+    ///     fn data_received(&mut self, transport: &mut Transport<'_>) -> Result {
+    ///         let said = transport.take_all();
+    ///         transport.write(&said)
+    ///     }
+    /// }
+    ///
+    /// /// Only those who ask for this name are answered.
+    /// struct Echoes;
+    ///
+    /// impl Factory for Echoes {
+    ///     type Protocol = Echo;
+    ///
+    ///     fn build(&self, addresses: &Addresses) -> Option<Echo> {
+    ///         (addresses.target.as_ref()?.host()? == "echo.example").then_some(Echo)
+    ///     }
+    /// }
+    ///
+    /// async fn serve(client: Connection<Socket>, spawn: impl Fn(Box<dyn Future<Output = ()> + Send>)) {
+    ///     let mut tunnels = PendingTunnels::over(client);
+    ///     while let Some(running) = tunnels.run_next(&Echoes).await {
+    ///         spawn(Box::new(async { println!("{}", running.await.reason) }));
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// A request for which the factory makes none is refused (403), and one whose client waits no longer is passed over; then it
+    /// waits for the next. [`PendingTunnel::run`] does the same for one request, where more than its addresses decides. As with
+    /// [`next`](Self::next), `None` says that there will be none, and this drives the connection.
+    ///
+    /// # Cancellation
+    ///
+    /// No request is lost.
+    pub async fn run_next<F: Factory>(&mut self, factory: &F) -> Option<Running<Socket, F::Protocol>> {
+        loop {
+            // Why one does not run, its client has been told, or does not want to know any more.
+            if let Ok(running) = self.next().await?.run(factory).await {
+                return Some(running);
+            }
+        }
     }
 
     /// Takes no more requests, and tells the client so (GOAWAY); those on their way are refused such that it may ask elsewhere

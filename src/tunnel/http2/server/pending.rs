@@ -11,6 +11,7 @@ use h2::Reason as Code;
 use super::{answer, refuse};
 use crate::connection::Addresses;
 use crate::connection::Connection;
+use crate::protocol::{Factory, Running, run};
 use crate::runtime::{Address, Socket, Timer};
 use crate::tunnel::http::ProxyStatus;
 use crate::tunnel::http::refusing::Refusing;
@@ -125,6 +126,30 @@ impl PendingTunnel {
         let [local, peer] = self.way.ends.clone();
         let socket = Socket::over(tunnel, local, peer, self.request.target.clone(), Vec::new());
         Ok(Connection::over(socket, Arc::clone(&self.way.timer)))
+    }
+
+    /// Grants it, and hands the tunnel over to a protocol that the factory makes: the client talks to that. What comes back
+    /// [runs it](crate::protocol::run()), and is to be awaited or spawned.
+    ///
+    /// The factory sees whom the client has asked for as the target of the addresses, and who has connected beside it. If it makes
+    /// none, the client is refused (403).
+    ///
+    /// # Errors
+    ///
+    /// [`Declined`](ErrorKind::Declined) if the factory makes none; when the client has given up, or is lost.
+    ///
+    /// # Cancellation
+    ///
+    /// It does not wait for anything.
+    pub async fn run<F: Factory>(self, factory: &F) -> Result<Running<Socket, F::Protocol>, Error> {
+        let target = self.request.target.clone();
+        let addresses = self.way.addresses.clone().towards(target.clone());
+        let Some(protocol) = factory.build(&addresses) else {
+            self.refuse(Reason::Denied).await?;
+            let declined = ErrorKind::Declined("the factory makes no protocol for the tunnel".to_owned());
+            return Err(Fault::from(declined).of(Some(target), None));
+        };
+        Ok(run(self.grant(Grant::default()).await?.between(addresses), protocol))
     }
 
     /// Refuses it; the answer is on its way.
