@@ -9,6 +9,7 @@ mod both;
 mod callbacks;
 mod challenged;
 mod ends;
+mod every_byte;
 #[path = "../connection/executor.rs"]
 #[allow(dead_code, reason = "shared with another test binary, which uses all of it")]
 mod executor;

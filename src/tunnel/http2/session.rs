@@ -483,6 +483,14 @@ impl Session {
         }
     }
 
+    /// Nobody has anything to do with it any more. A server that takes no more tunnels would wait until the client has heard so,
+    /// to say what the last one was: now it says that at once.
+    pub(super) fn depart(&mut self) {
+        if self.role.is_server() && self.over.is_none() {
+            self.role.break_off(Code::NO_ERROR);
+        }
+    }
+
     /// All is over, and what there is left to say has so much time.
     pub(super) fn bid_farewell(&mut self, now: Instant) {
         if self.over.is_some() && self.output_len() > 0 && self.until.is_none() {

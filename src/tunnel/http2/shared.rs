@@ -299,8 +299,11 @@ impl State {
 impl Drop for Inside {
     fn drop(&mut self) {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let cx = &mut Context::from_waker(Waker::noop());
         state.session.leave();
-        state.drive(&mut Context::from_waker(Waker::noop()));
+        state.drive(cx);
+        state.session.depart();
+        state.drive(cx);
     }
 }
 

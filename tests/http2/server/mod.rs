@@ -1,9 +1,10 @@
 //! The side that is asked: another maker's client, and one that says what it is told to.
 
 mod client;
+mod ends;
 mod floods;
 mod losses;
-mod raw;
+pub(crate) mod raw;
 mod requests;
 mod streams;
 mod time;
@@ -25,7 +26,7 @@ use onionskin::tunnel::http2::{PendingTunnel, PendingTunnels};
 use crate::executor::{Task, run};
 
 /// A connection over one end of a wire.
-fn connection(end: WireEnd, clock: &Clock) -> Connection<Socket> {
+pub(crate) fn connection(end: WireEnd, clock: &Clock) -> Connection<Socket> {
     let nobody = || Address::Unix(None);
     Connection::over(Socket::new(end, nobody(), nobody()), Arc::new(clock.clone()))
 }

@@ -10,7 +10,8 @@ use onionskin::tunnel::{Grant, Reason};
 
 use super::client::{self, begin};
 use super::raw::{Frame, Raw, WINDOW_UPDATE};
-use super::{beside, driven, echo, serve, server};
+use super::{beside, driven, echo, serve, server, server_over};
+use crate::executor::{Task, run};
 
 /// Reads nothing of a tunnel to "unread.example", and echoes the others.
 async fn echo_but_for_one(pending_tunnel: onionskin::tunnel::http2::PendingTunnel) {
@@ -175,8 +176,57 @@ fn t18_thousands_of_small_frames_that_nobody_reads_harm_no_other_tunnel() {
     beside(serve(tunnels, echo_but_for_one), client);
 }
 
+/// While all of them have more to say than the client takes, no tunnel sends twice before each other has sent once.
 #[test]
-fn no_more_tunnels_than_there_may_be() {
+fn t19_a_hundred_tunnels_take_turns() {
+    const TUNNELS: u32 = 100;
+    const EACH: usize = 100_000;
+    // The wire has room for a frame, so what the tunnels have to say waits with us and not on the way.
+    let (tunnels, end, _clock) = server_over(Cut::Whole, 20_000);
+    let (go_on, goes_on) = futures::channel::oneshot::channel::<()>();
+    let mut server = Task::new(serve(tunnels, |pending| async {
+        let mut tunnel = pending.grant(Grant::default()).await.unwrap();
+        tunnel.write_all(&[7; EACH]).await.unwrap();
+        tunnel.close().await.unwrap();
+        tunnel.read_to_end(&mut Vec::new()).await.unwrap();
+    }));
+    let mut client = Task::new(async {
+        let mut raw = Raw::begin(end).await;
+        raw.send(&Frame::new(WINDOW_UPDATE, 0, 0, &(1_u32 << 30).to_be_bytes())).await;
+        let mut order = Vec::new();
+        for number in 0..TUNNELS {
+            raw.send(&Frame::connect(2 * number + 1, "a.example:443").ending()).await;
+        }
+        goes_on.await.unwrap();
+        let mut ended = 0;
+        while ended < TUNNELS {
+            let frame = raw.next().await.unwrap();
+            ended += u32::from(frame.is_end());
+            if frame.kind == super::raw::DATA {
+                order.push((frame.stream, frame.payload.len()));
+            }
+        }
+        order
+    });
+    // All queues are full before the client takes anything.
+    run(&mut [&mut server, &mut client]);
+    go_on.send(()).unwrap();
+    run(&mut [&mut server, &mut client]);
+    let order = client.output().expect("the client is not stuck");
+    let (mut last, mut longest, mut bytes) = (std::collections::HashMap::new(), 0, 0);
+    for (at, (stream, len)) in order.iter().enumerate() {
+        bytes += len;
+        if let Some(before) = last.insert(*stream, at) {
+            longest = longest.max(at - before);
+        }
+    }
+    println!("{} frames, at most {longest} from one of a tunnel to its next", order.len());
+    assert_eq!((last.len(), bytes), (TUNNELS as usize, TUNNELS as usize * EACH));
+    assert!(longest <= TUNNELS as usize, "{longest}");
+}
+
+#[test]
+fn t13_no_more_tunnels_than_there_may_be() {
     let (tunnels, end, _clock) = server(Cut::Whole);
     let client = async {
         let mut raw = Raw::begin(end).await;
