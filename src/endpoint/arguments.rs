@@ -281,6 +281,16 @@ impl Word {
         Ok(names)
     }
 
+    /// Names between commas, of things that have names.
+    pub(super) fn names<T: FromStr<Err: Display>>(self, key: &str) -> Result<Vec<T>, ParseError> {
+        let position = self.position;
+        let read = |name: &String| {
+            let invalid = |error| ParseError::new(ErrorKind::InvalidValue, position, format!("{key}: {error}"));
+            name.parse().map_err(invalid)
+        };
+        self.list()?.iter().map(read).collect()
+    }
+
     fn invalid(&self, message: impl Into<String>) -> ParseError {
         ParseError::new(ErrorKind::InvalidValue, self.position, message)
     }
@@ -323,6 +333,12 @@ impl<'a, 'f> Printer<'a, 'f> {
 /// The word that [`Word::text`] reads back.
 pub(super) fn text(text: &str) -> impl Display {
     Escaped(text).to_string()
+}
+
+/// The word that [`Word::names`] reads back; none for no names.
+pub(super) fn names<T: Display>(names: &[T]) -> Option<String> {
+    let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+    (!names.is_empty()).then(|| names.join(","))
 }
 
 /// The word that [`Word::path`] reads back, if the path is UTF-8.

@@ -26,20 +26,18 @@ pub(super) fn dial(
 fn dial_leg(step: &Step, next: Option<&Step>, runtime: &'static dyn Runtime) -> Result<Arc<dyn DialLeg>, OpenError> {
     Ok(match step {
         Step::Tls(tls) => {
-            let offering = |alpn: &[&str]| {
-                let alpn = alpn.iter().map(|name| (*name).to_owned()).collect();
-                TlsStep { alpn, ..tls.clone() }.client()
-            };
-            let name = tls.server_name.clone();
             // TLS to a proxy of HTTP offers what can be spoken with that.
-            match next {
-                Some(Step::Connect(step)) if tls.alpn.is_empty() => {
-                    let offered = step.version.alpn();
-                    let in_http1 = (offered.len() > 1).then(|| offering(&["http/1.1"])).transpose()?;
-                    Arc::new(DialTls { client: offering(offered)?, name, in_http1 })
+            let offered = match next {
+                Some(Step::Connect(step)) if tls.alpn.is_empty() => step.version.alpn(),
+                _ => &[],
+            };
+            let client = match offered {
+                [] => tls.client()?,
+                _ => {
+                    TlsStep { alpn: offered.iter().map(|name| (*name).to_owned()).collect(), ..tls.clone() }.client()?
                 }
-                _ => Arc::new(DialTls { client: tls.client()?, name, in_http1: None }),
-            }
+            };
+            Arc::new(DialTls { client, name: tls.server_name.clone(), can_be_in_http1: offered.len() > 1 })
         }
         Step::StartTls(step) => Arc::new(step.dial()?),
         Step::ProxyHeader(step) => Arc::new(step.dial().map_err(misused)?),

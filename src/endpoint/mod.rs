@@ -47,6 +47,10 @@
 //! | | `cert`, `key` | PEM files, if the server asks for a certificate | PEM files, needed |
 //! | | `alpn` | protocols with commas between them | the same |
 //! | | `min`, `max` | versions: `1.2` or `1.3` | the same |
+//! | | `groups` | groups of the key exchange with commas between them, the preferred first; with `X25519MLKEM768` in front unless set | the same |
+//! | | `shares` | of how many groups the first message carries a key: `1` or `2` | |
+//! | | `suites` | cipher suites with commas between them, the preferred first | the same |
+//! | | `resumption` | `off` to resume no session | the same |
 //! | | `client-ca` | | a PEM file; clients must show a certificate |
 //! | | `keylog` | `yes` to write the secrets to the file that `SSLKEYLOGFILE` names | the same |
 //! | `starttls:PROTOCOL` | | TLS that the protocol is asked for: [`KnownProtocol`](crate::starttls::KnownProtocol) has the names | the same |

@@ -5,12 +5,12 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::arguments::{Arguments, Printer, choice, host, path, text};
+use super::arguments::{Arguments, Printer, choice, host, names, path, text};
 use super::error::ParseError;
 use super::grammar::{self, Word};
 use super::{ConnectStep, Kind, OwnStep, ProxyHeaderStep, Socks4aStep, Socks5Step, StartTlsStep};
 use crate::runtime::Address;
-use crate::tls::Version;
+use crate::tls::{Group, KeyShares, Suite, Version};
 
 /// What one step puts on top of those before it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -136,6 +136,15 @@ pub struct TlsStep {
     pub min_version: Option<Version>,
     /// `max`: the highest version to agree to.
     pub max_version: Option<Version>,
+    /// `groups`: the groups of the key exchange to agree on, with commas between them, the preferred first; those of the provider
+    /// with `X25519MLKEM768` in front unless set.
+    pub groups: Vec<Group>,
+    /// `shares`: of how many groups a client sends a key at once; two wherever that is possible unless set.
+    pub key_shares: Option<KeyShares>,
+    /// `suites`: the cipher suites to agree on, with commas between them, the preferred first; all unless set.
+    pub cipher_suites: Vec<Suite>,
+    /// `resumption=off`: resume no session.
+    pub without_resumption: bool,
     /// `client-ca`: a PEM file of trust anchors; a server then demands a client certificate.
     pub client_trust_anchors: Option<PathBuf>,
     /// `keylog=yes`: write the secrets of every connection to the file that `SSLKEYLOGFILE` in the environment names, if it is
@@ -155,6 +164,10 @@ impl TlsStep {
             alpn: arguments.key("alpn", Word::list)?.unwrap_or_default(),
             min_version: arguments.key("min", |word| word.choice(&VERSIONS))?,
             max_version: arguments.key("max", |word| word.choice(&VERSIONS))?,
+            groups: arguments.key("groups", |word| word.names("groups"))?.unwrap_or_default(),
+            key_shares: arguments.key("shares", |word| word.choice(&KEY_SHARES))?,
+            cipher_suites: arguments.key("suites", |word| word.names("suites"))?.unwrap_or_default(),
+            without_resumption: arguments.key("resumption", |word| word.choice(&OFF))?.is_some(),
             client_trust_anchors: arguments.key("client-ca", Word::path)?,
             key_log: arguments.key("keylog", |word| word.choice(&YES))?.is_some(),
         })
@@ -175,6 +188,10 @@ impl TlsStep {
             .key("alpn", alpn.as_deref().map(text))
             .key("min", self.min_version.as_ref().map(|version| choice(version, &VERSIONS)))
             .key("max", self.max_version.as_ref().map(|version| choice(version, &VERSIONS)))
+            .key("groups", names(&self.groups))
+            .key("shares", self.key_shares.as_ref().map(|shares| choice(shares, &KEY_SHARES)))
+            .key("suites", names(&self.cipher_suites))
+            .key("resumption", self.without_resumption.then_some("off"))
             .key("client-ca", self.client_trust_anchors.as_deref().map(path))
             .key("keylog", self.key_log.then_some("yes"))
     }
@@ -214,6 +231,11 @@ impl fmt::Display for TrustStore {
 
 /// What kinds of steps were called, and what they are called now.
 const FORMER_NAMES: [(&str, &str); 1] = [("proxy", "proxy-header")];
+
+const KEY_SHARES: [(&str, KeyShares); 2] = [("1", KeyShares::One), ("2", KeyShares::Two)];
+
+/// The only value of a key that is on where it is left out.
+const OFF: [(&str, ()); 1] = [("off", ())];
 
 const VERSIONS: [(&str, Version); 2] = [("1.2", Version::Tls12), ("1.3", Version::Tls13)];
 

@@ -35,6 +35,16 @@ impl TlsStep {
             _ => return Err(misused("`ca`, `roots` and `insecure` exclude each other: give one of them")),
         };
         let mut builder = builder.alpn(&self.alpn).versions(&self.versions()?).key_log(self.key_log);
+        builder = builder.resumption(!self.without_resumption);
+        if !self.groups.is_empty() {
+            builder = builder.groups(self.groups.iter().copied());
+        }
+        if !self.cipher_suites.is_empty() {
+            builder = builder.cipher_suites(self.cipher_suites.iter().copied());
+        }
+        if let Some(shares) = self.key_shares {
+            builder = builder.key_shares(shares);
+        }
         if let Some(identity) = self.identity()? {
             builder = builder.identity(identity);
         }
@@ -61,9 +71,19 @@ impl TlsStep {
                 "`sni`, `ca`, `roots` and `insecure` are for clients: a server needs `cert` and `key`",
             ));
         }
+        if self.key_shares.is_some() {
+            return Err(misused("`shares` is for clients: a server answers with one share"));
+        }
         let identity = self.identity()?.ok_or_else(|| misused("a server needs `cert` and `key`"))?;
         let mut builder =
             TlsServer::builder(identity).alpn(&self.alpn).versions(&self.versions()?).key_log(self.key_log);
+        builder = builder.resumption(!self.without_resumption);
+        if !self.groups.is_empty() {
+            builder = builder.groups(self.groups.iter().copied());
+        }
+        if !self.cipher_suites.is_empty() {
+            builder = builder.cipher_suites(self.cipher_suites.iter().copied());
+        }
         if let Some(file) = &self.client_trust_anchors {
             builder = builder.require_client_certificates(Roots::from_pem_file(file)?);
         }

@@ -12,19 +12,19 @@ use crate::tls::{TlsClient, TlsServer};
 pub(crate) struct DialTls {
     pub(crate) client: TlsClient,
     pub(crate) name: Option<String>,
-    /// A client that offers HTTP/1.1 alone, where the next step is for a proxy that may do it better.
-    pub(crate) in_http1: Option<TlsClient>,
+    /// Whether HTTP/1.1 alone can be offered, where the next step is for a proxy that may do it better.
+    pub(crate) can_be_in_http1: bool,
 }
 
 impl DialLeg for DialTls {
     fn dial(&self, mut route: Route) -> BoxFuture<'_, Result<Route, RouteError>> {
         async move {
             let name = name_to_verify(self.name.as_ref(), route.target())?;
-            let client = match &self.in_http1 {
-                Some(client) if route.known_of_next().any(|again| *again == Again::InHttp1) => client,
-                _ => &self.client,
+            let tls = if self.can_be_in_http1 && route.known_of_next().any(|again| *again == Again::InHttp1) {
+                self.client.to_speak(&name, ["http/1.1"])?
+            } else {
+                self.client.to(&name)?
             };
-            let tls = client.to(&name)?;
             route.connection_mut().start_tls(tls).await?;
             Ok(route)
         }

@@ -8,6 +8,7 @@
 mod common;
 
 mod abandon;
+mod agreement;
 mod both_stop;
 mod certificates;
 mod close;

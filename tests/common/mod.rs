@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 #![allow(clippy::unwrap_used, reason = "what a helper finds missing fails its test")]
 
+pub(crate) mod client_hello;
 pub(crate) mod damage;
 pub(crate) mod layers;
 pub(crate) mod link;

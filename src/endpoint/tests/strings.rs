@@ -4,12 +4,13 @@
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
+use rustls::CipherSuite;
 
 use crate::endpoint::*;
 use crate::layer::proxy_header;
 use crate::runtime::{Address, KeepAlive};
 use crate::starttls::KnownProtocol;
-use crate::tls::Version;
+use crate::tls::{Group, KeyShares, Suite, Version};
 
 fn parsed(text: &str) -> Endpoint {
     text.parse().unwrap_or_else(|error: ParseError| panic!("{error:#}"))
@@ -231,9 +232,26 @@ fn every_tls_key() {
         max_version: Some(Version::Tls13),
         client_trust_anchors: Some("clients.pem".into()),
         key_log: true,
+        ..TlsStep::default()
     };
     assert_eq!(parsed(text), unix("s").then(step));
     assert_eq!(parsed(text).to_string(), text);
+}
+
+#[test]
+fn every_key_of_what_is_agreed_on() {
+    let text = "unix:s+tls:groups=X25519,secp256r1:shares=1:suites=TLS_AES_128_GCM_SHA256:resumption=off";
+    let step = TlsStep {
+        groups: vec![Group::X25519, Group::SECP256R1],
+        key_shares: Some(KeyShares::One),
+        cipher_suites: vec![CipherSuite::TLS13_AES_128_GCM_SHA256.into()],
+        without_resumption: true,
+        ..TlsStep::default()
+    };
+    assert_eq!(parsed(text), unix("s").then(step));
+    assert_eq!(parsed(text).to_string(), text);
+    let other = text.replace("X25519", "x25519").replace("TLS_AES", "tls13_aes");
+    assert_eq!(parsed(&other).to_string(), text);
 }
 
 #[test]
@@ -279,6 +297,21 @@ fn errors() {
         ("tcp:a:1+unix:s", Misplaced, 8, "only come first"),
         ("unix:s+tls:ca=a:cn=b", UnknownKey, 16, "sni, ca, roots, insecure, cert, key"),
         ("unix:s+tls:=b", UnknownKey, 11, "client-ca"),
+        (
+            "unix:s+tls:groups=X25519,P-256",
+            InvalidValue,
+            18,
+            "groups: \"P-256\" is no group: the known ones are X25519MLKEM768",
+        ),
+        (
+            "unix:s+tls:suites=AES",
+            InvalidValue,
+            18,
+            "suites: \"AES\" is no cipher suite: the known ones are TLS_AES_256",
+        ),
+        ("unix:s+tls:groups=X25519,", InvalidValue, 18, "empty"),
+        ("unix:s+tls:shares=3", InvalidValue, 18, "write 1 or 2"),
+        ("unix:s+tls:resumption=no", InvalidValue, 22, "write off"),
         ("tcp:a:1:timout=3", UnknownKey, 8, "timeout, keepalive, keepalive-interval, keepalive-count"),
         ("tcp:a:1:keepalive=0", InvalidValue, 18, "write seconds, or off, from 1 to 32767"),
         ("tcp:a:1:keepalive=32768", InvalidValue, 18, "from 1 to 32767"),
@@ -470,6 +503,16 @@ fn version() -> impl Strategy<Value = Version> {
     prop_oneof![Just(Version::Tls12), Just(Version::Tls13)]
 }
 
+fn agreement() -> impl Strategy<Value = (Vec<Group>, Option<KeyShares>, Vec<Suite>, bool)> {
+    let group = prop_oneof![Just(Group::X25519_ML_KEM_768), Just(Group::SECP256R1), Just(Group::ML_KEM_1024)];
+    let shares = prop_oneof![Just(KeyShares::One), Just(KeyShares::Two)];
+    let suite = prop_oneof![
+        Just(CipherSuite::TLS13_AES_128_GCM_SHA256.into()),
+        Just(CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256.into()),
+    ];
+    (vec(group, 0..3), option::of(shares), vec(suite, 0..3), any::<bool>())
+}
+
 prop_compose! {
     fn tls_step()(
         server_name in option::of(host_text()),
@@ -480,6 +523,7 @@ prop_compose! {
         min_version in option::of(version()),
         max_version in option::of(version()),
         key_log in any::<bool>(),
+        (groups, key_shares, cipher_suites, without_resumption) in agreement(),
     ) -> TlsStep {
         let [trust_anchors, certificate, private_key, client_trust_anchors] = paths;
         TlsStep {
@@ -492,6 +536,10 @@ prop_compose! {
             alpn,
             min_version,
             max_version,
+            groups,
+            key_shares,
+            cipher_suites,
+            without_resumption,
             client_trust_anchors,
             key_log,
         }

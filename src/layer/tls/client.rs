@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use rustls::ClientConfig;
+use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::sign::SingleCertAndKey;
 
+use super::agreement::{Group, KeyShares, Suite};
 use super::common::{Common, common_setters};
 use super::config::{Identity, Version};
 use super::config_error::{ConfigError, ConfigErrorKind};
@@ -74,8 +76,29 @@ impl TlsClient {
     ///
     /// When `name` is neither, also where it is not verified.
     pub fn to(&self, name: &str) -> Result<TlsLayer, ConfigError> {
+        self.layer(Arc::clone(&self.config), name)
+    }
+
+    /// As [`to`](Self::to), with application protocols (ALPN) of its own instead of those of the configuration.
+    ///
+    /// Sessions are resumed as ever: what is spoken is agreed on anew in each handshake.
+    ///
+    /// # Errors
+    ///
+    /// As [`to`](Self::to).
+    pub fn to_speak<P: AsRef<[u8]>>(
+        &self,
+        name: &str,
+        protocols: impl IntoIterator<Item = P>,
+    ) -> Result<TlsLayer, ConfigError> {
+        let mut config = ClientConfig::clone(&self.config);
+        config.alpn_protocols = protocols.into_iter().map(|protocol| protocol.as_ref().to_vec()).collect();
+        self.layer(Arc::new(config), name)
+    }
+
+    fn layer(&self, config: Arc<ClientConfig>, name: &str) -> Result<TlsLayer, ConfigError> {
         let server_name = server_name(name)?;
-        let engine = Engine::client(Arc::clone(&self.config), server_name).map_err(ConfigError::from_rustls)?;
+        let engine = Engine::client(config, server_name).map_err(ConfigError::from_rustls)?;
         Ok(TlsLayer::new(engine, Role::Client, Some(name.to_owned())))
     }
 }
@@ -98,12 +121,22 @@ impl TlsClientBuilder {
 
     common_setters!();
 
+    /// Of how many groups the first message carries a key; of two wherever that is possible, unless set.
+    ///
+    /// A ClientHello with a share of `X25519MLKEM768` needs two segments. What reads only the first of them, as some old
+    /// middleboxes do, never answers or ends the connection: one share of another group, with [`groups`](Self::groups), is the
+    /// way out.
+    pub fn key_shares(mut self, shares: KeyShares) -> Self {
+        self.common.choice.shares = Some(shares);
+        self
+    }
+
     /// Makes the client.
     ///
     /// # Errors
     ///
-    /// When there is no provider, it does not speak the versions, what is to be verified is empty or contradicts itself, or the
-    /// identity's key does not belong to its certificate.
+    /// When there is no provider, it does not speak the versions, the groups or the cipher suites, it cannot make so many shares,
+    /// what is to be verified is empty or contradicts itself, or the identity's key does not belong to its certificate.
     pub fn build(self) -> Result<TlsClient, ConfigError> {
         let provider = self.common.provider()?;
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -120,6 +153,9 @@ impl TlsClientBuilder {
         };
         config.key_log = self.common.key_log();
         config.alpn_protocols = self.common.alpn;
+        if !self.common.resumption {
+            config.resumption = Resumption::disabled();
+        }
         TlsClient::from_rustls(Arc::new(config))
     }
 }

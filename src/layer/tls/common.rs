@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rustls::crypto::CryptoProvider;
 use rustls::{KeyLog, KeyLogFile, NoKeyLog, SupportedProtocolVersion, version};
 
+use super::agreement::Choice;
 use super::config::{Version, default_provider};
 use super::config_error::ConfigError;
 
@@ -12,19 +13,30 @@ use super::config_error::ConfigError;
 pub(super) struct Common {
     pub(super) alpn: Vec<Vec<u8>>,
     pub(super) versions: Vec<Version>,
+    pub(super) choice: Choice,
     pub(super) provider: Option<Arc<CryptoProvider>>,
+    pub(super) resumption: bool,
     pub(super) key_log: bool,
 }
 
 impl Default for Common {
     fn default() -> Self {
-        Self { alpn: Vec::new(), versions: vec![Version::Tls12, Version::Tls13], provider: None, key_log: false }
+        Self {
+            alpn: Vec::new(),
+            versions: vec![Version::Tls12, Version::Tls13],
+            choice: Choice::default(),
+            provider: None,
+            resumption: true,
+            key_log: false,
+        }
     }
 }
 
 impl Common {
+    /// The provider, with nothing but what may be agreed on.
     pub(super) fn provider(&self) -> Result<Arc<CryptoProvider>, ConfigError> {
-        self.provider.clone().map_or_else(default_provider, Ok)
+        let provider = self.provider.clone().map_or_else(default_provider, Ok)?;
+        self.choice.of(&provider, self.provider.is_some(), &self.versions()).map(Arc::new)
     }
 
     pub(super) fn versions(&self) -> Vec<&'static SupportedProtocolVersion> {
@@ -52,6 +64,29 @@ macro_rules! common_setters {
         /// The versions to offer or to accept; both unless set.
         pub fn versions(mut self, versions: &[Version]) -> Self {
             self.common.versions = versions.to_vec();
+            self
+        }
+
+        /// The groups of the key exchange that may be agreed on, the preferred one first; a server takes the first one of the
+        /// client's that it has. A client of TLS 1.3 sends a share of the first, see [`KeyShares`](super::KeyShares).
+        ///
+        /// Unless set, those of the provider, with `X25519MLKEM768` in front if it has that. A [provider that was
+        /// given](Self::provider) keeps its order.
+        pub fn groups<G: Into<Group>>(mut self, groups: impl IntoIterator<Item = G>) -> Self {
+            self.common.choice.groups = Some(groups.into_iter().map(Into::into).collect());
+            self
+        }
+
+        /// The cipher suites that may be agreed on, the preferred one first; those of the provider unless set.
+        pub fn cipher_suites<S: Into<Suite>>(mut self, suites: impl IntoIterator<Item = S>) -> Self {
+            self.common.choice.suites = Some(suites.into_iter().map(Into::into).collect());
+            self
+        }
+
+        /// Whether sessions are resumed; they are unless set. Without, a client offers none and a server gives out none, and
+        /// each handshake shows the certificates again.
+        pub fn resumption(mut self, wanted: bool) -> Self {
+            self.common.resumption = wanted;
             self
         }
 

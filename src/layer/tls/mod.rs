@@ -13,13 +13,14 @@
 //! | `facts.rs`, `failure.rs` | what can be said about a layer, and about its end |
 //! | `tickets.rs` | what a server gives its clients to resume with, and where that is good |
 //! | `policy.rs`, `verify.rs`, `path.rs`, `pins.rs` | what is verified of a certificate, and how: names, a chain to a trust anchor, keys that are known |
-//! | `common.rs`, `config.rs`, `config_error.rs`, `fault.rs`, `revocation.rs`, `pin.rs` | what both sides need for that: trust, identity, a provider; and what is wrong with a certificate that is not accepted |
+//! | `common.rs`, `agreement.rs`, `config.rs`, `config_error.rs`, `fault.rs`, `revocation.rs`, `pin.rs` | what both sides need for that: trust, identity, a provider, what may be agreed on; and what is wrong with a certificate that is not accepted |
 //! | `staple.rs` | what a server says beside its certificate, on its way past rustls |
 //! | `words.rs`, `pem.rs`, `x509.rs`, `algorithm.rs`, `der.rs` | what an error, a file, a certificate or a key is, for people and for what rustls leaves |
 //!
 //! A line uses those below it, and no two files use each other.
 
 mod agreed;
+mod agreement;
 mod alert;
 mod algorithm;
 mod client;
@@ -56,6 +57,7 @@ mod verify;
 mod words;
 mod x509;
 
+pub use self::agreement::{Group, KeyShares, Suite, UnknownName};
 pub use self::client::{TlsClient, TlsClientBuilder};
 pub use self::config::{Identity, Roots, Version, default_provider};
 pub use self::config_error::{ConfigError, ConfigErrorKind};

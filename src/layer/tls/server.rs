@@ -8,6 +8,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use super::agreement::{Group, Suite};
 use super::common::{Common, common_setters};
 use super::config::{Identity, Roots, Version};
 use super::config_error::{ConfigError, ConfigErrorKind};
@@ -167,8 +168,8 @@ impl TlsServerBuilder {
     ///
     /// # Errors
     ///
-    /// When there is no provider, it does not speak the versions, a key does not belong to its certificate, or the
-    /// roots for clients are empty.
+    /// When there is no provider, it does not speak the versions, the groups or the cipher suites, a key does not belong to its
+    /// certificate, or the roots for clients are empty.
     pub fn build(self) -> Result<TlsServer, ConfigError> {
         let provider = self.common.provider()?;
         let certificates = CertificatesByName::new(self.identity, self.named, &provider)?;
@@ -178,7 +179,7 @@ impl TlsServerBuilder {
         let mut world = World::new();
         certificates.write(&mut world);
         self.clients.write(&mut world);
-        let tickets = Tickets::of(&world, &provider);
+        let tickets = self.common.resumption.then(|| Tickets::of(&world, &provider)).flatten();
         let verifier = match self.clients {
             Clients::Anyone => None,
             Clients::Ask(roots) => Some(ClientVerifier::new(roots, &provider, true)?),
@@ -193,6 +194,10 @@ impl TlsServerBuilder {
         config.alpn_protocols = self.common.alpn;
         if let Some(count) = self.tickets {
             config.send_tls13_tickets = count;
+        }
+        if !self.common.resumption {
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
         }
         Ok(TlsServer { tickets, ..TlsServer::from_rustls(Arc::new(config))? })
     }
