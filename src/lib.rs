@@ -34,6 +34,7 @@
 //! | [`route`] | what lies between a socket and the target: the legs of a route, and whom TLS verifies | `starttls`, `tunnel`, `connection` and what those use |
 //! | [`endpoint`] | strings that name where to connect or listen, and with which layers | all of these |
 //! | [`peer`] | what a failure means for whoever has to go on: its class, and whether to try again | `endpoint` and what that uses |
+//! | [`pool`] | connections that are used again, with all their layers | `peer`, `endpoint` and what those use |
 //! | `http` | HTTP at the far end: a client of hyper over any connection | `connection` and what that uses |
 //! | [`proxy`] | whom the clients of a proxy may reach, and how they are reached | `endpoint` and what that uses |
 //! | [`testing`] | peers, wires and clocks for tests | all of these |
@@ -67,6 +68,7 @@ pub mod endpoint;
 pub mod http;
 pub mod layer;
 pub mod peer;
+pub mod pool;
 pub mod printable;
 pub mod protocol;
 pub mod proxy;

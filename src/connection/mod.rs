@@ -60,7 +60,7 @@
 // | `peel.rs` | outer TLS that is taken off once there is TLS inside |
 // | `io.rs`, `tokio_io.rs`, `line.rs` | reading and writing: the traits of two makers, and lines |
 // | `socket.rs`, `bridge.rs` | a connection over a socket, as the socket of another, and behind a local socket |
-// | `drive.rs` | who polls the connection drives all of it |
+// | `drive.rs`, `quiet.rs` | who polls the connection drives all of it, and whether anything stirs where nobody does |
 // | `addresses.rs`, `hop.rs` | who talks to whom, and through whom |
 // | `layers.rs`, `error.rs` | the layers to be printed, and what can go wrong |
 
@@ -77,6 +77,7 @@ mod line;
 mod open;
 mod peel;
 mod proxy_header;
+mod quiet;
 mod socket;
 mod start;
 mod stop;
@@ -100,6 +101,7 @@ pub use self::error::{Error, ErrorKind};
 pub use self::hop::Hop;
 pub use self::layers::{LayerView, Layers};
 pub use self::peel::OuterPeel;
+pub use self::quiet::Disturbance;
 pub(crate) use self::stop::RECORD;
 pub use self::stop::Stopped;
 #[doc(no_inline)]

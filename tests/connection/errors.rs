@@ -10,7 +10,7 @@ use std::{fs, io};
 use onionskin::stack::{CommandError, CommandErrorKind, LayerError, LayerErrorKind, Reason};
 use onionskin::testing::Cut;
 use onionskin::tls::{CertificateFault, ConfigError, Roots};
-use onionskin::{Connection, connection, endpoint, protocol, proxy, route, rustls, starttls, tunnel};
+use onionskin::{Connection, connection, endpoint, pool, protocol, proxy, route, rustls, starttls, tunnel};
 
 use crate::common::{Authority, BOTH};
 use crate::executor::{alone, both};
@@ -80,6 +80,8 @@ fn errors() -> Vec<(&'static str, Box<dyn StdError>)> {
         (name == "all_proxy").then(|| "gopher://a.example".to_owned())
     });
     add("ProxyVariableError", Box::new(from_env.unwrap_err()));
+    add("PoolError", Box::new(pool::PoolError::from(endpoint::OpenError::from(config()))));
+    add("PoolError", Box::new(pool::PoolError::from(pool::PoolErrorKind::TooManyWaiting(3))));
     add("RuleError", Box::new("a b".parse::<proxy::Rule>().unwrap_err()));
     add("RulesError", Box::new(proxy::Rules::parse("allow").unwrap_err()));
     add("RulesError", Box::new(proxy::Rules::from_file(Path::new("no/such/file")).unwrap_err()));
