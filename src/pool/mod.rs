@@ -94,8 +94,11 @@ struct Shared {
     /// How often the files were read again: what was opened before is not used again.
     generation: AtomicU64,
     tally: Tally,
-    observer: OnceLock<Box<dyn Fn(&Event<'_>) + Send + Sync>>,
+    observer: OnceLock<Box<Observer>>,
 }
+
+/// Who is told of everything.
+type Observer = dyn Fn(&Event<'_>) + Send + Sync;
 
 #[derive(Default)]
 struct Origins {

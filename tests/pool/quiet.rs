@@ -123,7 +123,7 @@ fn p9_an_outer_layer_that_ends_under_the_inner_one_is_the_end_of_it() {
         let inner = TlsServer::builder(identity).build().unwrap();
         let accepts = async {
             let outer = origin.accept().await;
-            let mut server = Connection::over(outer.into_socket(onionskin::runtime::Address::Stdio), Arc::new(runtime));
+            let mut server = Connection::over(outer.into_socket(runtime::Address::Stdio), Arc::new(runtime));
             server.start_tls(inner.accept().unwrap()).await.unwrap();
             server
         };
