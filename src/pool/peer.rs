@@ -14,6 +14,7 @@ use super::shelf::{Handed, Item, Permit, Taken};
 use super::{Key, PATIENCE, Pool, Shared};
 use crate::connection::{Addresses, Connection};
 use crate::endpoint::{Connector, OpenError};
+use crate::route::Asked;
 use crate::runtime::Socket;
 
 /// Whom connections of a [`Pool`] lead to, and how. While one is kept, so is what its files said.
@@ -157,7 +158,7 @@ impl Peer {
         match (target, client) {
             (Some(target), client) => {
                 let nobody = Addresses::default();
-                connector.connect_to(target, client.as_ref().unwrap_or(&nobody)).await
+                connector.connect_to(Asked::new(target.clone()), client.as_ref().unwrap_or(&nobody)).await
             }
             (None, Some(client)) => connector.connect_for(client).await,
             (None, None) => connector.connect().await,
