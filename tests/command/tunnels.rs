@@ -146,3 +146,38 @@ fn relay_reaches_its_server_through_the_proxy() {
     assert_eq!((outcome.status, &*outcome.stdout), (Some(1), ""));
     assert!(outcome.stderr.contains("hop 1 of the route") && outcome.stderr.contains("403"), "{outcome:?}");
 }
+
+#[test]
+fn probe_waits_no_longer_for_a_proxy_than_for_a_server() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    for step in ["connect", "socks5", "socks4a"] {
+        let endpoint = format!("tcp:127.0.0.1:{port}+{step}:mail.example:993:timeout=none+tls");
+        let line = run(["probe", &endpoint, "--timeout", "1"], "").failed(1);
+        assert!(line.contains("hop 1") && line.contains("no answer in time"), "{line}");
+    }
+}
+
+#[test]
+fn input_that_is_not_sent_when_the_peer_ends_shows_in_the_status() {
+    let directory = Directory::new();
+    // More than the system takes from whoever writes, and as much as the peer reads.
+    for (bytes, is_lost) in [(32 << 20, true), (2, false)] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("tcp:{}", listener.local_addr().unwrap());
+        let input = directory.file("input");
+        std::fs::File::create(&input).unwrap().set_len(bytes).unwrap();
+        let mut command = onion(["connect", "--raw", &endpoint]);
+        command.stdin(std::fs::File::open(&input).unwrap());
+        let child = command.spawn().unwrap();
+        let (mut peer, _) = listener.accept().unwrap();
+        peer.read_exact(&mut [0; 2]).unwrap();
+        peer.shutdown(Shutdown::Write).unwrap();
+        let outcome = finish(child);
+        match is_lost {
+            true => assert!(outcome.failed(1).contains("the peer ended before all of the input was sent")),
+            false => drop(outcome.succeeded()),
+        }
+        drop(peer);
+    }
+}

@@ -152,6 +152,6 @@ onion line protocol is answered, or until the peer has been silent for --wait. -
 Exit status:
   0  a clean end: both sides have ended, and nothing unanswered was cut off by us. That is, whenever our direction ended before
      the peer's, what was sent last had been answered by something, or --half-close (or a terminal) had asked for it
-  1  a failure: of the network, of a layer, a refusal, an answer that was missing when the peer ended after us, or a peer that
-     had not ended when --patience was over
+  1  a failure: of the network, of a layer, a refusal, input that was not sent when the peer ended before us, an answer that
+     was missing when it ended after us, or a peer that had not ended when --patience was over
   2  a command or an option that makes no sense";

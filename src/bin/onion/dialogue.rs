@@ -26,7 +26,7 @@ use onionskin::tls::{Identity, TlsClient, TlsServer};
 use crate::answers::Answers;
 use crate::credentials::Trust;
 use crate::failure::Failure;
-use crate::input::{Expected, Input, Local};
+use crate::input::{self, Expected, Input, Local};
 use crate::logging::say;
 use crate::protocol::{Command, LINE_LIMIT, depth};
 use crate::waiting::{AtEnd, Limit, Quiet};
@@ -192,7 +192,7 @@ impl Dialogue {
                 Ok(Step::Ended) if matches!(self.sending, Sending::Closing | Sending::Closed) => {
                     return self.leaving.verdict();
                 }
-                Ok(Step::Ended) => return Ok(()),
+                Ok(Step::Ended) => return self.all_is_sent().await,
                 Ok(Step::Silence) if matches!(self.sending, Sending::Waiting) => {
                     self.leaving.was_silent = true;
                     self.sending = Sending::Closing;
@@ -213,6 +213,33 @@ impl Dialogue {
     fn end_input(&mut self) {
         let is_to_wait = self.leaving.at_end != AtEnd::HalfClose && !self.leaving.is_answered();
         self.sending = if is_to_wait { Sending::Waiting } else { Sending::Closing };
+    }
+
+    /// Whether nothing was left to be sent, when the peer has ended before our input. Who has not written it yet has lost nothing.
+    async fn all_is_sent(&mut self) -> Result<(), Failure> {
+        let at_hand = match &self.sending {
+            Sending::Open(bytes, sent) => bytes.len() - sent,
+            Sending::Broken => {
+                return Err(Failure::new("the peer ended, and what was sent last did not reach it"));
+            }
+            Sending::Waiting | Sending::Closing | Sending::Closed | Sending::Quit => return Ok(()),
+        };
+        let mut unsent = at_hand > 0;
+        while !unsent {
+            unsent = self.pieces.drain(..).any(|piece| matches!(piece, Input::Bytes(bytes) if !bytes.is_empty()));
+            match self.input.try_recv() {
+                Ok(pieces) => self.pieces.extend(pieces),
+                Err(_) if !unsent && input::is_at_hand() => match self.input.next().await {
+                    Some(pieces) => self.pieces.extend(pieces),
+                    None => break,
+                },
+                Err(_) => break,
+            }
+        }
+        match unsent {
+            true => Err(Failure::new("the peer ended before all of the input was sent")),
+            false => Ok(()),
+        }
     }
 
     pub(crate) fn into_connection(self) -> Connection<Socket> {

@@ -79,6 +79,22 @@ pub(crate) fn read(runtime: &'static dyn Runtime, mut source: Source) -> io::Res
     Ok(receiver)
 }
 
+/// Whether standard input has something that was not read, or its end: then the channel has something soon.
+#[cfg(unix)]
+pub(crate) fn is_at_hand() -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+    let input = io::stdin();
+    let mut asked = [PollFd::new(&input, PollFlags::IN)];
+    poll(&mut asked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
+}
+
+/// Nobody can tell.
+#[cfg(not(unix))]
+pub(crate) fn is_at_hand() -> bool {
+    false
+}
+
 /// What standard input holds.
 #[derive(Debug)]
 pub(crate) enum Source {

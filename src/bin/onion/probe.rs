@@ -30,7 +30,6 @@ mod words;
 use std::io::{self, Write};
 use std::num::NonZeroU16;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Args;
 use onionskin::connection::Error;
@@ -63,7 +62,7 @@ pub(crate) struct Options {
     /// Whom to trust instead of the authorities of the system
     #[arg(long, value_name = "PEM")]
     ca: Option<PathBuf>,
-    /// How long the server may take for each step
+    /// How long the server may take for each step, and a proxy on the way, whatever its timeout= says
     #[arg(long, value_name = "SECONDS", default_value = "10")]
     timeout: NonZeroU16,
     /// Fail if a certificate that the server shows has fewer days left
@@ -82,8 +81,7 @@ pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Res
     let endpoint = options.proxy.fill(open::parse(&options.endpoint)?)?;
     let defaults = ClientDefaults { trust_anchors: options.ca.as_ref(), insecure: false, identity: &options.identity };
     let complete = open::complete(&endpoint, &defaults)?;
-    let timeout = Duration::from_secs(options.timeout.get().into());
-    let server = Server::new(runtime, &complete, timeout)?;
+    let server = Server::new(runtime, &complete, options.timeout)?;
 
     let (report, failure) = look(&server, endpoint.to_string(), options.warn_days).await?;
     let text = if options.json { report.json() + "\n" } else { report.to_string() };

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use futures::future::{Either, select};
 use futures::io::AsyncWriteExt;
 use onionskin::Connection;
 use onionskin::connection::Error;
-use onionskin::endpoint::{Connector, Endpoint, OpenError, Step, TlsStep};
+use onionskin::endpoint::{ConnectTimeout, Connector, Endpoint, OpenError, Step, TlsStep};
 use onionskin::runtime::{Runtime, Socket};
 use onionskin::starttls::{KnownProtocol, Mysql, Negotiate, StartTls, own_name};
 use onionskin::tls::{TlsClient, TlsFacts, TlsLayer, Version};
@@ -59,7 +60,12 @@ pub(super) enum Heard<T> {
 
 impl Server {
     /// The server at a complete endpoint.
-    pub(super) fn new(runtime: &'static dyn Runtime, endpoint: &Endpoint, timeout: Duration) -> Result<Self, Failure> {
+    pub(super) fn new(
+        runtime: &'static dyn Runtime,
+        endpoint: &Endpoint,
+        seconds: NonZeroU16,
+    ) -> Result<Self, Failure> {
+        let timeout = Duration::from_secs(seconds.get().into());
         let name = open::host(endpoint);
         let mut below = endpoint.clone();
         let (protocol, own_name, tls) = match below.steps.pop() {
@@ -73,6 +79,9 @@ impl Server {
             }
         };
         let name = tls.server_name.clone().unwrap_or(name);
+        for step in &mut below.steps {
+            bound(step, seconds);
+        }
         let below = Connector::new(runtime, &below)?.connect_timeout(Some(timeout));
         let server = Self {
             runtime,
@@ -281,6 +290,17 @@ impl Server {
         if let Some(Err(error)) = self.within(conn.close()).await {
             log::debug!("while closing: {error}");
         }
+    }
+}
+
+/// A proxy may take as long as the server.
+fn bound(step: &mut Step, seconds: NonZeroU16) {
+    let time = ConnectTimeout::Seconds(seconds.into());
+    match step {
+        Step::Connect(step) => step.timeout = time,
+        Step::Socks5(step) => step.timeout = time,
+        Step::Socks4a(step) => step.timeout = time,
+        _ => {}
     }
 }
 
