@@ -109,7 +109,12 @@ impl<IO> Connection<IO> {
 
     /// The hops by which this connection leads on, as lines below its drawing. Those of what carries it show below that.
     pub(super) fn draw_route(&self) -> String {
-        let own = self.route.iter().enumerate().skip(self.hops_of_carrier).filter(|(_, hop)| hop.protocol.is_some());
+        self.draw_route_from(self.hops_of_carrier)
+    }
+
+    /// All hops behind so many, as lines.
+    pub(super) fn draw_route_from(&self, first: usize) -> String {
+        let own = self.route.iter().enumerate().skip(first).filter(|(_, hop)| hop.protocol.is_some());
         own.fold(String::new(), |drawing, (index, hop)| {
             let line = format!("{:14}{hop}", format!("hop {}", index + 1));
             drawing + "\n" + &shortened(line)

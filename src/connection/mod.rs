@@ -62,7 +62,7 @@
 // | `socket.rs`, `bridge.rs` | a connection over a socket, as the socket of another, and behind a local socket |
 // | `drive.rs`, `quiet.rs` | who polls the connection drives all of it, and whether anything stirs where nobody does |
 // | `addresses.rs`, `hop.rs` | who talks to whom, and through whom |
-// | `layers.rs`, `error.rs` | the layers to be printed, and what can go wrong |
+// | `layers.rs`, `tree.rs`, `error.rs` | the layers to be printed, also those of many tunnels, and what can go wrong |
 
 mod addresses;
 mod asked;
@@ -83,6 +83,8 @@ mod start;
 mod stop;
 #[cfg(feature = "tokio")]
 mod tokio_io;
+#[cfg(feature = "http2")]
+pub(crate) mod tree;
 
 use std::fmt;
 use std::sync::Arc;
@@ -104,6 +106,8 @@ pub use self::peel::OuterPeel;
 pub use self::quiet::Disturbance;
 pub(crate) use self::stop::RECORD;
 pub use self::stop::Stopped;
+#[cfg(feature = "http2")]
+pub use self::tree::{Tree, View};
 #[doc(no_inline)]
 pub use crate::stack::{End, LayerId, Limits, OnTimeout, PeerAnswer, Stop};
 
@@ -232,6 +236,12 @@ impl<IO> Connection<IO> {
         Layers::of(&self.stack).through(&self.draw_route()).over(|drawing| (self.chain)(self.get_ref(), drawing))
     }
 
+    /// What the socket runs over, as a drawing or a line has it below the wire.
+    fn draw_chain(&self, drawing: bool) -> String {
+        let chain = (self.chain)(self.get_ref(), drawing);
+        chain.map(|chain| layers::below(&chain, drawing)).unwrap_or_default()
+    }
+
     /// The number of layers.
     pub fn depth(&self) -> usize {
         self.stack.depth()
@@ -327,10 +337,7 @@ impl<IO> fmt::Display for Connection<IO> {
         if f.alternate() {
             f.write_str(&self.draw_route())?;
         }
-        match (self.chain)(self.get_ref(), f.alternate()) {
-            Some(chain) => f.write_str(&layers::below(&chain, f.alternate())),
-            None => Ok(()),
-        }
+        f.write_str(&self.draw_chain(f.alternate()))
     }
 }
 

@@ -16,6 +16,8 @@ impl Connection<Socket> {
         let addresses = Addresses::from(&socket);
         let mut connection = Self::with_timer(socket, timer).asking_backlog(Socket::unsent).between(addresses);
         connection.chain = Socket::chain;
+        #[cfg(feature = "http2")]
+        connection.wire.show_layers(Self::write_plate);
         if let Some(Known(route)) = connection.get_ref().known() {
             connection.set_route(route.clone());
         }

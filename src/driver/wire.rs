@@ -20,6 +20,8 @@ pub(crate) struct Wire<IO> {
     alarm: Alarm,
     flushing: Flushing,
     backlog: fn(&IO) -> Option<usize>,
+    /// Has the socket know how the layers are, whenever they change.
+    show: fn(&IO, &Stack),
     loss_in: fn(&io::Error) -> Option<Reason>,
 }
 
@@ -34,12 +36,18 @@ pub(crate) enum Flushing {
 impl<IO> Wire<IO> {
     /// Over a socket whose errors may be those of a connection below: `loss_in` takes out why that is lost.
     pub(crate) fn new(io: IO, timer: Arc<dyn Timer>, loss_in: fn(&io::Error) -> Option<Reason>) -> Self {
-        Self { io, alarm: Alarm::new(timer), flushing: Flushing::Done, backlog: |_| None, loss_in }
+        Self { io, alarm: Alarm::new(timer), flushing: Flushing::Done, backlog: |_| None, show: |_, _| {}, loss_in }
     }
 
     /// How to ask what the system still holds of what was written.
     pub(crate) fn ask_backlog(&mut self, backlog: fn(&IO) -> Option<usize>) {
         self.backlog = backlog;
+    }
+
+    /// How the socket is to know of the layers whenever they change.
+    #[cfg(feature = "http2")]
+    pub(crate) fn show_layers(&mut self, show: fn(&IO, &Stack)) {
+        self.show = show;
     }
 
     /// What the system still holds of what was written, if anybody can tell.
@@ -74,7 +82,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
     /// Sends, reads once and fires what is due; whether any of it got the stack further. If not, the task of `cx` is
     /// woken when the socket or the clock has something.
     pub(crate) fn turn(&mut self, stack: &mut Stack, cx: &mut Context<'_>) -> bool {
-        self.send(stack, cx) | self.receive(stack, cx) | self.fire(stack, cx)
+        let moved = self.send(stack, cx) | self.receive(stack, cx) | self.fire(stack, cx);
+        if stack.take_change() {
+            (self.show)(&self.io, stack);
+        }
+        moved
     }
 
     /// Sends what the stack has; whether all that was written has left, and no deadline is set.

@@ -27,7 +27,7 @@ impl Stack {
             return Err(CommandErrorKind::Stopping(id).into());
         }
         let index = self.list.splice(layer, self.limits.buffer);
-        self.looked_at = 0;
+        (self.looked_at, self.has_changed) = (0, true);
         let limit = self.limits.buffer;
         let below = self.list.below(index);
         // Room lent to the application is not the new layer's.

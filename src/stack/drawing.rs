@@ -32,7 +32,8 @@ impl fmt::Display for Stack {
 
 impl Stack {
     /// Logs a change with the stack after it.
-    pub(super) fn log_change(&self, change: fmt::Arguments<'_>) {
+    pub(super) fn log_change(&mut self, change: fmt::Arguments<'_>) {
+        self.has_changed = true;
         log::debug!(target: LOG, "{change}; now {self}");
         log::trace!(target: LOG, "{change}; now\n{self:#}");
     }
@@ -50,17 +51,33 @@ impl Stack {
     }
 
     fn draw(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let boxes: Vec<String> = self.list.inner_to_outer().map(|index| self.box_of(index)).collect();
-        let widest = boxes.iter().map(|head| head.chars().count()).max().unwrap_or_default();
-        let page = Page { column: widest.max(APPLICATION.len()) + GAP };
+        let mut entries = vec![Entry::new(APPLICATION, self.facts_of_application())];
+        entries.extend(self.entries());
+        f.write_str(&drawn(&entries))
+    }
 
-        page.rows(f, APPLICATION, &self.facts_of_application())?;
-        for (index, head) in self.list.inner_to_outer().zip(&boxes) {
-            page.boundary(f, &self.list.node(index).above)?;
-            page.rows(f, head, &facts_of(&*self.list.node(index).layer))?;
+    /// All that lies below the application, the wire last.
+    pub(crate) fn entries(&self) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        for index in self.list.inner_to_outer() {
+            let node = self.list.node(index);
+            entries.extend([Entry::between(&node.above), Entry::new(self.box_of(index), facts_of(&*node.layer))]);
         }
-        page.boundary(f, &self.list.node(WIRE).above)?;
-        f.write_str(&page.row(WIRE_NAME, &self.facts_of_wire().join(SPACE)))
+        let wire = Entry { under: String::new(), ..Entry::new(WIRE_NAME, self.facts_of_wire()) };
+        entries.extend([Entry::between(&self.list.node(WIRE).above), wire]);
+        entries
+    }
+
+    /// The layers alone, the innermost first, each with what stays as it is while bytes pass through it.
+    #[cfg(feature = "http2")]
+    pub(crate) fn outline(&self) -> Vec<Entry> {
+        let outlined = |index| {
+            let layer = &*self.list.node(index).layer;
+            let description = Described(layer).to_string();
+            let facts = if description == layer.name() { Vec::new() } else { vec![description] };
+            Entry::new(self.box_of(index), facts)
+        };
+        self.list.inner_to_outer().map(outlined).collect()
     }
 
     fn box_of(&self, index: usize) -> String {
@@ -129,20 +146,22 @@ fn facts_of(layer: &dyn Layer) -> Vec<String> {
     if description == layer.name() { Vec::new() } else { vec![description] }
 }
 
-/// Where the right half of the drawing begins.
-struct Page {
-    column: usize,
+/// What stands on the left once, beside as many lines of facts as it takes.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) left: String,
+    /// What stands there from the second line on.
+    pub(crate) under: String,
+    pub(crate) facts: Vec<String>,
 }
 
-impl Page {
-    /// What stands on the left once, beside as many lines of facts as it takes.
-    fn rows(&self, f: &mut fmt::Formatter<'_>, left: &str, facts: &[String]) -> fmt::Result {
-        let mut lines = self.lines(facts).into_iter();
-        writeln!(f, "{}", self.row(left, &lines.next().unwrap_or_default()))?;
-        lines.try_for_each(|line| writeln!(f, "{}", self.row(PIPE, &line)))
+impl Entry {
+    pub(crate) fn new(left: impl Into<String>, facts: Vec<String>) -> Self {
+        Self { left: left.into(), under: PIPE.to_owned(), facts }
     }
 
-    fn boundary(&self, f: &mut fmt::Formatter<'_>, boundary: &Boundary) -> fmt::Result {
+    /// What rests in a boundary.
+    fn between(boundary: &Boundary) -> Self {
         let up = waiting("▲", &boundary.inbound, |end| match end {
             End::Layer(id) => format!("end of {id}"),
             End::Wire => "end of file".to_owned(),
@@ -155,11 +174,29 @@ impl Page {
             Order::Close => "close".to_owned(),
             Order::CloseWire => "close of the wire".to_owned(),
         });
-        let lines = self.lines(&[up, down].into_iter().flatten().collect::<Vec<_>>());
-        if lines.is_empty() {
-            return writeln!(f, "{PIPE}");
-        }
-        lines.iter().try_for_each(|line| writeln!(f, "{}", self.row(PIPE, line)))
+        Self::new(PIPE, [up, down].into_iter().flatten().collect())
+    }
+}
+
+/// The entries one below the other, their facts in a column, without an end of line at the end.
+pub(crate) fn drawn(entries: &[Entry]) -> String {
+    let widest = entries.iter().map(|entry| entry.left.chars().count()).max().unwrap_or_default();
+    let page = Page { column: widest + GAP };
+    let rows: Vec<String> = entries.iter().flat_map(|entry| page.rows(entry)).collect();
+    rows.join("\n")
+}
+
+/// Where the right half of the drawing begins.
+struct Page {
+    column: usize,
+}
+
+impl Page {
+    fn rows(&self, entry: &Entry) -> Vec<String> {
+        let mut lines = self.lines(&entry.facts).into_iter();
+        let first = self.row(&entry.left, &lines.next().unwrap_or_default());
+        let others = lines.map(|line| self.row(&entry.under, &line));
+        [first].into_iter().chain(others).collect()
     }
 
     fn row(&self, left: &str, right: &str) -> String {
@@ -168,7 +205,7 @@ impl Page {
 
     /// The facts, as many on a line as there is room for.
     fn lines(&self, facts: &[String]) -> Vec<String> {
-        let width = WIDTH - self.column;
+        let width = WIDTH.saturating_sub(self.column).max(MIN_WIDTH);
         let mut lines: Vec<String> = Vec::new();
         for fact in facts.iter().map(|fact| cut(&clean(fact), width)) {
             match lines.last_mut() {
@@ -187,11 +224,14 @@ impl Page {
 fn waiting<M>(arrow: &str, queue: &Queue<M>, name: impl Fn(&M) -> String) -> Option<String> {
     let bytes = match queue.len() {
         0 => None,
-        1 => Some("1 byte".to_owned()),
-        count => Some(format!("{count} bytes")),
+        count => Some(bytes(count)),
     };
     let waiting: Vec<String> = bytes.into_iter().chain(queue.marks().map(name)).collect();
     (!waiting.is_empty()).then(|| format!("{arrow} waiting: {}", waiting.join(", ")))
+}
+
+pub(crate) fn bytes(count: usize) -> String {
+    if count == 1 { "1 byte".to_owned() } else { format!("{count} bytes") }
 }
 
 /// On one line, whatever a peer has put into it.
@@ -216,7 +256,7 @@ const LOG: &str = "onionskin::stack";
 const APPLICATION: &str = "application";
 
 /// The pipe between boxes, below the middle of a short one.
-const PIPE: &str = "    │";
+pub(crate) const PIPE: &str = "    │";
 
 /// Between the boxes and the facts.
 const GAP: usize = 3;
@@ -226,6 +266,9 @@ const SPACE: &str = "  ";
 
 /// The widest line of a drawing.
 const WIDTH: usize = 100;
+
+/// The least room for facts, however wide the left half is.
+const MIN_WIDTH: usize = 30;
 
 /// So that the facts have their room whatever a layer is called.
 const MAX_NAME_LENGTH: usize = 20;

@@ -82,6 +82,8 @@ pub(crate) use self::boundary::{COPY_CHUNK, COPY_THRESHOLD, copy_to_slice};
 pub use self::boundary::{End, Order, Queue};
 pub use self::departed::Departure;
 pub(crate) use self::drawing::Described;
+#[cfg(feature = "http2")]
+pub(crate) use self::drawing::{Entry, PIPE, bytes, drawn};
 pub(crate) use self::error::with_chain;
 pub use self::error::{CommandError, CommandErrorKind, LayerError, LayerErrorKind, Progress};
 pub use self::event::{Event, Output, Readable};
@@ -154,6 +156,8 @@ pub struct Stack {
     waiting: Waiting,
     /// Up to where the application has looked at what it can read, and left it because it waits for more.
     looked_at: u64,
+    /// Whether its layers are others, or in another state, than when this was last asked.
+    has_changed: bool,
 }
 
 /// Limits of a [`Stack`].
@@ -222,7 +226,13 @@ impl Stack {
             backlog: 0,
             waiting: Waiting::default(),
             looked_at: 0,
+            has_changed: false,
         }
+    }
+
+    /// Whether its layers are others, or in another state, than when this was last asked.
+    pub(crate) fn take_change(&mut self) -> bool {
+        std::mem::take(&mut self.has_changed)
     }
 
     /// Names the wire, as it shows in drawings and logs: `tcp 127.0.0.1:25`. It is `wire` unless set.

@@ -263,7 +263,7 @@ impl Dialogue {
                 Ok(())
             }
             Input::Local(Local::Layers) => {
-                say(format_args!("{:#}", self.conn));
+                say(format_args!("{:#}", self.conn.tree()));
                 Ok(())
             }
             Input::Local(Local::Ask(command)) => self.ask(&command).await,

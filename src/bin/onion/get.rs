@@ -69,7 +69,7 @@ pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Res
     let connection = open::connect(runtime, &endpoint, &defaults).await?;
     match options.json_route {
         true => say(route::json(connection.route())),
-        false => say(format_args!("{:#}", connection.layers())),
+        false => say(format_args!("{:#}", connection.tree())),
     }
     let mut client = Client::over(connection, runtime).await.map_err(|error| failed(&error))?;
     let method = if options.head { Method::HEAD } else { Method::GET };

@@ -6,6 +6,7 @@
 //! | `users.rs`, `via.rs` | who may come in, and through whom targets are reached |
 //! | `service.rs` | the listeners: who is accepted, files read again, and what happens when the process is to end |
 //! | `client.rs` | one client, from its handshakes to the end of its tunnel |
+//! | `views.rs` | the tunnels of those who have many, to be looked at |
 //! | `line.rs` | what the log says of a tunnel |
 
 mod client;
@@ -14,6 +15,7 @@ mod options;
 mod service;
 mod users;
 mod via;
+mod views;
 
 use std::io::Read;
 
@@ -25,7 +27,7 @@ use self::service::Service;
 use crate::attend::Attendant;
 use crate::failure::Failure;
 use crate::logging::announce;
-use crate::signals::{hangups, stopping};
+use crate::signals::{hangups, questions, stopping};
 
 pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Result<(), Failure> {
     if let Some(user) = &options.hash_password {
@@ -33,12 +35,13 @@ pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Res
     }
     let signals = |error| Failure::new(error).at("cannot listen for signals");
     let (stopping, hangups) = (stopping().map_err(signals)?, hangups().map_err(signals)?);
+    let questions = questions().map_err(signals)?;
     let service = Service::open(runtime, options, stopping.clone()).await?;
     for place in service.places() {
         announce(&format!("listening on {place}"))?;
     }
     let mut attendant = Attendant::new(runtime, "Proxies");
-    let serving = service.run(attendant.reloads());
+    let serving = service.run(attendant.reloads(), questions);
     // It is asked first, so that systemd hears of the end before that comes.
     match select(Box::pin(attendant.run(stopping, hangups)), Box::pin(serving)).await {
         Either::Left((never, _)) => match never {},

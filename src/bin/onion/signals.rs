@@ -1,4 +1,4 @@
-//! What signals ask for: SIGINT and SIGTERM the end, SIGHUP a fresh look at the files.
+//! What signals ask for: SIGINT and SIGTERM the end, SIGHUP a fresh look at the files, SIGUSR1 a look at what there is.
 
 use futures::future::{BoxFuture, FutureExt, Shared, pending};
 use futures::stream::{BoxStream, StreamExt};
@@ -8,6 +8,9 @@ pub(crate) type Stopping = Shared<BoxFuture<'static, ()>>;
 
 /// Has an item when files are to be read again.
 pub(crate) type Hangups = BoxStream<'static, ()>;
+
+/// Has an item when what there is is to be shown.
+pub(crate) type Questions = BoxStream<'static, ()>;
 
 /// Never asks to end.
 pub(crate) fn never() -> Stopping {
@@ -43,9 +46,20 @@ pub(crate) fn stopping() -> std::io::Result<Stopping> {
 /// One item for each SIGHUP, or for several that came while nobody looked.
 #[cfg(unix)]
 pub(crate) fn hangups() -> std::io::Result<Hangups> {
-    let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGHUP])?;
-    let (mut tell, hangups) = futures::channel::mpsc::channel(0);
-    std::thread::Builder::new().name("hangups".to_owned()).spawn(move || {
+    each(signal_hook::consts::SIGHUP, "hangups")
+}
+
+/// One item for each SIGUSR1, or for several that came while nobody looked.
+#[cfg(unix)]
+pub(crate) fn questions() -> std::io::Result<Questions> {
+    each(signal_hook::consts::SIGUSR1, "questions")
+}
+
+#[cfg(unix)]
+fn each(signal: i32, thread: &str) -> std::io::Result<BoxStream<'static, ()>> {
+    let mut signals = signal_hook::iterator::Signals::new([signal])?;
+    let (mut tell, told) = futures::channel::mpsc::channel(0);
+    std::thread::Builder::new().name(thread.to_owned()).spawn(move || {
         for _ in signals.forever() {
             // One that is still to be looked at stands for this one too.
             if tell.try_send(()).is_err_and(|error| error.is_disconnected()) {
@@ -53,11 +67,17 @@ pub(crate) fn hangups() -> std::io::Result<Hangups> {
             }
         }
     })?;
-    Ok(hangups.boxed())
+    Ok(told.boxed())
 }
 
 /// There is no such signal.
 #[cfg(not(unix))]
 pub(crate) fn hangups() -> std::io::Result<Hangups> {
+    Ok(futures::stream::pending().boxed())
+}
+
+/// There is no such signal.
+#[cfg(not(unix))]
+pub(crate) fn questions() -> std::io::Result<Questions> {
     Ok(futures::stream::pending().boxed())
 }

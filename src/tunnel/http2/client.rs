@@ -16,7 +16,8 @@ use super::settings::Settings;
 use super::shared::{Shared, State, Waiting, Who};
 use super::tunnel::Tunnel;
 use crate::Connection;
-use crate::connection::Hop;
+use crate::connection::tree::Plate;
+use crate::connection::{Hop, Tree};
 use crate::protocol::{Factory, Running, run};
 use crate::runtime::{Address, Socket, Timer};
 use crate::tunnel::http::basic;
@@ -202,7 +203,11 @@ impl Tunnels {
             .wait(Some(&target), |state| {
                 let fault = match state.session.check_open() {
                     Ok(()) => match state.session.ask(timer.now(), request.clone(), has_told) {
-                        Ok(id) => return Poll::Ready(Ok((id, timer.now()))),
+                        Ok(id) => {
+                            let plate = Plate::new(target.clone(), self.way.references(id), self.shared.trunk());
+                            state.session.label(id, Arc::clone(&plate));
+                            return Poll::Ready(Ok((id, plate, timer.now())));
+                        }
                         Err(fault) => fault,
                     },
                     Err(fault) => fault,
@@ -213,7 +218,7 @@ impl Tunnels {
                 }
             })
             .await;
-        let (id, since) = asked?;
+        let (id, plate, since) = asked?;
         // From here on it is reset when it is dropped.
         let tunnel = Tunnel::new(self.shared.clone(), id, target.clone(), self.proxy());
         let answer = poll_fn(|cx| {
@@ -223,7 +228,7 @@ impl Tunnels {
         .await;
         let answer = answer.map_err(|fault| fault.of(Some(target.clone()), self.proxy()))?;
         let took = self.way.timer.now().saturating_duration_since(since);
-        Ok(self.way.lead_on(tunnel, id, target, answer, took))
+        Ok(self.way.lead_on(tunnel, id, plate, answer, took))
     }
 
     /// Drives the connection for as long as it lives, for times when no tunnel is polled: answers a PING, asks by its own whether
@@ -246,6 +251,13 @@ impl Tunnels {
             None => Poll::Pending,
         })
         .await
+    }
+
+    /// All tunnels with what stands on each of them, to be printed; if this connection is a tunnel itself, with all of what carries
+    /// that.
+    #[must_use]
+    pub fn tree(&self) -> Tree {
+        self.shared.tree()
     }
 
     /// The number of tunnels that are open, or asked for.
@@ -347,10 +359,24 @@ impl Way {
         }
     }
 
+    /// Those of all tunnels on the way, and of this one.
+    fn references(&self, id: u32) -> Vec<String> {
+        let own = Hop { protocol: Some(TunnelProtocol::Http2), stream: Some(id), ..self.next.clone() };
+        self.route.iter().chain([&own]).map(Hop::reference).collect()
+    }
+
     /// The connection whose wire is the tunnel.
-    fn lead_on(&self, tunnel: Tunnel, id: u32, target: Address, answer: Answer, took: Duration) -> Connection<Socket> {
+    fn lead_on(
+        &self,
+        tunnel: Tunnel,
+        id: u32,
+        plate: Arc<Plate>,
+        answer: Answer,
+        took: Duration,
+    ) -> Connection<Socket> {
         let [local, peer] = self.ends.clone();
-        let socket = Socket::over(tunnel, local, peer, target.clone(), self.via.clone());
+        let target = plate.target().clone();
+        let socket = Socket::over(tunnel, local, peer, target.clone(), self.via.clone()).knowing(plate);
         let mut connection = Connection::over(socket, Arc::clone(&self.timer));
         let hop = Hop {
             target,

@@ -29,6 +29,7 @@ use super::role::Role;
 use super::server::questions::Questions;
 use super::settings::Settings;
 use super::stream::Stream;
+use crate::connection::tree::{Branch, Plate};
 use crate::tunnel::{Answer, ErrorKind};
 
 /// One connection of HTTP/2 and its streams.
@@ -43,6 +44,8 @@ pub(super) struct Session {
     first: Option<Vec<u8>>,
     streams: BTreeMap<u32, Stream>,
     asks: BTreeMap<u32, Ask>,
+    /// What each stream shows of itself.
+    plates: BTreeMap<u32, Arc<Plate>>,
     /// What a client has asked.
     questions: Questions,
     /// Streams that nobody has any more, and whose last bytes are on their way to h2.
@@ -116,6 +119,7 @@ impl Session {
             first,
             streams: BTreeMap::new(),
             asks: BTreeMap::new(),
+            plates: BTreeMap::new(),
             questions: Questions::default(),
             left: Vec::new(),
             ready: Arc::default(),
@@ -427,6 +431,47 @@ impl Session {
         self.streams.get_mut(&id)
     }
 
+    /// A stream shows this of itself.
+    pub(super) fn label(&mut self, id: u32, plate: Arc<Plate>) {
+        self.plates.insert(id, plate);
+    }
+
+    /// What there is to be seen of all streams together.
+    pub(super) fn facts(&self) -> Vec<String> {
+        let count = self.streams.len();
+        let tunnels = match self.role.limit() {
+            limit if !self.role.is_server() && limit < u32::MAX as usize && self.is_begun() && self.over.is_none() => {
+                format!("{count} of at most {limit} tunnels")
+            }
+            _ if count == 1 => "1 tunnel".to_owned(),
+            _ => format!("{count} tunnels"),
+        };
+        let state = match (&self.over, self.going) {
+            (Some(_), _) => Some("over"),
+            (None, Some(_)) => Some("the peer goes away"),
+            (None, None) if self.is_leaving => Some("leaving"),
+            (None, None) if !self.is_begun() => Some("not begun"),
+            (None, None) => None,
+        };
+        let role = if self.role.is_server() { "server" } else { "client" };
+        [role.to_owned(), tunnels].into_iter().chain(state.map(str::to_owned)).collect()
+    }
+
+    /// So many streams, and besides those whose plates are wanted; and how many others there are in each state.
+    pub(super) fn look(&self, most: usize, wanted: &[Arc<Plate>]) -> (Vec<Branch>, BTreeMap<&'static str, usize>) {
+        let (mut branches, mut others) = (Vec::new(), BTreeMap::new());
+        for (&id, stream) in &self.streams {
+            let plate = self.plates.get(&id);
+            let is_wanted = plate.is_some_and(|plate| wanted.iter().any(|wanted| Arc::ptr_eq(wanted, plate)));
+            if branches.len() < most || is_wanted {
+                branches.push(Branch { stream: id, plate: plate.cloned(), facts: stream.facts() });
+            } else {
+                *others.entry(stream.state()).or_default() += 1;
+            }
+        }
+        (branches, others)
+    }
+
     /// The number of streams that the peer counts.
     pub(super) fn live(&self) -> usize {
         self.streams.values().filter(|stream| !stream.is_over()).count()
@@ -459,6 +504,7 @@ impl Session {
 
     /// h2 sends the reset when the last of a stream is dropped that is not over.
     fn drop_stream(&mut self, id: u32) {
+        self.plates.remove(&id);
         if self.streams.remove(&id).is_some() {
             self.news.is_general = true;
         }

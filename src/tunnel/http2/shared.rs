@@ -14,7 +14,7 @@
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
 
@@ -23,14 +23,17 @@ use futures::io::{AsyncBufRead, AsyncWrite};
 use super::fault::Fault;
 use super::session::{News, Session};
 use crate::Connection;
+use crate::connection::tree::{Plate, Section, Tree, Trunk};
 use crate::driver::{Alarm, MAX_ROUNDS};
-use crate::runtime::Socket;
+use crate::runtime::{Address, Socket};
 
 /// A session and what carries it. Clones are the same.
 #[derive(Clone)]
 pub(super) struct Shared(Arc<Inside>);
 
 struct Inside {
+    /// Of the tunnel that carries it, if one does.
+    plate: Option<Arc<Plate>>,
     state: Mutex<State>,
     tasks: Arc<Tasks>,
     all: Waker,
@@ -79,6 +82,7 @@ impl Shared {
     pub(super) fn new(carrier: Connection<Socket>, session: Session, alarm: Alarm) -> Self {
         let tasks = Arc::<Tasks>::default();
         let all = Waker::from(Arc::clone(&tasks));
+        let plate = carrier.plate().cloned();
         let carrier = Carrier::Open(Box::new(carrier));
         let state = Mutex::new(State {
             session,
@@ -90,7 +94,32 @@ impl Shared {
             alarm,
             next_waiter: 0,
         });
-        Self(Arc::new(Inside { state, tasks, all }))
+        let shared = Self(Arc::new(Inside { plate, state, tasks, all }));
+        if let Some(plate) = &shared.0.plate {
+            plate.carries(shared.trunk());
+        }
+        shared
+    }
+
+    /// As what carries tunnels, to be drawn.
+    pub(super) fn trunk(&self) -> Weak<dyn Trunk> {
+        let inside: Weak<Inside> = Arc::downgrade(&self.0);
+        inside
+    }
+
+    /// A stream that somebody asks for shows this of itself from now on.
+    pub(super) fn label(&self, id: u32, target: &Address) -> Arc<Plate> {
+        let carrier = self.0.plate.iter().flat_map(|plate| plate.way().iter().cloned());
+        let way = carrier.chain([format!("http2#{id}")]).collect();
+        let plate = Plate::new(target.clone(), way, self.trunk());
+        self.lock().session.label(id, Arc::clone(&plate));
+        plate
+    }
+
+    /// All tunnels, and in what they stand.
+    pub(super) fn tree(&self) -> Tree {
+        let inside: Arc<Inside> = Arc::clone(&self.0);
+        Tree::of(inside)
     }
 
     /// Registers who waits, drives, and looks at what has come of it; what that did is sent too.
@@ -166,6 +195,22 @@ impl Shared {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Trunk for Inside {
+    fn stands_on(&self) -> Option<Arc<Plate>> {
+        self.plate.clone()
+    }
+
+    fn look(&self, most: usize, wanted: &[Arc<Plate>]) -> Section {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (branches, others) = state.session.look(most, wanted);
+        let section = match &state.carrier {
+            Carrier::Open(connection) | Carrier::Closed(connection) => Section::of(connection),
+            Carrier::Taken => Section::closed(),
+        };
+        Section { facts: state.session.facts(), branches, others, ..section }
     }
 }
 

@@ -22,6 +22,7 @@ use h2::{Reason as Code, RecvStream, SendStream};
 
 use super::fault::Fault;
 use super::frames::Departed;
+use crate::stack::bytes as shown;
 use crate::tunnel::ErrorKind;
 
 /// One stream of a connection.
@@ -36,6 +37,8 @@ pub(super) struct Stream {
     outbound: BytesMut,
     theirs: Theirs,
     ours: Ours,
+    /// How much has come and was put, all in all.
+    total: [u64; 2],
     /// How much h2 was given, and has not yet written.
     unwritten: usize,
     /// Whether it has written our end.
@@ -84,6 +87,7 @@ impl Stream {
             outbound,
             theirs: Theirs::Open,
             ours: Ours::Open,
+            total: [0; 2],
             unwritten: 0,
             end_is_written: false,
             written_at: 0,
@@ -137,6 +141,7 @@ impl Stream {
         }
         let count = bytes.len().min(OUTBOUND.saturating_sub(self.outbound.len()));
         self.outbound.extend_from_slice(&bytes[..count]);
+        self.total[1] += count as u64;
         Some(count)
     }
 
@@ -168,6 +173,28 @@ impl Stream {
         self.end_is_written |= ends;
         self.written_at = at;
         self.is_written()
+    }
+
+    /// What can be seen of it in a drawing: its state, in the words of RFC 9113, section 5.1, where that has some.
+    pub(super) fn state(&self) -> &'static str {
+        match (&self.theirs, self.ours) {
+            (Theirs::Ended, Ours::Ended) => "done",
+            (Theirs::Failed(_), _) | (Theirs::Ended, Ours::Failed) => "lost",
+            _ if self.send.is_none() || self.recv.is_none() => "waiting",
+            (Theirs::Ended, Ours::Open | Ours::Ending) => "half-closed (remote)",
+            (Theirs::Open, Ours::Open) => "open",
+            (Theirs::Open, Ours::Ending | Ours::Ended | Ours::Failed) => "half-closed (local)",
+        }
+    }
+
+    /// As [`state`](Self::state), with what has passed through it and what rests in it.
+    pub(super) fn facts(&self) -> Vec<String> {
+        let [received, put] = self.total;
+        let resting =
+            |arrow, queue: &BytesMut| (!queue.is_empty()).then(|| format!("{arrow} waiting: {}", shown(queue.len())));
+        let passed = (received + put > 0).then(|| format!("bytes {received} in, {put} out"));
+        let resting = [resting("▲", &self.inbound), resting("▼", &self.outbound)];
+        [self.state().to_owned()].into_iter().chain(passed).chain(resting.into_iter().flatten()).collect()
     }
 
     /// Whether our direction was closed, be it sent or not.
@@ -225,7 +252,10 @@ impl Stream {
             let cx = &mut Context::from_waker(&self.waker);
             match recv.poll_data(cx) {
                 Poll::Pending => break,
-                Poll::Ready(Some(Ok(bytes))) => self.inbound.extend_from_slice(&bytes),
+                Poll::Ready(Some(Ok(bytes))) => {
+                    self.total[0] += bytes.len() as u64;
+                    self.inbound.extend_from_slice(&bytes);
+                }
                 Poll::Ready(Some(Err(error))) => self.fail(judge(&error)),
                 // A tunnel has nothing but DATA (RFC 9113, section 8.5), but to h2 trailers are an end like any other.
                 Poll::Ready(None) => match recv.poll_trailers(cx) {

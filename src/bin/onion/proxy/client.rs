@@ -26,6 +26,7 @@ use onionskin::tunnel::{Accepted, Acceptor, Grant, Pending, Reason, Refusal};
 use super::line::Line;
 use super::options::HalfCloseOption;
 use super::users::Logins;
+use super::views::Views;
 use crate::join::{Cause, Class, ConnectionPair, End, Loss, Outcome, Own, PassOn, Side, Tally, Unfinished};
 use crate::peers::{Peers, Seat};
 use crate::signals::Stopping;
@@ -43,6 +44,7 @@ pub(super) struct Clients {
     pub(super) tunnels: Arc<Peers>,
     pub(super) tally: Arc<Tally>,
     pub(super) counts: Counts,
+    pub(super) views: Views,
     pub(super) request_timeout: Duration,
     pub(super) head_size: u32,
     pub(super) idle: Limit,
@@ -100,6 +102,7 @@ impl Clients {
 
     /// The tunnels of a connection of HTTP/2, side by side in this task.
     async fn serve_many(&self, line: &Line, tunnels: PendingTunnels) -> End {
+        let _seen = self.views.add(line.number(), line.to_string(), tunnels.view());
         let mut tunnels = Some(tunnels);
         let mut live = FuturesUnordered::new();
         let (mut count, mut is_stopping, mut is_aborting) = (0, false, false);

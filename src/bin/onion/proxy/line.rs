@@ -46,6 +46,10 @@ impl Line {
         }
     }
 
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
     /// That of a tunnel of this connection, from now on.
     pub(super) fn tunnel(&self, tunnel: u64, since: Instant) -> Self {
         let (listen, peer) = (self.listen.clone(), self.peer.clone());

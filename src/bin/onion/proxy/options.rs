@@ -199,7 +199,7 @@ or TLS without its close_notify). After one side has ended, the other may go on 
 
 Signals: the first SIGTERM or SIGINT begins a graceful shutdown: no client is accepted any more, and tunnels go on for --patience at
 most; those that are left are aborted. A second one ends the process at once. SIGHUP reads certificates, keys, users, rules
-and the files of --via again; what is wrong stays as it was.
+and the files of --via again; what is wrong stays as it was. SIGUSR1 draws into the log which tunnels clients have over HTTP/2.
 
 Log: a line for each tunnel when it ends, on standard error: who, to whom, bytes both ways, and how. With --log-format json each
 line is an object with the fields listen, connection, tunnel (in HTTP/2), peer, user, protocol, target, reached, via, outcome,

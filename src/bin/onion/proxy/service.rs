@@ -25,13 +25,14 @@ use super::client::{Clients, Counts};
 use super::options::{Options, RuleOptions};
 use super::users::Logins;
 use super::via;
+use super::views::Views;
 use crate::attend::{Reload, Reloads};
 use crate::failure::Failure;
 use crate::join::{End, Outcome, Tally};
 use crate::open;
 use crate::peers::Peers;
 use crate::room::{self, Wish};
-use crate::signals::Stopping;
+use crate::signals::{Questions, Stopping};
 
 /// A proxy that listens.
 pub(super) struct Service {
@@ -66,6 +67,7 @@ enum Event {
     Accepted(String, Box<Incoming>),
     Gone(End),
     Reload(Reload),
+    Question,
     Stop,
     OutOfPatience,
 }
@@ -120,6 +122,7 @@ impl Service {
             tunnels: Arc::new(Peers::new(max_tunnels)),
             tally: Arc::new(Tally::default()),
             counts: Counts::default(),
+            views: Views::default(),
             request_timeout: Duration::from_secs(limits.request_timeout.get().into()),
             head_size: limits.head_size,
             idle_carrier: limits.idle_carrier,
@@ -139,7 +142,7 @@ impl Service {
     }
 
     /// Serves until it is to stop, and then until the last client is gone.
-    pub(super) async fn run(self, mut reloads: Reloads) {
+    pub(super) async fn run(self, mut reloads: Reloads, mut questions: Questions) {
         let Self { mut listeners, clients, files, stopping, abort, most, patience } = self;
         let (runtime, tally) = (clients.runtime, Arc::clone(&clients.tally));
         let (gone, mut ends) = mpsc::unbounded::<End>();
@@ -164,6 +167,13 @@ impl Service {
                     None => pending().await,
                 }
             };
+            let asked = async {
+                match questions.next().await {
+                    Some(()) => Event::Question,
+                    None => pending().await,
+                }
+            };
+            let orders = select(orders.boxed(), asked.boxed()).map(|either| either.factor_first().0);
             let messages = select(ends.next(), orders.boxed()).map(|either| match either {
                 Either::Left((end, _)) => Event::Gone(end.unwrap_or(Outcome::Aborted.into())),
                 Either::Right((event, _)) => event,
@@ -191,6 +201,7 @@ impl Service {
                     let reading = reload(&listeners, Arc::clone(&clients), Arc::clone(&files));
                     runtime.spawn(reading.map(|()| drop(order)).boxed());
                 }
+                Event::Question => clients.views.log(live as u64),
                 Event::Stop => {
                     // They are closed before anybody is told.
                     listeners.clear();

@@ -26,7 +26,7 @@ use self::request::Wanted;
 use super::session::Session;
 use super::settings::Settings;
 use super::shared::{Shared, Waiting, Who};
-use crate::connection::Connection;
+use crate::connection::{Connection, Tree, View};
 use crate::protocol::{Factory, Running};
 use crate::runtime::Socket;
 use crate::tunnel::http::refusing::Refusing;
@@ -229,6 +229,19 @@ impl PendingTunnels {
     /// It happens while the connection is driven: call [`next`](Self::next) until there is `None`.
     pub fn shutdown(&mut self, patience: Duration) {
         self.shared.act(|state, now| state.session.finish(now.checked_add(patience)));
+    }
+
+    /// All tunnels with what stands on each of them, to be printed; if this connection is a tunnel itself, with all of what carries
+    /// that.
+    #[must_use]
+    pub fn tree(&self) -> Tree {
+        self.shared.tree()
+    }
+
+    /// The same for somebody else, who may look as often as they like and holds nothing open by it.
+    #[must_use]
+    pub fn view(&self) -> View {
+        View::new(self.shared.trunk())
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<PendingTunnel>> {

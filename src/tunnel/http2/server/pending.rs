@@ -11,6 +11,7 @@ use h2::Reason as Code;
 use super::{answer, refuse};
 use crate::connection::Addresses;
 use crate::connection::Connection;
+use crate::connection::tree::Plate;
 use crate::protocol::{Factory, Running, run};
 use crate::runtime::{Address, Socket, Timer};
 use crate::tunnel::http::ProxyStatus;
@@ -28,6 +29,7 @@ pub struct PendingTunnel {
     id: u32,
     request: Request,
     way: Arc<Way>,
+    plate: Arc<Plate>,
     state: Answered,
 }
 
@@ -58,7 +60,8 @@ impl Way {
 
 impl PendingTunnel {
     pub(super) fn new(shared: Shared, id: u32, request: Request, way: Arc<Way>) -> Self {
-        Self { shared, id, request, way, state: Answered::NotYet }
+        let plate = shared.label(id, &request.target);
+        Self { plate, shared, id, request, way, state: Answered::NotYet }
     }
 
     /// What is asked for.
@@ -125,6 +128,7 @@ impl PendingTunnel {
         }
         let [local, peer] = self.way.ends.clone();
         let socket = Socket::over(tunnel, local, peer, self.request.target.clone(), Vec::new());
+        let socket = socket.knowing(Arc::clone(&self.plate));
         Ok(Connection::over(socket, Arc::clone(&self.way.timer)))
     }
 
