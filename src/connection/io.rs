@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
+use bytes::BytesMut;
 use futures::io::{AsyncBufRead, AsyncRead, AsyncWrite};
 
 use super::{Connection, Error, ErrorKind};
@@ -27,16 +28,45 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
 
     /// Takes bytes that were shown.
     pub(super) fn take(&mut self, count: usize) {
+        self.take_by(count, Stack::consume);
+    }
+
+    fn take_by(&mut self, count: usize, consume: impl FnOnce(&mut Stack, Instant, usize)) {
         if count > 0 {
             self.line_search.restart();
         }
         let was_full = self.stack.input_room() == 0;
-        self.stack.consume(self.wire.now(), count);
+        consume(&mut self.stack, self.wire.now(), count);
         // Room above may have let a layer below do something that is now to be sent, or let in what a writer waits for.
         let has_room = was_full && self.stack.input_room() > 0;
         if has_room || self.stack.is_unfinished() || !matches!(self.stack.poll_output(), Output::Nothing) {
             self.wakers.wake_other(Half::Reader);
         }
+    }
+
+    /// Reads up to `most` bytes, which come behind those of `to`; 0 at an end. Many of them are not copied: `to` has the storage that
+    /// they came in.
+    pub(crate) fn poll_read_to(
+        &mut self,
+        to: &mut BytesMut,
+        most: usize,
+        cx: &Context<'_>,
+    ) -> Poll<Result<usize, Error>> {
+        let count = ready!(self.poll_readable(cx))?.map_or(0, <[u8]>::len).min(most);
+        self.take_by(count, |stack, now, count| stack.consume_to(now, to, count));
+        Poll::Ready(Ok(count))
+    }
+
+    /// Writes up to `most` bytes off the front of `piece`, and waits while there is no room. Many of them are not copied: they leave in
+    /// the storage that they are in.
+    pub(crate) fn poll_write_of(
+        &mut self,
+        piece: &mut BytesMut,
+        most: usize,
+        cx: &Context<'_>,
+    ) -> Poll<Result<usize, Error>> {
+        let is_nothing = most == 0 || piece.is_empty();
+        self.poll_put_by(|stack, now| stack.write_piece(now, piece, most), is_nothing, cx)
     }
 
     /// Writes as much as there is room for, and waits while there is none.
@@ -52,7 +82,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
 
     fn poll_put_by(
         &mut self,
-        put: impl Fn(&mut Stack, Instant) -> Result<usize, CommandError>,
+        mut put: impl FnMut(&mut Stack, Instant) -> Result<usize, CommandError>,
         is_nothing: bool,
         cx: &Context<'_>,
     ) -> Poll<Result<usize, Error>> {

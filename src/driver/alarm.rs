@@ -35,6 +35,9 @@ impl Alarm {
     }
 
     /// Whether `deadline` has passed. If not, the task is woken when it has; no deadline takes the alarm back.
+    ///
+    /// A deadline that moves on, as one does with every byte of a peer that is to be heard of, leaves the alarm as it is set: it goes
+    /// off too early once, and is set again then.
     pub(crate) fn is_due(&mut self, deadline: Option<Instant>, cx: &mut Context<'_>) -> bool {
         let Some(deadline) = deadline else {
             self.set = None;
@@ -46,7 +49,7 @@ impl Alarm {
                 return true;
             }
             let alarm = match &mut self.set {
-                Some((set, alarm)) if *set == deadline => alarm,
+                Some((set, alarm)) if *set <= deadline => alarm,
                 _ => &mut self.set.insert((deadline, Mutex::new(self.timer.sleep_until(deadline)))).1,
             };
             let alarm = alarm.get_mut().unwrap_or_else(PoisonError::into_inner);

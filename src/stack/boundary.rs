@@ -231,9 +231,7 @@ impl<M> Queue<M> {
         }
         self.mark_given();
         self.reserve(bytes.len());
-        for part in bytes.chunks(COPY_CHUNK) {
-            self.bytes.extend_from_slice(part);
-        }
+        append(&mut self.bytes, bytes);
     }
 
     /// Puts bytes at the back: their storage (zero-copy), where that saves a copy worth saving.
@@ -248,6 +246,28 @@ impl<M> Queue<M> {
         self.mark_given();
         self.bytes = piece;
         self.storage = Storage::Large;
+    }
+
+    /// Puts `count` bytes off the front of `piece` at the back: their storage, if they are many and nothing is before them.
+    pub(crate) fn give_of(&mut self, piece: &mut BytesMut, count: usize) {
+        if count < COPY_THRESHOLD || !self.bytes.is_empty() {
+            self.push(&piece[..count]);
+            piece.advance(count);
+        } else if count == piece.len() {
+            self.give(std::mem::take(piece));
+        } else {
+            self.give(piece.split_to(count));
+        }
+    }
+
+    /// Takes `count` bytes off the front, and puts them behind those of `to`: their storage, as above.
+    pub(crate) fn take_to(&mut self, to: &mut BytesMut, count: usize) {
+        if count < COPY_THRESHOLD || !to.is_empty() {
+            extend(to, &self.front()[..count]);
+            self.consume(count);
+        } else {
+            spare::keep(std::mem::replace(to, self.take(count)));
+        }
     }
 
     /// Puts a mark at the back.
@@ -418,6 +438,22 @@ const KEPT_WHEN_IDLE: usize = 1024;
 /// Below this many bytes, a copy is cheaper than storage of their own. And who sends many small pieces could have us
 /// keep far more than the bytes that count.
 pub(crate) const COPY_THRESHOLD: usize = 4096;
+
+/// Puts bytes behind others, with storage from the pool where there is none yet.
+pub(crate) fn extend(to: &mut BytesMut, bytes: &[u8]) {
+    if bytes.len() >= COPY_THRESHOLD && to.is_empty() && to.capacity() < bytes.len() {
+        *to = spare::take(bytes.len());
+    }
+    to.reserve(bytes.len());
+    append(to, bytes);
+}
+
+/// Copies in parts; see [`COPY_CHUNK`].
+fn append(to: &mut BytesMut, bytes: &[u8]) {
+    for part in bytes.chunks(COPY_CHUNK) {
+        to.extend_from_slice(part);
+    }
+}
 
 /// Copies in parts; see [`COPY_CHUNK`]. `to` is as long as `bytes`.
 pub(crate) fn copy_to_slice(to: &mut [u8], bytes: &[u8]) {

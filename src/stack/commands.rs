@@ -4,6 +4,8 @@
 use std::io;
 use std::time::Instant;
 
+use bytes::BytesMut;
+
 use super::list::{NodeState, WIRE};
 use super::{CommandError, CommandErrorKind, End, Layer, LayerId, Order, Reason, Side, Stack, Stop};
 
@@ -114,6 +116,23 @@ impl Stack {
         Ok(count)
     }
 
+    /// As [`write`](Self::write), up to `most` bytes off the front of `piece`: their storage (zero-copy), if they are many and
+    /// nothing waits before them.
+    pub(crate) fn write_piece(
+        &mut self,
+        now: Instant,
+        piece: &mut BytesMut,
+        most: usize,
+    ) -> Result<usize, CommandError> {
+        self.check_writable()?;
+        let app = self.app();
+        let count = piece.len().min(most).min(app.outbound.room());
+        app.outbound.give_of(piece, count);
+        self.wake(self.list.innermost());
+        self.settle(now);
+        Ok(count)
+    }
+
     /// As [`write`](Self::write), from several slices in their order, all of them at once: what has room of them becomes
     /// as many units (records) as if it had been one slice.
     ///
@@ -144,6 +163,14 @@ impl Stack {
     /// If `count` is more than it would show now.
     pub fn consume(&mut self, now: Instant, count: usize) {
         self.app().inbound.consume(count);
+        self.wake(self.list.innermost());
+        self.settle(now);
+    }
+
+    /// As [`consume`](Self::consume), of bytes that are put behind those of `to`: their storage (zero-copy), if they are many and
+    /// nothing is before them.
+    pub(crate) fn consume_to(&mut self, now: Instant, to: &mut BytesMut, count: usize) {
+        self.app().inbound.take_to(to, count);
         self.wake(self.list.innermost());
         self.settle(now);
     }

@@ -78,7 +78,7 @@ use self::layer::Waiting;
 use self::list::List;
 use self::pump::Unfinished;
 
-pub(crate) use self::boundary::{COPY_CHUNK, COPY_THRESHOLD, copy_to_slice};
+pub(crate) use self::boundary::{COPY_CHUNK, COPY_THRESHOLD, copy_to_slice, extend};
 pub use self::boundary::{End, Order, Queue};
 pub use self::departed::Departure;
 pub(crate) use self::drawing::Described;
@@ -93,6 +93,7 @@ pub use self::opens::{Facts, Opens};
 pub use self::patience::{Overdue, Patience};
 pub use self::reason::{LayerLoss, Reason};
 pub use self::remains::Remains;
+pub(crate) use self::spare::keep as keep_spare;
 pub use self::stop::{GoesFirst, OnTimeout, PeerAnswer, Stop};
 
 /// A list of protocol layers over one connection, without any I/O.

@@ -13,7 +13,7 @@
 //! Nothing here wakes anybody. h2 is polled again whenever bytes were put in or taken out ([`Port`]), and whenever it asks for
 //! it itself, which [`Attention`] notes: to give a stream something to send is such a case.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,6 +23,7 @@ use bytes::{Buf, BytesMut};
 
 use super::frames::{Departed, Frames};
 use crate::runtime::tokio_io::{AsyncRead, AsyncWrite, ReadBuf};
+use crate::stack::{copy_to_slice, extend, keep_spare};
 
 /// The outer end, for whoever has the carrier.
 #[derive(Debug)]
@@ -57,9 +58,15 @@ impl Port {
     }
 
     /// Takes as much of it as there is room for, and says how much. h2 is then to be polled.
-    pub(super) fn receive(&self, bytes: &[u8]) -> usize {
-        let count = bytes.len().min(self.room());
-        lock(&self.0).received.extend_from_slice(&bytes[..count]);
+    pub(super) fn receive(&self, bytes: &mut BytesMut) -> usize {
+        let mut queues = lock(&self.0);
+        let count = bytes.len().min(LIMIT.saturating_sub(queues.received.len()));
+        if queues.received.is_empty() && count == bytes.len() {
+            std::mem::swap(&mut queues.received, bytes);
+        } else {
+            extend(&mut queues.received, &bytes[..count]);
+            bytes.advance(count);
+        }
         count
     }
 
@@ -78,14 +85,13 @@ impl Port {
         std::mem::take(&mut lock(&self.0).departed)
     }
 
-    /// Shows what h2 has for the peer, in one piece.
-    pub(super) fn with_output<R>(&self, show: impl FnOnce(&[u8]) -> R) -> R {
-        show(&lock(&self.0).output)
-    }
-
-    /// So many bytes of it have been sent. h2 is then to be polled: it may have more.
-    pub(super) fn handle_sent(&self, count: usize) {
-        lock(&self.0).output.advance(count);
+    /// Has what h2 has for the peer sent, in one piece: as much as is sent is taken off its front. h2 is then to be polled: it may
+    /// have more.
+    pub(super) fn with_output<R>(&self, send: impl FnOnce(&mut BytesMut) -> R) -> R {
+        let mut queues = lock(&self.0);
+        let sent = send(&mut queues.output);
+        release(&mut queues.output);
+        sent
     }
 
     /// Whether h2 has closed its direction: nothing comes behind the output.
@@ -101,23 +107,42 @@ impl AsyncRead for PortIo {
         if count == 0 && !queues.ended && buffer.remaining() > 0 {
             return Poll::Pending;
         }
-        buffer.put_slice(&queues.received[..count]);
+        copy_to_slice(buffer.initialize_unfilled_to(count), &queues.received[..count]);
+        buffer.advance(count);
         queues.received.advance(count);
+        release(&mut queues.received);
         Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for PortIo {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let mut queues = lock(&self.0);
-        let count = bytes.len().min(LIMIT.saturating_sub(queues.output.len()));
-        if count == 0 && !bytes.is_empty() {
+        let Queues { output, written, departed, .. } = &mut *queues;
+        let before = output.len();
+        for slice in slices {
+            let count = slice.len().min(LIMIT.saturating_sub(output.len()));
+            extend(output, &slice[..count]);
+            written.look(&slice[..count], |frame| departed.extend(Departed::of(frame)));
+        }
+        let count = output.len() - before;
+        if count == 0 && slices.iter().any(|slice| !slice.is_empty()) {
             return Poll::Pending;
         }
-        queues.output.extend_from_slice(&bytes[..count]);
-        let Queues { written, departed, .. } = &mut *queues;
-        written.look(&bytes[..count], |frame| departed.extend(Departed::of(frame)));
         Poll::Ready(Ok(count))
+    }
+
+    /// The head of a frame and what is in it come together.
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     /// What is in the queue is as good as sent, as far as h2 is concerned.
@@ -173,8 +198,18 @@ fn lock(queues: &Mutex<Queues>) -> MutexGuard<'_, Queues> {
     queues.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The most that either queue holds: as much as one read of a socket brings.
-const LIMIT: usize = 64 * 1024;
+/// Gives storage back that is empty, if it is much: others may need it, and who is idle is to have little.
+fn release(queue: &mut BytesMut) {
+    if queue.is_empty() && queue.capacity() > KEPT {
+        keep_spare(std::mem::take(queue));
+    }
+}
+
+/// The most that either queue holds: as much as one read of a socket brings, in frames, and what may come between.
+const LIMIT: usize = 80 * 1024;
+
+/// An empty queue keeps no more than this.
+const KEPT: usize = 4096;
 
 #[cfg(test)]
 mod tests {
@@ -187,8 +222,13 @@ mod tests {
 
     /// Moves up to `most` bytes from one to the other.
     fn carry(from: &Port, to: &Port, most: usize) -> bool {
-        let moved = from.with_output(|bytes| to.receive(&bytes[..bytes.len().min(most)]));
-        from.handle_sent(moved);
+        let moved = from.with_output(|bytes| {
+            let mut piece = bytes.split_to(bytes.len().min(most));
+            let moved = to.receive(&mut piece);
+            piece.unsplit(std::mem::take(bytes));
+            *bytes = piece;
+            moved
+        });
         moved > 0
     }
 
@@ -237,13 +277,14 @@ mod tests {
     #[test]
     fn a_queue_that_is_full_takes_no_more() {
         let (outer, mut inner) = port(Frames::default());
-        assert_eq!(outer.receive(&[7; LIMIT + 1]), LIMIT);
-        assert_eq!((outer.receive(&[7]), outer.room()), (0, 0));
+        let mut bytes = BytesMut::from(&[7; LIMIT + 1][..]);
+        assert_eq!(outer.receive(&mut bytes), LIMIT);
+        assert_eq!((outer.receive(&mut bytes), bytes.len(), outer.room()), (0, 1, 0));
         let attention = Attention::new();
         let cx = &mut Context::from_waker(attention.waker());
         assert!(matches!(Pin::new(&mut inner).poll_write(cx, &[7; LIMIT + 1]), Poll::Ready(Ok(LIMIT))));
         assert!(Pin::new(&mut inner).poll_write(cx, &[7]).is_pending());
-        outer.handle_sent(1);
+        outer.with_output(|bytes| bytes.advance(1));
         assert!(matches!(Pin::new(&mut inner).poll_write(cx, &[7; 9]), Poll::Ready(Ok(1))));
     }
 }

@@ -5,7 +5,7 @@
 //!                                    └──────┼───────┘
 //!                                         Role                h2, of a client or of a server
 //!                                           │
-//!     handle_input ──▶ Frames ───────▶    Port    ──▶ output, handle_sent
+//!     handle_input ──▶ Frames ───────▶    Port    ──▶ with_output
 //! ```
 //!
 //! A driver hands on what comes, sends what there is, calls [`Session::run`] after each of these and after whatever was done to a
@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes, BytesMut};
 use h2::{Ping, PingPong, Reason as Code, RecvStream, SendStream};
 use http::request::Parts;
 
@@ -140,19 +140,20 @@ impl Session {
         if self.over.is_some() { 0 } else { self.port.room() }
     }
 
-    /// Takes what has come, as much as there is room for, and says how much.
-    pub(super) fn handle_input(&mut self, now: Instant, bytes: &[u8]) -> usize {
+    /// Takes what has come off the front of `bytes`, as much as there is room for.
+    pub(super) fn handle_input(&mut self, now: Instant, bytes: &mut BytesMut) {
         self.heard = now;
         // Whatever came shows that the peer is there.
         self.owed.pong = None;
         let Some(first) = &mut self.first else { return self.receive(bytes) };
         let taken = bytes.len().min(MAX_FIRST - first.len());
         first.extend_from_slice(&bytes[..taken]);
+        bytes.advance(taken);
         // What comes first from a server is its SETTINGS, not to be an ACK (RFC 9113, section 3.4).
         match first[..] {
             [_, _, _, SETTINGS, flags, ..] if flags & 1 == 0 => {
                 let first = self.first.take().unwrap_or_default();
-                self.receive(&first);
+                self.receive(&mut BytesMut::from(&first[..]));
             }
             [_, _, _, SETTINGS] | [] | [_] | [_, _] | [_, _, _] => {}
             _ => {
@@ -160,12 +161,11 @@ impl Session {
                 self.fail(&fault);
             }
         }
-        taken
     }
 
     /// Hands on to h2 what it has room for.
-    fn receive(&mut self, bytes: &[u8]) -> usize {
-        let taken = self.port.receive(bytes);
+    fn receive(&mut self, bytes: &mut BytesMut) {
+        let taken = bytes.len().min(self.port.room());
         let Self { heard_frames, owed, going, news, .. } = self;
         heard_frames.look(&bytes[..taken], |frame| {
             let Some(seen) = Seen::of(frame) else { return };
@@ -176,7 +176,7 @@ impl Session {
             }
             news.is_general = true;
         });
-        taken
+        self.port.receive(bytes);
     }
 
     /// Nothing more comes: the carrier has ended, or is lost.
@@ -197,18 +197,18 @@ impl Session {
         self.run();
     }
 
-    /// Shows what is to be sent next.
-    pub(super) fn with_output<R>(&self, show: impl FnOnce(&[u8]) -> R) -> R {
-        self.port.with_output(show)
+    /// Has sent what is to be sent next: as much of it as is sent is taken off its front.
+    pub(super) fn with_output<R>(&self, send: impl FnOnce(&mut BytesMut) -> R) -> R {
+        self.port.with_output(send)
+    }
+
+    /// Nobody takes what is to be sent.
+    pub(super) fn drop_output(&self) {
+        self.port.with_output(BytesMut::clear);
     }
 
     pub(super) fn output_len(&self) -> usize {
         self.port.output_len()
-    }
-
-    /// So many bytes of it have been sent.
-    pub(super) fn handle_sent(&mut self, count: usize) {
-        self.port.handle_sent(count);
     }
 
     /// Whether nothing comes behind the output.
@@ -348,7 +348,7 @@ impl Session {
                     self.role.break_off(Code::NO_ERROR);
                 }
                 // Nobody takes it.
-                Some(_) => self.port.handle_sent(self.port.output_len()),
+                Some(_) => self.drop_output(),
             }
             return;
         }
@@ -406,7 +406,7 @@ impl Session {
             // Nobody has cared until now.
             self.heard = now;
         }
-        self.streams.insert(id, Stream::new(send, recv, self.ready.waker(id)));
+        self.streams.insert(id, Stream::new(send, recv, self.settings.stream_window, self.ready.waker(id)));
         self.ready.push(id);
         let needed = u32::try_from(self.streams.len()).unwrap_or(u32::MAX).saturating_add(1);
         if needed > self.windows {

@@ -4,6 +4,9 @@
 //! fire. So no task of ours is needed. The carrier is given one waker that stands for everybody who waits, because it remembers
 //! one only; what one of them has got further for another, that one is woken for by name.
 //!
+//! What the carrier has said that it has not, to read or room to write, it is not asked for again before it has woken: most of those
+//! who poll have come for bytes that are there already, and each question would be a call of the system.
+//!
 //! While somebody drives, a wake from the carrier is for them: they go on, and the others sleep (no thundering herd). While nobody does, it
 //! is for those who wait for a tunnel, a request, or the end, if there are any: they poll again, or are dropped, which is noticed
 //! and has the others woken. A reader or a writer may have turned to something else, so of these all are woken.
@@ -12,13 +15,15 @@
 //! out.
 
 use std::collections::HashMap;
+use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
 
-use futures::io::{AsyncBufRead, AsyncWrite};
+use bytes::BytesMut;
+use futures::io::AsyncWrite;
 
 use super::fault::Fault;
 use super::session::{News, Session};
@@ -42,6 +47,9 @@ struct Inside {
 pub(super) struct State {
     pub(super) session: Session,
     carrier: Carrier,
+    /// What it has shown, and the session had no room for.
+    arrived: BytesMut,
+    stalled: Stalled,
     /// How much of what the session has to say the carrier was given, all in all.
     given: u64,
     /// How much of that has left the carrier.
@@ -53,6 +61,14 @@ pub(super) struct State {
     alarm: Alarm,
     /// The number of the next one who waits for something other than a stream.
     next_waiter: u64,
+}
+
+/// What the carrier cannot do before it has woken somebody.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stalled {
+    reading: bool,
+    writing: bool,
+    flushing: bool,
 }
 
 enum Carrier {
@@ -76,17 +92,21 @@ struct Tasks {
     waiting: Mutex<HashMap<Who, Waker>>,
     /// [`IDLE`], [`DRIVEN`], [`AGAIN`] or [`WOKEN`].
     driver: AtomicU8,
+    /// Whether the carrier has woken since this was last asked.
+    has_woken: AtomicBool,
 }
 
 impl Shared {
     pub(super) fn new(carrier: Connection<Socket>, session: Session, alarm: Alarm) -> Self {
-        let tasks = Arc::<Tasks>::default();
+        let tasks = Arc::new(Tasks { has_woken: AtomicBool::new(true), ..Tasks::default() });
         let all = Waker::from(Arc::clone(&tasks));
         let plate = carrier.plate().cloned();
         let carrier = Carrier::Open(Box::new(carrier));
         let state = Mutex::new(State {
             session,
             carrier,
+            arrived: BytesMut::new(),
+            stalled: Stalled::default(),
             given: 0,
             flushed: 0,
             awaited: None,
@@ -139,15 +159,16 @@ impl Shared {
         let mut state = self.lock();
         tasks.driver.store(DRIVEN, Ordering::Release);
         let mut cx = Context::from_waker(all);
-        let mut tired = state.drive(&mut cx);
+        // Otherwise nothing has changed since somebody last drove.
+        let mut tired = tasks.has_woken.load(Ordering::Acquire) && state.drive(tasks, &mut cx);
         let now = state.alarm.now();
         let seen = look(&mut state, now);
-        tired |= state.drive(&mut cx);
+        tired |= state.drive(tasks, &mut cx);
         for _ in 0..MAX_AGAIN {
             if tasks.driver.compare_exchange(AGAIN, DRIVEN, Ordering::AcqRel, Ordering::Acquire).is_err() {
                 break;
             }
-            tired |= state.drive(&mut cx);
+            tired |= state.drive(tasks, &mut cx);
         }
         tired |= tasks.driver.swap(IDLE, Ordering::AcqRel) == AGAIN;
         let news = state.session.news();
@@ -234,8 +255,11 @@ impl Drop for Waiting {
 
 impl State {
     /// Does all that can be done without waiting, but not without end; whether there was more to do.
-    fn drive(&mut self, cx: &mut Context<'_>) -> bool {
+    fn drive(&mut self, tasks: &Tasks, cx: &mut Context<'_>) -> bool {
         for _ in 0..MAX_ROUNDS {
+            if tasks.has_woken.swap(false, Ordering::AcqRel) {
+                self.stalled = Stalled::default();
+            }
             self.session.run();
             if !(self.send(cx) | self.receive(cx) | self.fire(cx)) {
                 return false;
@@ -245,16 +269,30 @@ impl State {
     }
 
     fn receive(&mut self, cx: &mut Context<'_>) -> bool {
-        let (Carrier::Open(connection), 1..) = (&mut self.carrier, self.session.input_room()) else { return false };
-        match Pin::new(&mut *connection).poll_fill_buf(cx) {
-            Poll::Pending => return false,
-            Poll::Ready(Ok([])) => self.session.handle_end(None),
-            Poll::Ready(Ok(bytes)) => {
-                let taken = self.session.handle_input(self.alarm.now(), bytes);
-                Pin::new(connection).consume(taken);
+        let (Carrier::Open(connection), most @ 1..) = (&mut self.carrier, self.session.input_room()) else {
+            return false;
+        };
+        if self.arrived.is_empty() {
+            if self.stalled.reading {
+                return false;
             }
-            Poll::Ready(Err(error)) => self.session.handle_end(Some(Fault::from(error))),
+            match connection.poll_read_to(&mut self.arrived, most, cx) {
+                Poll::Pending => {
+                    self.stalled.reading = true;
+                    return false;
+                }
+                Poll::Ready(Ok(0)) => {
+                    self.session.handle_end(None);
+                    return true;
+                }
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => {
+                    self.session.handle_end(Some(Fault::from(io::Error::from(error))));
+                    return true;
+                }
+            }
         }
+        self.session.handle_input(self.alarm.now(), &mut self.arrived);
         true
     }
 
@@ -262,7 +300,7 @@ impl State {
         let Carrier::Open(connection) = &mut self.carrier else {
             // What is over has nobody to say it to.
             let left = self.session.output_len();
-            self.session.handle_sent(left);
+            self.session.drop_output();
             return left > 0;
         };
         let mut moved = false;
@@ -272,20 +310,27 @@ impl State {
             if most == 0 {
                 break;
             }
-            let given = self.session.with_output(|bytes| Pin::new(&mut *connection).poll_write(cx, &bytes[..most]));
-            let count = match given {
-                Poll::Pending => return moved,
-                Poll::Ready(Ok(count)) => count,
+            if self.stalled.writing {
+                return moved;
+            }
+            match self.session.with_output(|output| connection.poll_write_of(output, most, cx)) {
+                Poll::Pending => {
+                    self.stalled.writing = true;
+                    return moved;
+                }
+                Poll::Ready(Ok(count)) => self.given += count as u64,
                 // Why, its reader learns.
-                Poll::Ready(Err(_)) => self.session.output_len(),
-            };
-            self.session.handle_sent(count);
-            self.given += count as u64;
+                Poll::Ready(Err(_)) => {
+                    self.given += self.session.output_len() as u64;
+                    self.session.drop_output();
+                }
+            }
             self.session.run();
             moved = true;
         }
         if self.session.output_len() == 0 && (self.session.is_shut() || self.session.over().is_some()) {
-            if Pin::new(connection).poll_close(cx).is_pending() {
+            if self.stalled.writing || Pin::new(connection).poll_close(cx).is_pending() {
+                self.stalled.writing = true;
                 if moved {
                     self.session.tell_all();
                 }
@@ -294,7 +339,11 @@ impl State {
             self.close();
             return true;
         }
-        if self.flushed < self.given && Pin::new(connection).poll_flush(cx).is_ready() {
+        if self.flushed < self.given && !self.stalled.flushing {
+            if Pin::new(connection).poll_flush(cx).is_pending() {
+                self.stalled.flushing = true;
+                return moved;
+            }
             self.flushed = self.given;
             if self.awaited.take_if(|until| *until <= self.flushed).is_some() {
                 self.has_flushed = true;
@@ -346,9 +395,13 @@ impl Drop for Inside {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         let cx = &mut Context::from_waker(Waker::noop());
         state.session.leave();
-        state.drive(cx);
-        state.session.depart();
-        state.drive(cx);
+        for last in [false, true] {
+            if last {
+                state.session.depart();
+            }
+            self.tasks.has_woken.store(true, Ordering::Release);
+            state.drive(&self.tasks, cx);
+        }
     }
 }
 
@@ -390,6 +443,7 @@ impl Wake for Tasks {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
+        self.has_woken.store(true, Ordering::Release);
         let told = self.driver.compare_exchange(DRIVEN, AGAIN, Ordering::AcqRel, Ordering::Acquire);
         if matches!(told, Ok(_) | Err(AGAIN)) {
             return;

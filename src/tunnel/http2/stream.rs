@@ -23,6 +23,7 @@ use h2::{Reason as Code, RecvStream, SendStream};
 use super::fault::Fault;
 use super::frames::Departed;
 use crate::stack::bytes as shown;
+use crate::stack::{extend, keep_spare};
 use crate::tunnel::ErrorKind;
 
 /// One stream of a connection.
@@ -35,6 +36,10 @@ pub(super) struct Stream {
     waker: Waker,
     inbound: BytesMut,
     outbound: BytesMut,
+    /// What was taken, and the peer was given no room for.
+    owed: usize,
+    /// The peer is given room when so much is owed: for less it would be told of too often.
+    credit: usize,
     theirs: Theirs,
     ours: Ours,
     /// How much has come and was put, all in all.
@@ -76,8 +81,8 @@ pub(super) enum Next<'a> {
 }
 
 impl Stream {
-    /// A stream of which h2 wakes `waker` when there is news.
-    pub(super) fn new(send: Option<SendStream<Bytes>>, recv: Option<RecvStream>, waker: Waker) -> Self {
+    /// A stream with this window, of which h2 wakes `waker` when there is news.
+    pub(super) fn new(send: Option<SendStream<Bytes>>, recv: Option<RecvStream>, window: u32, waker: Waker) -> Self {
         let (inbound, outbound) = Default::default();
         Self {
             send,
@@ -85,6 +90,8 @@ impl Stream {
             waker,
             inbound,
             outbound,
+            owed: 0,
+            credit: window as usize / CREDITS,
             theirs: Theirs::Open,
             ours: Ours::Open,
             total: [0; 2],
@@ -126,11 +133,14 @@ impl Stream {
     pub(super) fn take(&mut self, count: usize) {
         self.inbound.advance(count);
         if self.inbound.is_empty() && self.inbound.capacity() > KEPT {
-            self.inbound = BytesMut::new();
+            keep_spare(std::mem::take(&mut self.inbound));
         }
-        if let Some(recv) = &mut self.recv {
+        self.owed += count;
+        if let Some(recv) = &mut self.recv
+            && self.owed >= self.credit
+        {
             // A stream that has gone has no window.
-            let _ = recv.flow_control().release_capacity(count);
+            let _ = recv.flow_control().release_capacity(std::mem::take(&mut self.owed));
         }
     }
 
@@ -140,7 +150,7 @@ impl Stream {
             return None;
         }
         let count = bytes.len().min(OUTBOUND.saturating_sub(self.outbound.len()));
-        self.outbound.extend_from_slice(&bytes[..count]);
+        extend(&mut self.outbound, &bytes[..count]);
         self.total[1] += count as u64;
         Some(count)
     }
@@ -254,7 +264,7 @@ impl Stream {
                 Poll::Pending => break,
                 Poll::Ready(Some(Ok(bytes))) => {
                     self.total[0] += bytes.len() as u64;
-                    self.inbound.extend_from_slice(&bytes);
+                    extend(&mut self.inbound, &bytes);
                 }
                 Poll::Ready(Some(Err(error))) => self.fail(judge(&error)),
                 // A tunnel has nothing but DATA (RFC 9113, section 8.5), but to h2 trailers are an end like any other.
@@ -331,4 +341,8 @@ impl Stream {
 const OUTBOUND: usize = 64 * 1024;
 
 /// An empty queue keeps no more than this.
-const KEPT: usize = 64 * 1024;
+const KEPT: usize = 4096;
+
+/// The peer gets room when a part of the window has been read, one of so many: it never has less than all the others, unless nobody
+/// reads.
+const CREDITS: usize = 4;
