@@ -97,7 +97,7 @@ struct Shared {
     observer: OnceLock<Box<Observer>>,
 }
 
-/// Who is told of everything.
+/// Who hears of everything.
 type Observer = dyn Fn(&Event<'_>) + Send + Sync;
 
 #[derive(Default)]
