@@ -102,4 +102,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Carrier for Connection
     fn set_keep_alive(&self, keep_alive: Option<KeepAlive>) -> io::Result<()> {
         self.socket()?.set_keep_alive(keep_alive)
     }
+
+    fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.socket()?.take_error()
+    }
 }

@@ -68,6 +68,7 @@ impl Socket {
             reset: |carrier| carrier.downcast::<C>().expect(TYPE).reset(),
             keep_alive: |carrier| known::<C>(carrier).keep_alive(),
             set_keep_alive: |carrier, keep_alive| known::<C>(carrier).set_keep_alive(keep_alive),
+            take_error: |carrier| known::<C>(carrier).take_error(),
             carrier: Some(CarrierFacts {
                 unsent: |carrier| known::<C>(carrier).unsent(),
                 line: |carrier| known::<C>(carrier).to_string(),
@@ -92,6 +93,7 @@ impl Socket {
             },
             keep_alive: |stream| super::keep_alive::of(known::<S>(stream)),
             set_keep_alive: |stream, keep_alive| super::keep_alive::set(known::<S>(stream), keep_alive),
+            take_error: |stream| Ok(rustix::net::sockopt::socket_error(known::<S>(stream))?.err().map(io::Error::from)),
             carrier: None,
         };
         // Some systems refuse options to a socket whose peer is gone already, which is no news and shows soon.
@@ -150,6 +152,16 @@ impl Socket {
     /// `Unsupported` if it is not TCP, or not Unix; `InvalidInput` for times that the system does not take.
     pub fn set_keep_alive(&self, keep_alive: Option<KeepAlive>) -> io::Result<()> {
         self.with_stream(|beside, stream| (beside.set_keep_alive)(stream, keep_alive))
+    }
+
+    /// What has broken the connection, if anything has, and no read or write has told yet. A peer whose end of file was read may
+    /// reset the connection later, and no read tells of that.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` if it is not TCP, or not Unix.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.with_stream(|beside, stream| (beside.take_error)(stream))
     }
 
     /// How many of the bytes that were written the peer's system has not taken yet. `None` where that cannot be known: it is
@@ -360,6 +372,15 @@ pub trait Carrier: AsyncRead + AsyncWrite + fmt::Display + Unpin + Send + 'stati
     fn set_keep_alive(&self, _keep_alive: Option<KeepAlive>) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
+
+    /// See [`Socket::take_error`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    fn take_error(&self) -> io::Result<Option<io::Error>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 /// The two I/O traits as one, because a box takes only one, and the way back to the type.
@@ -374,6 +395,7 @@ struct Beside {
     reset: fn(Box<dyn Any>) -> io::Result<()>,
     keep_alive: fn(&dyn Any) -> io::Result<Option<KeepAlive>>,
     set_keep_alive: fn(&dyn Any, Option<KeepAlive>) -> io::Result<()>,
+    take_error: fn(&dyn Any) -> io::Result<Option<io::Error>>,
     /// Of a stream that is a carrier.
     carrier: Option<CarrierFacts>,
 }

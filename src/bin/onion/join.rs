@@ -214,7 +214,9 @@ impl ConnectionPair {
                     return Poll::Ready(self.verdict());
                 }
                 _ => {
-                    if let Poll::Ready(loss) = self.poll_silent(cx) {
+                    if let Poll::Ready(loss) = self.poll_gone(cx) {
+                        self.broken = Some((Outcome::Lost, loss));
+                    } else if let Poll::Ready(loss) = self.poll_silent(cx) {
                         (self.broken, self.is_given_up) = (Some((Outcome::Lost, loss.clone())), true);
                         return Poll::Ready(End::of(Outcome::Lost, loss));
                     }
@@ -252,6 +254,23 @@ impl ConnectionPair {
         if self.back.is_at_end() || hold.poll_over(unsent, cx).is_ready() {
             self.there.stage = self.there.ending();
             cx.waker().wake_by_ref();
+        }
+    }
+
+    /// Whether the side that has ended, while the other goes on, is gone altogether.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Loss> {
+        let Some(watch) = &mut self.watch else { return Poll::Pending };
+        let (side, conn) = match [self.there.stage, self.back.stage] {
+            [Stage::Over, _] => (Side::Listen, &self.near),
+            [_, Stage::Over] => (Side::Connect, &self.far),
+            _ => return Poll::Pending,
+        };
+        loop {
+            ready!(watch.poll_look(cx));
+            if let Ok(Some(error)) = conn.get_ref().take_error() {
+                let cause = format_args!("the peer is gone behind its end: {error}");
+                return Poll::Ready(Loss::new(side, Own(error.counted_as(), cause)));
+            }
         }
     }
 

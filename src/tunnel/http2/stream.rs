@@ -212,6 +212,11 @@ impl Stream {
         matches!(self.ours, Ours::Ending | Ours::Ended)
     }
 
+    /// Whether the peer takes nothing more, and our direction has not ended.
+    pub(super) fn is_deaf(&self) -> bool {
+        self.ours == Ours::Failed
+    }
+
     /// Whether more may come.
     pub(super) fn is_open(&self) -> bool {
         matches!(self.theirs, Theirs::Open)

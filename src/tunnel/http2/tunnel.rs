@@ -131,6 +131,15 @@ impl Carrier for Tunnel {
         let set = self.shared.of_carrier(|carrier| Carrier::set_keep_alive(carrier, keep_alive));
         set.unwrap_or_else(|| Err(io::ErrorKind::NotConnected.into()))
     }
+
+    fn take_error(&self) -> io::Result<Option<io::Error>> {
+        let (fault, is_deaf) = self.shared.act(|state, _| {
+            let stream = state.session.stream(self.id).map(|stream| stream.is_deaf());
+            (state.session.fault(self.id), stream.unwrap_or(true))
+        });
+        let fault = fault.map(|fault| fault.into_io_error(self.target.clone(), self.proxy.clone()));
+        Ok(fault.or_else(|| is_deaf.then(|| io::ErrorKind::ConnectionReset.into())))
+    }
 }
 
 impl fmt::Display for Tunnel {

@@ -67,6 +67,27 @@ fn s11_a_reset_of_one_side_is_one_of_the_other() {
 }
 
 #[test]
+fn s11_a_reset_behind_an_end_is_noticed_while_the_other_side_is_waited_for() {
+    let mut proxy = proxy(&["--half-close", "none", "--allow", "127.0.0.0/8"]);
+    for client_first in [true, false] {
+        let (client, far) = tunnel(&proxy);
+        let (mut first, mut second) = if client_first { (client, far) } else { (far, client) };
+        first.write_all(b"!").unwrap();
+        first.shutdown(Shutdown::Write).unwrap();
+        finds(&mut second, b"!");
+        assert_eq!(second.read(&mut [0]).unwrap(), 0);
+        second.write_all(b"?").unwrap();
+        finds(&mut first, b"?");
+        rustix::net::sockopt::set_socket_linger(&first, Some(std::time::Duration::ZERO)).unwrap();
+        drop(first);
+        let side = if client_first { "LISTEN" } else { "CONNECT" };
+        proxy.hears(&[&format!("lost, {side} side: the peer is gone behind its end"), "1 bytes there, 1 back"]);
+        // It has read an end, so only its writes tell.
+        while second.write(b"still there?").is_ok() {}
+    }
+}
+
+#[test]
 fn s13_tunnels_go_on_while_the_proxy_ends_and_there_are_no_new_ones() {
     let mut proxy = proxy(LOOPBACK);
     let (mut client, mut far) = tunnel(&proxy);

@@ -104,6 +104,23 @@ fn it_draws_the_tunnels_when_it_is_asked() {
 }
 
 #[test]
+fn t11_a_reset_behind_an_end_is_noticed_while_the_target_is_waited_for() {
+    let mut proxy = proxy(&["--half-close", "none", "--allow", "127.0.0.0/8"]);
+    let tunnels = carrier(&proxy);
+    let (mut tunnel, mut far) = open(&tunnels);
+    says(&mut tunnel, b"!");
+    block_on(tunnel.close()).unwrap();
+    finds(&mut far, b"!");
+    assert_eq!(far.read(&mut [0]).unwrap(), 0);
+    tunnel.reset().unwrap();
+    let driving = std::thread::spawn(move || block_on(tunnels.drive()));
+    proxy.hears(&["#1.1 from", "lost, LISTEN side: the peer is gone behind its end"]);
+    while far.write(b"still there?").is_ok() {}
+    drop(proxy);
+    drop(driving.join());
+}
+
+#[test]
 fn s13_its_tunnels_go_on_while_the_proxy_ends_and_there_are_no_new_ones() {
     let mut proxy = proxy(LOOPBACK);
     let tunnels = carrier(&proxy);

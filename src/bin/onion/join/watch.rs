@@ -20,6 +20,8 @@ pub(super) struct Watch {
     alarm: Option<(Instant, BoxFuture<'static, ()>)>,
     /// If it has run out before and nothing has passed since: how many bytes were on their way then.
     unsent: Option<usize>,
+    /// When the side that has ended is to be looked at again.
+    look: Option<BoxFuture<'static, ()>>,
 }
 
 /// What is compared to find out whether something has happened.
@@ -31,7 +33,16 @@ pub(super) struct Seen {
 
 impl Watch {
     pub(super) fn new(timer: &'static dyn Timer, idle: Limit, half_closed: Limit) -> Self {
-        Self { timer, idle, half_closed, seen: Seen::default(), since: timer.now(), alarm: None, unsent: None }
+        Self {
+            timer,
+            idle,
+            half_closed,
+            seen: Seen::default(),
+            since: timer.now(),
+            alarm: None,
+            unsent: None,
+            look: None,
+        }
     }
 
     /// Whether nothing has happened for the limit that it returns. A receiver that takes what is on its way to it, however
@@ -58,6 +69,15 @@ impl Watch {
         Poll::Ready(limit)
     }
 
+    /// Whether to look at the side that has ended: nobody reads from it any more, so nothing wakes anybody when it is reset.
+    pub(super) fn poll_look(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let timer = self.timer;
+        let look = self.look.get_or_insert_with(|| timer.sleep_until(timer.now() + LOOK));
+        ready!(look.as_mut().poll(cx));
+        self.look = None;
+        Poll::Ready(())
+    }
+
     fn poll_until(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let (at, alarm) = match &mut self.alarm {
@@ -76,3 +96,6 @@ impl Watch {
         }
     }
 }
+
+/// How often a side that has ended is looked at.
+const LOOK: Duration = Duration::from_secs(1);
