@@ -8,7 +8,7 @@ use onionskin::tunnel::{Ender, ErrorKind, Grant, Reason};
 use crate::{CONFIGURED, CUTS, NAME, run, target};
 
 #[test]
-fn tls_in_a_tunnel_of_ours_ends_each_way_and_a_refusal_harms_nobody() {
+fn t26_tls_in_a_tunnel_of_ours_ends_each_way_and_a_refusal_harms_nobody() {
     for cut in CUTS {
         run(|bench| async move {
             let (carrier, end) = bench.carrier(cut);

@@ -92,18 +92,18 @@ fn outcome(
 }
 
 /// Both at every byte, and the control behind the last one. `tunnel_at` is where the tunnel is there.
-fn at_every_byte(side: impl AsyncFn(WireEnd, &Clock) -> Outcome, turns: [&[u8]; 2], tunnel_at: usize) {
+fn at_every_byte(side: &impl AsyncFn(WireEnd, &Clock) -> Outcome, turns: [&[u8]; 2], tunnel_at: usize) {
     let whole = turns.concat().len();
     for cut in [Cut::Whole, Cut::Bytes] {
         for fate in FATES {
             for count in 0..whole {
-                let Outcome { heard, loss } = outcome(&side, turns, count, cut, fate);
+                let Outcome { heard, loss } = outcome(side, turns, count, cut, fate);
                 let (is_timeout, text) = loss.unwrap_or_else(|| panic!("{count} {fate:?}: that was no end"));
                 assert_eq!(is_timeout, fate == Fate::Silence, "{count} {fate:?}: {text}");
                 assert_eq!(heard.is_some(), count >= tunnel_at, "{count} {fate:?}: {text}");
                 assert!(SAID.starts_with(&heard.unwrap_or_default()), "{count} {fate:?}");
             }
-            let Outcome { heard, loss } = outcome(&side, turns, whole, cut, fate);
+            let Outcome { heard, loss } = outcome(side, turns, whole, cut, fate);
             assert_eq!((heard.as_deref(), loss), (Some(SAID), None), "{fate:?}");
         }
     }
@@ -127,7 +127,7 @@ fn t25_a_client_whose_proxy_is_gone_at_any_byte_has_no_clean_end() {
         let ended = opened.read_to_end(&mut heard).await;
         Outcome::of(heard, ended)
     };
-    at_every_byte(client, [&begun, &said], begun.len() + answer.len());
+    at_every_byte(&client, [&begun, &said], begun.len() + answer.len());
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn t11_t25_a_server_whose_client_is_gone_at_any_byte_has_no_clean_end() {
         }
         Outcome::of(heard, ended)
     };
-    at_every_byte(server, [&begun, &said], begun.len() + asks.len());
+    at_every_byte(&server, [&begun, &said], begun.len() + asks.len());
 }
 
 const SAID: &[u8] = b"not all of it";

@@ -19,6 +19,7 @@ mod random;
 mod server;
 #[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
 mod sockets;
+mod targets;
 mod tree;
 mod windows;
 

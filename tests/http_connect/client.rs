@@ -18,7 +18,7 @@ fn to(host: &str, port: u16) -> Connect {
 }
 
 #[test]
-fn a1_the_target_is_asked_for_with_its_port_twice_and_without_a_body() {
+fn a1_a11_the_target_is_asked_for_with_its_port_twice_and_without_a_body() {
     for (host, port, authority) in [
         ("a.example", 443, "a.example:443"),
         ("A.example.", 80, "A.example.:80"),
@@ -33,13 +33,29 @@ fn a1_the_target_is_asked_for_with_its_port_twice_and_without_a_body() {
 }
 
 #[test]
-fn a4_a5_a6_what_is_no_target_is_refused_and_nothing_is_sent() {
+fn a4_a5_a6_a7_a8_what_is_no_target_is_refused_and_nothing_is_sent() {
     let name = |host: &str, port| Address::Name { host: host.to_owned(), port };
-    let mut targets: Vec<_> =
-        ["", "a b", "a\r\nX: y", "a\0", "u:p@a.example", "a/b", "a?b", "a#b", "a\\b", "b\u{fc}cher"]
-            .into_iter()
-            .map(|host| name(host, 443))
-            .collect();
+    let mut targets: Vec<_> = [
+        "",
+        "a b",
+        "a\r\nX: y",
+        "a\0",
+        "u:p@a.example",
+        "a/b",
+        "a?b",
+        "a#b",
+        "a\\b",
+        "b\u{fc}cher",
+        "a..b",
+        ".a",
+        "a..",
+        ".",
+    ]
+    .into_iter()
+    .map(|host| name(host, 443))
+    .collect();
+    let long = |label: usize, count| vec!["a".repeat(label); count].join(".");
+    targets.extend([name(&long(64, 1), 443), name(&long(63, 4), 443)]);
     targets.extend([
         name("a.example", 0),
         Address::Tcp(SocketAddr::from(([192, 0, 2, 1], 0))),
@@ -53,6 +69,10 @@ fn a4_a5_a6_what_is_no_target_is_refused_and_nothing_is_sent() {
         assert_eq!((dialogue.proxy.hears(), error.to_string().lines().count()), (String::new(), 1), "{target:?}");
     }
     assert_ne!(asked(connect()), "");
+    for host in ["xn--bcher-kva.example", "_srv.a.example", "a.example.", &long(63, 3)] {
+        let asked = asked(Connect::new(name(host, 443)));
+        assert_eq!(asked, format!("CONNECT {host}:443 HTTP/1.1\nHost: {host}:443\n\n"));
+    }
 }
 
 #[test]

@@ -183,7 +183,7 @@ fn s9_other_methods_and_versions_and_what_is_no_request_are_refused() {
 }
 
 #[test]
-fn a4_a5_a6_what_is_no_target_is_400() {
+fn a4_a5_a6_a7_a8_what_is_no_target_is_400() {
     for target in [
         "a.example",
         "a.example:",

@@ -148,13 +148,17 @@ fn a3_an_ipv4_address_inside_ipv6_stays_ipv6() {
 }
 
 #[test]
-fn a9_what_is_no_target_is_not_asked_for_and_nothing_is_sent() {
+fn a4_a6_a7_a8_a9_what_is_no_target_is_not_asked_for_and_nothing_is_sent() {
     let by_name = |host: &str, port| Address::Name { host: host.to_owned(), port };
     let longest = format!("{}.{}", "a".repeat(63), "b.".repeat(94) + "c");
     for (target, sentence) in [
         (by_name(&"a".repeat(256), 1), "a name has at most 253 bytes"),
         (by_name(&format!("{longest}d"), 1), "a name has at most 253 bytes"),
         (by_name("a\0b", 1), "a name has letters"),
+        (by_name("b\u{fc}cher.example", 1), "A-labels"),
+        (by_name("a..example", 1), "nothing between two dots"),
+        (by_name("a.example..", 1), "nothing between two dots"),
+        (by_name(&"a".repeat(64), 1), "a label has at most 63 bytes"),
         (by_name("a.example", 0), "no port 0"),
         (target("192.0.2.1:1").as_tcp().map(|to| Address::Tcp((to.ip(), 0).into())).unwrap(), "at port 0"),
         (Address::Unix(Some("/run/a.sock".into())), "SOCKS leads to ports of TCP, not to unix /run/a.sock"),
@@ -165,6 +169,10 @@ fn a9_what_is_no_target_is_not_asked_for_and_nothing_is_sent() {
         assert_eq!(pair.left.sent(), b"");
     }
     // The control.
+    for host in ["_srv.a.example", "a.example.", "xn--bcher-kva.example"] {
+        let expected = [&[5, 1, 0, 3, host.len() as u8], host.as_bytes(), &[0, 1]].concat();
+        assert_eq!(request(by_name(host, 1)), expected);
+    }
     assert_eq!(request(by_name(&longest, 1)), [b"\x05\x01\x00\x03\xfd", longest.as_bytes(), &[0, 1]].concat());
 }
 

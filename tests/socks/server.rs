@@ -87,7 +87,7 @@ fn k12_what_is_no_socks_is_recognised_and_answered_with_nothing() {
 }
 
 #[test]
-fn k13_bind_and_udp_associate_are_refused() {
+fn k13_k18_bind_and_udp_associate_are_refused() {
     for (command, sentence) in [(2, "BIND"), (3, "UDP ASSOCIATE"), (0, "command 0"), (9, "command 9")] {
         // The port 0 is what a client of UDP says that does not know its own.
         let request = [5, command, 0, 1, 0, 0, 0, 0, 0, 0];

@@ -126,7 +126,7 @@ fn t12_fields_behind_the_data_of_a_tunnel_are_no_clean_end() {
 }
 
 #[test]
-fn a_tunnel_that_is_dropped_before_it_has_ended_is_cancelled() {
+fn t9_a_tunnel_that_is_dropped_before_it_has_ended_is_cancelled() {
     let (tunnels, end, _clock) = server(Cut::Whole);
     let client = async {
         let mut raw = Raw::begin(end).await;
@@ -158,7 +158,7 @@ fn a_tunnel_that_is_dropped_before_it_has_ended_is_cancelled() {
 }
 
 #[test]
-fn a_loss_names_the_tunnel_and_what_became_of_the_connection() {
+fn t15_a_loss_names_the_tunnel_and_what_became_of_the_connection() {
     let (tunnels, end, _clock) = server(Cut::Whole);
     let losses = RefCell::new(Vec::new());
     let client = async {

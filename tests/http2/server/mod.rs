@@ -32,7 +32,7 @@ pub(crate) fn connection(end: WireEnd, clock: &Clock) -> Connection<Socket> {
 }
 
 /// The server, and the client's end of the wire.
-fn server(cut: Cut) -> (PendingTunnels, WireEnd, Clock) {
+pub(crate) fn server(cut: Cut) -> (PendingTunnels, WireEnd, Clock) {
     server_over(cut, 1 << 20)
 }
 
@@ -44,7 +44,7 @@ fn server_over(cut: Cut, capacity: usize) -> (PendingTunnels, WireEnd, Clock) {
 }
 
 /// Serves each request in `each` until there are no more, and then until the last is done. What came of them, as they came.
-async fn serve<F: Future>(mut tunnels: PendingTunnels, each: impl Fn(PendingTunnel) -> F) -> Vec<F::Output> {
+pub(crate) async fn serve<F: Future>(mut tunnels: PendingTunnels, each: impl Fn(PendingTunnel) -> F) -> Vec<F::Output> {
     let (mut running, mut done) = (FuturesUnordered::new(), Vec::new());
     loop {
         futures::select_biased! {
@@ -60,7 +60,7 @@ async fn serve<F: Future>(mut tunnels: PendingTunnels, each: impl Fn(PendingTunn
 }
 
 /// Grants the tunnel and gives back what comes.
-async fn echo(pending: PendingTunnel) -> io::Result<u64> {
+pub(crate) async fn echo(pending: PendingTunnel) -> io::Result<u64> {
     let tunnel = pending.grant(Grant::default()).await.map_err(io::Error::other)?;
     let (reader, mut writer) = tunnel.split();
     let count = futures::io::copy(reader, &mut writer).await?;
@@ -70,7 +70,7 @@ async fn echo(pending: PendingTunnel) -> io::Result<u64> {
 
 /// Runs the client to its end beside the server, which may not be done then.
 #[track_caller]
-fn beside<T>(server: impl Future, client: impl Future<Output = T>) -> T {
+pub(crate) fn beside<T>(server: impl Future, client: impl Future<Output = T>) -> T {
     let (mut server, mut client) = (Task::new(server), Task::new(client));
     run(&mut [&mut server, &mut client]);
     client.output().expect("the client is not stuck")

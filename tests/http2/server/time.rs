@@ -61,7 +61,7 @@ fn t20_a_client_that_says_nothing_is_asked_and_then_given_up() {
 }
 
 #[test]
-fn a_client_that_never_begins_is_given_up() {
+fn t21_a_client_that_never_begins_is_given_up() {
     for begun in [false, true] {
         let (tunnels, end, clock) = server(Cut::Whole);
         let mut server = Task::new(serve(tunnels, echo));
