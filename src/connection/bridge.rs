@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Both sides are connections, so nothing is copied into a buffer between them: what one stack shows is written to the other,
-//! and only as much is taken as that one took. Backpressure goes from one socket to the other.
+//! and only as much is taken as that one took. Backpressure goes from one socket to the other. Where the peer's stack has no
+//! layers either, the system moves the bytes ([`ZeroCopy`]).
 
 use std::any::Any;
 use std::error::Error as StdError;
@@ -21,7 +22,7 @@ use std::time::{Duration, Instant};
 use futures::future::select;
 use futures::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::{Connection, Error};
+use super::{Connection, Error, ZeroCopy};
 use crate::driver::{Alarm, Half};
 use crate::runtime::{Socket, Timer};
 use crate::stack::with_chain;
@@ -29,7 +30,9 @@ use crate::stack::with_chain;
 impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Connection<IO> {
     /// Passes on between this connection and a local socket, both ways, until both sides have ended: whoever holds the
     /// other end of `local` talks to the peer through all layers. [`tcp_pair`](crate::runtime::tcp_pair) makes two
-    /// ends; a listener on loopback will do as well, for crates that want an address.
+    /// ends; a listener on loopback will do as well, for crates that want an address. It joins two peers as well, as a proxy does:
+    /// `local` is then the connection to the other one. Where there is no layer, Linux moves the bytes between TCP sockets itself
+    /// ([`ZeroCopy`]).
     ///
     /// ```
     /// # #[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))] {
@@ -233,6 +236,7 @@ impl LastBytes {
 struct Way {
     stage: Stage,
     bytes: u64,
+    zero_copy: ZeroCopy,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -256,16 +260,25 @@ impl Way {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), BridgeError>>
     where
-        A: AsyncRead + AsyncWrite + Unpin,
-        B: AsyncRead + AsyncWrite + Unpin,
+        A: AsyncRead + AsyncWrite + Unpin + 'static,
+        B: AsyncRead + AsyncWrite + Unpin + 'static,
     {
         let lost = |side, error| BridgeError { side, error };
         let receiver = if sender == Side::Local { Side::Peer } else { Side::Local };
         for _ in 0..MAX_WRITES {
+            if matches!(self.stage, Stage::Open | Stage::Unsent) {
+                let passed = ready!(self.zero_copy.poll_pass(from, to, cx)).map_err(|error| lost(receiver, error))?;
+                if passed > 0 {
+                    self.bytes += passed as u64;
+                    self.stage = Stage::Unsent;
+                    continue;
+                }
+            }
             match self.stage {
                 Stage::Open | Stage::Unsent => match from.poll_readable(cx) {
                     Poll::Ready(Ok(None)) => self.stage = Stage::Ending,
                     Poll::Ready(Ok(Some(bytes))) => {
+                        self.zero_copy.has_read(bytes.len());
                         let count = ready!(to.poll_put(bytes, cx)).map_err(|error| lost(receiver, error))?;
                         from.take(count);
                         self.bytes += count as u64;

@@ -60,6 +60,7 @@
 // | `peel.rs` | outer TLS that is taken off once there is TLS inside |
 // | `io.rs`, `tokio_io.rs`, `line.rs` | reading and writing: the traits of two makers, and lines |
 // | `socket.rs`, `bridge.rs` | a connection over a socket, as the socket of another, and behind a local socket |
+// | `zero_copy.rs` | bytes that the system moves from one connection to another |
 // | `drive.rs`, `quiet.rs` | who polls the connection drives all of it, and whether anything stirs where nobody does |
 // | `addresses.rs`, `hop.rs` | who talks to whom, and through whom |
 // | `layers.rs`, `tree.rs`, `error.rs` | the layers to be printed, also those of many tunnels, and what can go wrong |
@@ -85,6 +86,7 @@ mod stop;
 mod tokio_io;
 #[cfg(feature = "http2")]
 pub(crate) mod tree;
+mod zero_copy;
 
 use std::fmt;
 use std::sync::Arc;
@@ -108,6 +110,7 @@ pub(crate) use self::stop::RECORD;
 pub use self::stop::Stopped;
 #[cfg(feature = "http2")]
 pub use self::tree::{Tree, View};
+pub use self::zero_copy::ZeroCopy;
 #[doc(no_inline)]
 pub use crate::stack::{End, LayerId, Limits, OnTimeout, PeerAnswer, Stop};
 

@@ -49,6 +49,10 @@ pub(crate) async fn connect_to_one(runtime: &dyn Runtime, addresses: Vec<SocketA
             };
         };
         attempts.push(attempt(runtime, address));
+        if waiting.as_slice().is_empty() {
+            // It has a head start over nobody.
+            continue;
+        }
         let head_start = (runtime, runtime.now() + HEAD_START);
         if let Outcome::Connected(socket) = next_outcome(&mut attempts, &mut failures, Some(head_start)).await {
             return Ok(socket);

@@ -30,6 +30,7 @@
 // | `abstract_unix.rs`, `stale.rs` | names of Unix sockets: those without a file, and files that were left behind |
 // | `tokio_io.rs` | tokio's I/O traits, for those who need them and no runtime |
 // | `backlog.rs`, `keep_alive.rs` | what the system knows of a TCP peer |
+// | `pipe.rs` | bytes that the system moves from one socket to another |
 
 #[cfg(all(target_os = "linux", any(feature = "async-std", feature = "smol", feature = "tokio")))]
 pub(crate) mod abstract_unix;
@@ -48,6 +49,7 @@ mod keep_alive;
 mod listen;
 #[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
 mod pair;
+mod pipe;
 #[cfg(all(unix, any(feature = "async-std", feature = "smol", feature = "tokio")))]
 mod single;
 #[cfg(feature = "smol")]
@@ -83,6 +85,7 @@ pub use self::choice::{AlreadyInstalled, all, install, preferred};
 pub use self::keep_alive::KeepAlive;
 #[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
 pub use self::pair::tcp_pair;
+pub(crate) use self::pipe::Pipe;
 #[cfg(feature = "smol")]
 pub use self::smol::Smol;
 pub use self::socket::{Accept, Carrier, ListeningSocket, Socket};

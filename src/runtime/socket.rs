@@ -69,6 +69,8 @@ impl Socket {
             keep_alive: |carrier| known::<C>(carrier).keep_alive(),
             set_keep_alive: |carrier, keep_alive| known::<C>(carrier).set_keep_alive(keep_alive),
             take_error: |carrier| known::<C>(carrier).take_error(),
+            #[cfg(target_os = "linux")]
+            descriptor: |_| None,
             carrier: Some(CarrierFacts {
                 unsent: |carrier| known::<C>(carrier).unsent(),
                 line: |carrier| known::<C>(carrier).to_string(),
@@ -94,6 +96,8 @@ impl Socket {
             keep_alive: |stream| super::keep_alive::of(known::<S>(stream)),
             set_keep_alive: |stream, keep_alive| super::keep_alive::set(known::<S>(stream), keep_alive),
             take_error: |stream| Ok(rustix::net::sockopt::socket_error(known::<S>(stream))?.err().map(io::Error::from)),
+            #[cfg(target_os = "linux")]
+            descriptor: |stream| Some(known::<S>(stream).as_fd()),
             carrier: None,
         };
         // Some systems refuse options to a socket whose peer is gone already, which is no news and shows soon.
@@ -176,6 +180,18 @@ impl Socket {
             return super::backlog::of(self.local.as_tcp()?, self.peer.as_tcp()?);
         }
         None
+    }
+
+    /// Whether it is a TCP socket of a system that can move bytes from one to another.
+    pub(crate) fn is_of_system(&self) -> bool {
+        cfg!(target_os = "linux") && self.beside.is_some_and(|beside| beside.carrier.is_none())
+    }
+
+    /// That of the system's, if it is a TCP socket.
+    #[cfg(all(target_os = "linux", any(feature = "async-std", feature = "smol", feature = "tokio")))]
+    pub(super) fn descriptor(&mut self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        let stream = self.stream.get_mut().unwrap_or_else(PoisonError::into_inner);
+        (self.beside?.descriptor)(&**stream)
     }
 
     fn with_stream<R>(&self, act: impl FnOnce(Beside, &dyn Any) -> io::Result<R>) -> io::Result<R> {
@@ -396,6 +412,9 @@ struct Beside {
     keep_alive: fn(&dyn Any) -> io::Result<Option<KeepAlive>>,
     set_keep_alive: fn(&dyn Any, Option<KeepAlive>) -> io::Result<()>,
     take_error: fn(&dyn Any) -> io::Result<Option<io::Error>>,
+    #[cfg(target_os = "linux")]
+    #[cfg_attr(not(any(feature = "async-std", feature = "smol", feature = "tokio")), allow(dead_code))]
+    descriptor: fn(&dyn Any) -> Option<std::os::fd::BorrowedFd<'_>>,
     /// Of a stream that is a carrier.
     carrier: Option<CarrierFacts>,
 }

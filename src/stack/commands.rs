@@ -133,6 +133,11 @@ impl Stack {
         Ok(count)
     }
 
+    /// How many bytes a [`write`](Self::write) takes now.
+    pub(crate) fn output_room(&mut self) -> usize {
+        self.app().outbound.room()
+    }
+
     /// As [`write`](Self::write), from several slices in their order, all of them at once: what has room of them becomes
     /// as many units (records) as if it had been one slice.
     ///

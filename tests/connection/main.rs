@@ -32,3 +32,5 @@ mod tokio_traits;
 mod truncation;
 mod tunnel;
 mod vectored;
+#[cfg(unix)]
+mod zero_copy;

@@ -43,7 +43,7 @@ use clap::ValueEnum;
 use futures::future::{join, poll_fn, select};
 use futures::io::{AsyncBufRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use onionskin::Connection;
-use onionskin::connection::OuterPeel;
+use onionskin::connection::{OuterPeel, ZeroCopy};
 use onionskin::runtime::{Socket, Timer};
 use onionskin::stack::{self, LayerErrorKind, Reason};
 
@@ -378,6 +378,8 @@ struct Way {
     truncated: Option<Loss>,
     /// Whether its end is kept back.
     holds: bool,
+    /// Where nobody looks at what passes.
+    zero_copy: ZeroCopy,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -397,7 +399,7 @@ enum Stage {
 
 impl Way {
     fn from(from: Side, pass_on: PassOn) -> Self {
-        Self { from, stage: Stage::Open, bytes: 0, pass_on, truncated: None, holds: false }
+        Self { from, stage: Stage::Open, bytes: 0, pass_on, truncated: None, holds: false, zero_copy: ZeroCopy::new() }
     }
 
     /// Whether the receiver was sent an end, or else how much it may still be waiting for.
@@ -439,6 +441,16 @@ impl Way {
         };
         let lost = |error: io::Error| (Outcome::Lost, Loss::new(receiver, error));
         for _ in 0..MAX_WRITES {
+            if let (Stage::Open | Stage::Unsent, Part::None) = (self.stage, &part) {
+                let passed = ready!(self.zero_copy.poll_pass(from, to, cx));
+                let count = passed.map_err(|error| lost(error.into()))?;
+                if count > 0 {
+                    self.bytes += count as u64;
+                    tally.add_bytes(sender, count);
+                    self.stage = Stage::Unsent;
+                    continue;
+                }
+            }
             match self.stage {
                 Stage::Open | Stage::Unsent => match Pin::new(&mut *from).poll_fill_buf(cx) {
                     Poll::Ready(Ok([])) => {
@@ -453,6 +465,7 @@ impl Way {
                         self.stage = self.end();
                     }
                     Poll::Ready(Ok(bytes)) => {
+                        self.zero_copy.has_read(bytes.len());
                         let written = ready!(Pin::new(&mut *to).poll_write(cx, bytes));
                         let count = written.map_err(lost)?;
                         match &mut part {

@@ -72,18 +72,14 @@ impl fmt::Display for Counts {
 
 impl Clients {
     /// Takes the client as far as it comes.
-    pub(super) async fn serve(&self, listen: String, number: u64, incoming: Incoming) -> End {
-        let mut line = Line::new(listen, number, incoming.addresses(), self.runtime.now());
-        let asking = async {
-            // In a box of its own, which is gone when the tunnel is there: that is all that many clients are to hold.
-            match select(self.ask(incoming, &mut line).boxed(), self.stopping.clone()).await {
-                Either::Left((asked, _)) => asked,
-                // Nobody has been promised anything.
-                Either::Right(_) => Err(Outcome::Aborted.into()),
-            }
-        };
-        match self.unless_aborted(asking).await {
-            Ok((Accepted::One(pending), _seat)) => self.answer(line, pending).await,
+    ///
+    /// Each stage is in a box of its own, which is gone when the next one begins: what many clients hold is the last one, and nothing
+    /// large is moved about.
+    pub(super) async fn serve(&self, listen: String, number: u64, incoming: Box<Incoming>) -> End {
+        let mut line = Box::new(Line::new(listen, number, incoming.addresses(), self.runtime.now()));
+        let asked = self.unless_aborted(self.ask_unless_stopping(incoming, &mut line).boxed()).await;
+        match asked {
+            Ok((Accepted::One(pending), _seat)) => self.answer(line, pending).boxed().await,
             Ok((Accepted::Many(tunnels), _seat)) => self.serve_many(&line, tunnels).boxed().await,
             Ok(_) => {
                 let unknown = Own(Class::Other, "the client wants something that is not known here");
@@ -93,11 +89,22 @@ impl Clients {
         }
     }
 
+    async fn ask_unless_stopping(&self, incoming: Box<Incoming>, line: &mut Line) -> Result<(Accepted, Seat), End> {
+        match select(pin!(self.ask(*incoming, line)), self.stopping.clone()).await {
+            Either::Left((asked, _)) => asked,
+            // Nobody has been promised anything.
+            Either::Right(_) => Err(Outcome::Aborted.into()),
+        }
+    }
+
     /// One tunnel, from the request to its line.
-    async fn answer(&self, mut line: Line, pending: Pending) -> End {
+    async fn answer(&self, mut line: Box<Line>, pending: Pending) -> End {
         line.asks(pending.request());
-        let end = self.unless_aborted(self.tunnel(&mut line, pending)).await;
-        end.unwrap_or_else(|end| line.ends(self.runtime.now(), end))
+        match self.unless_aborted(self.open(&mut line, pending).boxed()).await {
+            Ok(Answered::Granted(pair, _seats)) => self.pass(&mut line, pair).await,
+            Ok(Answered::Refused(end)) => end,
+            Err(end) => line.ends(self.runtime.now(), end),
+        }
     }
 
     /// The tunnels of a connection of HTTP/2, side by side in this task.
@@ -135,7 +142,8 @@ impl Clients {
             match happened {
                 Happened::Asked(Some(pending)) => {
                     count += 1;
-                    live.push(self.answer(line.tunnel(count, self.runtime.now()), pending));
+                    let line = Box::new(line.tunnel(count, self.runtime.now()));
+                    live.push(self.answer(line, pending));
                 }
                 // Those that are there find out for themselves.
                 Happened::Asked(None) => tunnels = None,
@@ -183,41 +191,42 @@ impl Clients {
         })
     }
 
-    /// Reaches the target, and passes on until the end; or refuses.
-    async fn tunnel(&self, line: &mut Line, mut pending: Pending) -> Result<End, End> {
+    /// Reaches the target, and grants the tunnel; or refuses.
+    async fn open(&self, line: &mut Line, mut pending: Pending) -> Result<Answered, End> {
         let user = pending.request().user.clone().filter(|_| self.logins.is_some());
         let of_user = || user.map(|user| self.users.seat_of_user(&user)).transpose();
-        let _seats = match self.tunnels.seat_of_all().and_then(|seat| Ok((seat, of_user()?))) {
+        let seats = match self.tunnels.seat_of_all().and_then(|seat| Ok((seat, of_user()?))) {
             Ok(seats) => seats,
             Err(full) => {
                 line.reason = Some(Reason::LimitReached);
-                return Ok(self.refuse(line, pending, Reason::LimitReached, Own(Class::Limit, full)).boxed().await);
+                let refusing = self.refuse(line, pending, Reason::LimitReached, Own(Class::Limit, full));
+                return Ok(Answered::Refused(refusing.boxed().await));
             }
         };
         let reach = Arc::clone(&self.reach.lock().unwrap_or_else(PoisonError::into_inner));
         let request = pending.request().clone();
         let client = pending.addresses().clone();
-        let far = match pending.during(reach.open(&request, &client)).boxed().await.map_err(failed)? {
+        let far = match pending.during(reach.open(&request, &client)).await.map_err(failed)? {
             Ok(far) => Unfinished::new(far),
             Err(unreached) => {
                 let cause = Own(class_of(&unreached), unreached.clone());
                 line.reason = Some(unreached.reason());
-                return Ok(self.refuse(line, pending, unreached, cause).boxed().await);
+                return Ok(Answered::Refused(self.refuse(line, pending, unreached, cause).boxed().await));
             }
         };
         line.reaches(&far);
         // Through another proxy our end of it says nothing.
         let bound = far.route().is_empty().then(|| far.get_ref().local_address().clone());
         let grant = bound.map(Grant::bound_to).unwrap_or_default();
-        let near = Unfinished::new(pending.grant(grant).boxed().await.map_err(failed)?);
+        let near = Unfinished::new(pending.grant(grant).await.map_err(failed)?);
         self.counts.granted.fetch_add(1, Relaxed);
-        Ok(self.pass(line, near, far).await)
-    }
-
-    async fn pass(&self, line: &mut Line, near: Unfinished, far: Unfinished) -> End {
         let HalfCloseOption { half_close, limit } = self.half_close;
         let pair = ConnectionPair::new(self.runtime, near, far, PassOn::default(), Arc::clone(&self.tally));
-        let mut pair = pair.half_closing(half_close).limited(self.idle, limit);
+        Ok(Answered::Granted(Box::new(pair.half_closing(half_close).limited(self.idle, limit)), seats))
+    }
+
+    /// Passes on until the end.
+    async fn pass(&self, line: &mut Line, mut pair: Box<ConnectionPair>) -> End {
         let end = match select(pin!(pair.run()), self.aborting.clone()).await {
             Either::Left((end, _)) => end,
             Either::Right(_) => Outcome::Aborted.into(),
@@ -246,6 +255,12 @@ impl Clients {
             Either::Right(_) => Err(Outcome::Aborted.into()),
         }
     }
+}
+
+/// What has become of a request.
+enum Answered {
+    Granted(Box<ConnectionPair>, (Seat, Option<Seat>)),
+    Refused(End),
 }
 
 /// What happens to a connection with many tunnels.

@@ -188,7 +188,7 @@ impl Service {
                     let (number, clients) = (tally.begin(), Arc::clone(&clients));
                     let ticket = Ticket { end: None, gone: gone.clone() };
                     runtime.spawn(Box::pin(async move {
-                        let end = clients.serve(listen, number, *incoming).await;
+                        let end = clients.serve(listen, number, incoming).await;
                         ticket.hand_in(end);
                     }));
                 }
