@@ -283,12 +283,18 @@ impl Word {
 
     /// Names between commas, of things that have names.
     pub(super) fn names<T: FromStr<Err: Display>>(self, key: &str) -> Result<Vec<T>, ParseError> {
-        let position = self.position;
-        let read = |name: &String| {
-            let invalid = |error| ParseError::new(ErrorKind::InvalidValue, position, format!("{key}: {error}"));
-            name.parse().map_err(invalid)
-        };
-        self.list()?.iter().map(read).collect()
+        self.each(|name| name.parse().map_err(|error| format!("{key}: {error}")))
+    }
+
+    /// Words between commas, each of which `read` can read, or says why not.
+    pub(super) fn each<T>(self, read: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, ParseError> {
+        let mut position = self.position;
+        let mut all = Vec::new();
+        for word in self.list()? {
+            all.push(read(&word).map_err(|why| ParseError::new(ErrorKind::InvalidValue, position, why))?);
+            position += word.len() + 1;
+        }
+        Ok(all)
     }
 
     fn invalid(&self, message: impl Into<String>) -> ParseError {

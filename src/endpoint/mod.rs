@@ -43,7 +43,12 @@
 //! | step | key | for a client | for a server |
 //! |---|---|---|---|
 //! | `tls` | `sni` | the name to ask for and to verify; unless set, whom the steps before lead to: the host of `tcp`, or the target of a tunnel | |
-//! | | `ca`, `roots`, `insecure` | whom to trust: a PEM file, `system` or `webpki`, `yes` for everybody | |
+//! | | `ca`, `roots`, `insecure` | whom to trust: a PEM file, `system` or `webpki`, or both; `yes` for everybody | |
+//! | | `verify` | `name` for a chain and the name, as it is unless set; `chain` for any name; `pin` for a pin alone; `nothing` is `insecure` | |
+//! | | `names` | names with commas between them, one of which it must have instead of `sni` | |
+//! | | `pin` | SHA-256 of keys with commas between them, one of which it must have | |
+//! | | `crl` | files of revocation lists, one each | the same, for clients |
+//! | | `crl-unknown`, `crl-expired` | `accept` to take what no list knows, to believe one that is out of date | the same |
 //! | | `cert`, `key` | PEM files, if the server asks for a certificate | PEM files, needed |
 //! | | `alpn` | protocols with commas between them | the same |
 //! | | `min`, `max` | versions: `1.2` or `1.3` | the same |
@@ -52,6 +57,7 @@
 //! | | `suites` | cipher suites with commas between them, the preferred first | the same |
 //! | | `resumption` | `off` to resume no session | the same |
 //! | | `client-ca` | | a PEM file; clients must show a certificate |
+//! | | `client-auth` | | `demand`, as it is unless set, or `ask` to take clients without one too |
 //! | | `keylog` | `yes` to write the secrets to the file that `SSLKEYLOGFILE` names | the same |
 //! | `starttls:PROTOCOL` | | TLS that the protocol is asked for: [`KnownProtocol`](crate::starttls::KnownProtocol) has the names | the same |
 //! | | all keys of `tls` | as there | as there |
@@ -142,7 +148,7 @@ pub use self::proxy_header::ProxyHeaderStep;
 pub use self::server::{Server, ServerStopped, Task, connect_with, listen_with};
 pub use self::silence::{Silence, SilenceLimit};
 pub use self::starttls::StartTlsStep;
-pub use self::step::{Step, TlsStep, TrustStore};
+pub use self::step::{ClientAuth, Step, TlsStep, TrustStore, VerifyStep};
 pub use self::transport::{BaseTransport, ConnectTimeout, SystemdSocket};
 pub use self::tunnel::{ConnectStep, HttpVersion, Login, Resolver, Socks4aStep, Socks5Step};
 use crate::runtime::Address;

@@ -5,12 +5,14 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use rustls::pki_types::ServerName;
+
 use super::arguments::{Arguments, Printer, choice, host, names, path, text};
 use super::error::ParseError;
 use super::grammar::{self, Word};
 use super::{ConnectStep, Kind, OwnStep, ProxyHeaderStep, Socks4aStep, Socks5Step, StartTlsStep};
 use crate::runtime::Address;
-use crate::tls::{Group, KeyShares, Suite, Version};
+use crate::tls::{Group, KeyShares, Pin, Suite, Version};
 
 /// What one step puts on top of those before it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -122,9 +124,9 @@ pub struct TlsStep {
     pub server_name: Option<String>,
     /// `ca`: a PEM file of trust anchors to verify a server with.
     pub trust_anchors: Option<PathBuf>,
-    /// `roots`: a ready-made set of trust anchors to verify a server with.
+    /// `roots`: a ready-made set of trust anchors to verify a server with. With `ca`, both are trusted.
     pub roots: Option<TrustStore>,
-    /// `insecure=yes`: verify no certificate.
+    /// `insecure=yes`, or `verify=nothing`: verify no certificate.
     pub insecure: bool,
     /// `cert`: a PEM file with our certificate chain, the end entity first.
     pub certificate: Option<PathBuf>,
@@ -150,11 +152,27 @@ pub struct TlsStep {
     /// `keylog=yes`: write the secrets of every connection to the file that `SSLKEYLOGFILE` in the environment names, if it is
     /// set. Whoever has that file can read everything.
     pub key_log: bool,
+    /// `verify`: what to verify of a server; a chain and the name unless set.
+    pub verify: Option<VerifyStep>,
+    /// `names`: DNS names and IP addresses with commas between them, one of which the server's certificate must have instead of that
+    /// of `sni`. The colons of an IPv6 address are written `\:`.
+    pub names: Vec<String>,
+    /// `pin`: the SHA-256 of keys with commas between them, one of which the server must have; see [`Pin`].
+    pub pins: Vec<Pin>,
+    /// `crl`: a file of revocation lists, PEM or DER, in which the peer's certificate and those above it are looked up. It may be
+    /// there any number of times.
+    pub revocation_lists: Vec<PathBuf>,
+    /// `crl-unknown=accept`: accept a certificate of which no list can say anything.
+    pub accept_unknown_revocation: bool,
+    /// `crl-expired=accept`: believe a list that is out of date.
+    pub accept_expired_lists: bool,
+    /// `client-auth`: whether a server demands a certificate under `client-ca`, or asks for one and takes clients without.
+    pub client_auth: Option<ClientAuth>,
 }
 
 impl TlsStep {
     pub(super) fn read(arguments: &mut Arguments) -> Result<Self, ParseError> {
-        Ok(Self {
+        let mut step = Self {
             server_name: arguments.key("sni", Word::host)?,
             trust_anchors: arguments.key("ca", Word::path)?,
             roots: arguments.key("roots", |word| word.choice(&TrustStore::NAMES))?,
@@ -170,22 +188,73 @@ impl TlsStep {
             without_resumption: arguments.key("resumption", |word| word.choice(&OFF))?.is_some(),
             client_trust_anchors: arguments.key("client-ca", Word::path)?,
             key_log: arguments.key("keylog", |word| word.choice(&YES))?.is_some(),
-        })
+            verify: None,
+            names: Vec::new(),
+            pins: Vec::new(),
+            revocation_lists: Vec::new(),
+            accept_unknown_revocation: false,
+            accept_expired_lists: false,
+            client_auth: None,
+        };
+        step.read_verification(arguments)?;
+        Ok(step)
+    }
+
+    fn read_verification(&mut self, arguments: &mut Arguments) -> Result<(), ParseError> {
+        let verify = arguments.key("verify", |word| word.choice(&VERIFY))?;
+        self.verify = verify.flatten();
+        self.insecure |= verify == Some(None);
+        self.names = arguments.key("names", |word| word.each(server_name))?.unwrap_or_default();
+        self.pins = arguments.key("pin", |word| word.names("pin"))?.unwrap_or_default();
+        self.revocation_lists = arguments.keys("crl").into_iter().map(Word::path).collect::<Result<_, _>>()?;
+        self.accept_unknown_revocation = arguments.key("crl-unknown", |word| word.choice(&ACCEPT))?.is_some();
+        self.accept_expired_lists = arguments.key("crl-expired", |word| word.choice(&ACCEPT))?.is_some();
+        self.client_auth = arguments.key("client-auth", |word| word.choice(&CLIENT_AUTH))?;
+        Ok(())
     }
 }
 
 impl TlsStep {
+    /// Whether it says what a client verifies, other than under whom.
+    #[must_use]
+    pub fn says_what_to_verify(&self) -> bool {
+        self.verify.is_some()
+            || !self.names.is_empty()
+            || !self.pins.is_empty()
+            || !self.revocation_lists.is_empty()
+            || self.accept_unknown_revocation
+            || self.accept_expired_lists
+    }
+
+    /// The same for a client that verifies nothing.
+    #[must_use]
+    pub fn without_verification(self) -> Self {
+        Self {
+            insecure: true,
+            trust_anchors: None,
+            roots: None,
+            verify: None,
+            names: Vec::new(),
+            pins: Vec::new(),
+            revocation_lists: Vec::new(),
+            accept_unknown_revocation: false,
+            accept_expired_lists: false,
+            ..self
+        }
+    }
+
     /// The keys, behind whatever the printer has printed.
     pub(super) fn print<'a, 'f>(&self, printer: Printer<'a, 'f>) -> Printer<'a, 'f> {
-        let alpn = (!self.alpn.is_empty()).then(|| self.alpn.join(","));
-        printer
+        let list = |words: &[String]| names(words).map(|words| text(&words).to_string());
+        let accept = |is_accepted: bool| is_accepted.then_some("accept");
+        let printer = printer
             .key("sni", self.server_name.as_deref().map(host))
             .key("ca", self.trust_anchors.as_deref().map(path))
             .key("roots", self.roots)
             .key("insecure", self.insecure.then_some("yes"))
             .key("cert", self.certificate.as_deref().map(path))
             .key("key", self.private_key.as_deref().map(path))
-            .key("alpn", alpn.as_deref().map(text))
+            .key("alpn", list(&self.alpn))
             .key("min", self.min_version.as_ref().map(|version| choice(version, &VERSIONS)))
             .key("max", self.max_version.as_ref().map(|version| choice(version, &VERSIONS)))
             .key("groups", names(&self.groups))
@@ -194,6 +263,15 @@ impl TlsStep {
             .key("resumption", self.without_resumption.then_some("off"))
             .key("client-ca", self.client_trust_anchors.as_deref().map(path))
             .key("keylog", self.key_log.then_some("yes"))
+            .key("verify", self.verify.map(|verify| choice(&Some(verify), &VERIFY)))
+            .key("names", list(&self.names))
+            .key("pin", names(&self.pins));
+        let lists = self.revocation_lists.iter();
+        lists
+            .fold(printer, |printer, list| printer.key("crl", Some(path(list))))
+            .key("crl-unknown", accept(self.accept_unknown_revocation))
+            .key("crl-expired", accept(self.accept_expired_lists))
+            .key("client-auth", self.client_auth.as_ref().map(|auth| choice(auth, &CLIENT_AUTH)))
     }
 }
 
@@ -207,6 +285,28 @@ impl From<TlsStep> for Step {
     fn from(step: TlsStep) -> Self {
         Self::Tls(step)
     }
+}
+
+/// What a client verifies of a server, the key `verify`. Nothing at all is [`TlsStep::insecure`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum VerifyStep {
+    /// `name`: a chain, and the name.
+    Name,
+    /// `chain`: a chain, whatever the name.
+    Chain,
+    /// `pin`: that the key is one of `pin`, whoever has issued the certificate; and a name only if `names` has some.
+    Pin,
+}
+
+/// What a server wants of its clients, the key `client-auth`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ClientAuth {
+    /// `demand`: a certificate. So it is where `client-ca` is there and this key is not.
+    Demand,
+    /// `ask`: a certificate of those who have one. One that cannot be verified is refused all the same.
+    Ask,
 }
 
 /// A ready-made set of trust anchors. Prints as in an endpoint string.
@@ -238,6 +338,24 @@ const KEY_SHARES: [(&str, KeyShares); 2] = [("1", KeyShares::One), ("2", KeyShar
 const OFF: [(&str, ()); 1] = [("off", ())];
 
 const VERSIONS: [(&str, Version); 2] = [("1.2", Version::Tls12), ("1.3", Version::Tls13)];
+
+/// `None` is what [`TlsStep::insecure`] says.
+const VERIFY: [(&str, Option<VerifyStep>); 4] = [
+    ("name", Some(VerifyStep::Name)),
+    ("chain", Some(VerifyStep::Chain)),
+    ("pin", Some(VerifyStep::Pin)),
+    ("nothing", None),
+];
+
+const CLIENT_AUTH: [(&str, ClientAuth); 2] = [("demand", ClientAuth::Demand), ("ask", ClientAuth::Ask)];
+
+const ACCEPT: [(&str, ()); 1] = [("accept", ())];
+
+/// The name, if a certificate can have it.
+fn server_name(name: &str) -> Result<String, String> {
+    let is_one = ServerName::try_from(name).is_ok();
+    is_one.then(|| name.to_owned()).ok_or_else(|| format!("names: {name:?} is neither a DNS name nor an IP address"))
+}
 
 /// The only value of a key that is off where it is left out.
 pub(super) const YES: [(&str, ()); 1] = [("yes", ())];

@@ -1,9 +1,9 @@
 //! From a `tls` step to a client or a server.
 
-use super::step::{TlsStep, TrustStore};
+use super::step::{ClientAuth, TlsStep, TrustStore, VerifyStep};
 use crate::tls::{
-    ConfigError, ConfigErrorKind, Identity, Roots, TlsClient, TlsClientBuilder, TlsServer, TlsServerBuilder, Verify,
-    Version,
+    ConfigError, ConfigErrorKind, Identity, Names, RevocationLists, Roots, TlsClient, TlsClientBuilder, TlsServer,
+    TlsServerBuilder, Verify, Version,
 };
 
 impl TlsStep {
@@ -24,16 +24,12 @@ impl TlsStep {
     ///
     /// As [`client`](Self::client).
     pub fn client_builder(&self) -> Result<TlsClientBuilder, ConfigError> {
-        if self.client_trust_anchors.is_some() {
-            return Err(misused("`client-ca` is for servers: a client verifies with `ca` or `roots`"));
+        if self.client_trust_anchors.is_some() || self.client_auth.is_some() {
+            return Err(misused(
+                "`client-ca` and `client-auth` are for servers: a client verifies with `ca` or `roots`",
+            ));
         }
-        let builder = match (self.insecure, &self.trust_anchors, self.roots) {
-            (true, None, None) => TlsClient::builder(Verify::nothing()),
-            (false, Some(file), None) => TlsClient::builder(Roots::from_pem_file(file)?),
-            (false, None, None | Some(TrustStore::System)) => TlsClient::builder(system()?),
-            (false, None, Some(TrustStore::Webpki)) => TlsClient::builder(webpki()?),
-            _ => return Err(misused("`ca`, `roots` and `insecure` exclude each other: give one of them")),
-        };
+        let builder = TlsClient::builder(self.verification()?);
         let mut builder = builder.alpn(&self.alpn).versions(&self.versions()?).key_log(self.key_log);
         builder = builder.resumption(!self.without_resumption);
         if !self.groups.is_empty() {
@@ -51,6 +47,71 @@ impl TlsStep {
         Ok(builder)
     }
 
+    /// What a client verifies.
+    fn verification(&self) -> Result<Verify, ConfigError> {
+        let has_roots = self.trust_anchors.is_some() || self.roots.is_some();
+        let has_lists = !self.revocation_lists.is_empty();
+        if self.insecure {
+            return match has_roots || self.says_what_to_verify() {
+                false => Ok(Verify::nothing()),
+                true => Err(misused(
+                    "`insecure` (`verify=nothing`) and what is to be verified (`ca`, `roots`, `verify`, `names`, `pin`, `crl`) \
+                     exclude each other: give one of them",
+                )),
+            };
+        }
+        let verify = match self.verify {
+            Some(VerifyStep::Pin) if self.pins.is_empty() => {
+                return Err(misused("`verify=pin` needs the pin beside it: write pin=SHA256 too"));
+            }
+            Some(VerifyStep::Pin) if has_roots || has_lists => {
+                return Err(misused(
+                    "`verify=pin` excludes `ca`, `roots` and `crl`: leave it out, and the pin is looked at beside the chain",
+                ));
+            }
+            Some(VerifyStep::Pin) => Verify::pins(self.pins.iter().copied()),
+            Some(VerifyStep::Chain) if !self.names.is_empty() => {
+                return Err(misused("`verify=chain` looks at no name: leave `names` out, or write verify=name"));
+            }
+            Some(VerifyStep::Chain) => Verify::chain(self.trusted()?).names(Names::Skip),
+            Some(VerifyStep::Name) | None => Verify::chain(self.trusted()?),
+        };
+        let verify = if self.names.is_empty() { verify } else { verify.names(Names::any_of(self.names.clone())) };
+        Ok(if self.pins.is_empty() { verify } else { verify.pinned(self.pins.iter().copied()) })
+    }
+
+    /// Whom a client trusts.
+    fn trusted(&self) -> Result<Roots, ConfigError> {
+        let store = match self.roots {
+            Some(TrustStore::System) => Some(system()?),
+            Some(TrustStore::Webpki) => Some(webpki()?),
+            None => None,
+        };
+        let own = self.trust_anchors.as_ref().map(Roots::from_pem_file).transpose()?;
+        let roots = match (own, store) {
+            (Some(own), Some(store)) => own.and(store),
+            (Some(roots), None) | (None, Some(roots)) => roots,
+            (None, None) => system()?,
+        };
+        self.without_revoked(roots)
+    }
+
+    /// These, with the revocation lists that are named.
+    fn without_revoked(&self, roots: Roots) -> Result<Roots, ConfigError> {
+        let files = self.revocation_lists.iter().map(RevocationLists::from_file);
+        let lists = files.reduce(|these, those| Ok(these?.and(&those?))).transpose()?;
+        match lists {
+            Some(lists) => {
+                let lists = lists.accept_unknown(self.accept_unknown_revocation);
+                Ok(roots.revocation(lists.accept_expired(self.accept_expired_lists)))
+            }
+            None if self.accept_unknown_revocation || self.accept_expired_lists => {
+                Err(misused("`crl-unknown` and `crl-expired` need a list: write crl=FILE too"))
+            }
+            None => Ok(roots),
+        }
+    }
+
     /// The server that this step describes, made anew: keep it, to let clients resume sessions.
     ///
     /// # Errors
@@ -66,9 +127,11 @@ impl TlsStep {
     ///
     /// As [`server`](Self::server).
     pub fn server_builder(&self) -> Result<TlsServerBuilder, ConfigError> {
-        if self.server_name.is_some() || self.trust_anchors.is_some() || self.roots.is_some() || self.insecure {
+        let is_verifying = self.trust_anchors.is_some() || self.roots.is_some() || self.insecure;
+        let has_more = self.verify.is_some() || !self.names.is_empty() || !self.pins.is_empty();
+        if self.server_name.is_some() || is_verifying || has_more {
             return Err(misused(
-                "`sni`, `ca`, `roots` and `insecure` are for clients: a server needs `cert` and `key`",
+                "`sni`, `ca`, `roots`, `insecure`, `verify`, `names` and `pin` are for clients: a server needs `cert` and `key`",
             ));
         }
         if self.key_shares.is_some() {
@@ -84,9 +147,17 @@ impl TlsStep {
         if !self.cipher_suites.is_empty() {
             builder = builder.cipher_suites(self.cipher_suites.iter().copied());
         }
-        if let Some(file) = &self.client_trust_anchors {
-            builder = builder.require_client_certificates(Roots::from_pem_file(file)?);
-        }
+        let Some(file) = &self.client_trust_anchors else {
+            if self.client_auth.is_some() || !self.revocation_lists.is_empty() {
+                return Err(misused("`client-auth` and `crl` of a server need whom to trust: write client-ca=PEM too"));
+            }
+            return Ok(builder);
+        };
+        let roots = self.without_revoked(Roots::from_pem_file(file)?)?;
+        builder = match self.client_auth {
+            Some(ClientAuth::Ask) => builder.ask_for_client_certificates(roots),
+            Some(ClientAuth::Demand) | None => builder.require_client_certificates(roots),
+        };
         Ok(builder)
     }
 

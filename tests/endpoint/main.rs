@@ -16,6 +16,7 @@ mod transports;
 mod tunnels;
 #[cfg(feature = "http2")]
 mod tunnels_http2;
+mod verify;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use onionskin::Connection;
-use onionskin::endpoint::{BaseTransport, Connector, Endpoint, Listener, Step, TlsStep, without_passwords};
+use onionskin::endpoint::{BaseTransport, Connector, Endpoint, Listener, Step, TlsStep, VerifyStep, without_passwords};
 use onionskin::runtime::{Address, Runtime, Socket};
 use onionskin::tls::{Identity, TlsServer};
 
@@ -50,9 +50,10 @@ pub(crate) fn complete(endpoint: &Endpoint, defaults: &ClientDefaults<'_>) -> Re
             name = target;
         }
         let Some(tls) = step.tls_mut() else { continue };
-        if tls.trust_anchors.is_none() && tls.roots.is_none() && !tls.insecure {
+        // A pin alone has no chain, and a step that says what is to be verified has it verified.
+        if tls.trust_anchors.is_none() && tls.roots.is_none() && !tls.insecure && tls.verify != Some(VerifyStep::Pin) {
             tls.trust_anchors = defaults.trust_anchors.cloned();
-            tls.insecure = defaults.insecure;
+            tls.insecure = defaults.insecure && !tls.says_what_to_verify();
         }
         fill_identity(tls, defaults.identity);
         tls.server_name.get_or_insert_with(|| name.clone());

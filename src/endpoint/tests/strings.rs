@@ -10,7 +10,7 @@ use crate::endpoint::*;
 use crate::layer::proxy_header;
 use crate::runtime::{Address, KeepAlive};
 use crate::starttls::KnownProtocol;
-use crate::tls::{Group, KeyShares, Suite, Version};
+use crate::tls::{Group, KeyShares, Pin, Suite, Version};
 
 fn parsed(text: &str) -> Endpoint {
     text.parse().unwrap_or_else(|error: ParseError| panic!("{error:#}"))
@@ -219,7 +219,9 @@ fn two_layers_of_tls() {
 #[test]
 fn every_tls_key() {
     let text = "unix:s+tls:sni=a.example:ca=ca.pem:roots=webpki:insecure=yes:cert=chain.pem\
-                :key=key.pem:alpn=h2,http/1.1:min=1.2:max=1.3:client-ca=clients.pem:keylog=yes";
+                :key=key.pem:alpn=h2,http/1.1:min=1.2:max=1.3:client-ca=clients.pem:keylog=yes\
+                :verify=chain:names=a.example,192.0.2.7:pin=0707070707070707070707070707070707070707070707070707070707070707\
+                :crl=a.crl:crl=b.crl:crl-unknown=accept:crl-expired=accept:client-auth=ask";
     let step = TlsStep {
         server_name: Some("a.example".into()),
         trust_anchors: Some("ca.pem".into()),
@@ -232,6 +234,13 @@ fn every_tls_key() {
         max_version: Some(Version::Tls13),
         client_trust_anchors: Some("clients.pem".into()),
         key_log: true,
+        verify: Some(VerifyStep::Chain),
+        names: vec!["a.example".into(), "192.0.2.7".into()],
+        pins: vec![Pin::new([7; 32])],
+        revocation_lists: vec!["a.crl".into(), "b.crl".into()],
+        accept_unknown_revocation: true,
+        accept_expired_lists: true,
+        client_auth: Some(ClientAuth::Ask),
         ..TlsStep::default()
     };
     assert_eq!(parsed(text), unix("s").then(step));
@@ -408,6 +417,14 @@ fn errors() {
         ("unix:s+tls:min=1.1", InvalidValue, 15, "1.2 or 1.3"),
         ("unix:s+tls:roots=mozilla", InvalidValue, 17, "system or webpki"),
         ("unix:s+tls:insecure=no", InvalidValue, 20, "yes"),
+        ("unix:s+tls:verify=all", InvalidValue, 18, "write name or chain or pin or nothing"),
+        ("unix:s+tls:names=a.example,*.b", InvalidValue, 27, "names: \"*.b\" is neither a DNS name nor an IP address"),
+        ("unix:s+tls:names=", InvalidValue, 17, "a value is empty"),
+        ("unix:s+tls:names=a,,b", InvalidValue, 17, "between two commas is empty"),
+        ("unix:s+tls:pin=abc", InvalidValue, 15, "pin: \"abc\" is no pin"),
+        ("unix:s+tls:crl=", InvalidValue, 15, "a value is empty"),
+        ("unix:s+tls:crl=a:crl-unknown=yes", InvalidValue, 29, "write accept"),
+        ("unix:s+tls:client-auth=maybe", InvalidValue, 23, "write demand or ask"),
         ("unix:s+tls:alpn=h2,,h3", InvalidValue, 16, "commas"),
     ] {
         let error = error(text);
@@ -524,6 +541,7 @@ prop_compose! {
         max_version in option::of(version()),
         key_log in any::<bool>(),
         (groups, key_shares, cipher_suites, without_resumption) in agreement(),
+        verification in verification(),
     ) -> TlsStep {
         let [trust_anchors, certificate, private_key, client_trust_anchors] = paths;
         TlsStep {
@@ -542,6 +560,31 @@ prop_compose! {
             without_resumption,
             client_trust_anchors,
             key_log,
+            ..verification
+        }
+    }
+}
+
+prop_compose! {
+    /// What says how the peer is verified.
+    fn verification()(
+        verify in option::of(prop_oneof![Just(VerifyStep::Name), Just(VerifyStep::Chain), Just(VerifyStep::Pin)]),
+        names in vec("[a-z_]{1,9}(\\.[a-z]{1,9}){0,2}|2001:db8::[1-9]", 0..3),
+        pins in vec(any::<[u8; 32]>().prop_map(Pin::new), 0..3),
+        revocation_lists in vec(path(), 0..3),
+        accept in any::<[bool; 2]>(),
+        client_auth in option::of(prop_oneof![Just(ClientAuth::Demand), Just(ClientAuth::Ask)]),
+    ) -> TlsStep {
+        let [accept_unknown_revocation, accept_expired_lists] = accept;
+        TlsStep {
+            verify,
+            names,
+            pins,
+            revocation_lists,
+            accept_unknown_revocation,
+            accept_expired_lists,
+            client_auth,
+            ..TlsStep::default()
         }
     }
 }

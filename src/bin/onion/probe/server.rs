@@ -187,7 +187,7 @@ impl Server {
         let mut tls = self.tls.clone();
         tls.max_version.get_or_insert(self.newest());
         if trust == Trust::Everyone {
-            (tls.trust_anchors, tls.roots, tls.insecure) = (None, None, true);
+            tls = tls.without_verification();
         }
         if version.is_some() {
             (tls.min_version, tls.max_version) = (version, version);
