@@ -288,13 +288,9 @@ impl Word {
 
     /// Words between commas, each of which `read` can read, or says why not.
     pub(super) fn each<T>(self, read: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, ParseError> {
-        let mut position = self.position;
-        let mut all = Vec::new();
-        for word in self.list()? {
-            all.push(read(&word).map_err(|why| ParseError::new(ErrorKind::InvalidValue, position, why))?);
-            position += word.len() + 1;
-        }
-        Ok(all)
+        let position = self.position;
+        let invalid = |why| ParseError::new(ErrorKind::InvalidValue, position, why);
+        self.list()?.iter().map(|word| read(word).map_err(invalid)).collect()
     }
 
     fn invalid(&self, message: impl Into<String>) -> ParseError {

@@ -33,9 +33,8 @@ fn dial_leg(step: &Step, next: Option<&Step>, runtime: &'static dyn Runtime) -> 
             };
             let client = match offered {
                 [] => tls.client()?,
-                _ => {
-                    TlsStep { alpn: offered.iter().map(|name| (*name).to_owned()).collect(), ..tls.clone() }.client()?
-                }
+                _ => TlsStep { alpn: offered.iter().map(|name| (*name).to_owned()).collect(), ..(**tls).clone() }
+                    .client()?,
             };
             Arc::new(DialTls { client, name: tls.server_name.clone(), can_be_in_http1: offered.len() > 1 })
         }

@@ -19,7 +19,7 @@ use crate::tls::{Group, KeyShares, Pin, Suite, Version};
 #[non_exhaustive]
 pub enum Step {
     /// `tls`
-    Tls(TlsStep),
+    Tls(Box<TlsStep>),
     /// `starttls`
     StartTls(Box<StartTlsStep>),
     /// `proxy-header`
@@ -79,7 +79,7 @@ impl fmt::Display for Step {
 }
 
 pub(super) const KINDS: [Kind<Step>; 6] = [
-    Kind { name: "tls", usage: "tls", read: |arguments| TlsStep::read(arguments).map(Step::Tls) },
+    Kind { name: "tls", usage: "tls", read: |arguments| TlsStep::read(arguments).map(Step::from) },
     Kind {
         name: "starttls",
         usage: "starttls:PROTOCOL",
@@ -283,7 +283,7 @@ impl fmt::Display for TlsStep {
 
 impl From<TlsStep> for Step {
     fn from(step: TlsStep) -> Self {
-        Self::Tls(step)
+        Self::Tls(Box::new(step))
     }
 }
 

@@ -70,7 +70,7 @@ impl Server {
         let mut below = endpoint.clone();
         let (protocol, own_name, tls) = match below.steps.pop() {
             Some(Step::StartTls(step)) => (Some(step.protocol), step.name, step.tls),
-            Some(Step::Tls(step)) => (None, None, step),
+            Some(Step::Tls(step)) => (None, None, *step),
             _ => {
                 let example = "as in tcp:mail.example:25+starttls:smtp";
                 return Err(Failure::usage(format_args!(
