@@ -14,10 +14,14 @@ pub(crate) const APACHE: Server = Server {
     name: "apache",
     programs: &["apache2", "/usr/lib/apache2/modules/mod_proxy_connect.so", "/usr/lib/apache2/modules/mod_http2.so"],
     needs_root: false,
-    start,
+    start: |place| start(place, ""),
 };
 
-fn start(place: Place) -> Running {
+/// The same, which ends a tunnel in which nothing moves for two seconds.
+pub(crate) const APACHE_IMPATIENT: Server =
+    Server { name: "apache-impatient", start: |place| start(place, "Timeout 2\n"), ..APACHE };
+
+fn start(place: Place, more: &str) -> Running {
     let (http, https) = (free_port(), free_port());
     let modules: String = MODULES
         .iter()
@@ -30,7 +34,7 @@ fn start(place: Place) -> Running {
         let (certificate, key, log) = (place.certificate(), place.key(), text(&log));
         let (certificate, key) = (text(&certificate), text(&key));
         format!(
-            "{modules}ServerRoot {directory}
+            "{modules}{more}ServerRoot {directory}
 ServerName {NAME}
 DefaultRuntimeDir {directory}
 PidFile {directory}/pid

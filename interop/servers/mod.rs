@@ -23,6 +23,7 @@ pub(crate) mod apache;
 pub(crate) mod dante;
 pub(crate) mod dovecot;
 pub(crate) mod exim;
+pub(crate) mod haproxy;
 pub(crate) mod inn;
 pub(crate) mod inspircd;
 pub(crate) mod mariadb;
@@ -144,9 +145,11 @@ pub(crate) const FTP_FILES: [(&str, usize); 3] = [("empty", 0), ("small", 160), 
 const ALL: &[&Server] = &[
     &aiosmtpd::AIOSMTPD,
     &apache::APACHE,
+    &apache::APACHE_IMPATIENT,
     &dante::DANTE,
     &dovecot::DOVECOT,
     &exim::EXIM,
+    &haproxy::HAPROXY,
     &inn::INN,
     &inspircd::INSPIRCD,
     &mariadb::MARIADB,

@@ -149,6 +149,12 @@ impl Running {
         drop(self.child.stdin.take());
     }
 
+    /// Sends the server a signal, by its name without SIG.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
+        assert!(sent.is_ok_and(|status| status.success()), "SIG{name} can be sent");
+    }
+
     /// Where a service listens, as `127.0.0.1:port`.
     pub(crate) fn address(&self, service: &str) -> String {
         format!("{}:{}", Ipv4Addr::LOCALHOST, self.port(service))

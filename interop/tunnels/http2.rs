@@ -107,7 +107,7 @@ fn transfers_beside_one_that_is_not_read(_: &Bench, proxy: &str) {
     });
 }
 
-fn address(target: &str) -> Address {
+pub(super) fn address(target: &str) -> Address {
     let (host, port) = target.rsplit_once(':').expect("a target has a port");
     Address::to_host(host, port.parse().expect("it is one")).expect("it is a host")
 }

@@ -8,6 +8,7 @@ mod commands;
 mod controls;
 mod http2;
 mod http2_server;
+mod long;
 pub(crate) mod origin;
 mod proxy;
 
@@ -21,6 +22,7 @@ pub(crate) fn cases() -> Vec<Case> {
         commands::cases(),
         http2::cases(),
         http2_server::cases(),
+        long::cases(),
         proxy::cases(),
     ];
     cases.into_iter().flatten().collect()

@@ -23,12 +23,7 @@ pub(crate) struct Origin(u16);
 impl Origin {
     /// Shows [`PAGE`] over TLS to whoever asks for one with HTTP, and ends with a close_notify.
     pub(crate) fn web(bench: &Bench) -> Self {
-        let chain = CertificateDer::pem_file_iter(bench.certificate(NAME)).expect("the bench wrote it");
-        let chain = chain.collect::<Result<_, _>>().expect("these are certificates");
-        let key = PrivateKeyDer::from_pem_file(bench.key(NAME)).expect("the bench wrote it");
-        let builder = ServerConfig::builder_with_provider(default_provider().expect("one is compiled in"));
-        let builder = builder.with_safe_default_protocol_versions().expect("it knows them").with_no_client_auth();
-        let config = Arc::new(builder.with_single_cert(chain, key).expect("they belong together"));
+        let config = config(bench);
         Self::serve(move |mut socket| {
             let mut tls = ServerConnection::new(config.clone()).map_err(std::io::Error::other)?;
             let mut head = BufReader::new(Stream::new(&mut tls, &mut socket));
@@ -44,6 +39,21 @@ impl Origin {
             // Until the other side ends too, so that nothing is reset.
             socket.shutdown(std::net::Shutdown::Write)?;
             socket.read_to_end(&mut Vec::new())?;
+            Ok(())
+        })
+    }
+
+    /// Says every line again, over TLS.
+    pub(crate) fn secret(bench: &Bench) -> Self {
+        let config = config(bench);
+        Self::serve(move |mut socket| {
+            let mut tls = ServerConnection::new(config.clone()).map_err(std::io::Error::other)?;
+            let mut lines = BufReader::new(Stream::new(&mut tls, &mut socket));
+            let mut line = Vec::new();
+            while lines.read_until(b'\n', &mut line)? > 0 {
+                lines.get_mut().write_all(&line)?;
+                line.clear();
+            }
             Ok(())
         })
     }
@@ -89,6 +99,15 @@ impl Origin {
     pub(crate) fn by_address(&self) -> String {
         format!("127.0.0.1:{}", self.0)
     }
+}
+
+fn config(bench: &Bench) -> Arc<ServerConfig> {
+    let chain = CertificateDer::pem_file_iter(bench.certificate(NAME)).expect("the bench wrote it");
+    let chain = chain.collect::<Result<_, _>>().expect("these are certificates");
+    let key = PrivateKeyDer::from_pem_file(bench.key(NAME)).expect("the bench wrote it");
+    let builder = ServerConfig::builder_with_provider(default_provider().expect("one is compiled in"));
+    let builder = builder.with_safe_default_protocol_versions().expect("it knows them").with_no_client_auth();
+    Arc::new(builder.with_single_cert(chain, key).expect("they belong together"))
 }
 
 pub(crate) const PAGE: &str = "an onion behind the tunnel\n";
