@@ -5,8 +5,8 @@
 //! curl --proxy socks5h://127.0.0.1:1080 http://localhost:8000/
 //! ```
 //!
-//! This one lets nobody go to a domain of its own choice, and for the rest keeps to the rules that hold by default: no
-//! port but 443, and no address of the local network. The second argument is a rule that allows more.
+//! This one has decided that nobody gets to `forbidden.example` through it, and for the rest keeps to the rules that hold by default:
+//! no port but 443, and no address of the local network. The second argument is a rule that allows more.
 
 use std::error::Error;
 
