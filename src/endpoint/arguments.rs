@@ -186,7 +186,7 @@ impl Word {
     }
 
     /// An IPv4 address, or an IPv6 address in brackets.
-    fn ip_address(self) -> Result<IpAddr, ParseError> {
+    pub(super) fn ip_address(self) -> Result<IpAddr, ParseError> {
         let address = match self.bracketed {
             true => self.text.parse().map(IpAddr::V6),
             false => self.text.parse().map(IpAddr::V4),

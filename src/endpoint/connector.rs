@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::deadlines::{Limit, LimitOf, within};
 use super::incoming::begin;
 use super::legs::{self, Legs};
 use super::open_error::{OpenError, OpenErrorKind};
-use super::{BaseTransport, ConnectTimeout, Endpoint, Step, wire};
+use super::{BaseTransport, ConnectTimeout, Endpoint, Step, sockets, wire};
 use crate::connection::{Addresses, Connection};
 use crate::route::{Again, Asked, DialLeg, Route};
 use crate::runtime::{Runtime, Socket};
@@ -30,6 +31,9 @@ impl Connector {
     ///
     /// When a step cannot be a client's, or names a file that is missing or wrong.
     pub fn new(runtime: &'static dyn Runtime, endpoint: &Endpoint) -> Result<Self, OpenError> {
+        if let Some(mistake) = sockets::misused(&endpoint.tcp, false) {
+            return Err(OpenErrorKind::Misused(mistake).into());
+        }
         let legs = Legs::new(legs::dial(&endpoint.steps, endpoint.transport.target(), runtime)?);
         let timeout = match endpoint.transport {
             BaseTransport::Tcp { timeout, .. } => timeout.time(),
@@ -41,7 +45,8 @@ impl Connector {
     /// How long to try until the peer is reached: 30 seconds, or what `timeout` in the endpoint says, unless set. With
     /// `None`, as long as the system tries.
     ///
-    /// It covers the resolution of the name and the attempts at all addresses. The handshakes count apart, each from
+    /// It covers the resolution of the name and the attempts at all addresses; [`Deadlines`](super::Deadlines) limit each of
+    /// these by itself, and all there is to opening. The handshakes count apart, each from
     /// its own start: see [`TlsLayer::handshake_timeout`](crate::tls::TlsLayer::handshake_timeout).
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Option<Duration>) -> Self {
@@ -136,9 +141,10 @@ impl Connector {
     /// for each further address of a name.
     async fn open(&self, claimed: Option<Addresses>, asked: Option<Asked>) -> Result<Connection<Socket>, OpenError> {
         let legs = self.legs.current();
+        let total = Limit::seconds(self.runtime.now(), self.endpoint.deadlines.total, LimitOf::Everything);
         let mut known = Vec::new();
         loop {
-            let error = match self.go(&legs, claimed.clone(), asked.as_ref(), &known).await {
+            let error = match self.go(&legs, claimed.clone(), asked.as_ref(), &known, total).await {
                 Ok(route) => return Ok(route.into_connection()),
                 Err(error) => error,
             };
@@ -158,9 +164,10 @@ impl Connector {
         claimed: Option<Addresses>,
         asked: Option<&Asked>,
         known: &[(usize, Again)],
+        total: Option<Limit>,
     ) -> Result<Route, OpenError> {
         let transport = &self.endpoint.transport;
-        let socket = wire::connect(self.runtime, transport, self.timeout).await?;
+        let socket = wire::connect(self.runtime, &self.endpoint, self.timeout, total).await?;
         let mut route = begin(socket, self.runtime, self.endpoint.silence).claiming(claimed).knowing(known);
         if let Some(target) = transport.target() {
             route = route.towards(target);
@@ -169,10 +176,20 @@ impl Connector {
             if let Some(asked) = asked.filter(|_| index + 1 == legs.len()) {
                 route = route.asking(asked.clone());
             }
-            route = leg.dial(route).await?;
+            let dialled = within(self.runtime, &[total], leg.dial(route)).await;
+            route = dialled.map_err(|limit| {
+                let during = self.endpoint.steps.get(index).map_or_else(String::new, |step| step_name(index, step));
+                OpenErrorKind::OutOfTime { after: limit.after, during }
+            })??;
         }
         Ok(route)
     }
+}
+
+/// A step by its number and its kind: its keys may name files that are nobody else's concern.
+fn step_name(index: usize, step: &Step) -> String {
+    let text = step.to_string();
+    format!("step {} ({})", index + 1, text.split(':').next().unwrap_or_default())
 }
 
 /// Connects to the endpoint that `endpoint` describes, on the preferred runtime.

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use futures::future::{self, BoxFuture, Either, FutureExt};
 use futures::stream::{FuturesUnordered, StreamExt};
 
-use crate::runtime::{Runtime, Socket};
+use crate::runtime::{ConnectError, Runtime, Socket, TcpOptions};
 
 /// Connects to one of these addresses, the preferred ones first: to the first that answers.
 ///
@@ -35,7 +35,12 @@ use crate::runtime::{Runtime, Socket};
 ///
 /// With the outcome of every attempt, if there was more than one. Its kind is that of the last one. There is no time
 /// limit other than the system's.
-pub(crate) async fn connect_to_one(runtime: &dyn Runtime, addresses: Vec<SocketAddr>) -> io::Result<Socket> {
+pub(crate) async fn connect_to_one(
+    runtime: &dyn Runtime,
+    addresses: Vec<SocketAddr>,
+    options: &TcpOptions,
+) -> io::Result<Socket> {
+    let addresses = of_the_family(addresses, options)?;
     let mut waiting = take_turns(addresses).into_iter();
     let mut attempts = FuturesUnordered::new();
     let mut failures = Vec::new();
@@ -48,7 +53,7 @@ pub(crate) async fn connect_to_one(runtime: &dyn Runtime, addresses: Vec<SocketA
                 Outcome::Failed | Outcome::HeadStartOver => Err(all_failed(failures)),
             };
         };
-        attempts.push(attempt(runtime, address));
+        attempts.push(attempt(runtime, address, options.clone()));
         if waiting.as_slice().is_empty() {
             // It has a head start over nobody.
             continue;
@@ -57,6 +62,21 @@ pub(crate) async fn connect_to_one(runtime: &dyn Runtime, addresses: Vec<SocketA
         if let Outcome::Connected(socket) = next_outcome(&mut attempts, &mut failures, Some(head_start)).await {
             return Ok(socket);
         }
+    }
+}
+
+/// Those that can be reached from the local address, if one is asked for.
+fn of_the_family(mut addresses: Vec<SocketAddr>, options: &TcpOptions) -> io::Result<Vec<SocketAddr>> {
+    let Some(local) = options.bind else { return Ok(addresses) };
+    let first = addresses.first().copied();
+    addresses.retain(|address| address.is_ipv6() == local.is_ipv6());
+    match (addresses.is_empty(), first) {
+        (true, Some(first)) => {
+            let message =
+                format!("no way leads from the local address {local} to {}: they are of two families", first.ip());
+            Err(io::Error::new(io::ErrorKind::AddrNotAvailable, message))
+        }
+        _ => Ok(addresses),
     }
 }
 
@@ -81,9 +101,9 @@ fn take_turns(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 
 type Attempt = BoxFuture<'static, (SocketAddr, io::Result<Socket>)>;
 
-fn attempt(runtime: &dyn Runtime, address: SocketAddr) -> Attempt {
+fn attempt(runtime: &dyn Runtime, address: SocketAddr, options: TcpOptions) -> Attempt {
     log::debug!("connecting to {address}");
-    runtime.connect_tcp(address).map(move |result| (address, result)).boxed()
+    runtime.connect_tcp_with(address, options).map(move |result| (address, result)).boxed()
 }
 
 enum Outcome {
@@ -116,15 +136,14 @@ async fn next_outcome(
 }
 
 fn all_failed(mut failures: Vec<(SocketAddr, io::Error)>) -> io::Error {
-    let Some((_, last)) = failures.last() else {
-        return io::ErrorKind::NotFound.into();
-    };
-    let kind = last.kind();
     if failures.len() == 1 {
         return failures.remove(0).1;
     }
+    let Some((_, last)) = failures.last() else {
+        return io::ErrorKind::NotFound.into();
+    };
     let outcomes: Vec<_> = failures.iter().map(|(address, error)| format!("{address}: {error}")).collect();
-    io::Error::new(kind, outcomes.join("; "))
+    ConnectError::of_several(last, outcomes.join("; "))
 }
 
 /// The "Connection Attempt Delay" of RFC 8305 section 8.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::incoming::{Incoming, begin};
 use super::legs::{self, Legs};
 use super::open_error::{OpenError, OpenErrorKind};
-use super::{BaseTransport, ConnectTimeout, Endpoint, wire};
+use super::{BaseTransport, ConnectTimeout, Endpoint, sockets, wire};
 use crate::route::AcceptLeg;
 use crate::runtime::{Address, KeepAlive, ListeningSocket, Runtime};
 
@@ -31,7 +31,7 @@ impl Listener {
     /// When a step cannot be a server's or names a file that is missing or wrong, and when the address cannot be had.
     pub async fn new(runtime: &'static dyn Runtime, endpoint: &Endpoint) -> Result<Self, OpenError> {
         let legs = Legs::new(Self::ready(endpoint)?);
-        let listening = wire::listen(runtime, &endpoint.transport).await;
+        let listening = wire::listen(runtime, endpoint).await;
         let sockets = listening.map_err(|error| OpenErrorKind::Listen(endpoint.transport.clone(), Arc::new(error)))?;
         let keep_alive = match endpoint.transport {
             BaseTransport::Tcp { keep_alive, .. } => keep_alive,
@@ -58,6 +58,13 @@ impl Listener {
         if matches!(endpoint.transport, BaseTransport::Tcp { timeout, .. } if timeout != ConnectTimeout::Standard) {
             let mistake = "`timeout` is for clients: a server waits for as long as it likes";
             return Err(OpenErrorKind::Misused(mistake.to_owned()).into());
+        }
+        if let Some(key) = endpoint.deadlines.key() {
+            let mistake = format!("`{key}` is for clients: a server waits for as long as it likes");
+            return Err(OpenErrorKind::Misused(mistake).into());
+        }
+        if let Some(mistake) = sockets::misused(&endpoint.tcp, true) {
+            return Err(OpenErrorKind::Misused(mistake).into());
         }
         legs::accept(&endpoint.steps)
     }
@@ -150,7 +157,7 @@ impl Listener {
     pub async fn accept(&self) -> io::Result<Incoming> {
         let socket = self.sockets.accept().await?;
         // It fails for a peer that is gone again, too, and that shows by itself.
-        if let Err(error) = wire::ask(&socket, self.keep_alive) {
+        if let Err(error) = wire::ask_accepted(&socket, self.keep_alive, &self.endpoint.tcp) {
             log::debug!("nobody asks whether {} is still there: {error}", socket.peer_address());
         }
         let route = begin(socket, self.runtime, self.endpoint.silence);

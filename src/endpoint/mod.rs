@@ -18,6 +18,12 @@
 //! | … `:timeout=SECONDS` | how long to resolve and to connect; 30 unless set, `none` for as long as the system does | not allowed |
 //! | … `:keepalive=SECONDS` | how long nothing comes before the system asks whether the peer is still there; 60 unless set, `off` for never | the same |
 //! | … `:keepalive-interval=SECONDS`, `:keepalive-count=NUMBER` | when it asks again, and how often in vain before the connection fails; 15 and 4 unless set | the same |
+//! | … `:resolve-timeout=SECONDS`, `:connect-timeout=SECONDS` | how long each of the two may take by itself, within `timeout` | not allowed |
+//! | … `:bind=ADDRESS`, `:bind-ports=FIRST-LAST` | the local address, and the ports of which one that is free is taken | not allowed |
+//! | … `:user-timeout=SECONDS` | how long what was sent may go without being acknowledged before the connection fails; Linux | the same |
+//! | … `:receive-buffer=BYTES`, `:send-buffer=BYTES`, `:dscp=0..63` | what the system holds in each direction, and how what is sent is marked ([`TcpOptions`]) | the same |
+//! | … `:fast-open=yes`, `:reuse-port=yes` | to say the first bytes with the first packet (RFC 7413; Linux); not allowed | not allowed; to listen where others listen too |
+//! | … `:total-timeout=SECONDS` | any transport: how long all of it may take, from the name to the last handshake; as long as the phases may, unless set | not allowed |
 //! | … `:idle=SECONDS` | any transport: how long nothing may pass before the connection is given up; as long as it likes unless set, as with `none` | the same |
 //! | … `:half-open=SECONDS` | any transport: the same, once one side has sent its end of file; the shorter of the two holds | the same |
 //! | `unix:PATH` | to the socket in this file | creates the file, and removes it in the end; takes the place of a socket that nobody listens on any more |
@@ -95,7 +101,7 @@
 //!
 //! [`Endpoint`] parses with [`str::parse`] and prints in canonical form; the two are inverse. The
 //! files are layers: `grammar` splits a string into words and knows no kind, `arguments` reads
-//! words as values, `transport`, `silence`, `step`, `tunnel` and `proxy_header` say what the words of each kind mean. `tls` makes
+//! words as values, `transport`, `silence`, `deadlines`, `sockets`, `step`, `tunnel` and `proxy_header` say what the words of each kind mean. `tls` makes
 //! configurations out of a [`TlsStep`], `legs` makes every step ready as a leg of a [route](crate::route), `own_step` is one that
 //! no string says. `happy_eyeballs` and `wire` open a transport; `connector`, `listener`, `incoming` and `server` put it all
 //! together.
@@ -106,12 +112,14 @@
 // | `connector.rs`, `listener.rs`, `open_error.rs` | connecting and listening, and why neither came about |
 // | `legs.rs`, `own_step.rs` | the steps, made ready as legs of a route, and one that the program brings |
 // | `wire.rs`, `happy_eyeballs.rs` | from a transport to a socket or a listener |
-// | `transport.rs`, `step.rs`, `tls.rs`, `starttls.rs`, `tunnel.rs`, `proxy_header.rs`, `silence.rs` | what each step means, with its keys |
+// | `transport.rs`, `step.rs`, `tls.rs`, `starttls.rs`, `tunnel.rs`, `proxy_header.rs`, `silence.rs`, `sockets.rs` | what each step means, with its keys |
+// | `deadlines.rs` | how long opening may take, and which phase took too long |
 // | `proxy_from_env.rs` | the proxy that the environment names |
 // | `grammar.rs`, `arguments.rs`, `error.rs` | from a string to words, from words to values and back, and where that fails |
 
 mod arguments;
 mod connector;
+mod deadlines;
 mod error;
 mod grammar;
 pub(crate) mod happy_eyeballs;
@@ -124,6 +132,7 @@ mod proxy_from_env;
 mod proxy_header;
 mod server;
 mod silence;
+mod sockets;
 mod starttls;
 mod step;
 #[cfg(test)]
@@ -136,8 +145,9 @@ mod wire;
 use std::fmt;
 use std::str::FromStr;
 
-use self::arguments::Arguments;
+use self::arguments::{Arguments, Printer};
 pub use self::connector::{Connector, connect};
+pub use self::deadlines::Deadlines;
 pub use self::error::{ErrorKind, ParseError, without_passwords};
 pub use self::incoming::{Admitted, Incoming};
 pub use self::listener::{Listener, listen};
@@ -151,7 +161,7 @@ pub use self::starttls::StartTlsStep;
 pub use self::step::{ClientAuth, Step, TlsStep, TrustStore, VerifyStep};
 pub use self::transport::{BaseTransport, ConnectTimeout, SystemdSocket};
 pub use self::tunnel::{ConnectStep, HttpVersion, Login, Resolver, Socks4aStep, Socks5Step};
-use crate::runtime::Address;
+use crate::runtime::{Address, TcpOptions};
 
 /// A transport and the steps on top of it.
 ///
@@ -176,6 +186,10 @@ pub struct Endpoint {
     pub transport: BaseTransport,
     /// How long a connection may be silent.
     pub silence: Silence,
+    /// How long a client may take to open one.
+    pub deadlines: Deadlines,
+    /// What the system is asked to do for the sockets of `tcp`.
+    pub tcp: TcpOptions,
     /// What to put on top, the outermost first.
     pub steps: Vec<Step>,
 }
@@ -183,7 +197,19 @@ pub struct Endpoint {
 impl Endpoint {
     /// An endpoint with nothing on top of its transport.
     pub fn new(transport: BaseTransport) -> Self {
-        Self { transport, silence: Silence::default(), steps: Vec::new() }
+        Self {
+            transport,
+            silence: Silence::default(),
+            deadlines: Deadlines::default(),
+            tcp: TcpOptions::default(),
+            steps: Vec::new(),
+        }
+    }
+
+    /// The same way to the wire, with nothing on top: what belongs to the transport goes with it.
+    #[must_use]
+    pub fn without_steps(&self) -> Self {
+        Self { steps: Vec::new(), ..self.clone() }
     }
 
     /// Sets how long a connection may be silent.
@@ -222,7 +248,8 @@ impl FromStr for Endpoint {
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.transport, self.silence)?;
+        write!(f, "{}{}{}", self.transport, self.silence, self.deadlines)?;
+        sockets::print(&self.tcp, Printer::new("", f)).finish()?;
         self.steps.iter().try_for_each(|step| write!(f, "+{step}"))
     }
 }
@@ -245,8 +272,15 @@ impl<T> Kind<T> {
 fn parse(input: &str) -> Result<Endpoint, ParseError> {
     let mut words = grammar::split(input)?.into_iter().map(step::renamed);
     let first = words.next().expect("a split yields at least one step");
-    let (transport, silence) = meaning(first, &transport::KINDS, Place::First, Silence::read)?;
-    let mut endpoint = Endpoint::new(transport).with_silence(silence);
+    let is_tcp = first.kind.text == "tcp";
+    let (transport, (silence, deadlines, tcp)) = meaning(first, &transport::KINDS, Place::First, |arguments| {
+        let silence = Silence::read(arguments)?;
+        Ok(match is_tcp {
+            true => (silence, Deadlines::read(arguments)?, sockets::read(arguments)?),
+            false => (silence, Deadlines::read_total(arguments)?, TcpOptions::default()),
+        })
+    })?;
+    let mut endpoint = Endpoint { silence, deadlines, tcp, ..Endpoint::new(transport) };
     for step in words {
         let (step, ()) = meaning(step, &step::KINDS, Place::Later, |_| Ok(()))?;
         endpoint.steps.push(step);

@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{BaseTransport, ParseError};
 use crate::connection::Error as ConnectionError;
@@ -31,6 +32,14 @@ pub enum OpenErrorKind {
     Resolve(BaseTransport, Arc<io::Error>),
     /// The peer cannot be reached.
     Connect(BaseTransport, Arc<io::Error>),
+    /// The limit for all of it was over: the `total-timeout` of the endpoint.
+    #[non_exhaustive]
+    OutOfTime {
+        /// The limit.
+        after: Duration,
+        /// What was under way then: a phase, or a step with its number.
+        during: String,
+    },
     /// The address cannot be listened at.
     Listen(BaseTransport, Arc<io::Error>),
     /// A handshake failed.
@@ -94,6 +103,9 @@ impl fmt::Display for OpenError {
             }
             OpenErrorKind::Resolve(transport, error) => write!(f, "cannot resolve the name in {transport}: {error}"),
             OpenErrorKind::Connect(transport, error) => write!(f, "cannot connect to {transport}: {error}"),
+            OpenErrorKind::OutOfTime { after, during } => {
+                write!(f, "not done within {after:?}, all in all (total-timeout): {during} was under way")
+            }
             OpenErrorKind::Listen(transport, error) => write!(f, "cannot listen at {transport}: {error}"),
             OpenErrorKind::Connection(error) => error.fmt(f),
             OpenErrorKind::Tunnel(error) => error.fmt(f),
@@ -167,6 +179,7 @@ impl From<OpenError> for io::Error {
             OpenErrorKind::Resolve(_, ref cause)
             | OpenErrorKind::Connect(_, ref cause)
             | OpenErrorKind::Listen(_, ref cause) => cause.kind(),
+            OpenErrorKind::OutOfTime { .. } => io::ErrorKind::TimedOut,
             OpenErrorKind::Parse(_) | OpenErrorKind::NoName | OpenErrorKind::Misused(_) => io::ErrorKind::InvalidInput,
             OpenErrorKind::Tunnel(ref error) => match error.connection_error() {
                 Some(cause) => io::Error::from(cause.clone()).kind(),

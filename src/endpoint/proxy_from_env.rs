@@ -78,7 +78,7 @@ pub fn proxy_from_env(
     let target = Address::to_host(host, *port).map_err(|error| wrong(error.to_string()))?;
     let transport =
         BaseTransport::Tcp { host: proxy.host.clone(), port: proxy.port, timeout: *timeout, keep_alive: *keep_alive };
-    let mut through = Endpoint::new(transport).with_silence(endpoint.silence);
+    let mut through = Endpoint { transport, ..endpoint.without_steps() };
     through.steps = proxy.steps(target).map_err(wrong)?;
     through.steps.extend(endpoint.steps.iter().cloned());
     Ok(through)

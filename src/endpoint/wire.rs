@@ -1,45 +1,45 @@
 //! From a transport to a socket, and to a listener.
 
 use std::io;
-use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use futures::future::{self, Either};
-
+use super::deadlines::{Limit, LimitOf, within};
 use super::open_error::OpenErrorKind;
-use super::{BaseTransport, happy_eyeballs};
-use crate::runtime::{KeepAlive, ListeningSocket, Runtime, Socket};
+use super::{BaseTransport, Endpoint, happy_eyeballs};
+use crate::runtime::{KeepAlive, ListeningSocket, Runtime, Socket, TcpOptions};
 
-/// Reaches the peer, in `timeout` if that is given: first its addresses, and then one of them.
+/// Reaches the peer: first its addresses, and then one of them.
 pub(super) async fn connect(
     runtime: &dyn Runtime,
-    transport: &BaseTransport,
+    endpoint: &Endpoint,
     timeout: Option<Duration>,
+    total: Option<Limit>,
 ) -> Result<Socket, OpenErrorKind> {
-    let until = timeout.map(|timeout| (timeout, runtime.now() + timeout));
+    let Endpoint { transport, deadlines, .. } = endpoint;
+    let reaching = Limit::new(runtime.now(), timeout, LimitOf::Reaching);
     let unresolved = |error| OpenErrorKind::Resolve(transport.clone(), Arc::new(error));
     let failed = |error| OpenErrorKind::Connect(transport.clone(), Arc::new(error));
     let BaseTransport::Tcp { host, port, keep_alive, .. } = transport else {
-        return in_time(runtime, until, reach(runtime, transport)).await.map_err(failed);
+        let reached = within(runtime, &[reaching, total], reach(runtime, transport)).await;
+        return reached.map_err(|limit| out_of_time(limit, "connecting", failed))?.map_err(failed);
     };
-    let addresses = in_time(runtime, until, runtime.resolve(host, *port)).await.map_err(unresolved)?;
-    let connecting = happy_eyeballs::connect_to_one(runtime, addresses);
-    let socket = in_time(runtime, until, connecting).await.map_err(failed)?;
+    let resolving = Limit::seconds(runtime.now(), deadlines.resolve, LimitOf::Resolving);
+    let addresses = within(runtime, &[resolving, reaching, total], runtime.resolve(host, *port)).await;
+    let addresses = addresses.map_err(|limit| out_of_time(limit, "resolving", unresolved))?.map_err(unresolved)?;
+    let connecting = Limit::seconds(runtime.now(), deadlines.connect, LimitOf::Connecting);
+    let reached = happy_eyeballs::connect_to_one(runtime, addresses, &endpoint.tcp);
+    let reached = within(runtime, &[connecting, reaching, total], reached).await;
+    let socket = reached.map_err(|limit| out_of_time(limit, "connecting", failed))?.map_err(failed)?;
     ask(&socket, *keep_alive).map_err(failed)?;
     Ok(socket)
 }
 
-/// What comes of `work`, if it is done by then.
-async fn in_time<T>(
-    runtime: &dyn Runtime,
-    until: Option<(Duration, Instant)>,
-    work: impl Future<Output = io::Result<T>>,
-) -> io::Result<T> {
-    let Some((timeout, deadline)) = until else { return work.await };
-    match future::select(pin!(work), runtime.sleep_until(deadline)).await {
-        Either::Left((outcome, _)) => outcome,
-        Either::Right(_) => Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {timeout:?}"))),
+/// The limit of a phase is a failure of that phase, and the limit of all phases is none.
+fn out_of_time(limit: Limit, phase: &str, failed: impl FnOnce(io::Error) -> OpenErrorKind) -> OpenErrorKind {
+    match limit.of {
+        LimitOf::Everything => OpenErrorKind::OutOfTime { after: limit.after, during: phase.to_owned() },
+        _ => failed(limit.into()),
     }
 }
 
@@ -56,7 +56,7 @@ async fn reach(runtime: &dyn Runtime, transport: &BaseTransport) -> io::Result<S
 /// # Errors
 ///
 /// For times that the system does not take.
-pub(super) fn ask(socket: &Socket, keep_alive: Option<KeepAlive>) -> io::Result<()> {
+fn ask(socket: &Socket, keep_alive: Option<KeepAlive>) -> io::Result<()> {
     match keep_alive {
         Some(usual) if usual == KeepAlive::default() => Ok(()),
         // Where there is nobody who would ask, there is nothing to be switched off.
@@ -68,9 +68,18 @@ pub(super) fn ask(socket: &Socket, keep_alive: Option<KeepAlive>) -> io::Result<
     }
 }
 
-pub(super) async fn listen(runtime: &dyn Runtime, transport: &BaseTransport) -> io::Result<ListeningSocket> {
-    match transport {
-        BaseTransport::Tcp { host, port, .. } => listen_tcp(runtime, host, *port).await,
+/// Asks the system again for what a socket that was accepted need not have from its listener.
+pub(super) fn ask_accepted(socket: &Socket, keep_alive: Option<KeepAlive>, options: &TcpOptions) -> io::Result<()> {
+    ask(socket, keep_alive)?;
+    match options.dscp.is_some() || options.user_timeout.is_some() {
+        true => socket.set_tcp_options(options),
+        false => Ok(()),
+    }
+}
+
+pub(super) async fn listen(runtime: &dyn Runtime, endpoint: &Endpoint) -> io::Result<ListeningSocket> {
+    match &endpoint.transport {
+        BaseTransport::Tcp { host, port, .. } => listen_tcp(runtime, host, *port, &endpoint.tcp).await,
         #[cfg(unix)]
         BaseTransport::Unix { path } => runtime.listen_unix(path.clone()).await,
         other => local::listen(runtime, other),
@@ -78,10 +87,10 @@ pub(super) async fn listen(runtime: &dyn Runtime, transport: &BaseTransport) -> 
 }
 
 /// Listens at the first address of the name that can be had.
-async fn listen_tcp(runtime: &dyn Runtime, host: &str, port: u16) -> io::Result<ListeningSocket> {
+async fn listen_tcp(runtime: &dyn Runtime, host: &str, port: u16, options: &TcpOptions) -> io::Result<ListeningSocket> {
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     for address in runtime.resolve(host, port).await? {
-        match runtime.listen_tcp(address).await {
+        match runtime.listen_tcp_with(address, options.clone()).await {
             Ok(listener) => return Ok(listener),
             Err(error) => last = error,
         }

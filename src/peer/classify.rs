@@ -10,6 +10,7 @@ use crate::connection::{self, ErrorKind as ConnectionErrorKind};
 use crate::endpoint::{OpenError, OpenErrorKind, ParseError};
 use crate::protocol::{self, EndReason, EndReasonKind};
 use crate::route::{HopError, RouteError, RouteErrorKind};
+use crate::runtime::ConnectError;
 use crate::stack::{CommandError, CommandErrorKind, LayerError, LayerErrorKind, Progress, Reason};
 use crate::tls::{CertificateFault, ConfigError};
 use crate::{starttls, tunnel};
@@ -80,9 +81,11 @@ impl OpenError {
                 Class::new(ClassKind::Configuration)
             }
             OpenErrorKind::Resolve(_, error) => Class::new(ClassKind::Resolve(resolve_fault(error))),
-            OpenErrorKind::Connect(_, error) => {
-                Class::new(ClassKind::Connect { fault: connect_fault(error), local: None })
-            }
+            OpenErrorKind::Connect(_, error) => Class::new(ClassKind::Connect {
+                fault: connect_fault(error),
+                local: ConnectError::of(error).and_then(ConnectError::local),
+            }),
+            OpenErrorKind::OutOfTime { .. } => Class::new(ClassKind::WholeTimeout),
             OpenErrorKind::Listen(_, error) => Class::new(ClassKind::Listen(error.kind())),
             OpenErrorKind::Connection(error) => error.class(),
             OpenErrorKind::Tunnel(error) => error.class(),

@@ -16,7 +16,7 @@ use super::{Rules, next_hop, via};
 use crate::connection::{Addresses, Connection};
 use crate::endpoint::{Connector, happy_eyeballs};
 use crate::route::Asked;
-use crate::runtime::{Address, Runtime, Socket};
+use crate::runtime::{Address, Runtime, Socket, TcpOptions};
 use crate::tunnel::{ProxyStatus, Reason, Refusal, Request};
 
 /// How a proxy reaches what it is asked for.
@@ -161,7 +161,8 @@ impl Reach {
     /// Closes what has been opened.
     pub async fn connect(&self, target: &Address) -> Result<Socket, Unreached> {
         let addresses = self.addresses(target).await?;
-        let connecting = happy_eyeballs::connect_to_one(self.runtime, addresses);
+        let options = TcpOptions::default();
+        let connecting = happy_eyeballs::connect_to_one(self.runtime, addresses, &options);
         self.in_time(connecting).await?.map_err(|error| Unreached::new(reason(&error), error))
     }
 

@@ -7,6 +7,7 @@ use std::net::{self, Shutdown, SocketAddr};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use async_io::Async;
 use async_std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use async_std::task;
 use futures::future::{BoxFuture, LocalBoxFuture};
@@ -14,7 +15,7 @@ use futures::future::{BoxFuture, LocalBoxFuture};
 #[cfg(unix)]
 use super::Address;
 use super::adapted::{Adapted, Incomplete, flush_and_shut_down};
-use super::{Accept, ListeningSocket, Runtime, Socket, Timer, listen, some_address};
+use super::{Accept, ListeningSocket, Runtime, Socket, TcpOptions, Timer, listen, some_address, tcp_open};
 
 /// async-std: its global executor, which starts with the first task.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,12 +41,18 @@ impl Runtime for AsyncStd {
         "async-std"
     }
 
-    fn connect_tcp(&self, to: SocketAddr) -> BoxFuture<'static, io::Result<Socket>> {
-        Box::pin(async move { tcp_socket(TcpStream::connect(to).await?, to) })
+    fn connect_tcp_with(&self, to: SocketAddr, options: TcpOptions) -> BoxFuture<'static, io::Result<Socket>> {
+        Box::pin(async move {
+            // async-std waits with this too, and has no way to wait for a socket that is not connected yet.
+            let stream = Async::new_nonblocking(tcp_open::connecting(to, &options)?)?;
+            stream.writable().await?;
+            tcp_open::connected((&stream).into())?;
+            tcp_socket(stream.into_inner()?.into(), to)
+        })
     }
 
-    fn listen_tcp(&self, at: SocketAddr) -> BoxFuture<'static, io::Result<ListeningSocket>> {
-        Box::pin(async move { tcp_listener(listen::bind_tcp(at)?) })
+    fn listen_tcp_with(&self, at: SocketAddr, options: TcpOptions) -> BoxFuture<'static, io::Result<ListeningSocket>> {
+        Box::pin(async move { tcp_listener(listen::bind_tcp(at, &options)?) })
     }
 
     #[cfg(unix)]

@@ -15,12 +15,11 @@ use std::{
 
 #[cfg(unix)]
 use super::stale::Turn;
+use super::{TcpOptions, tcp_open};
 
 /// Listens at `at`, in non-blocking mode.
-pub(super) fn bind_tcp(at: SocketAddr) -> io::Result<TcpListener> {
-    let listener = TcpListener::bind(at).map_err(|error| explain(&error, &format!("tcp {at}")))?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
+pub(super) fn bind_tcp(at: SocketAddr, options: &TcpOptions) -> io::Result<TcpListener> {
+    tcp_open::listen(at, options).map_err(|error| explain(&error, &format!("tcp {at}")))
 }
 
 /// Listens at `at`, in non-blocking mode, also in the place of a socket that nobody listens on any more. The file lives as

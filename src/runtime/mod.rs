@@ -29,6 +29,7 @@
 // | `stdio.rs`, `inherited.rs`, `single.rs`, `pair.rs` | sockets from elsewhere: standard input and output, of the parent process, one that is there already, two of our own |
 // | `abstract_unix.rs`, `stale.rs` | names of Unix sockets: those without a file, and files that were left behind |
 // | `tokio_io.rs` | tokio's I/O traits, for those who need them and no runtime |
+// | `tcp_open.rs`, `tcp_options.rs`, `connect_error.rs` | how a socket of TCP is opened, what the system is asked to do for it, and what is known of one that is not |
 // | `backlog.rs`, `keep_alive.rs` | what the system knows of a TCP peer |
 // | `pipe.rs` | bytes that the system moves from one socket to another |
 
@@ -42,6 +43,7 @@ mod async_std;
 #[cfg(all(target_os = "linux", any(feature = "async-std", feature = "smol", feature = "tokio")))]
 mod backlog;
 mod choice;
+mod connect_error;
 #[cfg(all(unix, any(feature = "async-std", feature = "smol", feature = "tokio")))]
 pub(crate) mod inherited;
 mod keep_alive;
@@ -59,6 +61,9 @@ mod socket;
 mod stale;
 #[cfg(all(unix, any(feature = "async-std", feature = "smol", feature = "tokio")))]
 pub(crate) mod stdio;
+#[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
+mod tcp_open;
+mod tcp_options;
 #[cfg(test)]
 mod tests;
 #[cfg(feature = "tokio")]
@@ -82,6 +87,7 @@ pub use self::address::{Address, AddressError};
 #[cfg(feature = "async-std")]
 pub use self::async_std::AsyncStd;
 pub use self::choice::{AlreadyInstalled, all, install, preferred};
+pub use self::connect_error::ConnectError;
 pub use self::keep_alive::KeepAlive;
 #[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
 pub use self::pair::tcp_pair;
@@ -89,6 +95,7 @@ pub(crate) use self::pipe::Pipe;
 #[cfg(feature = "smol")]
 pub use self::smol::Smol;
 pub use self::socket::{Accept, Carrier, ListeningSocket, Socket};
+pub use self::tcp_options::TcpOptions;
 #[cfg(feature = "tokio")]
 pub use self::tokio::Tokio;
 
@@ -137,14 +144,33 @@ pub trait Runtime: Timer + sealed::Sealed {
     ///
     /// As the system reports them, `ConnectionRefused` for example. There is no time limit other
     /// than the system's: race it against [`Timer::sleep_until`].
-    fn connect_tcp(&self, to: SocketAddr) -> BoxFuture<'static, io::Result<Socket>>;
+    fn connect_tcp(&self, to: SocketAddr) -> BoxFuture<'static, io::Result<Socket>> {
+        self.connect_tcp_with(to, TcpOptions::default())
+    }
+
+    /// As [`connect_tcp`](Self::connect_tcp), with what the system is asked for besides.
+    ///
+    /// # Errors
+    ///
+    /// As there; when the system refuses an option. [`ConnectError`] has the local end of an attempt that failed.
+    fn connect_tcp_with(&self, to: SocketAddr, options: TcpOptions) -> BoxFuture<'static, io::Result<Socket>>;
 
     /// Listens for TCP connections. Port 0 picks a free one: see [`ListeningSocket::local_address`].
     ///
     /// # Errors
     ///
     /// `AddrInUse` if somebody listens there already, and whatever else the system reports.
-    fn listen_tcp(&self, at: SocketAddr) -> BoxFuture<'static, io::Result<ListeningSocket>>;
+    fn listen_tcp(&self, at: SocketAddr) -> BoxFuture<'static, io::Result<ListeningSocket>> {
+        self.listen_tcp_with(at, TcpOptions::default())
+    }
+
+    /// As [`listen_tcp`](Self::listen_tcp), with what the system is asked for besides. An accepted socket may not have all of it
+    /// from its listener: [`Socket::set_tcp_options`] asks for it again.
+    ///
+    /// # Errors
+    ///
+    /// As there; when the system refuses an option.
+    fn listen_tcp_with(&self, at: SocketAddr, options: TcpOptions) -> BoxFuture<'static, io::Result<ListeningSocket>>;
 
     /// Connects to the Unix socket at `to`.
     ///

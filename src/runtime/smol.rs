@@ -11,7 +11,7 @@ use smol::Async;
 #[cfg(unix)]
 use super::Address;
 use super::adapted::{Adapted, Incomplete, flush_and_shut_down};
-use super::{Accept, ListeningSocket, Runtime, Socket, Timer, listen, some_address};
+use super::{Accept, ListeningSocket, Runtime, Socket, TcpOptions, Timer, listen, some_address, tcp_open};
 
 /// smol: its global executor, on one thread unless `SMOL_THREADS` says otherwise.
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,12 +36,17 @@ impl Runtime for Smol {
         "smol"
     }
 
-    fn connect_tcp(&self, to: SocketAddr) -> BoxFuture<'static, io::Result<Socket>> {
-        Box::pin(async move { tcp_socket(Async::<TcpStream>::connect(to).await?, to) })
+    fn connect_tcp_with(&self, to: SocketAddr, options: TcpOptions) -> BoxFuture<'static, io::Result<Socket>> {
+        Box::pin(async move {
+            let stream = Async::new_nonblocking(tcp_open::connecting(to, &options)?)?;
+            stream.writable().await?;
+            tcp_open::connected((&stream).into())?;
+            tcp_socket(stream, to)
+        })
     }
 
-    fn listen_tcp(&self, at: SocketAddr) -> BoxFuture<'static, io::Result<ListeningSocket>> {
-        Box::pin(async move { tcp_listener(listen::bind_tcp(at)?) })
+    fn listen_tcp_with(&self, at: SocketAddr, options: TcpOptions) -> BoxFuture<'static, io::Result<ListeningSocket>> {
+        Box::pin(async move { tcp_listener(listen::bind_tcp(at, &options)?) })
     }
 
     #[cfg(unix)]

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use futures::future::BoxFuture;
 use futures::io::{AsyncRead, AsyncWrite};
 
-use super::{Address, KeepAlive};
+use super::{Address, KeepAlive, TcpOptions};
 
 /// A connected stream socket of any runtime.
 ///
@@ -71,6 +71,8 @@ impl Socket {
             take_error: |carrier| known::<C>(carrier).take_error(),
             #[cfg(target_os = "linux")]
             descriptor: |_| None,
+            options: |_| Err(io::ErrorKind::Unsupported.into()),
+            set_options: |_, _| Err(io::ErrorKind::Unsupported.into()),
             carrier: Some(CarrierFacts {
                 unsent: |carrier| known::<C>(carrier).unsent(),
                 line: |carrier| known::<C>(carrier).to_string(),
@@ -98,6 +100,8 @@ impl Socket {
             take_error: |stream| Ok(rustix::net::sockopt::socket_error(known::<S>(stream))?.err().map(io::Error::from)),
             #[cfg(target_os = "linux")]
             descriptor: |stream| Some(known::<S>(stream).as_fd()),
+            options: |stream| super::tcp_options::read(&known::<S>(stream).into()),
+            set_options: |stream, options| super::tcp_options::apply_connected(options, &known::<S>(stream).into()),
             carrier: None,
         };
         // Some systems refuse options to a socket whose peer is gone already, which is no news and shows soon.
@@ -166,6 +170,25 @@ impl Socket {
     /// `Unsupported` if it is not TCP, or not Unix.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
         self.with_stream(|beside, stream| (beside.take_error)(stream))
+    }
+
+    /// What the system does for the socket now: where it is bound, and what [`TcpOptions`] it has; the sizes of buffers are those
+    /// that it has given.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` if it is not TCP, or not Unix, or a tunnel.
+    pub fn tcp_options(&self) -> io::Result<TcpOptions> {
+        self.with_stream(|beside, stream| (beside.options)(stream))
+    }
+
+    /// Asks the system for what can still be asked for once a socket is connected: the code point, the user timeout.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` if it is not TCP, or not Unix, or a tunnel; when the system refuses an option.
+    pub fn set_tcp_options(&self, options: &TcpOptions) -> io::Result<()> {
+        self.with_stream(|beside, stream| (beside.set_options)(stream, options))
     }
 
     /// How many of the bytes that were written the peer's system has not taken yet. `None` where that cannot be known: it is
@@ -415,6 +438,8 @@ struct Beside {
     #[cfg(target_os = "linux")]
     #[cfg_attr(not(any(feature = "async-std", feature = "smol", feature = "tokio")), allow(dead_code))]
     descriptor: fn(&dyn Any) -> Option<std::os::fd::BorrowedFd<'_>>,
+    options: fn(&dyn Any) -> io::Result<TcpOptions>,
+    set_options: fn(&dyn Any, &TcpOptions) -> io::Result<()>,
     /// Of a stream that is a carrier.
     carrier: Option<CarrierFacts>,
 }

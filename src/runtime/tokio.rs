@@ -21,7 +21,7 @@ use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
 #[cfg(unix)]
 use super::Address;
-use super::{Accept, ListeningSocket, Runtime, Socket, Timer, listen, some_address};
+use super::{Accept, ListeningSocket, Runtime, Socket, TcpOptions, Timer, listen, some_address, tcp_open};
 
 /// tokio: the runtime around the call, else a multi-thread one that the process shares.
 ///
@@ -50,12 +50,17 @@ impl Runtime for Tokio {
         "tokio"
     }
 
-    fn connect_tcp(&self, to: SocketAddr) -> BoxFuture<'static, io::Result<Socket>> {
-        in_context(async move { tcp_socket(TcpStream::connect(to).await?, to) })
+    fn connect_tcp_with(&self, to: SocketAddr, options: TcpOptions) -> BoxFuture<'static, io::Result<Socket>> {
+        in_context(async move {
+            let stream = TcpStream::from_std(tcp_open::connecting(to, &options)?)?;
+            stream.writable().await?;
+            tcp_open::connected((&stream).into())?;
+            tcp_socket(stream, to)
+        })
     }
 
-    fn listen_tcp(&self, at: SocketAddr) -> BoxFuture<'static, io::Result<ListeningSocket>> {
-        in_context(async move { tcp_listener(listen::bind_tcp(at)?) })
+    fn listen_tcp_with(&self, at: SocketAddr, options: TcpOptions) -> BoxFuture<'static, io::Result<ListeningSocket>> {
+        in_context(async move { tcp_listener(listen::bind_tcp(at, &options)?) })
     }
 
     #[cfg(unix)]

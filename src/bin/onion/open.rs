@@ -70,8 +70,7 @@ pub(crate) fn host(endpoint: &Endpoint) -> String {
 /// who serves the connections.
 pub(crate) async fn listen(runtime: &'static dyn Runtime, endpoint: &Endpoint) -> Result<Listener, Failure> {
     let steps = endpoint.steps.iter().take_while(|step| is_proxy(step)).cloned();
-    let wire = Endpoint::new(endpoint.transport.clone()).with_silence(endpoint.silence);
-    let outermost = steps.fold(wire, Endpoint::then);
+    let outermost = steps.fold(endpoint.without_steps(), Endpoint::then);
     Ok(Listener::new(runtime, &outermost).await?)
 }
 

@@ -11,7 +11,7 @@ use futures::future::{BoxFuture, LocalBoxFuture};
 
 use crate::endpoint::{Connector, Listener, OpenErrorKind};
 use crate::layer::opening::Opening;
-use crate::runtime::{self, ListeningSocket, Runtime, Socket, Timer};
+use crate::runtime::{self, ListeningSocket, Runtime, Socket, TcpOptions, Timer};
 use crate::tunnel::socks::SocksServer;
 use crate::tunnel::{Grant, Question, Reason};
 
@@ -97,12 +97,12 @@ impl Runtime for Names {
         self.0.name()
     }
 
-    fn connect_tcp(&self, to: SocketAddr) -> BoxFuture<'static, io::Result<Socket>> {
-        self.0.connect_tcp(to)
+    fn connect_tcp_with(&self, to: SocketAddr, options: TcpOptions) -> BoxFuture<'static, io::Result<Socket>> {
+        self.0.connect_tcp_with(to, options)
     }
 
-    fn listen_tcp(&self, at: SocketAddr) -> BoxFuture<'static, io::Result<ListeningSocket>> {
-        self.0.listen_tcp(at)
+    fn listen_tcp_with(&self, at: SocketAddr, options: TcpOptions) -> BoxFuture<'static, io::Result<ListeningSocket>> {
+        self.0.listen_tcp_with(at, options)
     }
 
     #[cfg(unix)]

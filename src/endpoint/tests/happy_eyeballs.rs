@@ -15,12 +15,12 @@ use futures::future::{BoxFuture, LocalBoxFuture};
 use futures::task::noop_waker;
 
 use crate::endpoint::{Connector, Endpoint, happy_eyeballs};
-use crate::runtime::{ListeningSocket, Runtime, Socket, Timer};
+use crate::runtime::{ListeningSocket, Runtime, Socket, TcpOptions, Timer};
 use crate::testing::{Clock, Cut, wire};
 
 /// As a transport does it.
 async fn connect(runtime: &dyn Runtime, host: &str, port: u16) -> io::Result<Socket> {
-    happy_eyeballs::connect_to_one(runtime, runtime.resolve(host, port).await?).await
+    happy_eyeballs::connect_to_one(runtime, runtime.resolve(host, port).await?, &TcpOptions::default()).await
 }
 
 const V6: [&str; 3] = ["[2001:db8::1]:25", "[2001:db8::2]:25", "[2001:db8::3]:25"];
@@ -258,9 +258,9 @@ impl Runtime for Network {
         "script"
     }
 
-    fn connect_tcp(&self, to: SocketAddr) -> BoxFuture<'static, io::Result<Socket>> {
+    fn connect_tcp_with(&self, to: SocketAddr, options: TcpOptions) -> BoxFuture<'static, io::Result<Socket>> {
         if let Some(runtime) = self.real {
-            return runtime.connect_tcp(to);
+            return runtime.connect_tcp_with(to, options);
         }
         let (clock, start, events) = (self.clock.clone(), self.start, Arc::clone(&self.events));
         let mut attempt = Attempt { clock, start, to, events, is_over: false };
@@ -291,7 +291,7 @@ impl Runtime for Network {
         futures::future::ready(Ok(self.addresses.clone())).boxed()
     }
 
-    fn listen_tcp(&self, _at: SocketAddr) -> BoxFuture<'static, io::Result<ListeningSocket>> {
+    fn listen_tcp_with(&self, _at: SocketAddr, _: TcpOptions) -> BoxFuture<'static, io::Result<ListeningSocket>> {
         unreachable!("the network has clients only")
     }
 

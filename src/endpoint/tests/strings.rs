@@ -1,6 +1,8 @@
 //! The grammar by example, every error with its place, and the two properties: print and parse
 //! are inverse, and no string panics.
 
+use std::time::Duration;
+
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -8,7 +10,7 @@ use rustls::CipherSuite;
 
 use crate::endpoint::*;
 use crate::layer::proxy_header;
-use crate::runtime::{Address, KeepAlive};
+use crate::runtime::{Address, KeepAlive, TcpOptions};
 use crate::starttls::KnownProtocol;
 use crate::tls::{Group, KeyShares, Pin, Suite, Version};
 
@@ -635,7 +637,47 @@ fn endpoint() -> impl Strategy<Value = Endpoint> {
     let step = prop_oneof![tls_step().prop_map(Step::from), proxy_header_step().prop_map(Step::from), tunnel_step()];
     let steps = vec(step, 0..4);
     let silence = (silence_limit(), silence_limit()).prop_map(|(idle, half_open)| Silence { idle, half_open });
-    (transport(), silence, steps).prop_map(|(transport, silence, steps)| Endpoint { transport, silence, steps })
+    (transport(), silence, deadlines(), tcp_options(), steps).prop_map(
+        |(transport, silence, mut deadlines, mut tcp, steps)| {
+            if !matches!(transport, BaseTransport::Tcp { .. }) {
+                (deadlines.resolve, deadlines.connect, tcp) = (None, None, TcpOptions::default());
+            }
+            Endpoint { transport, silence, deadlines, tcp, steps }
+        },
+    )
+}
+
+fn deadlines() -> impl Strategy<Value = Deadlines> {
+    let limit = || option::of(any::<std::num::NonZeroU32>());
+    (limit(), limit(), limit()).prop_map(|(resolve, connect, total)| Deadlines { resolve, connect, total })
+}
+
+fn tcp_options() -> impl Strategy<Value = TcpOptions> {
+    let ports = (1..=u16::MAX, 1..=u16::MAX).prop_map(|(one, other)| one.min(other)..=one.max(other));
+    let size = || option::of(1..=1_u32 << 30);
+    let user_timeout = option::of((1..=2_147_483_u64).prop_map(Duration::from_secs));
+    let flags = (any::<bool>(), any::<bool>());
+    (
+        option::of(any::<std::net::IpAddr>()),
+        option::of(ports),
+        user_timeout,
+        size(),
+        size(),
+        option::of(0..=63_u8),
+        flags,
+    )
+        .prop_map(
+            |(bind, bind_ports, user_timeout, receive_buffer, send_buffer, dscp, (fast_open, reuse_port))| TcpOptions {
+                bind,
+                bind_ports,
+                user_timeout,
+                receive_buffer,
+                send_buffer,
+                dscp,
+                fast_open,
+                reuse_port,
+            },
+        )
 }
 
 fn silence_limit() -> impl Strategy<Value = SilenceLimit> {
