@@ -65,6 +65,7 @@
 //! | | `client-ca` | | a PEM file; clients must show a certificate |
 //! | | `client-auth` | | `demand`, as it is unless set, or `ask` to take clients without one too |
 //! | | `keylog` | `yes` to write the secrets to the file that `SSLKEYLOGFILE` names | the same |
+//! | | `handshake-timeout=SECONDS` | how long the peer may take for the handshake; 10 unless set, `none` for ever | the same |
 //! | `starttls:PROTOCOL` | | TLS that the protocol is asked for: [`KnownProtocol`](crate::starttls::KnownProtocol) has the names | the same |
 //! | | all keys of `tls` | as there | as there |
 //! | | `name` | what it calls itself, or whom it asks for (XMPP) | what it calls itself |
@@ -91,7 +92,7 @@
 //!
 //! [`Silence`] says what counts for `idle` and `half-open`.
 //!
-//! A [`TlsStep`] has a deadline of 10 seconds for each handshake, apart from the `timeout` of the transport.
+//! Each phase has a limit of its own, and `total-timeout` limits them all; an error says which of them was over.
 //! [`Incoming::identify`] tells whom a [`ProxyHeaderStep`] speaks for, and [`Connector::connect_for`] passes it on.
 //!
 //! Files are read once, when an endpoint is made ready. [`Listener::reload`], [`Connector::reload`] and

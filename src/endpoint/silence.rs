@@ -39,14 +39,9 @@ pub enum SilenceLimit {
 
 impl Silence {
     pub(super) fn read(arguments: &mut Arguments) -> Result<Self, ParseError> {
-        let limit = |seconds: Option<Option<NonZeroU32>>| match seconds {
-            None => SilenceLimit::Unset,
-            Some(None) => SilenceLimit::Never,
-            Some(Some(seconds)) => SilenceLimit::Seconds(seconds),
-        };
         Ok(Self {
-            idle: limit(arguments.key("idle", Word::seconds)?),
-            half_open: limit(arguments.key("half-open", Word::seconds)?),
+            idle: SilenceLimit::read(arguments, "idle")?,
+            half_open: SilenceLimit::read(arguments, "half-open")?,
         })
     }
 
@@ -75,11 +70,28 @@ impl SilenceLimit {
         NonZeroU32::new(seconds).map_or(Self::Never, Self::Seconds)
     }
 
+    pub(super) fn read(arguments: &mut Arguments, key: &'static str) -> Result<Self, ParseError> {
+        Ok(match arguments.key(key, Word::seconds)? {
+            None => Self::Unset,
+            Some(None) => Self::Never,
+            Some(Some(seconds)) => Self::Seconds(seconds),
+        })
+    }
+
+    /// The word that is read back, if it takes one.
+    pub(super) fn word(self) -> Option<String> {
+        match self {
+            Self::Unset => None,
+            Self::Seconds(seconds) => Some(seconds.to_string()),
+            Self::Never => Some("none".to_owned()),
+        }
+    }
+
     fn or(self, other: Self) -> Self {
         if self == Self::Unset { other } else { self }
     }
 
-    fn time(self) -> Option<Duration> {
+    pub(super) fn time(self) -> Option<Duration> {
         match self {
             Self::Seconds(seconds) => Some(Duration::from_secs(seconds.get().into())),
             Self::Unset | Self::Never => None,
@@ -91,11 +103,7 @@ impl SilenceLimit {
 impl fmt::Display for Silence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (key, limit) in [("idle", self.idle), ("half-open", self.half_open)] {
-            match limit {
-                SilenceLimit::Unset => {}
-                SilenceLimit::Seconds(seconds) => write!(f, ":{key}={seconds}")?,
-                SilenceLimit::Never => write!(f, ":{key}=none")?,
-            }
+            limit.word().iter().try_for_each(|word| write!(f, ":{key}={word}"))?;
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use rustls::pki_types::ServerName;
 use super::arguments::{Arguments, Printer, choice, host, names, path, text};
 use super::error::ParseError;
 use super::grammar::{self, Word};
-use super::{ConnectStep, Kind, OwnStep, ProxyHeaderStep, Socks4aStep, Socks5Step, StartTlsStep};
+use super::{ConnectStep, Kind, OwnStep, ProxyHeaderStep, SilenceLimit, Socks4aStep, Socks5Step, StartTlsStep};
 use crate::runtime::Address;
 use crate::tls::{Group, KeyShares, Pin, Suite, Version};
 
@@ -168,6 +168,8 @@ pub struct TlsStep {
     pub accept_expired_lists: bool,
     /// `client-auth`: whether a server demands a certificate under `client-ca`, or asks for one and takes clients without.
     pub client_auth: Option<ClientAuth>,
+    /// `handshake-timeout`: how long the peer may take for the handshake; 10 seconds unless set.
+    pub handshake_timeout: SilenceLimit,
 }
 
 impl TlsStep {
@@ -195,8 +197,10 @@ impl TlsStep {
             accept_unknown_revocation: false,
             accept_expired_lists: false,
             client_auth: None,
+            handshake_timeout: SilenceLimit::Unset,
         };
         step.read_verification(arguments)?;
+        step.handshake_timeout = SilenceLimit::read(arguments, HANDSHAKE_TIMEOUT)?;
         Ok(step)
     }
 
@@ -272,6 +276,7 @@ impl TlsStep {
             .key("crl-unknown", accept(self.accept_unknown_revocation))
             .key("crl-expired", accept(self.accept_expired_lists))
             .key("client-auth", self.client_auth.as_ref().map(|auth| choice(auth, &CLIENT_AUTH)))
+            .key(HANDSHAKE_TIMEOUT, self.handshake_timeout.word())
     }
 }
 
@@ -356,6 +361,8 @@ fn server_name(name: &str) -> Result<String, String> {
     let is_one = ServerName::try_from(name).is_ok();
     is_one.then(|| name.to_owned()).ok_or_else(|| format!("names: {name:?} is neither a DNS name nor an IP address"))
 }
+
+const HANDSHAKE_TIMEOUT: &str = "handshake-timeout";
 
 /// The only value of a key that is off where it is left out.
 pub(super) const YES: [(&str, ()); 1] = [("yes", ())];

@@ -1,5 +1,6 @@
 //! From a `tls` step to a client or a server.
 
+use super::SilenceLimit;
 use super::step::{ClientAuth, TlsStep, TrustStore, VerifyStep};
 use crate::tls::{
     ConfigError, ConfigErrorKind, Identity, Names, RevocationLists, Roots, TlsClient, TlsClientBuilder, TlsServer,
@@ -40,6 +41,9 @@ impl TlsStep {
         }
         if let Some(shares) = self.key_shares {
             builder = builder.key_shares(shares);
+        }
+        if self.handshake_timeout != SilenceLimit::Unset {
+            builder = builder.handshake_timeout(self.handshake_timeout.time());
         }
         if let Some(identity) = self.identity()? {
             builder = builder.identity(identity);
@@ -146,6 +150,9 @@ impl TlsStep {
         }
         if !self.cipher_suites.is_empty() {
             builder = builder.cipher_suites(self.cipher_suites.iter().copied());
+        }
+        if self.handshake_timeout != SilenceLimit::Unset {
+            builder = builder.handshake_timeout(self.handshake_timeout.time());
         }
         let Some(file) = &self.client_trust_anchors else {
             if self.client_auth.is_some() || !self.revocation_lists.is_empty() {

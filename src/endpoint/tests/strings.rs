@@ -544,6 +544,7 @@ prop_compose! {
         key_log in any::<bool>(),
         (groups, key_shares, cipher_suites, without_resumption) in agreement(),
         verification in verification(),
+        handshake_timeout in silence_limit(),
     ) -> TlsStep {
         let [trust_anchors, certificate, private_key, client_trust_anchors] = paths;
         TlsStep {
@@ -562,6 +563,7 @@ prop_compose! {
             without_resumption,
             client_trust_anchors,
             key_log,
+            handshake_timeout,
             ..verification
         }
     }

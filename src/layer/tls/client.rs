@@ -1,6 +1,7 @@
 //! The client side: a configuration that is made once, and layers made from it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::ClientConfig;
 use rustls::client::Resumption;
@@ -12,6 +13,7 @@ use super::common::{Common, common_setters};
 use super::config::{Identity, Version};
 use super::config_error::{ConfigError, ConfigErrorKind};
 use super::engine::Engine;
+use super::options::HANDSHAKE_TIMEOUT;
 use super::policy::{Verify, server_name};
 use super::{Role, TlsLayer};
 
@@ -29,6 +31,7 @@ use super::{Role, TlsLayer};
 #[derive(Clone, Debug)]
 pub struct TlsClient {
     config: Arc<ClientConfig>,
+    handshake_timeout: Option<Duration>,
 }
 
 impl TlsClient {
@@ -59,7 +62,7 @@ impl TlsClient {
         // The layer takes its keys over from rustls when the handshake is done, and gives them to nobody.
         let mut config = Arc::unwrap_or_clone(config);
         config.enable_secret_extraction = true;
-        Ok(Self { config: Arc::new(config) })
+        Ok(Self { config: Arc::new(config), handshake_timeout: Some(HANDSHAKE_TIMEOUT) })
     }
 
     /// The configuration of rustls that this client is made of, for one that is to be a little different: change a clone of it
@@ -99,7 +102,8 @@ impl TlsClient {
     fn layer(&self, config: Arc<ClientConfig>, name: &str) -> Result<TlsLayer, ConfigError> {
         let server_name = server_name(name)?;
         let engine = Engine::client(config, server_name).map_err(ConfigError::from_rustls)?;
-        Ok(TlsLayer::new(engine, Role::Client, Some(name.to_owned())))
+        let layer = TlsLayer::new(engine, Role::Client, Some(name.to_owned()));
+        Ok(layer.handshake_timeout(self.handshake_timeout))
     }
 }
 
@@ -156,6 +160,7 @@ impl TlsClientBuilder {
         if !self.common.resumption {
             config.resumption = Resumption::disabled();
         }
-        TlsClient::from_rustls(Arc::new(config))
+        let handshake_timeout = self.common.handshake_timeout;
+        Ok(TlsClient { handshake_timeout, ..TlsClient::from_rustls(Arc::new(config))? })
     }
 }

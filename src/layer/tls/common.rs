@@ -1,6 +1,7 @@
 //! What a client and a server have in common to be configured with, and the setters for it of both builders.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::crypto::CryptoProvider;
 use rustls::{KeyLog, KeyLogFile, NoKeyLog, SupportedProtocolVersion, version};
@@ -8,6 +9,7 @@ use rustls::{KeyLog, KeyLogFile, NoKeyLog, SupportedProtocolVersion, version};
 use super::agreement::Choice;
 use super::config::{Version, default_provider};
 use super::config_error::ConfigError;
+use super::options::HANDSHAKE_TIMEOUT;
 
 #[derive(Clone, Debug)]
 pub(super) struct Common {
@@ -17,6 +19,7 @@ pub(super) struct Common {
     pub(super) provider: Option<Arc<CryptoProvider>>,
     pub(super) resumption: bool,
     pub(super) key_log: bool,
+    pub(super) handshake_timeout: Option<Duration>,
 }
 
 impl Default for Common {
@@ -28,6 +31,7 @@ impl Default for Common {
             provider: None,
             resumption: true,
             key_log: false,
+            handshake_timeout: Some(HANDSHAKE_TIMEOUT),
         }
     }
 }
@@ -100,6 +104,13 @@ macro_rules! common_setters {
         /// it is set. Whoever has that file can read everything, so the variable alone does nothing: it is off unless set here.
         pub fn key_log(mut self, wanted: bool) -> Self {
             self.common.key_log = wanted;
+            self
+        }
+
+        /// How long the peer may take for a handshake, for the layers to come: ten seconds unless set, `None` for ever. A layer may
+        /// have [another](super::TlsLayer::handshake_timeout).
+        pub fn handshake_timeout(mut self, timeout: Option<Duration>) -> Self {
+            self.common.handshake_timeout = timeout;
             self
         }
     };

@@ -48,4 +48,4 @@ impl Default for Options {
 }
 
 /// How long a handshake may take unless set.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
@@ -13,6 +14,7 @@ use super::common::{Common, common_setters};
 use super::config::{Identity, Roots, Version};
 use super::config_error::{ConfigError, ConfigErrorKind};
 use super::engine::Engine;
+use super::options::HANDSHAKE_TIMEOUT;
 use super::tickets::{Tickets, World};
 use super::verify::ClientVerifier;
 use super::{Role, TlsLayer};
@@ -36,6 +38,7 @@ use super::{Role, TlsLayer};
 #[derive(Clone, Debug)]
 pub struct TlsServer {
     config: Arc<ServerConfig>,
+    handshake_timeout: Option<Duration>,
     /// None where a configuration of rustls says how sessions are resumed.
     tickets: Option<Tickets>,
 }
@@ -73,7 +76,7 @@ impl TlsServer {
         // The layer takes its keys over from rustls when the handshake is done, and gives them to nobody.
         let mut config = Arc::unwrap_or_clone(config);
         config.enable_secret_extraction = true;
-        Ok(Self { config: Arc::new(config), tickets: None })
+        Ok(Self { config: Arc::new(config), handshake_timeout: Some(HANDSHAKE_TIMEOUT), tickets: None })
     }
 
     /// The configuration of rustls that this server is made of, for one that is to be a little different: change a clone of it
@@ -100,7 +103,7 @@ impl TlsServer {
             None => Arc::clone(&self.config),
         };
         let engine = Engine::server(config).map_err(ConfigError::from_rustls)?;
-        Ok(TlsLayer::new(engine, Role::Server, None))
+        Ok(TlsLayer::new(engine, Role::Server, None).handshake_timeout(self.handshake_timeout))
     }
 }
 
@@ -199,7 +202,8 @@ impl TlsServerBuilder {
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;
         }
-        Ok(TlsServer { tickets, ..TlsServer::from_rustls(Arc::new(config))? })
+        let handshake_timeout = self.common.handshake_timeout;
+        Ok(TlsServer { handshake_timeout, tickets, ..TlsServer::from_rustls(Arc::new(config))? })
     }
 }
 
