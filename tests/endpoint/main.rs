@@ -10,6 +10,7 @@ mod proxied;
 mod refusals;
 mod reload;
 mod routes;
+mod sockets;
 mod starttls;
 mod steps;
 mod transports;

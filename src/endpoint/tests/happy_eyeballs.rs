@@ -16,7 +16,7 @@ use futures::task::noop_waker;
 
 use crate::endpoint::{Connector, Endpoint, happy_eyeballs};
 use crate::runtime::{ListeningSocket, Runtime, Socket, TcpOptions, Timer};
-use crate::testing::{Clock, Cut, wire};
+use crate::testing::{Clock, Cut, WireEnd, wire};
 
 /// As a transport does it.
 async fn connect(runtime: &dyn Runtime, host: &str, port: u16) -> io::Result<Socket> {
@@ -145,12 +145,16 @@ fn a_dead_address_does_not_keep_from_one_that_is_alive() {
 
 /// A network on which every attempt hangs, unless the script says otherwise.
 #[derive(Debug)]
-struct Network {
-    clock: Clock,
-    start: Instant,
+pub(super) struct Network {
+    pub(super) clock: Clock,
+    pub(super) start: Instant,
     addresses: Vec<SocketAddr>,
     script: HashMap<SocketAddr, (Duration, Answer)>,
     events: Arc<Mutex<String>>,
+    /// How long a name takes.
+    pub(super) resolving: Duration,
+    /// The far ends of what was connected: they say nothing.
+    silent: Arc<Mutex<Vec<WireEnd>>>,
     /// Where the script is not asked.
     real: Option<&'static dyn Runtime>,
 }
@@ -162,13 +166,22 @@ enum Answer {
 }
 
 impl Network {
-    fn new(addresses: &[&str]) -> Self {
+    pub(super) fn new(addresses: &[&str]) -> Self {
         let clock = Clock::new();
         let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
-        Self { start: clock.now(), clock, addresses, script: HashMap::new(), events: Arc::default(), real: None }
+        Self {
+            start: clock.now(),
+            clock,
+            addresses,
+            script: HashMap::new(),
+            events: Arc::default(),
+            resolving: Duration::ZERO,
+            silent: Arc::default(),
+            real: None,
+        }
     }
 
-    fn answers(mut self, address: &str, after: u64) -> Self {
+    pub(super) fn answers(mut self, address: &str, after: u64) -> Self {
         self.script.insert(address.parse().unwrap(), (Duration::from_millis(after), Answer::Connected));
         self
     }
@@ -200,7 +213,7 @@ impl Network {
     }
 
     /// Polls, and lets time pass when there is nothing else to do.
-    fn run<T>(&self, future: impl Future<Output = T>, limit: Duration) -> Option<T> {
+    pub(super) fn run<T>(&self, future: impl Future<Output = T>, limit: Duration) -> Option<T> {
         let mut future = pin!(future);
         loop {
             if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&noop_waker())) {
@@ -267,6 +280,7 @@ impl Runtime for Network {
         attempt.note("begin");
         let plan = self.script.get(&to).copied();
         let begun = self.clock.now();
+        let silent = Arc::clone(&self.silent);
         async move {
             let Some((after, answer)) = plan else {
                 return futures::future::pending().await;
@@ -276,7 +290,9 @@ impl Runtime for Network {
             match answer {
                 Answer::Connected => {
                     attempt.note("connected");
-                    Ok(Socket::new(wire(Cut::Whole, 1024).0, to.into(), to.into()))
+                    let (near, far) = wire(Cut::Whole, 8192);
+                    silent.lock().unwrap().push(far);
+                    Ok(Socket::new(near, to.into(), to.into()))
                 }
                 Answer::Refused => {
                     attempt.note("refused");
@@ -288,7 +304,11 @@ impl Runtime for Network {
     }
 
     fn resolve(&self, _host: &str, _port: u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
-        futures::future::ready(Ok(self.addresses.clone())).boxed()
+        let addresses = Ok(self.addresses.clone());
+        match self.resolving {
+            Duration::ZERO => futures::future::ready(addresses).boxed(),
+            time => self.clock.sleep_until(self.clock.now() + time).map(|()| addresses).boxed(),
+        }
     }
 
     fn listen_tcp_with(&self, _at: SocketAddr, _: TcpOptions) -> BoxFuture<'static, io::Result<ListeningSocket>> {

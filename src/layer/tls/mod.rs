@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `client.rs`, `server.rs` | configurations, made once and shared, and layers made from them |
 //! | `layer/` | the layer: what moves when, how it starts and stops |
-//! | `handshake.rs`, `key_updates.rs`, `pace.rs`, `options.rs` | what it keeps count of, and what can be chosen; its two halves are [`Halves`](super::Halves) |
+//! | `handshake.rs`, `key_updates.rs`, `pace.rs` | what it keeps count of; its two halves are [`Halves`](super::Halves) |
 //! | `engine.rs` | TLS without I/O: who does the records, before and after the handshake |
 //! | `unbuffered.rs`, `driven.rs` | the connection of rustls, what rustls leaves to us, and how it is driven |
 //! | `records.rs`, `keys.rs` | the records of TLS 1.3 once the handshake is done, and their keys |
@@ -14,6 +14,7 @@
 //! | `tickets.rs` | what a server gives its clients to resume with, and where that is good |
 //! | `policy.rs`, `verify.rs`, `path.rs`, `pins.rs` | what is verified of a certificate, and how: names, a chain to a trust anchor, keys that are known |
 //! | `common.rs`, `agreement.rs`, `config.rs`, `config_error.rs`, `fault.rs`, `revocation.rs`, `pin.rs` | what both sides need for that: trust, identity, a provider, what may be agreed on; and what is wrong with a certificate that is not accepted |
+//! | `options.rs` | what can be chosen for each layer |
 //! | `staple.rs` | what a server says beside its certificate, on its way past rustls |
 //! | `words.rs`, `pem.rs`, `x509.rs`, `algorithm.rs`, `der.rs` | what an error, a file, a certificate or a key is, for people and for what rustls leaves |
 //!
