@@ -279,8 +279,7 @@ impl Way {
                     Poll::Ready(Ok(None)) => self.stage = Stage::Ending,
                     Poll::Ready(Ok(Some(bytes))) => {
                         self.zero_copy.has_read(bytes.len());
-                        let count = ready!(to.poll_put(bytes, cx)).map_err(|error| lost(receiver, error))?;
-                        from.take(count);
+                        let count = ready!(from.poll_pass_on(to, cx)).map_err(|error| lost(receiver, error))?;
                         self.bytes += count as u64;
                         self.stage = Stage::Unsent;
                     }

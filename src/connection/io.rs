@@ -69,6 +69,39 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         self.poll_put_by(|stack, now| stack.write_piece(now, piece, most), is_nothing, cx)
     }
 
+    /// Passes on to another connection what can be read here, as much of it as has room there, and says how much; waits while there is
+    /// no room. Many bytes are not copied (zero-copy). It is as if what [`AsyncBufRead`] shows were written, and
+    /// consumed as far as it was taken.
+    ///
+    /// Nothing is read here first: where nothing was shown, nothing is passed on.
+    ///
+    /// # Errors
+    ///
+    /// Those of writing to the other one. Nothing is consumed then.
+    pub fn poll_pass_on<To: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        to: &mut Connection<To>,
+        cx: &Context<'_>,
+    ) -> Poll<Result<usize, Error>> {
+        let shown = match self.stack.readable() {
+            Readable::Bytes(bytes) => bytes.len(),
+            Readable::Nothing | Readable::Ended(_) | Readable::EndOfInput | Readable::Lost(_) => 0,
+        };
+        to.poll_put_by(
+            |stack, now| {
+                let most = stack.write_room()?.min(shown);
+                if most == 0 {
+                    return Ok(0);
+                }
+                let mut piece = BytesMut::new();
+                self.take_by(most, |from, now, count| from.consume_to(now, &mut piece, count));
+                stack.write_piece(now, &mut piece, most)
+            },
+            shown == 0,
+            cx,
+        )
+    }
+
     /// Writes as much as there is room for, and waits while there is none.
     pub(super) fn poll_put(&mut self, bytes: &[u8], cx: &Context<'_>) -> Poll<Result<usize, Error>> {
         self.poll_put_by(|stack, now| stack.write(now, bytes), bytes.is_empty(), cx)

@@ -3,7 +3,9 @@
 use std::any::Any;
 use std::io;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
+use bytes::BytesMut;
 use futures::io::{AsyncRead, AsyncWrite};
 
 use super::{Addresses, Connection, Hop};
@@ -16,6 +18,7 @@ impl Connection<Socket> {
         let addresses = Addresses::from(&socket);
         let mut connection = Self::with_timer(socket, timer).asking_backlog(Socket::unsent).between(addresses);
         connection.chain = Socket::chain;
+        connection.wire.move_pieces(Socket::poll_read_piece, Socket::poll_write_piece);
         #[cfg(feature = "http2")]
         connection.wire.show_layers(Self::write_plate);
         if let Some(Known(route)) = connection.get_ref().known() {
@@ -93,6 +96,24 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Carrier for Connection
 
     fn unsent(&self) -> Option<usize> {
         self.wire.backlog()
+    }
+
+    fn poll_read_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: &mut BytesMut,
+        most: usize,
+    ) -> Option<Poll<io::Result<usize>>> {
+        Some(self.poll_read_to(to, most, cx).map_err(io::Error::from))
+    }
+
+    fn poll_write_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+        piece: &mut BytesMut,
+        most: usize,
+    ) -> Option<Poll<io::Result<usize>>> {
+        Some(self.poll_write_of(piece, most, cx).map_err(io::Error::from))
     }
 
     fn keep_alive(&self) -> io::Result<Option<KeepAlive>> {

@@ -1,17 +1,19 @@
 //! The socket under a stack, and how bytes move between the two.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use bytes::BytesMut;
 use futures::io::{AsyncRead, AsyncWrite};
 
 use super::Alarm;
 use crate::runtime::Timer;
-use crate::stack::{Output, Reason, Stack};
+use crate::stack::{COPY_THRESHOLD, Output, Reason, Stack};
 
 /// A socket with a clock: all that a [`Stack`] needs to live.
 #[derive(Debug)]
@@ -20,9 +22,24 @@ pub(crate) struct Wire<IO> {
     alarm: Alarm,
     flushing: Flushing,
     backlog: fn(&IO) -> Option<usize>,
+    pieces: Pieces<IO>,
     /// Has the socket know how the layers are, whenever they change.
     show: fn(&IO, &Stack),
     loss_in: fn(&io::Error) -> Option<Reason>,
+}
+
+/// How bytes come and go in storage of their own (zero-copy); each is `None` where the socket has only the usual way.
+struct Pieces<IO> {
+    read: MovePiece<IO>,
+    write: MovePiece<IO>,
+}
+
+type MovePiece<IO> = fn(&mut IO, &mut Context<'_>, &mut BytesMut, usize) -> Option<Poll<io::Result<usize>>>;
+
+impl<IO> fmt::Debug for Pieces<IO> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pieces").finish_non_exhaustive()
+    }
 }
 
 /// What has become of the bytes that the socket keeps itself.
@@ -36,7 +53,15 @@ pub(crate) enum Flushing {
 impl<IO> Wire<IO> {
     /// Over a socket whose errors may be those of a connection below: `loss_in` takes out why that is lost.
     pub(crate) fn new(io: IO, timer: Arc<dyn Timer>, loss_in: fn(&io::Error) -> Option<Reason>) -> Self {
-        Self { io, alarm: Alarm::new(timer), flushing: Flushing::Done, backlog: |_| None, show: |_, _| {}, loss_in }
+        Self {
+            io,
+            alarm: Alarm::new(timer),
+            flushing: Flushing::Done,
+            backlog: |_| None,
+            pieces: Pieces { read: |_, _, _, _| None, write: |_, _, _, _| None },
+            show: |_, _| {},
+            loss_in,
+        }
     }
 
     /// How to ask what the system still holds of what was written.
@@ -48,6 +73,11 @@ impl<IO> Wire<IO> {
     #[cfg(feature = "http2")]
     pub(crate) fn show_layers(&mut self, show: fn(&IO, &Stack)) {
         self.show = show;
+    }
+
+    /// How the socket moves bytes in storage of their own.
+    pub(crate) fn move_pieces(&mut self, read: MovePiece<IO>, write: MovePiece<IO>) {
+        self.pieces = Pieces { read, write };
     }
 
     /// What the system still holds of what was written, if anybody can tell.
@@ -99,7 +129,24 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
     fn send(&mut self, stack: &mut Stack, cx: &mut Context<'_>) -> bool {
         let mut moved = false;
         loop {
-            let io = &mut self.io;
+            let Self { io, pieces, .. } = self;
+            let given = match stack.poll_output() {
+                Output::Bytes(bytes) if bytes.len() >= COPY_THRESHOLD => {
+                    let now = self.alarm.now();
+                    stack.give_output(now, |bytes, most| (pieces.write)(io, cx, bytes, most))
+                }
+                Output::Bytes(_) | Output::Shutdown | Output::Nothing => None,
+            };
+            match given {
+                Some(Poll::Ready(Ok(1..))) => {
+                    self.flushing = Flushing::Pending;
+                    moved = true;
+                    continue;
+                }
+                Some(Poll::Pending) => return moved,
+                // An error comes again, and is for the usual way.
+                Some(Poll::Ready(Ok(0) | Err(_))) | None => {}
+            }
             let sent = match stack.poll_output() {
                 Output::Bytes(bytes) => uninterrupted(|| Pin::new(&mut *io).poll_write(cx, bytes)),
                 Output::Shutdown => match uninterrupted(|| Pin::new(&mut *io).poll_close(cx)) {
@@ -190,6 +237,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
     /// Reads once, and hands on what came; an end is for the caller.
     fn read(&mut self, stack: &mut Stack, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let now = self.now();
+        let mut piece = BytesMut::new();
+        if let Some(read) = (self.pieces.read)(&mut self.io, cx, &mut piece, stack.input_room()) {
+            stack.handle_piece(now, piece);
+            return read;
+        }
         let mut buffer = READ_BUFFERS.try_with(|kept| kept.borrow_mut().pop()).ok().flatten().unwrap_or_default();
         buffer.resize(READ_SIZE, 0);
         let space = &mut buffer[..READ_SIZE.min(stack.input_room())];

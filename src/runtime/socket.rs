@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 
+use bytes::BytesMut;
 use futures::future::BoxFuture;
 use futures::io::{AsyncRead, AsyncWrite};
 
@@ -77,6 +78,8 @@ impl Socket {
                 unsent: |carrier| known::<C>(carrier).unsent(),
                 line: |carrier| known::<C>(carrier).to_string(),
                 drawing: |carrier| format!("{:#}", known::<C>(carrier)),
+                read_piece: |carrier, cx, to, most| known_mut::<C>(carrier).poll_read_piece(cx, to, most),
+                write_piece: |carrier, cx, piece, most| known_mut::<C>(carrier).poll_write_piece(cx, piece, most),
             }),
         };
         let way = Some(Box::new(Way { target, via, known: None }));
@@ -221,6 +224,30 @@ impl Socket {
         let Some(beside) = self.beside else { return Err(io::ErrorKind::Unsupported.into()) };
         let stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
         act(beside, &**stream)
+    }
+
+    /// See [`Carrier::poll_read_piece`].
+    pub(crate) fn poll_read_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: &mut BytesMut,
+        most: usize,
+    ) -> Option<Poll<io::Result<usize>>> {
+        (self.carrier()?.read_piece)(self.any(), cx, to, most)
+    }
+
+    /// See [`Carrier::poll_write_piece`].
+    pub(crate) fn poll_write_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+        piece: &mut BytesMut,
+        most: usize,
+    ) -> Option<Poll<io::Result<usize>>> {
+        (self.carrier()?.write_piece)(self.any(), cx, piece, most)
+    }
+
+    fn any(&mut self) -> &mut dyn Any {
+        &mut **self.stream.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn carrier(&self) -> Option<CarrierFacts> {
@@ -394,6 +421,28 @@ pub trait Carrier: AsyncRead + AsyncWrite + fmt::Display + Unpin + Send + 'stati
         None
     }
 
+    /// As `poll_read`, up to `most` bytes, which come behind those of `to`: for a carrier that has them in storage of their own,
+    /// and hands that on (zero-copy). `None`, as it is unless overridden, if it does not.
+    fn poll_read_piece(
+        &mut self,
+        _cx: &mut Context<'_>,
+        _to: &mut BytesMut,
+        _most: usize,
+    ) -> Option<Poll<io::Result<usize>>> {
+        None
+    }
+
+    /// As `poll_write`, up to `most` bytes off the front of `piece`: for a carrier that keeps the storage that they are in
+    /// (zero-copy). `None`, as it is unless overridden, if it does not, and then nothing is taken.
+    fn poll_write_piece(
+        &mut self,
+        _cx: &mut Context<'_>,
+        _piece: &mut BytesMut,
+        _most: usize,
+    ) -> Option<Poll<io::Result<usize>>> {
+        None
+    }
+
     /// See [`Socket::keep_alive`].
     ///
     /// # Errors
@@ -449,10 +498,19 @@ struct CarrierFacts {
     unsent: fn(&dyn Any) -> Option<usize>,
     line: fn(&dyn Any) -> String,
     drawing: fn(&dyn Any) -> String,
+    read_piece: MovePiece,
+    write_piece: MovePiece,
 }
+
+/// See [`Carrier::poll_read_piece`] and [`Carrier::poll_write_piece`].
+type MovePiece = fn(&mut dyn Any, &mut Context<'_>, &mut BytesMut, usize) -> Option<Poll<io::Result<usize>>>;
 
 fn known<S: 'static>(stream: &dyn Any) -> &S {
     stream.downcast_ref().expect(TYPE)
+}
+
+fn known_mut<S: 'static>(stream: &mut dyn Any) -> &mut S {
+    stream.downcast_mut().expect(TYPE)
 }
 
 const TYPE: &str = "the stream has the type that it was made with";

@@ -260,14 +260,22 @@ impl<M> Queue<M> {
         }
     }
 
+    /// Has `give` take up to so many bytes off the front, with their storage.
+    pub(crate) fn give_front<R>(&mut self, give: impl FnOnce(&mut BytesMut, usize) -> R) -> R {
+        let (before, most) = (self.bytes.len(), self.front_len());
+        let given = give(&mut self.bytes, most);
+        let count = before - self.bytes.len();
+        if count > 0 {
+            debug_assert!(count <= most, "marks keep their places");
+            self.storage = Storage::Large;
+            self.advanced(count);
+        }
+        given
+    }
+
     /// Takes `count` bytes off the front, and puts them behind those of `to`: their storage, as above.
     pub(crate) fn take_to(&mut self, to: &mut BytesMut, count: usize) {
-        if count < COPY_THRESHOLD || !to.is_empty() {
-            extend(to, &self.front()[..count]);
-            self.consume(count);
-        } else {
-            spare::keep(std::mem::replace(to, self.take(count)));
-        }
+        self.give_front(|bytes, most| move_front(bytes, to, count.min(most)));
     }
 
     /// Puts a mark at the back.
@@ -438,6 +446,18 @@ const KEPT_WHEN_IDLE: usize = 1024;
 /// Below this many bytes, a copy is cheaper than storage of their own. And who sends many small pieces could have us
 /// keep far more than the bytes that count.
 pub(crate) const COPY_THRESHOLD: usize = 4096;
+
+/// Moves `count` bytes off the front of `from` behind those of `to`: their storage (zero-copy), if they are many and nothing is before
+/// them.
+pub(crate) fn move_front(from: &mut BytesMut, to: &mut BytesMut, count: usize) {
+    if count < COPY_THRESHOLD || !to.is_empty() {
+        extend(to, &from[..count]);
+        from.advance(count);
+    } else {
+        let piece = if count == from.len() { std::mem::take(from) } else { from.split_to(count) };
+        spare::keep(std::mem::replace(to, piece));
+    }
+}
 
 /// Puts bytes behind others, with storage from the pool where there is none yet.
 pub(crate) fn extend(to: &mut BytesMut, bytes: &[u8]) {

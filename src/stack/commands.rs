@@ -116,6 +116,12 @@ impl Stack {
         Ok(count)
     }
 
+    /// How many bytes [`write`](Self::write) takes now.
+    pub(crate) fn write_room(&mut self) -> Result<usize, CommandError> {
+        self.check_writable()?;
+        Ok(self.app().outbound.room())
+    }
+
     /// As [`write`](Self::write), up to `most` bytes off the front of `piece`: their storage (zero-copy), if they are many and
     /// nothing waits before them.
     pub(crate) fn write_piece(

@@ -1,7 +1,10 @@
 //! The `handle_*` family: what has happened outside. The driver says it, each time something does.
 
 use std::io;
+use std::task::Poll;
 use std::time::Instant;
+
+use bytes::BytesMut;
 
 use super::list::WIRE;
 use super::{End, Reason, Side, Stack};
@@ -14,6 +17,31 @@ impl Stack {
         self.wake_above(WIRE);
         self.settle(now);
         count
+    }
+
+    /// As [`handle_input`](Self::handle_input), of bytes for which there is room: their storage, if they are many and nothing waits
+    /// before them.
+    pub(crate) fn handle_piece(&mut self, now: Instant, mut piece: BytesMut) {
+        let count = piece.len().min(self.input_room());
+        if count > 0 {
+            self.wire().inbound.give_of(&mut piece, count);
+            self.wake_above(WIRE);
+            self.settle(now);
+        }
+    }
+
+    /// Has `give` take bytes off the front of what [`poll_output`](Self::poll_output) offers, with their storage, and say how many;
+    /// they are sent then.
+    pub(crate) fn give_output(
+        &mut self,
+        now: Instant,
+        give: impl FnOnce(&mut BytesMut, usize) -> Option<Poll<io::Result<usize>>>,
+    ) -> Option<Poll<io::Result<usize>>> {
+        let given = self.wire().outbound.give_front(give);
+        if let Some(Poll::Ready(Ok(count))) = given {
+            self.have_sent(now, count);
+        }
+        given
     }
 
     /// How many bytes the stack takes from the wire now: nothing when its buffers are full, or when no more
@@ -94,9 +122,12 @@ impl Stack {
     ///
     /// If `count` is more than it would offer now: say what was sent before anything else is called.
     pub fn handle_sent(&mut self, now: Instant, count: usize) {
-        let outbound = &mut self.wire().outbound;
-        outbound.consume(count);
-        if outbound.take_asked() {
+        self.wire().outbound.consume(count);
+        self.have_sent(now, count);
+    }
+
+    fn have_sent(&mut self, now: Instant, count: usize) {
+        if self.wire().outbound.take_asked() {
             self.wake_above(WIRE);
         }
         if count > 0 {

@@ -78,8 +78,10 @@ use self::layer::Waiting;
 use self::list::List;
 use self::pump::Unfinished;
 
-pub(crate) use self::boundary::{COPY_CHUNK, COPY_THRESHOLD, copy_to_slice, extend};
+pub(crate) use self::boundary::{COPY_CHUNK, COPY_THRESHOLD, copy_to_slice};
 pub use self::boundary::{End, Order, Queue};
+#[cfg(feature = "http2")]
+pub(crate) use self::boundary::{extend, move_front};
 pub use self::departed::Departure;
 pub(crate) use self::drawing::Described;
 #[cfg(feature = "http2")]
@@ -93,6 +95,7 @@ pub use self::opens::{Facts, Opens};
 pub use self::patience::{Overdue, Patience};
 pub use self::reason::{LayerLoss, Reason};
 pub use self::remains::Remains;
+#[cfg(feature = "http2")]
 pub(crate) use self::spare::keep as keep_spare;
 pub use self::stop::{GoesFirst, OnTimeout, PeerAnswer, Stop};
 

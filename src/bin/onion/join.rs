@@ -466,23 +466,25 @@ impl Way {
                     }
                     Poll::Ready(Ok(bytes)) => {
                         self.zero_copy.has_read(bytes.len());
-                        let written = ready!(Pin::new(&mut *to).poll_write(cx, bytes));
-                        let count = written.map_err(lost)?;
-                        match &mut part {
-                            Part::None => Pin::new(&mut *from).consume(count),
+                        let count = match &mut part {
+                            Part::None => ready!(from.poll_pass_on(to, cx)).map_err(|error| lost(error.into()))?,
                             Part::Reads(outer) => {
+                                let count = ready!(Pin::new(&mut *to).poll_write(cx, bytes)).map_err(lost)?;
                                 outer.read(&bytes[..count]);
                                 Pin::new(&mut *from).consume(count);
                                 if outer.act(from) {
                                     cx.waker().wake_by_ref();
                                 }
+                                count
                             }
                             Part::Writes(outer) => {
+                                let count = ready!(Pin::new(&mut *to).poll_write(cx, bytes)).map_err(lost)?;
                                 outer.written(&bytes[..count]);
                                 Pin::new(&mut *from).consume(count);
                                 outer.act(to);
+                                count
                             }
-                        }
+                        };
                         self.bytes += count as u64;
                         tally.add_bytes(sender, count);
                         self.stage = Stage::Unsent;

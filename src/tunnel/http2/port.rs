@@ -23,7 +23,7 @@ use bytes::{Buf, BytesMut};
 
 use super::frames::{Departed, Frames};
 use crate::runtime::tokio_io::{AsyncRead, AsyncWrite, ReadBuf};
-use crate::stack::{copy_to_slice, extend, keep_spare};
+use crate::stack::{copy_to_slice, extend, keep_spare, move_front};
 
 /// The outer end, for whoever has the carrier.
 #[derive(Debug)]
@@ -61,12 +61,7 @@ impl Port {
     pub(super) fn receive(&self, bytes: &mut BytesMut) -> usize {
         let mut queues = lock(&self.0);
         let count = bytes.len().min(LIMIT.saturating_sub(queues.received.len()));
-        if queues.received.is_empty() && count == bytes.len() {
-            std::mem::swap(&mut queues.received, bytes);
-        } else {
-            extend(&mut queues.received, &bytes[..count]);
-            bytes.advance(count);
-        }
+        move_front(bytes, &mut queues.received, count);
         count
     }
 

@@ -33,6 +33,7 @@ impl Role {
             .initial_window_size(settings.stream_window)
             .initial_connection_window_size(settings.window(settings.windows()))
             .max_header_list_size(settings.max_head)
+            .max_frame_size(MAX_FRAME)
             .max_send_buffer_size(SEND_BUFFER)
             .data_frame_budget(settings.window(settings.windows()) as usize);
         let shaken = pin!(builder.handshake(io)).poll(&mut Context::from_waker(waker));
@@ -135,6 +136,10 @@ impl Role {
         *self = Self::Done;
     }
 }
+
+/// The most that a frame of the peer's may have in it (SETTINGS_MAX_FRAME_SIZE, RFC 9113, section 6.5.2): what one read brings. Others
+/// wait no longer for their turn than they would behind it anyway.
+pub(super) const MAX_FRAME: u32 = 64 * 1024;
 
 /// The most that h2 keeps of what a stream has to say.
 pub(super) const SEND_BUFFER: usize = 64 * 1024;

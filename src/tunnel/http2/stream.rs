@@ -23,7 +23,7 @@ use h2::{Reason as Code, RecvStream, SendStream};
 use super::fault::Fault;
 use super::frames::Departed;
 use crate::stack::bytes as shown;
-use crate::stack::{extend, keep_spare};
+use crate::stack::{extend, keep_spare, move_front};
 use crate::tunnel::ErrorKind;
 
 /// One stream of a connection.
@@ -132,6 +132,16 @@ impl Stream {
     /// Takes so many bytes of what is to be read, and gives the peer room for as many.
     pub(super) fn take(&mut self, count: usize) {
         self.inbound.advance(count);
+        self.have_taken(count);
+    }
+
+    /// As [`take`](Self::take), with the storage that they are in.
+    pub(super) fn take_to(&mut self, to: &mut BytesMut, count: usize) {
+        move_front(&mut self.inbound, to, count);
+        self.have_taken(count);
+    }
+
+    fn have_taken(&mut self, count: usize) {
         if self.inbound.is_empty() && self.inbound.capacity() > KEPT {
             keep_spare(std::mem::take(&mut self.inbound));
         }
@@ -146,13 +156,22 @@ impl Stream {
 
     /// Puts as much as there is room for, and says how much; `None` if the peer takes nothing more.
     pub(super) fn put(&mut self, bytes: &[u8]) -> Option<usize> {
-        if self.ours != Ours::Open {
-            return None;
-        }
-        let count = bytes.len().min(OUTBOUND.saturating_sub(self.outbound.len()));
+        let count = bytes.len().min(self.room()?);
         extend(&mut self.outbound, &bytes[..count]);
         self.total[1] += count as u64;
         Some(count)
+    }
+
+    /// As [`put`](Self::put), up to `most` bytes off the front of `piece`, with the storage that they are in.
+    pub(super) fn put_of(&mut self, piece: &mut BytesMut, most: usize) -> Option<usize> {
+        let count = most.min(self.room()?);
+        move_front(piece, &mut self.outbound, count);
+        self.total[1] += count as u64;
+        Some(count)
+    }
+
+    fn room(&self) -> Option<usize> {
+        (self.ours == Ours::Open).then(|| OUTBOUND.saturating_sub(self.outbound.len()))
     }
 
     /// Ends our direction behind what was put.

@@ -5,12 +5,13 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use bytes::BytesMut;
 use futures::io::{AsyncRead, AsyncWrite};
 use h2::Reason as Code;
 
 use super::fault::Fault;
 use super::shared::{Shared, State, Who};
-use super::stream::Next;
+use super::stream::{Next, Stream};
 use crate::runtime::{Address, Carrier, KeepAlive};
 use crate::stack::copy_to_slice;
 use crate::tunnel::ErrorKind;
@@ -47,6 +48,41 @@ impl Tunnel {
         polled.map_err(|fault| fault.into_io_error(self.target.clone(), self.proxy.clone()))
     }
 
+    /// Has `take` take of the bytes that are to be read, of which there are so many, and say how many it has taken.
+    fn poll_take(
+        &self,
+        cx: &Context<'_>,
+        mut take: impl FnMut(&mut Stream, usize) -> usize,
+    ) -> Poll<io::Result<usize>> {
+        self.poll(Who::Reader(self.id), cx, |state| {
+            let Some(stream) = state.session.stream(self.id) else { return Poll::Ready(Err(Self::gone())) };
+            let count = match stream.next() {
+                Next::Nothing => return Poll::Pending,
+                Next::Ended => return Poll::Ready(Ok(0)),
+                Next::Failed(fault) => return Poll::Ready(Err(fault.clone())),
+                Next::Bytes(bytes) => bytes.len(),
+            };
+            Poll::Ready(Ok(take(stream, count)))
+        })
+    }
+
+    /// Has `put` put bytes, and waits while there is no room for any.
+    fn poll_put(
+        &self,
+        cx: &Context<'_>,
+        is_nothing: bool,
+        mut put: impl FnMut(&mut Stream) -> Option<usize>,
+    ) -> Poll<io::Result<usize>> {
+        self.poll(Who::Writer(self.id), cx, |state| {
+            let Some(stream) = state.session.stream(self.id) else { return Poll::Ready(Err(Self::gone())) };
+            match put(stream) {
+                Some(0) if !is_nothing => Poll::Pending,
+                Some(count) => Poll::Ready(Ok(count)),
+                None => Poll::Ready(Err(unwritable(&stream.next()))),
+            }
+        })
+    }
+
     fn gone() -> Fault {
         ErrorKind::Ended("the tunnel had").into()
     }
@@ -54,34 +90,20 @@ impl Tunnel {
 
 impl AsyncRead for Tunnel {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.poll(Who::Reader(self.id), cx, |state| {
-            let Some(stream) = state.session.stream(self.id) else { return Poll::Ready(Err(Self::gone())) };
-            let count = match stream.next() {
-                Next::Nothing => return Poll::Pending,
-                Next::Ended => 0,
-                Next::Failed(fault) => return Poll::Ready(Err(fault.clone())),
-                Next::Bytes(bytes) => {
-                    let count = bytes.len().min(buffer.len());
-                    copy_to_slice(&mut buffer[..count], &bytes[..count]);
-                    count
-                }
-            };
+        self.poll_take(cx, |stream, bytes| {
+            let count = bytes.min(buffer.len());
+            if let Next::Bytes(bytes) = stream.next() {
+                copy_to_slice(&mut buffer[..count], &bytes[..count]);
+            }
             stream.take(count);
-            Poll::Ready(Ok(count))
+            count
         })
     }
 }
 
 impl AsyncWrite for Tunnel {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll(Who::Writer(self.id), cx, |state| {
-            let Some(stream) = state.session.stream(self.id) else { return Poll::Ready(Err(Self::gone())) };
-            match stream.put(bytes) {
-                Some(0) if !bytes.is_empty() => Poll::Pending,
-                Some(count) => Poll::Ready(Ok(count)),
-                None => Poll::Ready(Err(unwritable(&stream.next()))),
-            }
-        })
+        self.poll_put(cx, bytes.is_empty(), |stream| stream.put(bytes))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -95,7 +117,7 @@ impl AsyncWrite for Tunnel {
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.shared.act(|state, _| state.session.stream(self.id).map(super::stream::Stream::close));
+        self.shared.act(|state, _| state.session.stream(self.id).map(Stream::close));
         self.poll_flush(cx)
     }
 }
@@ -121,6 +143,28 @@ impl Carrier for Tunnel {
 
     fn unsent(&self) -> Option<usize> {
         self.shared.of_carrier(Carrier::unsent)?
+    }
+
+    fn poll_read_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: &mut BytesMut,
+        most: usize,
+    ) -> Option<Poll<io::Result<usize>>> {
+        Some(self.poll_take(cx, |stream, bytes| {
+            let count = bytes.min(most);
+            stream.take_to(to, count);
+            count
+        }))
+    }
+
+    fn poll_write_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+        piece: &mut BytesMut,
+        most: usize,
+    ) -> Option<Poll<io::Result<usize>>> {
+        Some(self.poll_put(cx, most == 0, |stream| stream.put_of(piece, most)))
     }
 
     fn keep_alive(&self) -> io::Result<Option<KeepAlive>> {

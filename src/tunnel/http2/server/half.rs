@@ -11,7 +11,7 @@ use h2::{PingPong, Reason, RecvStream};
 use http::Request;
 
 use crate::tunnel::http2::port::PortIo;
-use crate::tunnel::http2::role::SEND_BUFFER;
+use crate::tunnel::http2::role::{MAX_FRAME, SEND_BUFFER};
 use crate::tunnel::http2::settings::Settings;
 
 /// A request, what comes behind it, and the way to answer.
@@ -38,6 +38,7 @@ impl ServerHalf {
         builder
             .max_concurrent_streams(settings.max_tunnels)
             .max_header_list_size(settings.max_head)
+            .max_frame_size(MAX_FRAME)
             .initial_window_size(settings.stream_window)
             .initial_connection_window_size(window)
             // Small frames are counted against it for as long as they lie in h2, and they do not: they are taken out at once.
