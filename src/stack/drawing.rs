@@ -273,8 +273,8 @@ const MIN_WIDTH: usize = 30;
 /// So that the facts have their room whatever a layer is called.
 const MAX_NAME_LENGTH: usize = 20;
 
-/// So that the wire's facts fit on its line.
-const MAX_LABEL_LENGTH: usize = 40;
+/// So that the wire's name, which a peer or a route can make long, fits on its line.
+const MAX_LABEL_LENGTH: usize = 80;
 
 #[cfg(test)]
 mod tests {

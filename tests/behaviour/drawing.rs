@@ -55,6 +55,18 @@ fn nested() -> Pair {
 }
 
 #[test]
+fn the_name_of_a_wire_that_leads_through_a_proxy_is_whole_and_a_longer_one_fits() {
+    let mut stack = onionskin::stack::Stack::new(onionskin::stack::Limits::default());
+    let name = "tcp mail.example:993 via tcp proxy.example:1080, tcp second.example:3128 [http1]";
+    stack.name_wire(name);
+    assert!(format!("{stack:#}").ends_with(&format!("wire          {name}")));
+    stack.name_wire("x".repeat(200));
+    let drawing = format!("{stack:#}");
+    let last = drawing.lines().last().unwrap();
+    assert!(last.ends_with("x…") && last.chars().count() <= 100, "{last}");
+}
+
+#[test]
 fn a_stack_without_layers_is_an_application_on_a_wire() {
     let mut pair = Pair::new(Cut::Whole);
     assert_eq!(drawings(&pair)[0], "application\n    │\nwire          left");
