@@ -27,6 +27,8 @@ pub(crate) fn cases() -> Vec<Case> {
         add("s_server: client certificate", client_shows_certificate);
         add("s_server: resumption", client_resumes);
         add("s_server: abrupt end", client_meets_abrupt_end);
+        add("s_server: keying material", client_exports);
+        add("s_server: keying material inside another layer", client_exports_inside);
         add("s_client: handshake, talk, stop", server_talks_and_stops);
         add("s_client: certificate by SNI", server_chooses_by_name);
         add("s_client: ALPN", server_accepts_alpn);
@@ -147,6 +149,39 @@ fn client_resumes(bench: &Bench, version: Version) {
             reversed(&mut conn).await;
         }
     });
+}
+
+/// What `s_server` says of its side, behind the handshake.
+const EXPORTS: [&str; 4] = ["-keymatexport", "EXPERIMENTAL onion", "-keymatexportlen", "42"];
+
+fn client_exports(bench: &Bench, version: Version) {
+    let (peer, address) = s_server(bench, version, &EXPORTS);
+    exports(bench, peer, &format!("{address}+tls:sni=localhost"), 1);
+}
+
+/// Through a relay that ends the outer layer and passes the inner one on.
+fn client_exports_inside(bench: &Bench, version: Version) {
+    let (peer, address) = s_server(bench, version, &EXPORTS);
+    let (cert, key) = (bench.certificate("outer.example"), bench.key("outer.example"));
+    let listen = format!("tcp:127.0.0.1:0+tls:cert={}:key={}", cert.display(), key.display());
+    let mut relay = Peer::start(Command::new(env!("CARGO_BIN_EXE_onion")).args(["relay", &listen, &address]));
+    let line = relay.expect("listening on ");
+    let outer = line.split_whitespace().find(|word| word.starts_with("tcp:")).expect("it says where").to_owned();
+    exports(bench, peer, &format!("{outer}+tls:sni=outer.example+tls:sni=localhost"), 2);
+}
+
+/// `onion connect` says the same bytes of the innermost layer as OpenSSL on the other side, and others of those around it.
+fn exports(bench: &Bench, mut peer: Peer, endpoint: &str, depth: usize) {
+    let mut onion = Command::new(env!("CARGO_BIN_EXE_onion"));
+    onion.args(["connect", endpoint, "--raw", "--keymatexport", "EXPERIMENTAL onion", "--keymatexportlen", "42"]);
+    let mut onion = Peer::start(onion.arg("--ca").arg(bench.ca()));
+    let lines: Vec<_> = (0..depth).map(|_| onion.expect("EXPERIMENTAL onion: ")).collect();
+    let material: Vec<_> = lines.iter().map(|line| line.rsplit(' ').next().unwrap_or_default().trim()).collect();
+    let line = peer.expect("Keying material: ");
+    let theirs = line.rsplit(' ').next().unwrap_or_default().trim();
+    assert_eq!(theirs.len(), 84);
+    assert_eq!(material.last(), Some(&theirs), "{lines:?}");
+    assert_eq!(material.iter().filter(|ours| **ours == theirs).count(), 1, "{lines:?}");
 }
 
 fn client_meets_abrupt_end(bench: &Bench, version: Version) {

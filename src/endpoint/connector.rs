@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::clients;
 use super::deadlines::{Limit, LimitOf, within};
 use super::incoming::begin;
 use super::legs::{self, Legs};
@@ -13,6 +14,9 @@ use crate::route::{Again, Asked, DialLeg, Route};
 use crate::runtime::{Runtime, Socket};
 
 /// An endpoint made ready for connecting to it, any number of times: files are read, and sessions can be resumed.
+///
+/// What one has of TLS, others to the same endpoint have too, and so resume its sessions, as long as the files are what they were.
+/// Each layer of each way has its own: no session is offered to the peer of another.
 ///
 /// `stdio`, `fd` and `systemd` name a connection that is there already: of these, connect to each once.
 #[derive(Clone, Debug)]
@@ -59,7 +63,8 @@ impl Connector {
     }
 
     /// Reads the files of the endpoint again (certificates, keys, trust anchors), for the connections that are opened
-    /// from now on, by clones too. Those that are there keep what they began with. TLS sessions of before are not resumed.
+    /// from now on, by clones too. Those that are there keep what they began with. TLS sessions of before are not resumed, and those of no other connector that is made
+    /// from now on.
     ///
     /// It is all or nothing: if one of the files is missing or wrong, everything stays as it is. Files are read on a thread
     /// of their own, so a file system that hangs holds up this future and nothing else; it may be put into a task, since it
@@ -74,7 +79,10 @@ impl Connector {
     /// Leaves everything as it is.
     pub fn reload(&self) -> impl Future<Output = Result<(), OpenError>> + Send + use<> {
         let (target, runtime) = (self.endpoint.transport.target(), self.runtime);
-        self.legs.renew(&self.endpoint.steps, move |steps| legs::dial(steps, target, runtime))
+        self.legs.renew(&self.endpoint.steps, move |steps| {
+            clients::forget();
+            legs::dial(steps, target, runtime)
+        })
     }
 
     /// Connects, and does the handshakes of all layers, from the wire inwards.

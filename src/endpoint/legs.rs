@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use super::clients::Place;
 use super::open_error::{OpenError, OpenErrorKind};
 use super::{Step, TlsStep};
 use crate::route::tls::{AcceptTls, DialTls};
@@ -17,13 +18,21 @@ pub(super) fn dial(
     target: Option<Address>,
     runtime: &'static dyn Runtime,
 ) -> Result<Arc<[Arc<dyn DialLeg>]>, OpenError> {
-    let leg = |(index, step)| dial_leg(step, steps[index + 1..].first(), runtime);
+    let leg = |(index, step)| {
+        let place = Place::new(target.as_ref(), &steps[..=index]);
+        dial_leg(step, steps[index + 1..].first(), place, runtime)
+    };
     let legs: Arc<[_]> = steps.iter().enumerate().map(leg).collect::<Result<_, _>>()?;
     legs.iter().try_fold(target, |target, leg| leg.leads_to(target))?;
     Ok(legs)
 }
 
-fn dial_leg(step: &Step, next: Option<&Step>, runtime: &'static dyn Runtime) -> Result<Arc<dyn DialLeg>, OpenError> {
+fn dial_leg(
+    step: &Step,
+    next: Option<&Step>,
+    place: Place,
+    runtime: &'static dyn Runtime,
+) -> Result<Arc<dyn DialLeg>, OpenError> {
     Ok(match step {
         Step::Tls(tls) => {
             // TLS to a proxy of HTTP offers what can be spoken with that.
@@ -38,7 +47,7 @@ fn dial_leg(step: &Step, next: Option<&Step>, runtime: &'static dyn Runtime) -> 
             };
             Arc::new(DialTls { client, name: tls.server_name.clone(), can_be_in_http1: offered.len() > 1 })
         }
-        Step::StartTls(step) => Arc::new(step.dial()?),
+        Step::StartTls(step) => Arc::new(step.dial(place)?),
         Step::ProxyHeader(step) => Arc::new(step.dial().map_err(misused)?),
         Step::Connect(step) => Arc::new(step.dial().map_err(|mistake| misused(&mistake))?),
         Step::Socks5(step) => Arc::new(step.dial(runtime).map_err(|mistake| misused(&mistake))?),

@@ -56,12 +56,15 @@
 //! | | `crl` | files of revocation lists, one each | the same, for clients |
 //! | | `crl-unknown`, `crl-expired` | `accept` to take what no list knows, to believe one that is out of date | the same |
 //! | | `cert`, `key` | PEM files, if the server asks for a certificate | PEM files, needed |
+//! | | `ocsp` | | a file with an answer of OCSP in DER, to be stapled to the certificate |
+//! | | `second-cert`, `second-key`, `second-ocsp` | | the same three for a certificate of another kind, as RSA beside ECDSA |
 //! | | `alpn` | protocols with commas between them | the same |
 //! | | `min`, `max` | versions: `1.2` or `1.3` | the same |
 //! | | `groups` | groups of the key exchange with commas between them, the preferred first; with `X25519MLKEM768` in front unless set | the same |
 //! | | `shares` | of how many groups the first message carries a key: `1` or `2` | |
 //! | | `suites` | cipher suites with commas between them, the preferred first | the same |
 //! | | `resumption` | `off` to resume no session | the same |
+//! | | `ticket-keys` | | a file of keys, one to a line in 64 hexadecimal digits, for processes that resume each other's sessions |
 //! | | `client-ca` | | a PEM file; clients must show a certificate |
 //! | | `client-auth` | | `demand`, as it is unless set, or `ask` to take clients without one too |
 //! | | `keylog` | `yes` to write the secrets to the file that `SSLKEYLOGFILE` names | the same |
@@ -111,6 +114,7 @@
 // |---|---|
 // | `server.rs`, `incoming.rs` | protocols at endpoints, and a peer on its way through the steps |
 // | `connector.rs`, `listener.rs`, `open_error.rs` | connecting and listening, and why neither came about |
+// | `clients.rs` | TLS clients, made once for each place on each way |
 // | `legs.rs`, `own_step.rs` | the steps, made ready as legs of a route, and one that the program brings |
 // | `wire.rs`, `happy_eyeballs.rs` | from a transport to a socket or a listener |
 // | `transport.rs`, `step.rs`, `tls.rs`, `starttls.rs`, `tunnel.rs`, `proxy_header.rs`, `silence.rs`, `sockets.rs` | what each step means, with its keys |
@@ -119,6 +123,7 @@
 // | `grammar.rs`, `arguments.rs`, `error.rs` | from a string to words, from words to values and back, and where that fails |
 
 mod arguments;
+mod clients;
 mod connector;
 mod deadlines;
 mod error;

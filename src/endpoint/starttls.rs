@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::arguments::{Arguments, Printer, text};
+use super::clients::Place;
 use super::error::{ErrorKind as ParseErrorKind, ParseError};
 use super::grammar::Word;
 use super::step::{Step, TlsStep, YES};
@@ -80,8 +81,9 @@ impl StartTlsStep {
     }
 
     /// What a client does for this step.
-    pub(super) fn dial(&self) -> Result<DialStartTls, ConfigError> {
-        Ok(DialStartTls { spoken: self.spoken(), client: self.client()?, name: self.tls.server_name.clone() })
+    pub(super) fn dial(&self, place: Place) -> Result<DialStartTls, ConfigError> {
+        let client = place.client(&self.possible_tls())?;
+        Ok(DialStartTls { spoken: self.spoken(), client, name: self.tls.server_name.clone() })
     }
 
     /// What a server does for this step.

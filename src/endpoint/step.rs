@@ -3,7 +3,7 @@
 //! A new kind is a struct with `read` and `Display`, a variant of [`Step`], and a row in `KINDS`.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustls::pki_types::ServerName;
 
@@ -132,6 +132,14 @@ pub struct TlsStep {
     pub certificate: Option<PathBuf>,
     /// `key`: a PEM file with the private key of our certificate.
     pub private_key: Option<PathBuf>,
+    /// `ocsp`: a file with an answer of OCSP in DER, for a server to staple to its certificate.
+    pub ocsp_response: Option<PathBuf>,
+    /// `second-cert`: a second chain for the same server, with a key of another kind.
+    pub second_certificate: Option<PathBuf>,
+    /// `second-key`: the private key of the second chain.
+    pub second_private_key: Option<PathBuf>,
+    /// `second-ocsp`: as `ocsp`, for the second chain.
+    pub second_ocsp_response: Option<PathBuf>,
     /// `alpn`: protocol names with commas between them, the preferred first (RFC 7301).
     pub alpn: Vec<String>,
     /// `min`: the lowest version to agree to.
@@ -147,6 +155,9 @@ pub struct TlsStep {
     pub cipher_suites: Vec<Suite>,
     /// `resumption=off`: resume no session.
     pub without_resumption: bool,
+    /// `ticket-keys`: a file of keys for tickets, which servers of other processes have too; see
+    /// [`TicketKeys`](crate::tls::TicketKeys).
+    pub ticket_keys: Option<PathBuf>,
     /// `client-ca`: a PEM file of trust anchors; a server then demands a client certificate.
     pub client_trust_anchors: Option<PathBuf>,
     /// `keylog=yes`: write the secrets of every connection to the file that `SSLKEYLOGFILE` in the environment names, if it is
@@ -173,6 +184,55 @@ pub struct TlsStep {
 }
 
 impl TlsStep {
+    /// The files that it names. A new key has to say here whether it is one.
+    pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
+        let Self {
+            server_name: _,
+            trust_anchors,
+            roots: _,
+            insecure: _,
+            certificate,
+            private_key,
+            ocsp_response,
+            second_certificate,
+            second_private_key,
+            second_ocsp_response,
+            alpn: _,
+            min_version: _,
+            max_version: _,
+            groups: _,
+            key_shares: _,
+            cipher_suites: _,
+            without_resumption: _,
+            ticket_keys,
+            client_trust_anchors,
+            key_log: _,
+            verify: _,
+            names: _,
+            pins: _,
+            revocation_lists,
+            accept_unknown_revocation: _,
+            accept_expired_lists: _,
+            client_auth: _,
+            handshake_timeout: _,
+        } = self;
+        [
+            trust_anchors,
+            certificate,
+            private_key,
+            ocsp_response,
+            second_certificate,
+            second_private_key,
+            second_ocsp_response,
+            ticket_keys,
+            client_trust_anchors,
+        ]
+        .into_iter()
+        .flatten()
+        .chain(revocation_lists)
+        .map(PathBuf::as_path)
+    }
+
     pub(super) fn read(arguments: &mut Arguments) -> Result<Self, ParseError> {
         let mut step = Self {
             server_name: arguments.key("sni", Word::host)?,
@@ -181,6 +241,10 @@ impl TlsStep {
             insecure: arguments.key("insecure", |word| word.choice(&YES))?.is_some(),
             certificate: arguments.key("cert", Word::path)?,
             private_key: arguments.key("key", Word::path)?,
+            ocsp_response: arguments.key("ocsp", Word::path)?,
+            second_certificate: arguments.key("second-cert", Word::path)?,
+            second_private_key: arguments.key("second-key", Word::path)?,
+            second_ocsp_response: arguments.key("second-ocsp", Word::path)?,
             alpn: arguments.key("alpn", Word::list)?.unwrap_or_default(),
             min_version: arguments.key("min", |word| word.choice(&VERSIONS))?,
             max_version: arguments.key("max", |word| word.choice(&VERSIONS))?,
@@ -188,6 +252,7 @@ impl TlsStep {
             key_shares: arguments.key("shares", |word| word.choice(&KEY_SHARES))?,
             cipher_suites: arguments.key("suites", |word| word.names("suites"))?.unwrap_or_default(),
             without_resumption: arguments.key("resumption", |word| word.choice(&OFF))?.is_some(),
+            ticket_keys: arguments.key("ticket-keys", Word::path)?,
             client_trust_anchors: arguments.key("client-ca", Word::path)?,
             key_log: arguments.key("keylog", |word| word.choice(&YES))?.is_some(),
             verify: None,
@@ -258,6 +323,10 @@ impl TlsStep {
             .key("insecure", self.insecure.then_some("yes"))
             .key("cert", self.certificate.as_deref().map(path))
             .key("key", self.private_key.as_deref().map(path))
+            .key("ocsp", self.ocsp_response.as_deref().map(path))
+            .key("second-cert", self.second_certificate.as_deref().map(path))
+            .key("second-key", self.second_private_key.as_deref().map(path))
+            .key("second-ocsp", self.second_ocsp_response.as_deref().map(path))
             .key("alpn", list(&self.alpn))
             .key("min", self.min_version.as_ref().map(|version| choice(version, &VERSIONS)))
             .key("max", self.max_version.as_ref().map(|version| choice(version, &VERSIONS)))
@@ -265,6 +334,7 @@ impl TlsStep {
             .key("shares", self.key_shares.as_ref().map(|shares| choice(shares, &KEY_SHARES)))
             .key("suites", names(&self.cipher_suites))
             .key("resumption", self.without_resumption.then_some("off"))
+            .key("ticket-keys", self.ticket_keys.as_deref().map(path))
             .key("client-ca", self.client_trust_anchors.as_deref().map(path))
             .key("keylog", self.key_log.then_some("yes"))
             .key("verify", self.verify.map(|verify| choice(&Some(verify), &VERIFY)))

@@ -1,10 +1,12 @@
 //! From a `tls` step to a client or a server.
 
+use std::path::Path;
+
 use super::SilenceLimit;
 use super::step::{ClientAuth, TlsStep, TrustStore, VerifyStep};
 use crate::tls::{
-    ConfigError, ConfigErrorKind, Identity, Names, RevocationLists, Roots, TlsClient, TlsClientBuilder, TlsServer,
-    TlsServerBuilder, Verify, Version,
+    ConfigError, ConfigErrorKind, Identity, Names, RevocationLists, Roots, TicketKeys, TlsClient, TlsClientBuilder,
+    TlsServer, TlsServerBuilder, Verify, Version,
 };
 
 impl TlsStep {
@@ -29,6 +31,12 @@ impl TlsStep {
             return Err(misused(
                 "`client-ca` and `client-auth` are for servers: a client verifies with `ca` or `roots`",
             ));
+        }
+        if self.second_certificate.is_some() || self.second_private_key.is_some() || self.ticket_keys.is_some() {
+            return Err(misused("`second-cert`, `second-key` and `ticket-keys` are for servers"));
+        }
+        if self.ocsp_response.is_some() || self.second_ocsp_response.is_some() {
+            return Err(misused("`ocsp` is for servers, who staple it to their certificate"));
         }
         let builder = TlsClient::builder(self.verification()?);
         let mut builder = builder.alpn(&self.alpn).versions(&self.versions()?).key_log(self.key_log);
@@ -151,6 +159,16 @@ impl TlsStep {
         if !self.cipher_suites.is_empty() {
             builder = builder.cipher_suites(self.cipher_suites.iter().copied());
         }
+        if let Some(second) = self.second_identity()? {
+            builder = builder.also(second);
+        }
+        match &self.ticket_keys {
+            Some(_) if self.without_resumption => {
+                return Err(misused("`ticket-keys` and `resumption=off` exclude each other: give one of them"));
+            }
+            Some(file) => builder = builder.ticket_keys(TicketKeys::from_file(file)?),
+            None => {}
+        }
         if self.handshake_timeout != SilenceLimit::Unset {
             builder = builder.handshake_timeout(self.handshake_timeout.time());
         }
@@ -170,10 +188,27 @@ impl TlsStep {
 
     fn identity(&self) -> Result<Option<Identity>, ConfigError> {
         match (&self.certificate, &self.private_key) {
-            (None, None) => Ok(None),
-            (Some(chain), Some(key)) => Identity::from_pem_files(chain, key).map(Some),
+            (None, None) => match &self.ocsp_response {
+                None => Ok(None),
+                Some(_) => {
+                    Err(misused("`ocsp` needs the certificate that it is about: write cert=PEM and key=PEM too"))
+                }
+            },
+            (Some(chain), Some(key)) => {
+                stapled(Identity::from_pem_files(chain, key)?, self.ocsp_response.as_deref()).map(Some)
+            }
             (Some(_), None) => Err(misused("`cert` needs the private key beside it: write key=PEM too")),
             (None, Some(_)) => Err(misused("`key` needs the certificate beside it: write cert=PEM too")),
+        }
+    }
+
+    fn second_identity(&self) -> Result<Option<Identity>, ConfigError> {
+        match (&self.second_certificate, &self.second_private_key, &self.second_ocsp_response) {
+            (None, None, None) => Ok(None),
+            (Some(chain), Some(key), staple) => {
+                stapled(Identity::from_pem_files(chain, key)?, staple.as_deref()).map(Some)
+            }
+            _ => Err(misused("a second certificate needs both: write second-cert=PEM and second-key=PEM")),
         }
     }
 
@@ -184,6 +219,13 @@ impl TlsStep {
         let versions: Vec<_> =
             versions.into_iter().filter(|&version| lowest <= version && version <= highest).collect();
         if versions.is_empty() { Err(misused("`min` is above `max`")) } else { Ok(versions) }
+    }
+}
+
+fn stapled(identity: Identity, response: Option<&Path>) -> Result<Identity, ConfigError> {
+    match response {
+        Some(file) => identity.stapling_file(file),
+        None => Ok(identity),
     }
 }
 

@@ -1,9 +1,12 @@
 //! What a client offers and what is agreed on: read in its ClientHello, and in the facts of both sides.
 
+use onionskin::rustls::pki_types::CertificateDer;
 use onionskin::rustls::{CipherSuite, NamedGroup};
+use onionskin::stack::LayerErrorKind;
 use onionskin::testing::Cut;
 use onionskin::tls::{
-    ConfigErrorKind, Group, KeyShares, Suite, TlsClient, TlsClientBuilder, TlsFacts, TlsLayer, TlsServer, Version,
+    ConfigErrorKind, Group, Identity, KeyShares, Suite, TlsClient, TlsClientBuilder, TlsFacts, TlsLayer, TlsServer,
+    Version,
 };
 
 use crate::common::client_hello::*;
@@ -305,3 +308,140 @@ fn p5_what_the_shares_cost() {
 /// What one segment of TCP carries over Ethernet, with timestamps.
 #[cfg(feature = "aws-lc-rs")]
 const SEGMENT: usize = 1448;
+
+/// RSA and ECDSA under one name: each client gets the one whose signature it takes.
+#[test]
+fn p5_a_second_certificate_is_for_clients_that_do_not_take_the_first() {
+    each_version(1, |case| {
+        let ca = Authority::new();
+        let [first, second, named_first, named_second] =
+            [(NAME, RSA), (NAME, ECDSA), ("named.example", ECDSA), ("named.example", RSA)]
+                .map(|(name, algorithm)| identity(&ca, name, algorithm));
+        let server = TlsServer::builder(first.0)
+            .also(second.0)
+            .name("named.example", named_first.0)
+            .name("NAMED.example", named_second.0)
+            .build()
+            .unwrap();
+        let takes = |ecdsa: bool, rsa: bool| {
+            let mut provider = (*onionskin::tls::default_provider().unwrap()).clone();
+            let algorithms = &mut provider.signature_verification_algorithms;
+            // What it takes of a certificate is `all`, and of a handshake `mapping`.
+            algorithms.mapping = algorithms
+                .mapping
+                .iter()
+                .copied()
+                .filter(|(scheme, _)| if format!("{scheme:?}").starts_with("RSA") { rsa } else { ecdsa })
+                .collect::<Vec<_>>()
+                .leak();
+            let client = TlsClient::builder(ca.roots()).versions(&[case.version]).provider(provider.into());
+            client.build().unwrap()
+        };
+        let shown = |client: &TlsClient, name: &str| {
+            let mut link = Link::new(case);
+            let left = link.left.splice(client.to(name).unwrap());
+            link.right.splice(server.accept().unwrap());
+            link.run();
+            link.talk();
+            facts(&link.left, left).peer_certificates[0].clone()
+        };
+        for (ecdsa, rsa, expected, of_named) in [
+            (true, true, &first.1, &named_first.1),
+            (false, true, &first.1, &named_second.1),
+            (true, false, &second.1, &named_first.1),
+        ] {
+            let client = takes(ecdsa, rsa);
+            assert_eq!(&shown(&client, NAME), expected, "ECDSA {ecdsa}, RSA {rsa}");
+            assert_eq!(&shown(&client, "named.example"), of_named, "ECDSA {ecdsa}, RSA {rsa}");
+        }
+        let twice = |one: &str, other: &str| {
+            let builder = TlsServer::builder(identity(&ca, NAME, ECDSA).0).name(one, identity(&ca, NAME, ECDSA).0);
+            builder.name(other, identity(&ca, NAME, ECDSA).0).build()
+        };
+        twice("a.example", "b.example").unwrap();
+        let error = twice("a.example", "A.example").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "two certificates for a.example have keys of the same kind, so the second would never be shown"
+        );
+    });
+}
+
+const RSA: &rcgen::SignatureAlgorithm = &rcgen::PKCS_RSA_SHA256;
+const ECDSA: &rcgen::SignatureAlgorithm = &rcgen::PKCS_ECDSA_P256_SHA256;
+
+/// With the certificate itself, to know it again.
+fn identity(
+    ca: &Authority,
+    name: &str,
+    algorithm: &'static rcgen::SignatureAlgorithm,
+) -> (Identity, CertificateDer<'static>) {
+    let key = rcgen::KeyPair::generate_for(algorithm).unwrap();
+    let certificate = ca.sign(&rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap(), &key);
+    let identity = Identity::from_pem(certificate.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap();
+    (identity, certificate.der().clone())
+}
+
+/// The client sees what the server has stapled, and is given nothing where nothing was.
+#[test]
+fn p5_what_is_stapled_is_seen() {
+    // OCSPResponse { successful }, with responseBytes that nobody reads here.
+    let response = [0x30, 7, 0x0a, 1, 0, 0xa0, 2, 0x30, 0];
+    each_version(1, |case| {
+        let ca = Authority::new();
+        for stapled in [Some(&response), None] {
+            let identity = ca.identity(NAME);
+            let identity = match stapled {
+                Some(response) => identity.stapling(response).unwrap(),
+                None => identity,
+            };
+            let mut link = Link::new(case);
+            (link.client, link.server) = (ca.client(&[case.version]), TlsServer::new(identity).unwrap());
+            let (left, _) = link.start();
+            assert_eq!(facts(&link.left, left).ocsp_response.as_deref(), stapled.map(|response| &response[..]));
+        }
+        for (response, expected) in [
+            (&b"-----BEGIN OCSP RESPONSE-----"[..], "it is none in DER"),
+            (&[], "it is none in DER"),
+            (&[0x30, 3, 0x0a, 1, 3], "it says that there is no answer (status 3"),
+        ] {
+            let error = ca.identity(NAME).stapling(response).unwrap_err().to_string();
+            assert!(error.starts_with("the OCSP response cannot be stapled: ") && error.contains(expected), "{error}");
+        }
+    });
+}
+
+/// A peer that reads once and takes what it has for all: it answers a ClientHello that fits, and one that does not fit never.
+#[test]
+#[cfg(feature = "aws-lc-rs")]
+fn p5_a_peer_that_reads_one_segment_is_named_and_there_is_a_way_out() {
+    let ca = Authority::new();
+    let handshake = |change: &dyn Fn(TlsClientBuilder) -> TlsClientBuilder| {
+        let mut link = Link::new(Case { cut: Cut::Whole, version: Version::Tls13, depth: 1, padded: false });
+        let client = change(TlsClient::builder(ca.roots())).build().unwrap();
+        let layer = client.to(NAME).unwrap();
+        let left = link.left.splice(layer);
+        link.right.splice(ca.server(NAME, BOTH).accept().unwrap());
+        link.right.hold(true);
+        link.run();
+        let hello = link.right.intercept();
+        assert_eq!(ClientHello::all(&hello).len(), 1);
+        link.right.hold(false);
+        link.right.inject(&hello[..hello.len().min(SEGMENT)]);
+        link.run();
+        link.advance(std::time::Duration::from_secs(11));
+        link.run();
+        match link.left.lost() {
+            Some(lost) => Err(lost.layer_error().map(|error| (error.kind(), lost.to_string()))),
+            None => Ok(facts(&link.left, left).key_exchange_group),
+        }
+    };
+    let Err(Some((kind, said))) = handshake(&|client| client) else { panic!("it read on") };
+    assert_eq!(kind, LayerErrorKind::HandshakeTimeout);
+    assert!(said.contains("layer #") && said.contains("shares=1:groups=X25519"), "{said}");
+    assert_eq!(
+        handshake(&|client| client.groups([Group::X25519, Group::X25519_ML_KEM_768]).key_shares(KeyShares::One)),
+        Ok(Some(NamedGroup::X25519))
+    );
+    assert_eq!(handshake(&|client| client.key_shares(KeyShares::One)), Ok(Some(NamedGroup::X25519MLKEM768)));
+}

@@ -17,6 +17,7 @@ mod credentials;
 mod data;
 mod deadlines;
 mod drawing;
+mod exporters;
 mod facts;
 mod failure;
 mod faults;

@@ -7,7 +7,7 @@ use onionskin::rustls::client::{
     ClientSessionMemoryCache, ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue,
 };
 use onionskin::rustls::pki_types::ServerName;
-use onionskin::tls::{Identity, Roots, TlsClient, TlsServer, TlsServerBuilder, Version};
+use onionskin::tls::{Identity, Roots, TicketKeys, TlsClient, TlsServer, TlsServerBuilder, Version};
 
 use crate::common::Authority;
 use crate::common::link::{Case, Link, NAME, each_version, facts};
@@ -145,6 +145,41 @@ fn a_client_is_refused_when_its_issuer_is_trusted_no_longer() {
         link.right.splice(after.accept().unwrap());
         link.run();
         assert!(link.right.lost().unwrap().layer_error().unwrap().is_certificate(), "{:?}", link.right.lost());
+    });
+}
+
+/// Two servers that share nothing but a file of keys stand for two processes: with keys of its own a server uses none of those that a
+/// process has.
+#[test]
+fn p5_servers_resume_what_was_sealed_with_a_key_that_they_have() {
+    each_version(1, |case| {
+        let world = World::new(case.version);
+        let [old, new, other] = [[1; 32], [2; 32], [3; 32]];
+        let server = |keys: &[[u8; 32]]| {
+            let keys = TicketKeys::new(keys.iter().copied()).unwrap();
+            world.server(|server| server.ticket_keys(keys))
+        };
+        let converse_with = |first: &TlsServer, second: &TlsServer| {
+            let client = world.client();
+            converse(case, &client, first);
+            converse(case, &client, second).0
+        };
+        assert!(converse_with(&server(&[old]), &server(&[old])));
+        // A rotation, at no time the same one in both.
+        assert!(converse_with(&server(&[old]), &server(&[old, new])));
+        assert!(converse_with(&server(&[new, old]), &server(&[old, new])));
+        assert!(converse_with(&server(&[old, new]), &server(&[new, old])));
+        assert!(converse_with(&server(&[new, old]), &server(&[new])));
+        assert!(!converse_with(&server(&[old, new]), &server(&[new])));
+        assert!(!converse_with(&server(&[old]), &server(&[other])));
+        // Keys of the process are no keys of the file, and the other way round.
+        let without = world.server(|server| server);
+        assert!(!converse_with(&without, &server(&[old])) && !converse_with(&server(&[old]), &without));
+        // A key makes no server another's equal.
+        let keys = TicketKeys::new([old]).unwrap();
+        let stricter =
+            world.server(|server| server.ticket_keys(keys).require_client_certificates(world.clients.roots()));
+        assert!(!converse_with(&server(&[old]), &stricter) && converse_with(&stricter, &stricter));
     });
 }
 

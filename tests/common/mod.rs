@@ -75,6 +75,11 @@ impl Authority {
         params.signed_by(&self.issuer).unwrap()
     }
 
+    /// A certificate for a key that is there.
+    pub(crate) fn sign(&self, params: &CertificateParams, key: &KeyPair) -> rcgen::Certificate {
+        params.signed_by(key, &self.issuer).unwrap()
+    }
+
     pub(crate) fn client(&self, versions: &[Version]) -> TlsClient {
         TlsClient::builder(self.roots()).versions(versions).build().unwrap()
     }

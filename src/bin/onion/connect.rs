@@ -1,10 +1,11 @@
 //! `onion connect`: standard input to the peer, the peer's bytes to standard output.
 
 use clap::Args;
+use onionskin::Connection;
 use onionskin::endpoint::{Endpoint, Step};
-use onionskin::runtime::Runtime;
+use onionskin::runtime::{Runtime, Socket};
 use onionskin::starttls::KnownProtocol;
-use onionskin::tls::TlsServer;
+use onionskin::tls::{TlsLayer, TlsServer};
 
 use crate::credentials::{IdentityFiles, Trust, read_roots};
 use crate::dialogue::{Dialogue, Leaving, Pace, Partner};
@@ -65,6 +66,13 @@ pub(crate) struct Options {
     /// When connected, say through which proxies: a line of JSON on standard error, an array with the outermost first
     #[arg(long)]
     json_route: bool,
+    /// When connected, derive keying material with this label from the handshake of each layer of TLS (RFC 8446 section 7.5), and say
+    /// it in a line on standard error, `layer #1 LABEL: HEX`, outer layers first; as `openssl s_server -keymatexport` does
+    #[arg(long, value_name = "LABEL")]
+    keymatexport: Option<String>,
+    /// With --keymatexport: how many bytes of it
+    #[arg(long, value_name = "NUMBER", default_value_t = 20, requires = "keymatexport", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    keymatexportlen: u16,
 }
 
 impl Options {
@@ -107,9 +115,12 @@ pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Res
         AtEnd::Wait(_) => PATIENCE,
     });
     let counts_answers = matches!(source, Source::Commands(_));
-    let conn = open::connect(runtime, &endpoint, &defaults).await?;
+    let mut conn = open::connect(runtime, &endpoint, &defaults).await?;
     if options.json_route {
         say(format_args!("{}", route::json(conn.route())));
+    }
+    if let Some(label) = &options.keymatexport {
+        export(&mut conn, label, options.keymatexportlen)?;
     }
 
     let input = input::read(runtime, source).map_err(|error| Failure::new(error).at("cannot start a thread"))?;
@@ -126,6 +137,23 @@ pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Res
     let result = result.await;
     leave(dialogue.into_connection()).await;
     result
+}
+
+/// Says the keying material of each layer of TLS.
+fn export(conn: &mut Connection<Socket>, label: &str, length: u16) -> Result<(), Failure> {
+    let layers: Vec<_> = conn.layers().tls().map(|facts| facts.layer).collect();
+    if layers.is_empty() {
+        return Err(Failure::usage("--keymatexport needs a layer of TLS: write a step `tls` into the endpoint"));
+    }
+    for layer in layers {
+        let mut material = vec![0; usize::from(length)];
+        let export = |tls: &mut TlsLayer| tls.export_keying_material(&mut material, label.as_bytes(), None);
+        let exported = conn.with_layer(layer, export)?;
+        exported.map_err(|error| Failure::new(error).at(format_args!("layer {layer}")))?;
+        let material: String = material.iter().map(|byte| format!("{byte:02X}")).collect();
+        say(format_args!("layer {layer} {label}: {material}"));
+    }
+    Ok(())
 }
 
 /// How long a peer may be silent when our direction has ended, and it had its time before that.

@@ -251,8 +251,14 @@ fn every_tls_key() {
 
 #[test]
 fn every_key_of_what_is_agreed_on() {
-    let text = "unix:s+tls:groups=X25519,secp256r1:shares=1:suites=TLS_AES_128_GCM_SHA256:resumption=off";
+    let text = "unix:s+tls:ocsp=a.der:second-cert=b.pem:second-key=c.pem:second-ocsp=d.der\
+                :groups=X25519,secp256r1:shares=1:suites=TLS_AES_128_GCM_SHA256:resumption=off:ticket-keys=keys";
     let step = TlsStep {
+        ocsp_response: Some("a.der".into()),
+        second_certificate: Some("b.pem".into()),
+        second_private_key: Some("c.pem".into()),
+        second_ocsp_response: Some("d.der".into()),
+        ticket_keys: Some("keys".into()),
         groups: vec![Group::X25519, Group::SECP256R1],
         key_shares: Some(KeyShares::One),
         cipher_suites: vec![CipherSuite::TLS13_AES_128_GCM_SHA256.into()],
@@ -545,7 +551,9 @@ prop_compose! {
         (groups, key_shares, cipher_suites, without_resumption) in agreement(),
         verification in verification(),
         handshake_timeout in silence_limit(),
+        server_files in [option::of(path()), option::of(path()), option::of(path()), option::of(path()), option::of(path())],
     ) -> TlsStep {
+        let [ocsp_response, second_certificate, second_private_key, second_ocsp_response, ticket_keys] = server_files;
         let [trust_anchors, certificate, private_key, client_trust_anchors] = paths;
         TlsStep {
             server_name,
@@ -557,6 +565,11 @@ prop_compose! {
             alpn,
             min_version,
             max_version,
+            ocsp_response,
+            second_certificate,
+            second_private_key,
+            second_ocsp_response,
+            ticket_keys,
             groups,
             key_shares,
             cipher_suites,

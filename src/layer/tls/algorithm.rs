@@ -160,6 +160,41 @@ pub(super) fn signature_name(algorithm: &[u8]) -> String {
     if name.is_empty() { format!("the algorithm {}", dotted(oid)) } else { name.to_owned() }
 }
 
+/// The bits of the hash that a certificate signed so is called by (RFC 5929 section 4.1), from an AlgorithmIdentifier (without the
+/// header of its SEQUENCE). `None` if it has none.
+pub(super) fn signature_hash(algorithm: &[u8]) -> Option<usize> {
+    let mut reader = Reader::new(algorithm);
+    Some(match reader.take(OID)? {
+        [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 4 | 5] | [0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 1] => 256,
+        [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, last] => match last {
+            11 => 256,
+            12 => 384,
+            13 => 512,
+            14 => 224,
+            10 => {
+                let mut parameters = Reader::new(reader.take(SEQUENCE)?);
+                // SHA-1, which is left out, and so SHA-256.
+                let Some(hash) = parameters.take_if(tagged(0)) else { return Some(256) };
+                match Reader::new(Reader::only(hash, SEQUENCE)?).take(OID)? {
+                    [0x2b, 14, 3, 2, 26] | [0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1] => 256,
+                    [0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 2] => 384,
+                    [0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 3] => 512,
+                    _ => return None,
+                }
+            }
+            _ => return None,
+        },
+        [0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, last] => match last {
+            1 => 224,
+            2 => 256,
+            3 => 384,
+            4 => 512,
+            _ => return None,
+        },
+        _ => return None,
+    })
+}
+
 /// The kind of key in an AlgorithmIdentifier (without the header of its SEQUENCE), as far as that alone says.
 pub(super) fn key_name(algorithm: &[u8]) -> String {
     match Reader::new(algorithm).take(OID) {

@@ -9,6 +9,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::sign::SingleCertAndKey;
 
 use super::agreement::{Group, KeyShares, Suite};
+use super::aside::Secrets;
 use super::common::{Common, common_setters};
 use super::config::{Identity, Version};
 use super::config_error::{ConfigError, ConfigErrorKind};
@@ -62,6 +63,7 @@ impl TlsClient {
         // The layer takes its keys over from rustls when the handshake is done, and gives them to nobody.
         let mut config = Arc::unwrap_or_clone(config);
         config.enable_secret_extraction = true;
+        config.key_log = Arc::new(Secrets(config.key_log));
         Ok(Self { config: Arc::new(config), handshake_timeout: Some(HANDSHAKE_TIMEOUT) })
     }
 

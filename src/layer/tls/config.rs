@@ -10,6 +10,7 @@ use rustls::{ProtocolVersion, RootCertStore};
 
 use super::algorithm::KeyKind;
 use super::config_error::{ConfigError, ConfigErrorKind};
+use super::der::{ENUMERATED, Reader, SEQUENCE};
 use super::fault::CertificateFault;
 use super::pem;
 use super::revocation::RevocationLists;
@@ -142,6 +143,7 @@ pub struct Identity {
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
     files: Option<Files>,
+    ocsp_response: Option<Vec<u8>>,
 }
 
 /// Where chain and key come from, for errors.
@@ -155,7 +157,7 @@ impl Identity {
     /// A chain and a key.
     #[must_use]
     pub fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Self {
-        Self { chain, key, files: None }
+        Self { chain, key, files: None, ocsp_response: None }
     }
 
     /// Reads a PEM file with the chain, and one with the key. They may be the same.
@@ -180,6 +182,42 @@ impl Identity {
         Self::parse(chain, "the PEM text", key, "the PEM text")
     }
 
+    /// Staples an answer of OCSP to the certificate (RFC 6066 section 8), in DER as `openssl ocsp -respout` writes it: a server sends
+    /// it to each client that wants one. Nobody here looks whether it is about this certificate, still good, and good news.
+    ///
+    /// # Errors
+    ///
+    /// When it is no answer, or one that says that there is none.
+    pub fn stapling(self, response: &[u8]) -> Result<Self, ConfigError> {
+        self.staple(response, "the OCSP response")
+    }
+
+    /// As [`stapling`](Self::stapling), from a file.
+    ///
+    /// # Errors
+    ///
+    /// As [`stapling`](Self::stapling); when the file cannot be read.
+    pub fn stapling_file(self, path: impl AsRef<Path>) -> Result<Self, ConfigError> {
+        let path = path.as_ref();
+        self.staple(&read(path)?, &format!("the OCSP response in {}", path.display()))
+    }
+
+    fn staple(mut self, response: &[u8], name: &str) -> Result<Self, ConfigError> {
+        let bad =
+            |why: String| ConfigError::new(ConfigErrorKind::BadCertificate, format!("{name} cannot be stapled: {why}"));
+        match ocsp_status(response) {
+            Some([0]) => self.ocsp_response = Some(response.to_vec()),
+            Some(status) => {
+                let status = status.first().copied().unwrap_or_default();
+                return Err(bad(format!(
+                    "it says that there is no answer (status {status} of RFC 6960 section 4.2.1)"
+                )));
+            }
+            None => return Err(bad("it is none in DER, as `openssl ocsp -respout` writes it".to_owned())),
+        }
+        Ok(self)
+    }
+
     fn parse(chain: &[u8], chain_name: &str, key: &[u8], key_name: &str) -> Result<Self, ConfigError> {
         let chain = certificates(chain, chain_name)?;
         let key = pem::private_key(key).map_err(|why| {
@@ -191,7 +229,10 @@ impl Identity {
     /// Chain and key as rustls uses them, once they are known to belong together.
     pub(super) fn certified(self, provider: &CryptoProvider) -> Result<CertifiedKey, ConfigError> {
         let refused = |error| self.refused(error, provider);
-        CertifiedKey::from_der(self.chain.clone(), self.key.clone_key(), provider).map_err(refused)
+        let mut certified =
+            CertifiedKey::from_der(self.chain.clone(), self.key.clone_key(), provider).map_err(refused)?;
+        certified.ocsp = self.ocsp_response;
+        Ok(certified)
     }
 
     /// What is wrong with a chain and a key that rustls does not take.
@@ -255,7 +296,12 @@ impl Identity {
 
 impl Clone for Identity {
     fn clone(&self) -> Self {
-        Self { chain: self.chain.clone(), key: self.key.clone_key(), files: self.files.clone() }
+        Self {
+            chain: self.chain.clone(),
+            key: self.key.clone_key(),
+            files: self.files.clone(),
+            ocsp_response: self.ocsp_response.clone(),
+        }
     }
 }
 
@@ -304,6 +350,11 @@ fn built_in() -> Option<Arc<CryptoProvider>> {
     #[cfg(not(any(feature = "ring", feature = "aws-lc-rs")))]
     let provider = None;
     provider
+}
+
+/// What an OCSPResponse says of itself (RFC 6960 section 4.2.1).
+fn ocsp_status(response: &[u8]) -> Option<&[u8]> {
+    Reader::new(Reader::only(response, SEQUENCE)?).take(ENUMERATED)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {

@@ -13,11 +13,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, Error, ServerConfig};
 
 use super::agreed::Agreed;
 use super::alert::NO_APPLICATION_PROTOCOL;
+use super::exporter::Exporter;
 use super::hello::{Hello, HelloRead};
 use super::record::{Front, HEADER, MAX_PLAINTEXT, Onwards, Received};
 use super::records::Records;
@@ -32,6 +34,10 @@ pub(super) struct Engine {
     /// Reads along until a server has seen the whole ClientHello.
     hello: Option<Box<Hello>>,
     server_name: Option<String>,
+    /// What keys for others are derived from, once the handshake is done.
+    exporter: Option<Box<Exporter>>,
+    /// The certificate that this server has chosen.
+    own_certificate: Option<Arc<CertifiedKey>>,
 }
 
 /// How far it has come, and who does the records.
@@ -72,7 +78,14 @@ impl Engine {
     fn new(unbuffered: Unbuffered, largest_record: Option<usize>, hello: Option<Box<Hello>>) -> Self {
         // rustls counts the header in, and takes no size that leaves less than this.
         let largest = largest_record.map_or(MAX_PLAINTEXT, |size| size.saturating_sub(HEADER).max(1));
-        Self { stage: Stage::Handshaking(unbuffered), largest, hello, server_name: None }
+        Self {
+            stage: Stage::Handshaking(unbuffered),
+            largest,
+            hello,
+            server_name: None,
+            exporter: None,
+            own_certificate: None,
+        }
     }
 
     /// Takes input until one record of plaintext has been given to `plain`, or as far as it goes. What the peer is to get
@@ -191,14 +204,25 @@ impl Engine {
         self.server_name.as_deref()
     }
 
+    /// What keys for others are derived from. `None` before the handshake is done.
+    pub(super) fn exporter(&self) -> Option<&Exporter> {
+        self.exporter.as_deref()
+    }
+
+    /// The certificate that this server has chosen, also where a session was resumed. `None` for a client.
+    pub(super) fn own_certificate(&self) -> Option<&CertificateDer<'static>> {
+        self.own_certificate.as_ref()?.cert.first()
+    }
+
     /// What the handshake agreed on: given once, on the first call after the handshake was done. Only then are the records taken
     /// over, so it cannot be too late.
     pub(super) fn complete_handshake(&mut self) -> Option<Agreed> {
-        let Stage::Handshaking(unbuffered) = &self.stage else { return None };
+        let Stage::Handshaking(unbuffered) = &mut self.stage else { return None };
         if unbuffered.is_handshaking() {
             return None;
         }
-        let agreed = unbuffered.agreed();
+        let (agreed, exporter, own_certificate) = unbuffered.agreed();
+        (self.exporter, self.own_certificate) = (exporter.map(Box::new), own_certificate);
         if let Stage::Handshaking(unbuffered) = std::mem::replace(&mut self.stage, Stage::Failed) {
             self.stage = Stage::Unbuffered(unbuffered);
         }

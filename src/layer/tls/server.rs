@@ -4,17 +4,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::{ServerConfig, SignatureScheme};
 
 use super::agreement::{Group, Suite};
+use super::aside::{Certificates, Secrets};
 use super::common::{Common, common_setters};
 use super::config::{Identity, Roots, Version};
 use super::config_error::{ConfigError, ConfigErrorKind};
 use super::engine::Engine;
 use super::options::HANDSHAKE_TIMEOUT;
+use super::ticket_keys::TicketKeys;
 use super::tickets::{Tickets, World};
 use super::verify::ClientVerifier;
 use super::{Role, TlsLayer};
@@ -23,7 +25,7 @@ use super::{Role, TlsLayer};
 ///
 /// Clients can resume their sessions for six hours at least, and the certificates of both sides are shown again after a day at the
 /// latest. Nothing is kept for that: what a client needs is in the ticket that it gets, sealed with keys that all servers of the
-/// process share and renew every six hours. So a server that is made anew resumes the sessions of one that was like it: with the
+/// process share and renew every six hours, or with [keys of a file](TlsServerBuilder::ticket_keys). So a server that is made anew resumes the sessions of one that was like it: with the
 /// same certificates for the same names, and the same demands on clients. Any other does a whole handshake. Clients of TLS 1.2
 /// without tickets (RFC 5077) resume nothing.
 ///
@@ -56,11 +58,12 @@ impl TlsServer {
     /// A server with this identity, to be configured further.
     pub fn builder(identity: Identity) -> TlsServerBuilder {
         TlsServerBuilder {
-            identity,
+            identities: vec![identity],
             named: Vec::new(),
             clients: Clients::Anyone,
             common: Common::default(),
             tickets: None,
+            ticket_keys: None,
         }
     }
 
@@ -76,6 +79,8 @@ impl TlsServer {
         // The layer takes its keys over from rustls when the handshake is done, and gives them to nobody.
         let mut config = Arc::unwrap_or_clone(config);
         config.enable_secret_extraction = true;
+        config.key_log = Arc::new(Secrets(config.key_log));
+        config.cert_resolver = Arc::new(Certificates(config.cert_resolver));
         Ok(Self { config: Arc::new(config), handshake_timeout: Some(HANDSHAKE_TIMEOUT), tickets: None })
     }
 
@@ -111,11 +116,12 @@ impl TlsServer {
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct TlsServerBuilder {
-    identity: Identity,
+    identities: Vec<Identity>,
     named: Vec<(String, Identity)>,
     clients: Clients,
     common: Common,
     tickets: Option<usize>,
+    ticket_keys: Option<TicketKeys>,
 }
 
 #[derive(Clone, Debug)]
@@ -140,7 +146,15 @@ impl Clients {
 }
 
 impl TlsServerBuilder {
-    /// Another identity, for clients that ask for this DNS name (SNI). A name that is not known gets the first one.
+    /// A second identity beside the first, with a key of another kind: RSA for clients that know nothing else, and ECDSA, which is
+    /// faster. Each client gets the first one whose signature it takes.
+    pub fn also(mut self, identity: Identity) -> Self {
+        self.identities.push(identity);
+        self
+    }
+
+    /// Another identity, for clients that ask for this DNS name (SNI). A name that is not known gets the first one. The same name
+    /// may have several of different kinds, as with [`also`](Self::also).
     pub fn name(mut self, name: impl Into<String>, identity: Identity) -> Self {
         self.named.push((name.into(), identity));
         self
@@ -167,22 +181,29 @@ impl TlsServerBuilder {
         self
     }
 
+    /// Keys for tickets that servers of other processes have too, so that each resumes the sessions of all, if they are like each
+    /// other in everything else; see [`TlsServer`].
+    pub fn ticket_keys(mut self, keys: TicketKeys) -> Self {
+        self.ticket_keys = Some(keys);
+        self
+    }
+
     /// Makes the server.
     ///
     /// # Errors
     ///
     /// When there is no provider, it does not speak the versions, the groups or the cipher suites, a key does not belong to its
-    /// certificate, or the roots for clients are empty.
+    /// certificate, two identities of one name are of the same kind, or the roots for clients are empty.
     pub fn build(self) -> Result<TlsServer, ConfigError> {
         let provider = self.common.provider()?;
-        let certificates = CertificatesByName::new(self.identity, self.named, &provider)?;
+        let certificates = CertificatesByName::new(self.identities, self.named, &provider)?;
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&self.common.versions())
             .map_err(ConfigError::from_rustls)?;
         let mut world = World::new();
         certificates.write(&mut world);
         self.clients.write(&mut world);
-        let tickets = self.common.resumption.then(|| Tickets::of(&world, &provider)).flatten();
+        let tickets = self.common.resumption.then(|| Tickets::of(&world, &provider, self.ticket_keys)).flatten();
         let verifier = match self.clients {
             Clients::Anyone => None,
             Clients::Ask(roots) => Some(ClientVerifier::new(roots, &provider, true)?),
@@ -207,39 +228,78 @@ impl TlsServerBuilder {
     }
 }
 
-/// Chooses the certificate by the name that the client asks for.
+/// Chooses the certificate by the name that the client asks for, and of several under one name by the signatures that it takes.
 #[derive(Debug)]
 struct CertificatesByName {
-    first: Arc<CertifiedKey>,
-    named: HashMap<String, Arc<CertifiedKey>>,
+    first: OfOneName,
+    named: HashMap<String, OfOneName>,
 }
 
+/// Those of one name, each of another kind, and at least one.
+type OfOneName = Vec<Arc<CertifiedKey>>;
+
 impl CertificatesByName {
-    fn new(first: Identity, named: Vec<(String, Identity)>, provider: &CryptoProvider) -> Result<Self, ConfigError> {
-        let first = Arc::new(first.certified(provider)?);
-        let named = named
-            .into_iter()
-            .map(|(name, identity)| Ok((name.to_ascii_lowercase(), Arc::new(identity.certified(provider)?))))
-            .collect::<Result<_, ConfigError>>()?;
-        Ok(Self { first, named })
+    fn new(
+        first: Vec<Identity>,
+        named: Vec<(String, Identity)>,
+        provider: &CryptoProvider,
+    ) -> Result<Self, ConfigError> {
+        let mut certificates = Self { first: Vec::new(), named: HashMap::new() };
+        for identity in first {
+            add(&mut certificates.first, identity.certified(provider)?, None)?;
+        }
+        for (name, identity) in named {
+            let name = name.to_ascii_lowercase();
+            let certified = identity.certified(provider)?;
+            add(certificates.named.entry(name.clone()).or_default(), certified, Some(&name))?;
+        }
+        Ok(certificates)
     }
 
     fn write(&self, world: &mut World) {
-        world.parts(&self.first.cert);
+        let write = |world: &mut World, of_one_name: &OfOneName| {
+            world.count(of_one_name.len());
+            of_one_name.iter().for_each(|identity| world.parts(&identity.cert));
+        };
+        write(world, &self.first);
         let mut named: Vec<_> = self.named.iter().collect();
         named.sort_unstable_by_key(|(name, _)| *name);
         world.count(named.len());
-        for (name, identity) in named {
+        for (name, identities) in named {
             world.part(name.as_bytes());
-            world.parts(&identity.cert);
+            write(world, identities);
         }
     }
+}
+
+fn add(of_one_name: &mut OfOneName, certified: CertifiedKey, name: Option<&str>) -> Result<(), ConfigError> {
+    let signs = |certified: &CertifiedKey| SCHEMES.map(|scheme| certified.key.choose_scheme(&[scheme]).is_some());
+    if of_one_name.iter().any(|other| signs(other) == signs(&certified)) {
+        let whose = name.map(|name| format!(" for {name}")).unwrap_or_default();
+        let message = format!("two certificates{whose} have keys of the same kind, so the second would never be shown");
+        return Err(ConfigError::new(ConfigErrorKind::Unsupported, message));
+    }
+    of_one_name.push(Arc::new(certified));
+    Ok(())
 }
 
 impl ResolvesServerCert for CertificatesByName {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         // rustls gives the name in lower case.
-        let named = hello.server_name().and_then(|name| self.named.get(name));
-        Some(Arc::clone(named.unwrap_or(&self.first)))
+        let named = hello.server_name().and_then(|name| self.named.get(name)).unwrap_or(&self.first);
+        // And the schemes that the client's cipher suites go with.
+        let schemes = hello.signature_schemes();
+        let suits = named.iter().find(|certified| certified.key.choose_scheme(schemes).is_some());
+        // Where none does, rustls says so.
+        suits.or(named.first()).map(Arc::clone)
     }
 }
+
+/// What tells kinds of keys apart.
+const SCHEMES: [SignatureScheme; 5] = [
+    SignatureScheme::RSA_PSS_SHA256,
+    SignatureScheme::ECDSA_NISTP256_SHA256,
+    SignatureScheme::ECDSA_NISTP384_SHA384,
+    SignatureScheme::ECDSA_NISTP521_SHA512,
+    SignatureScheme::ED25519,
+];

@@ -1,6 +1,6 @@
 //! What a server gives its clients to resume a session with (RFC 8446 section 4.6.1, RFC 5077).
 //!
-//! A ticket *is* the session, sealed with a key that only servers of this process have; so the server keeps nothing, whatever
+//! A ticket *is* the session, sealed with a key that only servers have, those of this process unless said otherwise; so the server keeps nothing, whatever
 //! number of clients it has, and any server of the process could resume it. May it? A session that is resumed skips all that the
 //! first handshake has looked at: the client does not look at the certificate again, and the server not at the client's. So a
 //! ticket is good where the first handshake would have gone the same way, and nowhere else:
@@ -19,7 +19,8 @@
 //! Files that are read again and are the same make the same world. Two servers of one process that are the same share one, be they
 //! at two ports or at two depths of one connection.
 //!
-//! The keys are rustls's: made at random, new ones every six hours, and gone six hours after that.
+//! The keys are rustls's: made at random, new ones every six hours, and gone six hours after that. Or they are in a file for several
+//! processes (`ticket_keys.rs`), and live as long as the operator has them there. What a ticket is good for is the same.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,6 +33,7 @@ use rustls::pki_types::UnixTime;
 use rustls::server::ProducesTickets;
 
 use super::config::Roots;
+use super::ticket_keys::TicketKeys;
 
 /// The tickets of servers of one world.
 #[derive(Clone)]
@@ -41,9 +43,13 @@ pub(super) struct Tickets {
 }
 
 impl Tickets {
-    /// Those of a world. `None` if nothing was built in to make keys with.
-    pub(super) fn of(world: &World, provider: &CryptoProvider) -> Option<Self> {
-        Some(Self { keys: keys()?, world: world.digest(provider)?.as_ref().into() })
+    /// Those of a world, with keys of this process unless there are others. `None` if nothing was built in to make keys with.
+    pub(super) fn of(world: &World, provider: &CryptoProvider, keys: Option<TicketKeys>) -> Option<Self> {
+        let keys = match keys {
+            Some(keys) => Arc::new(keys),
+            None => own_keys()?,
+        };
+        Some(Self { keys, world: world.digest(provider)?.as_ref().into() })
     }
 
     /// Those for one handshake.
@@ -157,7 +163,7 @@ impl World {
 }
 
 /// The keys of this process, whoever makes the first server.
-fn keys() -> Option<Arc<dyn ProducesTickets>> {
+fn own_keys() -> Option<Arc<dyn ProducesTickets>> {
     static KEYS: OnceLock<Option<Arc<dyn ProducesTickets>>> = OnceLock::new();
     KEYS.get_or_init(make_keys).clone()
 }
@@ -195,7 +201,7 @@ mod tests {
     fn tickets(world: &[&str]) -> Tickets {
         let mut parts = World::new();
         parts.parts(world);
-        Tickets::of(&parts, &default_provider().unwrap()).unwrap()
+        Tickets::of(&parts, &default_provider().unwrap(), None).unwrap()
     }
 
     #[test]

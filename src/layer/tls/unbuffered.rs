@@ -25,14 +25,17 @@ use std::sync::Arc;
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
 use rustls::server::UnbufferedServerConnection;
+use rustls::sign::CertifiedKey;
 use rustls::{AlertDescription, ClientConfig, CommonState, Error, ExtractedSecrets, InvalidMessage, ServerConfig};
 
 use super::agreed::Agreed;
 use super::alert::alert_over;
+use super::aside::{self, Aside};
 use super::driven::{Driven, Sending, Shown, alert, encrypt, provoke, receive, write};
+use super::exporter::Exporter;
 use super::keys::{self, Keys};
 use super::record::Received;
-use super::staple;
+use super::server_hello::ServerHello;
 use crate::stack::{End, Order, Queue};
 
 /// One side of one TLS connection, without any buffer of its own.
@@ -43,8 +46,9 @@ pub(super) struct Unbuffered {
     sending: Sending,
     /// The alert for an error, if rustls sends none; and how much of the input it was shown.
     wanted: Option<(AlertDescription, usize)>,
-    /// What the server has stapled to its certificate.
-    ocsp_response: Option<Vec<u8>>,
+    /// What was said aside in the handshake.
+    aside: Aside,
+    server_hello: Option<ServerHello>,
 }
 
 enum Side {
@@ -74,7 +78,7 @@ impl Unbuffered {
     }
 
     fn new(side: Side) -> Self {
-        Self { side, seen: 0, sending: Sending::Open, wanted: None, ocsp_response: None }
+        Self { side, seen: 0, sending: Sending::Open, wanted: None, aside: Aside::default(), server_hello: None }
     }
 
     /// Takes input until one record of plaintext has been given to `plain`, or as far as it goes. What the peer
@@ -90,18 +94,31 @@ impl Unbuffered {
         let sending = self.sending;
         let mut shown = Shown::next(input.front(), self.seen);
         let handshaking = self.is_handshaking();
+        let is_client = matches!(self.side, Side::Client(_));
+        let looks_for_hello = handshaking && self.server_hello.is_none();
+        if looks_for_hello && is_client {
+            self.server_hello = ServerHello::at_front_of(&input.front()[..shown.len]);
+        }
+        // A server's is the first that it sends.
+        let mut answer = (looks_for_hello && !is_client).then(|| Queue::new(0));
         let mut read = || {
             either!(&mut self.side, connection => {
+                let output = answer.as_mut().unwrap_or(output);
                 receive(connection.as_mut(), sending, &mut self.seen, &mut shown, input, plain, output)
             })
         };
         let received = if handshaking {
-            let (received, stapled) = staple::overhear(read);
-            self.ocsp_response = stapled.or(self.ocsp_response.take());
+            let (received, said) = aside::overhear(read);
+            self.aside.add(said);
             received
         } else {
             read()
         };
+        if let Some(mut answer) = answer {
+            let answer = answer.drain_all();
+            self.server_hello = ServerHello::at_front_of(&answer);
+            output.push(&answer);
+        }
         if let Err(error) = &received {
             let wanted = alert_over(error).filter(|&alert| alert != AlertDescription::InternalError);
             self.wanted = wanted.map(|wanted| (wanted, shown.len));
@@ -187,9 +204,13 @@ impl Unbuffered {
         self.seen == 0
     }
 
-    /// What the handshake agreed on, which is done.
-    pub(super) fn agreed(&self) -> Agreed {
-        Agreed::of(self.common(), self.ocsp_response.clone())
+    /// What the handshake agreed on, which is done; and what was said aside in it, which is given once.
+    pub(super) fn agreed(&mut self) -> (Agreed, Option<Exporter>, Option<Arc<CertifiedKey>>) {
+        let Aside { ocsp_response, secret, own_certificate } = std::mem::take(&mut self.aside);
+        let common = self.common();
+        let suite = common.negotiated_cipher_suite();
+        let exporter = suite.zip(secret).and_then(|(suite, secret)| Exporter::of(suite, secret, self.server_hello));
+        (Agreed::of(common, ocsp_response), exporter, own_certificate)
     }
 
     /// Whether the records can be taken over now: the handshake is done and rustls has nothing half done, no part of a message and

@@ -23,12 +23,12 @@ use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, ExtendedKeyPurpose, SignatureScheme};
 
 use super::algorithm::{KeyKind, MIN_RSA_BITS};
+use super::aside;
 use super::config::Roots;
 use super::config_error::{ConfigError, ConfigErrorKind};
 use super::fault::CertificateFault;
 use super::path::verify_path;
 use super::pins::Pins;
-use super::staple;
 use super::x509::{Certificate, Purpose};
 
 /// As a client, verifies servers: what [`Verify`](super::Verify) says, and the signature of the handshake, so that the peer has
@@ -89,7 +89,7 @@ impl ServerCertVerifier for ServerVerifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        staple::show(ocsp_response);
+        aside::stapled(ocsp_response);
         if let Some(roots) = &self.roots {
             self.verify_chain(roots, end_entity, intermediates, now)?;
         }

@@ -63,6 +63,13 @@ impl<'a> Certificate<'a> {
     }
 }
 
+/// How a certificate is signed: its AlgorithmIdentifier, without the header of its SEQUENCE.
+pub(super) fn signature_algorithm(der: &[u8]) -> Option<&[u8]> {
+    let mut reader = Reader::new(Reader::only(der, SEQUENCE)?);
+    reader.take(SEQUENCE)?;
+    reader.take(SEQUENCE)
+}
+
 /// Outside: whether the extensions could be read. Inside: what they say.
 #[allow(clippy::option_option, reason = "no limit is not the same as one that cannot be read")]
 fn read_purposes(extensions: &[u8]) -> Option<Option<Vec<&[u8]>>> {

@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use super::Version;
 use super::agreed::Agreed;
+use super::end_point::end_point;
 use super::engine::Engine;
+use super::exporter::{ChannelBinding, Exporter, impossible};
 use super::facts::{Outline, Role, TlsFacts, Traffic, version_name};
 use super::failure::explain;
 use super::handshake::Handshake;
@@ -109,6 +111,62 @@ impl TlsLayer {
             handshake_time: self.handshake.time(),
             traffic: self.traffic,
         }
+    }
+
+    /// Derives bytes from the handshake that both sides have, and nobody else (RFC 8446 section 7.5, RFC 5705): the same for the
+    /// same `label`, `context` and length. Labels are registered with IANA; those of one's own begin with `EXPERIMENTAL`.
+    ///
+    /// In TLS 1.2 no context is another than an empty one; in TLS 1.3 it is the same.
+    ///
+    /// ```no_run
+    /// use onionskin::tls::TlsLayer;
+    /// # async fn example(mut conn: onionskin::Connection<onionskin::runtime::Socket>, layer: onionskin::stack::LayerId) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut key = [0; 32];
+    /// conn.with_layer(layer, |tls: &mut TlsLayer| tls.export_keying_material(&mut key, b"EXPERIMENTAL key", None))??;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Unless the handshake is done, and in TLS 1.2 has an extended master secret (RFC 7627); when the output is empty or too long
+    /// (255 times the hash of the cipher suite in TLS 1.3), the label has not 1 to 249 bytes, or the context has more than 65,535.
+    pub fn export_keying_material(
+        &self,
+        output: &mut [u8],
+        label: &[u8],
+        context: Option<&[u8]>,
+    ) -> Result<(), LayerError> {
+        self.exporter()?.derive(output, label, context)
+    }
+
+    /// What the connection of this layer is called by, for a login that is bound to it (RFC 5056): of this layer alone, whatever
+    /// layers there are.
+    ///
+    /// # Errors
+    ///
+    /// Unless the handshake is done. For [`Exporter`](ChannelBinding::Exporter) as
+    /// [`export_keying_material`](Self::export_keying_material); for [`ServerEndPoint`](ChannelBinding::ServerEndPoint) when the
+    /// server's certificate is signed in a way that has no such digest, as with Ed25519.
+    pub fn channel_binding(&self, binding: ChannelBinding) -> Result<Vec<u8>, LayerError> {
+        let exporter = self.exporter()?;
+        match binding {
+            ChannelBinding::Exporter => exporter.binding(),
+            ChannelBinding::ServerEndPoint => {
+                let certificate = match self.role {
+                    Role::Client => self.agreed.peer_certificates.first(),
+                    Role::Server => self.engine.own_certificate(),
+                };
+                certificate.and_then(|certificate| end_point(certificate)).ok_or_else(|| {
+                    impossible("the server's certificate is not signed in a way that gives it a digest for tls-server-end-point")
+                })
+            }
+        }
+    }
+
+    fn exporter(&self) -> Result<&Exporter, LayerError> {
+        let exporter = self.engine.exporter().filter(|_| self.is_ready());
+        exporter.ok_or_else(|| impossible("keying material comes from a handshake that is done"))
     }
 
     /// Which side of the handshake it is on.
@@ -263,8 +321,8 @@ impl Layer for TlsLayer {
     fn overdue(&mut self, overdue: Overdue, ends: &mut Ends<'_>) -> Result<(), Failure> {
         if self.handshake.is_handshaking() {
             let message = match overdue {
-                Overdue::Reading => "the handshake was not done: the peer takes nothing of what is sent",
-                _ => "the handshake was not done within its deadline",
+                Overdue::Reading => "the handshake was not done: the peer takes nothing of what is sent".to_owned(),
+                _ => format!("the handshake was not done within its deadline{}", self.unheard()),
             };
             return Err(self.fail(LayerError::new(LayerErrorKind::HandshakeTimeout, message)));
         }
@@ -312,10 +370,26 @@ impl Ending for TlsLayer {
 }
 
 impl TlsLayer {
+    /// What to add to the end of a handshake in which the peer has said nothing to a ClientHello that it has perhaps not read to
+    /// its end.
+    fn unheard(&self) -> String {
+        let Traffic { wire_bytes_in: heard, wire_bytes_out: said, .. } = self.traffic;
+        if self.role == Role::Server || heard > 0 || said <= SEGMENT {
+            return String::new();
+        }
+        format!(
+            ": the peer has said nothing to a ClientHello of {said} bytes; if it takes the first segment for all of it, send less \
+             (shares=1:groups=X25519,X25519MLKEM768)"
+        )
+    }
+
     fn count_sent(&mut self, ends: &mut Ends<'_>, before: usize) {
         self.traffic.wire_bytes_out += (ends.outbound_below().len() - before) as u64;
     }
 }
+
+/// What a segment of TCP carries over Ethernet, with timestamps.
+const SEGMENT: u64 = 1448;
 
 /// Header, tag and content type of a TLS 1.3 record.
 const TLS13_OVERHEAD: usize = 22;

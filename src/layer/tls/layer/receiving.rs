@@ -103,7 +103,8 @@ impl TlsLayer {
         } else {
             "the stream below ended instead of the peer's close_notify"
         };
-        let error = LayerError::new(LayerErrorKind::Truncated, message);
+        let more = if self.handshake.is_handshaking() { self.unheard() } else { String::new() };
+        let error = LayerError::new(LayerErrorKind::Truncated, format!("{message}{more}"));
         if self.handshake.is_handshaking() || end == Some(End::Lost) {
             return Err(self.fail(error));
         }
