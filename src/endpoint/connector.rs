@@ -142,14 +142,28 @@ impl Connector {
             let mistake = "the last step asks no proxy: it is to be connect, socks5 or socks4a";
             return Err(OpenErrorKind::Misused(mistake.to_owned()).into());
         }
+        let tells_of_client = |step: &Step| matches!(step, Step::ProxyHeader(_) | Step::Own(_));
+        let asked = if self.endpoint.steps.iter().any(tells_of_client) { asked.alone() } else { asked };
         self.open(Some(Addresses::new(client.peer.clone(), client.local.clone())), Some(asked)).await
     }
 
     /// Goes the whole way again where a proxy makes that necessary and it may help: for a password, once for each proxy, and
     /// for each further address of a name.
-    async fn open(&self, claimed: Option<Addresses>, asked: Option<Asked>) -> Result<Connection<Socket>, OpenError> {
+    async fn open(
+        &self,
+        claimed: Option<Addresses>,
+        mut asked: Option<Asked>,
+    ) -> Result<Connection<Socket>, OpenError> {
         let legs = self.legs.current();
         let total = Limit::seconds(self.runtime.now(), self.endpoint.deadlines.total, LimitOf::Everything);
+        if let (Some(asked), Some(last)) = (&mut asked, legs.last())
+            && asked.is_shared()
+        {
+            let kept = within(self.runtime, &[total], last.dial_kept(asked)).await;
+            if let Some(connection) = kept.map_err(|limit| self.out_of_time(limit, legs.len() - 1))?? {
+                return Ok(connection);
+            }
+        }
         let mut known = Vec::new();
         loop {
             let error = match self.go(&legs, claimed.clone(), asked.as_ref(), &known, total).await {
@@ -185,12 +199,15 @@ impl Connector {
                 route = route.asking(asked.clone());
             }
             let dialled = within(self.runtime, &[total], leg.dial(route)).await;
-            route = dialled.map_err(|limit| {
-                let during = self.endpoint.steps.get(index).map_or_else(String::new, |step| step_name(index, step));
-                OpenErrorKind::OutOfTime { after: limit.after, during }
-            })??;
+            route = dialled.map_err(|limit| self.out_of_time(limit, index))??;
         }
         Ok(route)
+    }
+
+    /// There was no more time for the leg of this number.
+    fn out_of_time(&self, limit: Limit, index: usize) -> OpenErrorKind {
+        let during = self.endpoint.steps.get(index).map_or_else(String::new, |step| step_name(index, step));
+        OpenErrorKind::OutOfTime { after: limit.after, during }
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::fmt::Debug;
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, ready};
 
-use super::{Route, RouteError};
-use crate::runtime::{Address, ListeningSocket};
+use super::{Asked, Route, RouteError};
+use crate::connection::Connection;
+use crate::runtime::{Address, ListeningSocket, Socket};
 use crate::tls::TlsServer;
 
 /// What the side that connects does on its way, for any number of connections: a function from route to route.
@@ -45,6 +46,20 @@ pub trait DialLeg: Debug + Send + Sync {
     ///
     /// Drops the connection.
     fn dial(&self, route: Route) -> BoxFuture<'_, Result<Route, RouteError>>;
+
+    /// Leads on to what is asked over a connection that this leg has kept from another time, so that the way there need not be gone.
+    /// `None` where it has none, as most legs never do.
+    ///
+    /// # Errors
+    ///
+    /// As [`dial`](Self::dial).
+    ///
+    /// # Cancellation
+    ///
+    /// Leaves the connection to the others that use it.
+    fn dial_kept<'a>(&'a self, _asked: &'a mut Asked) -> BoxFuture<'a, Result<Option<Connection<Socket>>, RouteError>> {
+        Box::pin(ready(Ok(None)))
+    }
 
     /// Who is the target behind this leg, where `target` is the one before it. It is asked before anything is connected to.
     ///

@@ -29,8 +29,11 @@
 //! | `error.rs`, `hop_error.rs` | why a leg has not come through, and which of the proxies it was |
 //! | `tls.rs`, `starttls.rs`, `proxy_header.rs` | legs that put something on top |
 //! | `tunnel.rs`, `asked.rs` | the leg that leads on to somebody else, and what the proxy is asked there |
+//! | `carriers.rs` | connections of HTTP/2 to the last proxy, which many tunnels use |
 
 mod asked;
+#[cfg(feature = "http2")]
+mod carriers;
 mod error;
 mod hop_error;
 mod leg;

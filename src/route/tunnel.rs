@@ -19,6 +19,8 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Either, select};
 
+#[cfg(feature = "http2")]
+use super::carriers::Carriers;
 use super::{Again, Asked, DialLeg, HopError, Route, RouteError};
 use crate::connection::{Connection, Error as ConnectionError, ErrorKind as ConnectionErrorKind, Hop};
 use crate::layer::opening::{Negotiation, Opening};
@@ -40,6 +42,9 @@ pub(crate) struct DialTunnel {
     /// Who asks.
     credentials: Option<Credentials>,
     timeout: Option<Duration>,
+    /// Connections to it that carry many tunnels.
+    #[cfg(feature = "http2")]
+    carriers: Carriers,
     /// Whether this proxy has wanted to know who asks: it is told at once then.
     wants_login: Arc<AtomicBool>,
 }
@@ -74,20 +79,30 @@ impl DialTunnel {
         credentials: Option<Credentials>,
         timeout: Option<Duration>,
     ) -> Self {
-        Self { language, target, credentials, timeout, wants_login: Arc::default() }
+        Self {
+            language,
+            target,
+            credentials,
+            timeout,
+            wants_login: Arc::default(),
+            #[cfg(feature = "http2")]
+            carriers: Carriers::default(),
+        }
     }
 
-    async fn ask(&self, mut route: Route, mut hop: Hop, via: Option<String>) -> Result<Route, RouteError> {
+    async fn ask(&self, mut route: Route, mut hop: Hop, wanted: Asked) -> Result<Route, RouteError> {
         let asked = route.timer().now();
         let behind = route.connection().route().len();
         let failed = |error: HopError| RouteError::from(error);
         match &self.language {
             Language::Http { version, fields } => match version.of(&hop) {
                 Ok(TunnelProtocol::Http2) => {
-                    return self.ask_http2(route, hop, &with_via(fields, via.as_deref()), *version).await;
+                    return self.ask_http2(route, hop, fields, *version, &wanted).await;
                 }
                 Ok(_) => {
-                    let answer = self.ask_http1(&mut route, &hop, &with_via(fields, via.as_deref())).await?;
+                    #[cfg(feature = "http2")]
+                    self.is_alone(&wanted);
+                    let answer = self.ask_http1(&mut route, &hop, &with_via(fields, wanted.via.as_deref())).await?;
                     (hop.protocol, hop.answer) = (Some(TunnelProtocol::Http1), Some(answer));
                 }
                 Err((protocol, mistake)) => {
@@ -214,15 +229,42 @@ impl DialTunnel {
         &self,
         route: Route,
         hop: Hop,
-        fields: &[(&str, &str)],
+        fields: &[(String, String)],
         version: HttpChoice,
+        wanted: &Asked,
     ) -> Result<Route, RouteError> {
         let behind = route.connection().route().len();
         let has_fallen_back = route.known_of_next().any(|again| *again == Again::InHttp1);
         let failed = |error: Error| HopError::new(&hop, behind, error);
-        let mut connect = http2::Connect::new(hop.target.clone());
-        for (name, value) in fields {
-            connect = connect.field(name, value).map_err(failed)?;
+        let connect = self.connect(&hop.target, fields, wanted).map_err(failed)?;
+        let (carrier, going_on) = route.take_apart();
+        let tunnels = Tunnels::with(carrier, Settings::new().answer_timeout(self.timeout)).await.map_err(failed)?;
+        if let Some(sharing) = wanted.sharing.filter(|_| !has_fallen_back) {
+            self.carriers.keep(&tunnels, &hop, behind, sharing);
+        }
+        if let Some(turn) = &wanted.turn {
+            turn.end();
+        }
+        match tunnels.open(connect).await {
+            Ok(connection) => Ok(going_on(connection)),
+            Err(error) => {
+                let falls_back =
+                    version == HttpChoice::AsAgreed && !has_fallen_back && matches!(error.kind(), ErrorKind::Http2(_));
+                let error = failed(error);
+                if falls_back {
+                    self.carriers.never();
+                    return Err(error.again(Again::InHttp1).into());
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    /// The request for a tunnel.
+    fn connect(&self, target: &Address, fields: &[(String, String)], wanted: &Asked) -> Result<http2::Connect, Error> {
+        let mut connect = http2::Connect::new(target.clone());
+        for (name, value) in with_via(fields, wanted.via.as_deref()) {
+            connect = connect.field(name, value)?;
         }
         if let Some(credentials) = self.credentials.clone() {
             connect = match self.wants_login.load(Ordering::Relaxed) {
@@ -236,23 +278,44 @@ impl DialTunnel {
                 }
             };
         }
-        let (carrier, going_on) = route.take_apart();
-        let tunnels = Tunnels::with(carrier, Settings::new().answer_timeout(self.timeout)).await.map_err(failed)?;
-        match tunnels.open(connect).await {
-            Ok(connection) => Ok(going_on(connection)),
-            Err(error) => {
-                let falls_back =
-                    version == HttpChoice::AsAgreed && !has_fallen_back && matches!(error.kind(), ErrorKind::Http2(_));
-                let error = failed(error);
-                Err(if falls_back { error.again(Again::InHttp1) } else { error }.into())
+        Ok(connect)
+    }
+
+    /// Asks over a connection that others have opened, or has the turn to open one.
+    async fn open_kept(&self, wanted: &mut Asked) -> Result<Option<Connection<Socket>>, RouteError> {
+        let Language::Http { fields, version: HttpChoice::AsAgreed | HttpChoice::Http2 } = &self.language else {
+            return Ok(None);
+        };
+        // One that cannot be asked fails on its way, where there is a hop to name.
+        let Ok(connect) = self.connect(&wanted.target, fields, wanted) else { return Ok(None) };
+        match self.carriers.open(&wanted.target, || connect.clone()).await? {
+            Ok(tunnel) => Ok(Some(tunnel)),
+            Err(turn) => {
+                wanted.turn = turn;
+                Ok(None)
             }
+        }
+    }
+
+    /// The connection becomes the tunnel, so nobody need wait for it.
+    fn is_alone(&self, wanted: &Asked) {
+        self.carriers.never();
+        if let Some(turn) = &wanted.turn {
+            turn.end();
         }
     }
 }
 
 #[cfg(not(feature = "http2"))]
 impl DialTunnel {
-    async fn ask_http2(&self, route: Route, hop: Hop, _: &[(&str, &str)], _: HttpChoice) -> Result<Route, RouteError> {
+    async fn ask_http2(
+        &self,
+        route: Route,
+        hop: Hop,
+        _: &[(String, String)],
+        _: HttpChoice,
+        _: &Asked,
+    ) -> Result<Route, RouteError> {
         let what = ErrorKind::Unsupported("HTTP/2 needs the feature `http2`, which was not built in".to_owned());
         let error = Error::new(TunnelProtocol::Http2, Some(hop.target.clone()), what).by(Some(hop.proxy.clone()));
         Err(HopError::new(&hop, route.connection().route().len(), error).into())
@@ -283,8 +346,13 @@ impl HttpChoice {
 impl DialLeg for DialTunnel {
     fn dial(&self, mut route: Route) -> BoxFuture<'_, Result<Route, RouteError>> {
         let asked = route.take_asked().unwrap_or_else(|| Asked::new(self.target.clone()));
-        let hop = route.connection().next_hop(asked.target);
-        self.ask(route, hop, asked.via).boxed()
+        let hop = route.connection().next_hop(asked.target.clone());
+        self.ask(route, hop, asked).boxed()
+    }
+
+    #[cfg(feature = "http2")]
+    fn dial_kept<'a>(&'a self, asked: &'a mut Asked) -> BoxFuture<'a, Result<Option<Connection<Socket>>, RouteError>> {
+        self.open_kept(asked).boxed()
     }
 
     fn leads_to(&self, _: Option<Address>) -> Result<Option<Address>, RouteError> {

@@ -1,6 +1,6 @@
 //! Through another proxy, which is ours too.
 
-use std::io::Write;
+use std::io::{Read, Write};
 
 use super::*;
 use crate::onion::{Directory, run};
@@ -120,4 +120,77 @@ fn s7_a_circle_in_socks_ends_with_the_time_for_connecting_and_holds_nothing() {
     for mut client in asking {
         assert!(head(&mut client).starts_with("HTTP/1.1 400 "));
     }
+}
+
+/// A proxy through one that listens at this path and is asked by HTTP/2.
+fn through_http2(place: &str, options: &[&str]) -> Relay {
+    let options: Vec<_> = options.iter().copied().chain(["--allow", "127.0.0.0/8"]).collect();
+    chained(&format!("{place}+connect:version=2"), &options)
+}
+
+#[track_caller]
+fn passes_both_ways((client, far): &mut (TcpStream, TcpStream)) {
+    client.write_all(b"there").unwrap();
+    finds(far, b"there");
+    far.write_all(b"back").unwrap();
+    finds(client, b"back");
+}
+
+#[test]
+fn tunnels_through_a_next_proxy_of_http2_share_its_connections_as_far_as_these_have_room() {
+    let mut next = proxy(LOOPBACK);
+    let near = through_http2(&next.endpoint, &[]);
+    let mut tunnels: Vec<_> = (0..MOST).map(|_| tunnel(&near)).collect();
+    tunnels.iter_mut().for_each(passes_both_ways);
+    // All of it is full, so another is opened. A target that is not reached is nothing to the others.
+    let (_, answer) = answer_http(&near, closed_port());
+    assert!(answer.starts_with("HTTP/1.1 502 ") && answer.contains("error=connection_refused"), "{answer}");
+    next.hears(&["#2.1 from", "refused"]);
+    drop(tunnels.pop());
+    next.hears(&["#1.100 from", "5 bytes there, 4 back"]);
+    tunnels.push(tunnel(&near));
+    let mut further = tunnel(&near);
+    passes_both_ways(&mut further);
+    drop(further);
+    next.hears(&["#2.2 from", "5 bytes there, 4 back"]);
+    tunnels.iter_mut().skip(MOST - 1).for_each(passes_both_ways);
+    drop(tunnels);
+    next.hears(&["#1.101 from", "5 bytes there, 4 back"]);
+}
+
+/// So many tunnels our own proxy takes in a connection.
+const MOST: usize = 100;
+
+#[test]
+fn t14_a_next_proxy_that_goes_away_is_asked_for_no_more_and_keeps_its_tunnels() {
+    let directory = Directory::new();
+    let place = format!("unix:{}", directory.file("next"));
+    let mut first = proxy_at(&place, LOOPBACK);
+    let near = through_http2(&place, &[]);
+    let mut old = tunnel(&near);
+    first.signal("TERM");
+    first.hears(&["asked to end"]);
+    let mut second = proxy_at(&place, LOOPBACK);
+    let mut new = tunnel(&near);
+    passes_both_ways(&mut new);
+    passes_both_ways(&mut old);
+    drop(new);
+    second.hears(&["#1.1 from", "5 bytes there, 4 back"]);
+    drop(old);
+    assert_eq!(first.finish().0, Some(0));
+    // One that is gone without a word takes its tunnels with it, and no other.
+    let (mut lost, _far) = tunnel(&near);
+    second.signal("KILL");
+    assert_eq!(lost.read(&mut [0]).unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+    let _third = proxy_at(&place, LOOPBACK);
+    passes_both_ways(&mut tunnel(&near));
+}
+
+#[test]
+fn a_connection_to_the_next_proxy_without_a_tunnel_is_given_up() {
+    let next = proxy(&["--max-connections", "1", "--allow", "127.0.0.0/8"]);
+    let near = through_http2(&next.endpoint, &["--idle-carrier", "1"]);
+    passes_both_ways(&mut tunnel(&near));
+    // Its place is free.
+    passes_both_ways(&mut tunnel(&next));
 }

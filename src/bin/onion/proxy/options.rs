@@ -71,7 +71,7 @@ pub(super) struct Limits {
     /// Give up a tunnel through which nothing has passed for so long, or none
     #[arg(long, value_name = "SECONDS", default_value = "3600")]
     pub(super) idle: Limit,
-    /// Give up a connection of HTTP/2 that has had no tunnel for so long, or none
+    /// Give up a connection of HTTP/2, of a client or to the proxy of --via, that has had no tunnel for so long, or none
     #[arg(long, value_name = "SECONDS", default_value = "300")]
     pub(super) idle_carrier: Limit,
     /// What the end of one side is for the other: it goes on until nothing has come for so long, or for ever with none; with no, both
@@ -186,6 +186,7 @@ is judged, and nobody else is connected to. Nobody reaches the proxy itself.
 Via: the last proxy of ROUTE is asked for the target as the client gave it, and resolves a name itself. So rules about names and ports
 hold, those about addresses for targets that are addresses, and localhost is denied unless a rule allows that name. A proxy of HTTP
 is told in Via (RFC 9110) through whom a request has come; one that has come through here before is refused. SOCKS cannot tell that.
+Over HTTP/2 tunnels share connections.
 
 Answers: a tunnel is granted when the target is reached, and not before. What is refused is told in the client's language: a
 status and Proxy-Status (RFC 9209) in HTTP, a reply in SOCKS.
