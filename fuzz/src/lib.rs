@@ -11,6 +11,7 @@
 //! | `scripts.rs` | [`scripts`] | starts, stops, splices, removals, reads and writes of two peers, held against the model |
 //! | `negotiations.rs` | [`negotiations`] | what a peer says before TLS, in every protocol, to either side |
 //! | `http_heads.rs` | [`http_heads`] | what a peer says to either side of CONNECT of HTTP/1.1, whole and cut |
+//! | `http2.rs` | [`http2`] | what a peer says in HTTP/2 to either side of many tunnels, frame by frame and cut |
 //! | `proxy_headers.rs` | [`proxy_headers`] | PROXY headers of both versions |
 //! | `socks.rs` | [`socks`] | SOCKS5 and SOCKS4a, to either side |
 //! | `endpoints.rs` | [`endpoints`] | endpoint strings |
@@ -25,6 +26,7 @@ mod deflate;
 mod endpoints;
 mod framers;
 mod handshakes;
+mod http2;
 mod http_heads;
 mod negotiations;
 mod proxy_headers;
@@ -35,6 +37,8 @@ mod socks;
 // Pieces of the tests and of the command, under the names that they call each other by.
 #[path = "../../tests/common/mod.rs"]
 mod common;
+#[path = "../../tests/connection/executor.rs"]
+mod executor;
 #[path = "../../tests/scripts/model.rs"]
 mod model;
 #[path = "../../tests/behaviour/oracle.rs"]
@@ -43,6 +47,8 @@ mod oracle;
 mod outcome;
 #[path = "../../src/bin/onion/protocol.rs"]
 mod protocol;
+#[path = "../../tests/http2/server/raw.rs"]
+mod raw;
 #[path = "../../tests/scripts/script.rs"]
 mod script;
 #[path = "../../tests/scripts/world.rs"]
@@ -54,6 +60,7 @@ pub use self::endpoints::endpoints;
 pub use self::framers::framers;
 pub use self::handshakes::handshakes;
 pub use self::http_heads::http_heads;
+pub use self::http2::http2;
 pub use self::negotiations::negotiations;
 pub use self::proxy_headers::proxy_headers;
 pub use self::records::records;

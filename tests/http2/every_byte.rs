@@ -155,4 +155,39 @@ fn t11_t25_a_server_whose_client_is_gone_at_any_byte_has_no_clean_end() {
     at_every_byte(&server, [&begun, &said], begun.len() + asks.len());
 }
 
+/// A proxy that has ended and reads nothing more makes nobody wait: what was written before is lost with the tunnel.
+#[test]
+fn t25_who_waits_to_be_read_hears_of_the_end_too() {
+    for fate in [Fate::End, Fate::Reset] {
+        let clock = Clock::new();
+        let (mut peer, end) = wire(Cut::Whole, 10_000);
+        let mut client = Task::new(async {
+            let tunnels = Tunnels::over(connection(end, &clock)).await.unwrap();
+            let mut opened = tunnels.open(target()).await.unwrap();
+            let mut written = 0;
+            while opened.write(&[7; 1000]).await.is_ok() {
+                written += 1000;
+                if opened.flush().await.is_err() {
+                    break;
+                }
+            }
+            let ended = opened.read_to_end(&mut Vec::new()).await;
+            (written, ended.map_err(|error| error.to_string()))
+        });
+        let begun = [frame(SETTINGS, 0, 0, &[]), frame(SETTINGS, ACK, 0, &[])].concat();
+        // 8 is WINDOW_UPDATE: there is room for all of it, but for the wire.
+        let room =
+            [frame(8, 0, 0, &(1_u32 << 20).to_be_bytes()), frame(8, 0, 1, &(1_u32 << 20).to_be_bytes())].concat();
+        for said in [&begun, &[frame(HEADERS, END_HEADERS, 1, OK), room].concat()] {
+            peer.write_all(said).now_or_never().unwrap().unwrap();
+            run(&mut [&mut client]);
+        }
+        assert!(client.output().is_none(), "the control: it waits while nobody reads");
+        fate.befall(&mut peer);
+        run(&mut [&mut client]);
+        let (written, ended) = client.output().unwrap_or_else(|| panic!("{fate:?}: it waits for ever"));
+        assert!(written > 5000 && ended.is_err(), "{fate:?}: {written} {ended:?}");
+    }
+}
+
 const SAID: &[u8] = b"not all of it";
