@@ -5,6 +5,7 @@ mod ending;
 mod foreign;
 mod http2;
 mod limits;
+mod questions;
 mod users;
 mod via;
 
