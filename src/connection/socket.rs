@@ -55,7 +55,8 @@ impl<IO: 'static> Connection<IO> {
     ///
     /// # Errors
     ///
-    /// `Unsupported` if it does not run over a [`Socket`], or as [`Socket::reset`]. It is dropped then.
+    /// `Unsupported` if it does not run over a [`Socket`], or as [`Socket::reset`]. It is dropped then. One that runs straight over
+    /// another one has none: the other is made [its socket](Self::into_socket) for that.
     pub fn reset(self) -> io::Result<()> {
         let io: Box<dyn Any> = Box::new(self.into_inner().io);
         match io.downcast::<Socket>() {
