@@ -8,8 +8,8 @@ use onionskin::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use onionskin::rustls::server::{ClientHello, ResolvesServerCert};
 use onionskin::rustls::sign::CertifiedKey;
 use onionskin::tls::{
-    CertificateFault, ConfigErrorKind, Identity, Names, Pin, RevocationLists, Roots, TlsClient, TlsServer, Verify,
-    Version, default_provider,
+    CertificateFault, ConfigErrorKind, Identity, Names, Pin, RevocationLists, Roots, SubjectName, TlsClient, TlsServer,
+    Verify, Version, default_provider,
 };
 use rcgen::CertificateParams;
 
@@ -401,5 +401,88 @@ fn an_outer_peer_that_answers_for_the_inner_one_is_refused_also_where_it_is_know
         let mut link = Link::new(case);
         handshake(&mut link, &to_proxy, &proxy, NAME);
         assert!(handshake(&mut link, &to_target, &proxy, NAME)[0].is_some());
+    });
+}
+
+/// One server at which each name has its own demands. A ticket of one name is none of another.
+#[test]
+fn a_server_demands_certificates_for_one_name_and_none_for_another() {
+    each_version(0, |case| {
+        let (ca, staff) = (Authority::new(), Authority::new());
+        let build = |builder: onionskin::tls::TlsServerBuilder| builder.versions(&[case.version]).build().unwrap();
+        let list = staff.revocation_list(&[7], 2900);
+        let roots = staff.roots().revocation(RevocationLists::from_der([list.der().clone()]).unwrap());
+        let inside = build(TlsServer::builder(ca.identity("inside.example")).require_client_certificates(roots));
+        let asking = build(TlsServer::builder(ca.identity("asks.example")).ask_for_client_certificates(staff.roots()));
+        let server = build(TlsServer::builder(ca.identity("public.example")));
+        let server = server.serving("Inside.example", inside).serving("asks.example", asking);
+        let client = |identity: Option<Identity>| {
+            let builder = TlsClient::builder(ca.roots()).versions(&[case.version]);
+            identity.into_iter().fold(builder, onionskin::tls::TlsClientBuilder::identity).build().unwrap()
+        };
+        // Whether it is let in, and how many certificates the server knows of it.
+        let enters = |client: &TlsClient, name: &str| {
+            let mut link = Link::new(case);
+            handshake(&mut link, client, &server, name);
+            let (right, _) = link.right.stack.layers().next()?;
+            if link.right.lost().is_some() {
+                return None;
+            }
+            let facts = facts(&link.right, right);
+            assert_eq!(facts.server_name.as_deref(), Some(name));
+            assert_eq!(facts.peer_identity().is_some(), !facts.peer_certificates.is_empty());
+            Some((facts.peer_certificates.len(), facts.resumed))
+        };
+        let (nobody, member, revoked) =
+            (client(None), client(Some(numbered(&staff, 8))), client(Some(numbered(&staff, 7))));
+        assert_eq!(enters(&nobody, "public.example"), Some((0, false)));
+        assert_eq!(enters(&nobody, "public.example"), Some((0, true)));
+        assert_eq!(enters(&nobody, "asks.example"), Some((0, false)));
+        assert_eq!(enters(&nobody, "inside.example"), None);
+        assert_eq!(enters(&member, "public.example"), Some((0, false)));
+        assert_eq!(enters(&member, "asks.example"), Some((1, false)));
+        assert_eq!(enters(&member, "inside.example"), Some((1, false)));
+        assert_eq!(enters(&member, "inside.example"), Some((1, true)));
+        assert_eq!(enters(&revoked, "asks.example"), Some((1, false)), "no list is looked at for this name");
+        assert_eq!(enters(&revoked, "inside.example"), None);
+    });
+}
+
+#[test]
+fn a_server_knows_who_its_client_is_before_the_first_byte() {
+    each_version(0, |case| {
+        let (ca, staff) = (Authority::new(), Authority::new());
+        let mut params = CertificateParams::new(vec!["client.example".to_owned(), "192.0.2.7".to_owned()]).unwrap();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(rcgen::DnType::OrganizationName, "Client, Org");
+        params.distinguished_name.push(rcgen::DnType::CommonName, "client");
+        params.subject_alt_names.push(rcgen::SanType::URI("spiffe://example/client".try_into().unwrap()));
+        params.subject_alt_names.push(rcgen::SanType::Rfc822Name("client@example".try_into().unwrap()));
+        let (chain, key) = staff.issue(&params);
+        let own = Identity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
+        let client = TlsClient::builder(ca.roots()).identity(own).versions(&[case.version]).build().unwrap();
+        let server = TlsServer::builder(ca.identity(NAME)).require_client_certificates(staff.roots());
+        let server = server.versions(&[case.version]).build().unwrap();
+        for resumed in [false, true] {
+            let mut link = Link::new(case);
+            let left = link.left.splice(client.to(NAME).unwrap());
+            let right = link.right.splice(server.accept().unwrap());
+            link.run();
+            // Ready is the first that either side hears of.
+            link.assert_ready(left, right);
+            let facts = facts(&link.right, right);
+            assert_eq!((facts.resumed, facts.traffic.bytes_in), (resumed, 0));
+            let identity = facts.peer_identity().unwrap();
+            assert_eq!(identity.subject, "CN=client,O=Client\\, Org");
+            assert_eq!(identity.key, Some(pin(&chain)));
+            let names = [
+                SubjectName::Dns("client.example".to_owned()),
+                SubjectName::Ip("192.0.2.7".parse().unwrap()),
+                SubjectName::Uri("spiffe://example/client".to_owned()),
+                SubjectName::Email("client@example".to_owned()),
+            ];
+            assert_eq!(identity.names, names);
+            link.talk();
+        }
     });
 }

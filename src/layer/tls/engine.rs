@@ -20,7 +20,7 @@ use rustls::{ClientConfig, Error, ServerConfig};
 use super::agreed::Agreed;
 use super::alert::NO_APPLICATION_PROTOCOL;
 use super::exporter::Exporter;
-use super::hello::{Hello, HelloRead};
+use super::hello::{Hello, HelloRead, Others};
 use super::record::{Front, HEADER, MAX_PLAINTEXT, Onwards, Received};
 use super::records::Records;
 use super::unbuffered::Unbuffered;
@@ -56,9 +56,10 @@ impl Engine {
         Ok(Self::new(Unbuffered::client(config, name)?, largest, None))
     }
 
-    pub(super) fn server(config: Arc<ServerConfig>) -> Result<Self, Error> {
+    /// `others` is asked for another configuration once the client has said for whom it asks.
+    pub(super) fn server(config: Arc<ServerConfig>, others: Others) -> Result<Self, Error> {
         let largest = config.max_fragment_size;
-        let hello = Box::new(Hello::new(Arc::clone(&config)));
+        let hello = Box::new(Hello::new(Arc::clone(&config), others));
         Ok(Self::new(Unbuffered::server(config)?, largest, Some(hello)))
     }
 
@@ -67,10 +68,8 @@ impl Engine {
     pub(super) fn require_alpn(&mut self, protocol: &'static str) -> Result<(), Error> {
         let Some(hello) = &mut self.hello else { return Ok(()) };
         hello.required = Some(protocol);
-        if hello.config.alpn_protocols.iter().all(|served| served != protocol.as_bytes()) {
-            let mut config = ServerConfig::clone(&hello.config);
-            config.alpn_protocols.push(protocol.into());
-            self.stage = Stage::Handshaking(Unbuffered::server(Arc::new(config))?);
+        if let Some(config) = hello.with_required(&hello.config) {
+            self.stage = Stage::Handshaking(Unbuffered::server(config)?);
         }
         Ok(())
     }
@@ -105,7 +104,13 @@ impl Engine {
                     output.push(&NO_APPLICATION_PROTOCOL);
                     return Err(Error::NoApplicationProtocol);
                 }
-                HelloRead::Complete(asked) => self.server_name = asked.and_then(|asked| asked.server_name),
+                HelloRead::Complete(asked) => {
+                    self.server_name = asked.and_then(|asked| asked.server_name);
+                    // rustls has seen nothing yet.
+                    if let Some(config) = hello.other(self.server_name.as_deref()) {
+                        self.stage = Stage::Handshaking(Unbuffered::server(config)?);
+                    }
+                }
             }
             self.hello = None;
         }

@@ -11,9 +11,14 @@ pub(super) struct Hello {
     pub(super) config: Arc<ServerConfig>,
     /// The application protocol that the client must offer (ALPN), if it must.
     pub(super) required: Option<&'static str>,
+    /// Other configurations, by the name that the client asks for.
+    others: Others,
     acceptor: Acceptor,
     fed: usize,
 }
+
+/// What is served in place of the usual, by the name that is asked for, in lower case.
+pub(super) type Others = Arc<dyn Fn(&str) -> Option<Arc<ServerConfig>> + Send + Sync>;
 
 pub(super) enum HelloRead {
     Incomplete,
@@ -29,8 +34,8 @@ pub(super) struct Asked {
 }
 
 impl Hello {
-    pub(super) fn new(config: Arc<ServerConfig>) -> Self {
-        Self { config, required: None, acceptor: Acceptor::default(), fed: 0 }
+    pub(super) fn new(config: Arc<ServerConfig>, others: Others) -> Self {
+        Self { config, required: None, others, acceptor: Acceptor::default(), fed: 0 }
     }
 
     pub(super) fn read(&mut self, input: &[u8]) -> HelloRead {
@@ -49,6 +54,23 @@ impl Hello {
             }
         }
         HelloRead::Incomplete
+    }
+
+    /// The configuration for a client that asks for this name, if it is another one.
+    pub(super) fn other(&self, name: Option<&str>) -> Option<Arc<ServerConfig>> {
+        let config = (self.others)(name?)?;
+        Some(self.with_required(&config).unwrap_or(config))
+    }
+
+    /// The configuration with the application protocol that is required, unless it has that.
+    pub(super) fn with_required(&self, config: &ServerConfig) -> Option<Arc<ServerConfig>> {
+        let required = self.required?.as_bytes();
+        if config.alpn_protocols.iter().any(|served| served == required) {
+            return None;
+        }
+        let mut config = config.clone();
+        config.alpn_protocols.push(required.to_vec());
+        Some(Arc::new(config))
     }
 
     fn asked(&self, accepted: &Accepted) -> Asked {

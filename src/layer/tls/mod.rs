@@ -11,6 +11,7 @@
 //! | `exporter.rs`, `end_point.rs` | keys for others out of a handshake, and what its connection is called by |
 //! | `overheard.rs` | the handshake of others, followed by who passes it on |
 //! | `record.rs`, `alert.rs`, `agreed.rs`, `hello.rs`, `server_hello.rs` | what those have in common: a record, an alert, what was agreed, what a client asks for and a server says |
+//! | `peer_identity.rs` | who a peer is, by its certificate |
 //! | `facts.rs`, `failure.rs` | what can be said about a layer, and about its end |
 //! | `tickets.rs`, `ticket_keys.rs` | what a server gives its clients to resume with, and where that is good |
 //! | `policy.rs`, `verify.rs`, `path.rs`, `pins.rs` | what is verified of a certificate, and how: names, a chain to a trust anchor, keys that are known |
@@ -47,6 +48,7 @@ mod options;
 mod overheard;
 mod pace;
 mod path;
+mod peer_identity;
 mod pem;
 mod pin;
 mod pins;
@@ -75,6 +77,7 @@ pub use self::fault::CertificateFault;
 pub use self::layer::TlsLayer;
 pub use self::options::{OnFailure, OnPeerClose};
 pub(crate) use self::overheard::{Eavesdropper, Overheard};
+pub use self::peer_identity::{PeerIdentity, SubjectName};
 pub use self::pin::Pin;
 pub use self::policy::{Names, Verify};
 pub use self::revocation::RevocationLists;

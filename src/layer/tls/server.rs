@@ -15,6 +15,7 @@ use super::common::{Common, common_setters};
 use super::config::{Identity, Roots, Version};
 use super::config_error::{ConfigError, ConfigErrorKind};
 use super::engine::Engine;
+use super::hello::Others;
 use super::options::HANDSHAKE_TIMEOUT;
 use super::ticket_keys::TicketKeys;
 use super::tickets::{Tickets, World};
@@ -43,6 +44,8 @@ pub struct TlsServer {
     handshake_timeout: Option<Duration>,
     /// None where a configuration of rustls says how sessions are resumed.
     tickets: Option<Tickets>,
+    /// By names in lower case.
+    others: Arc<HashMap<String, Self>>,
 }
 
 impl TlsServer {
@@ -81,7 +84,12 @@ impl TlsServer {
         config.enable_secret_extraction = true;
         config.key_log = Arc::new(Secrets(config.key_log));
         config.cert_resolver = Arc::new(Certificates(config.cert_resolver));
-        Ok(Self { config: Arc::new(config), handshake_timeout: Some(HANDSHAKE_TIMEOUT), tickets: None })
+        Ok(Self {
+            config: Arc::new(config),
+            handshake_timeout: Some(HANDSHAKE_TIMEOUT),
+            tickets: None,
+            others: Arc::default(),
+        })
     }
 
     /// The configuration of rustls that this server is made of, for one that is to be a little different: change a clone of it
@@ -92,22 +100,50 @@ impl TlsServer {
         Arc::clone(&self.config)
     }
 
+    /// Has another server answer clients that ask for this DNS name (SNI, RFC 6066 section 3): with its certificates, its demands on
+    /// clients, and its tickets, which are no good here. A client that asks for no name, or for one that is not known, is answered by
+    /// this server.
+    ///
+    /// A client may go on to talk as if it had asked for another name. Whoever lets clients in by name compares what they say
+    /// then with [`TlsFacts::server_name`](super::TlsFacts::server_name).
+    ///
+    /// ```no_run
+    /// use onionskin::tls::{Identity, Roots, TlsServer};
+    ///
+    /// let inside = TlsServer::builder(Identity::from_pem_files("inside.pem", "inside.key")?)
+    ///     .require_client_certificates(Roots::from_pem_file("staff.pem")?)
+    ///     .build()?;
+    /// let server = TlsServer::new(Identity::from_pem_files("public.pem", "public.key")?)?.serving("inside.example", inside);
+    /// # let _ = server;
+    /// # Ok::<(), onionskin::tls::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn serving(mut self, name: impl Into<String>, server: Self) -> Self {
+        Arc::make_mut(&mut self.others).insert(name.into().to_ascii_lowercase(), server);
+        self
+    }
+
+    fn config_for_one(&self) -> Arc<ServerConfig> {
+        let Some(tickets) = &self.tickets else { return Arc::clone(&self.config) };
+        let mut config = ServerConfig::clone(&self.config);
+        config.ticketer = tickets.for_one();
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        Arc::new(config)
+    }
+
     /// A layer that handshakes as a server.
     ///
     /// # Errors
     ///
     /// When rustls refuses the configuration.
     pub fn accept(&self) -> Result<TlsLayer, ConfigError> {
-        let config = match &self.tickets {
-            Some(tickets) => {
-                let mut config = ServerConfig::clone(&self.config);
-                config.ticketer = tickets.for_one();
-                config.session_storage = Arc::new(NoServerSessionStorage {});
-                Arc::new(config)
-            }
-            None => Arc::clone(&self.config),
+        let others: Others = if self.others.is_empty() {
+            Arc::new(|_| None)
+        } else {
+            let others = Arc::clone(&self.others);
+            Arc::new(move |name| others.get(name).map(Self::config_for_one))
         };
-        let engine = Engine::server(config).map_err(ConfigError::from_rustls)?;
+        let engine = Engine::server(self.config_for_one(), others).map_err(ConfigError::from_rustls)?;
         Ok(TlsLayer::new(engine, Role::Server, None).handshake_timeout(self.handshake_timeout))
     }
 }

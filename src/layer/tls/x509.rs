@@ -14,6 +14,10 @@ pub(super) struct Certificate<'a> {
     pub(super) not_after: UnixTime,
     /// The name of its issuer, without the header of its SEQUENCE.
     pub(super) issuer: &'a [u8],
+    /// Its own name, likewise.
+    pub(super) subject: &'a [u8],
+    /// Its other names, likewise, if it has any that can be read (section 4.2.1.6).
+    pub(super) alternative_names: Option<&'a [u8]>,
     /// Its key: SubjectPublicKeyInfo, without the header of its SEQUENCE.
     spki: &'a [u8],
     /// The purposes it is limited to, as object identifiers (section 4.2.1.12).
@@ -38,15 +42,18 @@ impl<'a> Certificate<'a> {
         let issuer = reader.take(SEQUENCE)?;
         let mut validity = Reader::new(reader.take(SEQUENCE)?);
         let (not_before, not_after) = (time(&mut validity)?, time(&mut validity)?);
-        let _subject = reader.take(SEQUENCE)?;
+        let subject = reader.take(SEQUENCE)?;
         let spki = reader.take(SEQUENCE)?;
-        let mut purposes = None;
+        let (mut purposes, mut alternative_names) = (None, None);
         while let Some((tag, content)) = reader.take_any() {
             if tag == tagged(3) {
-                purposes = read_purposes(Reader::only(content, SEQUENCE)?)?;
+                let extensions = Reader::only(content, SEQUENCE)?;
+                purposes = read_purposes(extensions)?;
+                alternative_names = extension(extensions, SUBJECT_ALT_NAME).flatten();
             }
         }
-        Some(Self { not_before, not_after, issuer, spki, purposes })
+        let alternative_names = alternative_names.and_then(|names| Reader::only(names, SEQUENCE));
+        Some(Self { not_before, not_after, issuer, subject, alternative_names, spki, purposes })
     }
 
     pub(super) fn key(&self) -> Option<KeyKind> {
@@ -73,20 +80,26 @@ pub(super) fn signature_algorithm(der: &[u8]) -> Option<&[u8]> {
 /// Outside: whether the extensions could be read. Inside: what they say.
 #[allow(clippy::option_option, reason = "no limit is not the same as one that cannot be read")]
 fn read_purposes(extensions: &[u8]) -> Option<Option<Vec<&[u8]>>> {
+    let Some(value) = extension(extensions, EXTENDED_KEY_USAGE)? else { return Some(None) };
+    let mut list = Reader::new(Reader::only(value, SEQUENCE)?);
+    let mut purposes = Vec::new();
+    while !list.is_empty() {
+        purposes.push(list.take(OID)?);
+    }
+    Some(Some(purposes))
+}
+
+/// Outside: whether the extensions could be read, up to this one. Inside: what it says, if it is there.
+#[allow(clippy::option_option, reason = "one that is not there is not the same as one that cannot be read")]
+fn extension<'a>(extensions: &'a [u8], wanted: &[u8]) -> Option<Option<&'a [u8]>> {
     let mut extensions = Reader::new(extensions);
     while !extensions.is_empty() {
         let mut extension = Reader::new(extensions.take(SEQUENCE)?);
-        let oid = extension.take(OID)?;
-        if oid != EXTENDED_KEY_USAGE {
+        if extension.take(OID)? != wanted {
             continue;
         }
         extension.take_if(BOOLEAN);
-        let mut list = Reader::new(Reader::only(extension.take(OCTET_STRING)?, SEQUENCE)?);
-        let mut purposes = Vec::new();
-        while !list.is_empty() {
-            purposes.push(list.take(OID)?);
-        }
-        return Some(Some(purposes));
+        return Some(Some(extension.take(OCTET_STRING)?));
     }
     Some(None)
 }
@@ -148,6 +161,7 @@ const LAST_DAY: i64 = 2_932_896;
 
 const BOOLEAN: u8 = 0x01;
 const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 37];
+const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 17];
 const SERVER_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 1];
 const CLIENT_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 2];
 
