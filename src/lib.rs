@@ -54,6 +54,8 @@
 //! | `http` | HTTP at the far end: a client of hyper over any connection |
 //! | `http2` | many tunnels over one connection: CONNECT of HTTP/2, both sides |
 //! | `xmpp` | STARTTLS of XMPP |
+//! | `x509` | what a certificate says of itself: `tls::CertificateFacts` |
+//! | `serde` | the facts of a layer for programs: `Serialize` of [`tls::TlsFacts`] |
 //! | `testing` | the test kit [`testing`], for a dev-dependency |
 //! | `cli` | the command `onion`, and what only it needs |
 //!

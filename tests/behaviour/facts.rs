@@ -206,3 +206,86 @@ fn what_an_inner_layer_sends_is_what_its_outer_layer_carries() {
         assert_eq!(inner.wire_bytes_in, outer.bytes_in);
     });
 }
+
+#[test]
+fn p8_the_facts_have_the_names_of_rustls_and_the_digest_of_the_leaf() {
+    each_version(1, |case| {
+        let mut link = Link::outer(case);
+        let (left, right) = link.start();
+        let (client, server) = (facts(&link.left, left), facts(&link.right, right));
+        let name = if case.version == Version::Tls13 { "TLSv1.3" } else { "TLSv1.2" };
+        assert_eq!(client.version_name(), name);
+        assert!(!client.resumed && client.handshake_time.is_some());
+        assert!(client.traffic.wire_bytes_in > 0 && client.traffic.wire_bytes_out > 0);
+        let digest = client.leaf_sha256().expect("the server has shown one");
+        assert_eq!(server.leaf_sha256(), None, "the client has shown none");
+        let mut other = client.clone();
+        other.peer_certificates[0] = b"another".to_vec().into();
+        assert_ne!(other.leaf_sha256(), Some(digest));
+        // That of the text "another", by sha256sum.
+        let hex: String = other.leaf_sha256().unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, "ae448ac86c4e8e4dec645729708ef41873ae79c6dff84eff73360989487f08e5");
+    });
+}
+
+#[cfg(feature = "x509")]
+mod certificates {
+    use onionskin::rustls::pki_types::CertificateDer;
+    use onionskin::rustls::pki_types::pem::PemObject;
+    use onionskin::tls::CertificateFacts;
+    use proptest::prelude::*;
+    use rcgen::{CertificateParams, DnType};
+
+    use crate::common::Authority;
+
+    fn der() -> CertificateDer<'static> {
+        let mut params = CertificateParams::new(vec!["a.test".to_owned(), "192.0.2.7".to_owned()]).unwrap();
+        params.distinguished_name.push(DnType::OrganizationName, "An \x1b[31morganisation\r\n");
+        params.serial_number = Some(0x1234.into());
+        let (pem, _) = Authority::new().issue(&params);
+        CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn p8_a_certificate_says_what_it_is_on_one_harmless_line() {
+        let said = CertificateFacts::read(&der()).unwrap();
+        assert_eq!(said.names, ["a.test", "192.0.2.7"]);
+        assert_eq!(said.serial, "12:34");
+        assert!(said.subject.contains("organisation") && said.issuer.contains("authority"), "{said:?}");
+        assert!(said.not_before < said.not_after);
+        let shown = said.to_string();
+        assert!(!shown.contains(|c: char| c.is_control()), "{shown:?}");
+        assert!(shown.contains(r"\x1b[31m") && shown.contains("serial 12:34"), "{shown:?}");
+        assert_eq!(CertificateFacts::read(&CertificateDer::from(vec![0x30, 3, 2, 1, 5])), None);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        /// Whatever is changed in a certificate: what it says is nothing, or one harmless line.
+        #[test]
+        fn p8_a_hostile_certificate_never_panics(
+            changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+            cut in prop::option::of(any::<prop::sample::Index>()),
+        ) {
+            static WHOLE: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
+            let mut bytes = WHOLE.get_or_init(|| der().to_vec()).clone();
+            for (at, value) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = value;
+            }
+            if let Some(cut) = cut {
+                bytes.truncate(cut.index(bytes.len()));
+            }
+            if let Some(said) = CertificateFacts::read(&CertificateDer::from(bytes)) {
+                let shown = said.to_string();
+                prop_assert!(!shown.contains(|c: char| c.is_control()), "{:?}", shown);
+            }
+        }
+
+        #[test]
+        fn p8_any_bytes_are_no_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let _ = CertificateFacts::read(&CertificateDer::from(bytes));
+        }
+    }
+}

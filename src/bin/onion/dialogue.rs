@@ -20,8 +20,8 @@ use onionskin::Connection;
 use onionskin::connection::{Error, Stopped};
 use onionskin::printable::Printable;
 use onionskin::runtime::{Socket, Timer};
-use onionskin::stack::{End, Reason, Stop};
-use onionskin::tls::{Identity, TlsClient, TlsServer};
+use onionskin::stack::{End, LayerId, Reason, Stop};
+use onionskin::tls::{CertificateFacts, Identity, TlsClient, TlsFacts, TlsServer};
 
 use crate::answers::Answers;
 use crate::credentials::Trust;
@@ -263,6 +263,7 @@ impl Dialogue {
                 Ok(())
             }
             Input::Local(Local::Layers) => {
+                self.conn.layers().iter().for_each(|layer| say_certificate(layer.id, layer.tls.as_ref()));
                 say(format_args!("{:#}", self.conn.tree()));
                 Ok(())
             }
@@ -561,6 +562,17 @@ impl Partner {
             None => builder,
         }
         .build()?)
+    }
+}
+
+/// Says whose certificate the peer of this layer has shown.
+fn say_certificate(layer: LayerId, facts: Option<&TlsFacts>) {
+    let Some(facts) = facts else { return };
+    let (Some(leaf), Some(sha256)) = (facts.peer_certificates.first(), facts.leaf_sha256()) else { return };
+    let digest: String = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+    match CertificateFacts::read(leaf) {
+        Some(said) => say(format_args!("layer {layer}: {said}  sha256 {digest}")),
+        None => say(format_args!("layer {layer}: a certificate that cannot be read  sha256 {digest}")),
     }
 }
 

@@ -33,6 +33,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use onionskin::connection::Error;
+use onionskin::peer::Class;
 use onionskin::runtime::Runtime;
 use onionskin::starttls;
 use onionskin::tls::CertificateFault;
@@ -98,6 +99,8 @@ async fn look(server: &Server, endpoint: String, warn_days: Option<u16>) -> Resu
         protocol: server.protocol().map(|protocol| protocol.to_string()),
         verdict: Verdict::Sound,
         hint: None,
+        class: None,
+        retry: None,
         connections: 0,
         tls: tls(&look),
         trust: report::Trust { finding: trust(server, &look.trust, &certificates), name: server.name().to_owned() },
@@ -119,6 +122,9 @@ async fn look(server: &Server, endpoint: String, warn_days: Option<u16>) -> Resu
 /// What it all comes to: the worst that was found.
 fn judge(server: &Server, report: &mut Report, look: Look, warn_days: Option<u16>) -> Option<Failure> {
     let endpoint = report.endpoint.clone();
+    if let Some(class) = class(&look) {
+        (report.class, report.retry) = (Some(class.kind().name()), Some(class.retry().to_string()));
+    }
     let (verdict, failure, hint) = match (look.outcome, look.trust) {
         (Outcome::NoTls(error), _) => {
             let hint = error.is_not_spoken().then(|| SPEAKS_FIRST.to_owned());
@@ -160,6 +166,15 @@ fn judge(server: &Server, report: &mut Report, look: Look, warn_days: Option<u16
     };
     (report.verdict, report.hint) = (verdict, hint);
     Some(failure)
+}
+
+/// What has failed, as the library classes it.
+fn class(look: &Look) -> Option<Class> {
+    match (&look.outcome, &look.trust) {
+        (Outcome::NoTls(error) | Outcome::Failed(error) | Outcome::HangsUp(Some(error)), _) => Some(error.class()),
+        (Outcome::Session, Trusted::No(error)) => Some(error.class()),
+        _ => None,
+    }
 }
 
 fn failed(endpoint: &str, error: &Error, hint: Option<&str>) -> Failure {
@@ -274,12 +289,14 @@ const ANSWERS: &str = r"The four questions, and their answers, in JSON under `qu
 Any of them may be hangs (no answer within --timeout), does_not_apply, unknown, or not_asked (there is no session).
 
 The other fields of the JSON: endpoint, protocol, connections; `verdict` as below, and `hint`, what to do about it, or
-null; `tls` has state (offered, not_offered, refused, preauthenticated, hangs, hangs_up, failed), detail, version,
-cipher_suite, key_exchange_group, alpn, wants (what a refusal is for want of, or null: certificate, name, version,
+null; `class` and `retry`, what has failed by its name (not_tls, certificate_expired, handshake_timeout and so on, as
+docs/peers.md lists them) and whether to try again, or null; `tls` has state (offered, not_offered, refused,
+preauthenticated, hangs, hangs_up, failed), detail, version, cipher_suite, key_exchange_group, alpn, handshake_ms and
+resumed of the session, wants (what a refusal is for want of, or null: certificate, name, version,
 key_exchange, cipher_suite, key_length, alpn), client_certificate (not_asked, asked, required), and tls1_2 and tls1_3
 with state and detail: a version is offered once a ServerHello came in it; `trust` has state (trusted, unknown_issuer,
 wrong_name, expired, not_yet_valid, not_accepted, not_checked, not_asked), detail and the name; `certificates` is a list,
-the server's own first, of subject, issuer, names, not_before, not_after, days_left, validity and key: all that were
+the server's own first, of subject, issuer, serial, sha256, names, not_before, not_after, days_left, validity and key: all that were
 shown, also by a server that refuses.
 
 Exit status, and verdict. Where several hold, it is the first in the order 4, 5, 3, 6, 1, 7:

@@ -7,6 +7,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::{CipherSuite, NamedGroup};
 
 use super::Version;
+use super::config::default_provider;
+use super::pins::sha256;
 use crate::printable::Printable;
 use crate::stack::LayerId;
 
@@ -83,6 +85,15 @@ impl TlsFacts {
     #[must_use]
     pub fn version_name(&self) -> &'static str {
         version_name(self.version)
+    }
+
+    /// The SHA-256 of the peer's own certificate, as it came, by the [default provider](super::default_provider). `None` if it sent
+    /// none, or there is no provider.
+    #[must_use]
+    pub fn leaf_sha256(&self) -> Option<[u8; 32]> {
+        let leaf = self.peer_certificates.first()?;
+        let sha256 = sha256(&*default_provider().ok()?).ok()?;
+        sha256.hash(leaf).as_ref().try_into().ok()
     }
 }
 

@@ -12,7 +12,9 @@
 //! | `overheard.rs` | the handshake of others, followed by who passes it on |
 //! | `record.rs`, `alert.rs`, `agreed.rs`, `hello.rs`, `server_hello.rs` | what those have in common: a record, an alert, what was agreed, what a client asks for and a server says |
 //! | `peer_identity.rs` | who a peer is, by its certificate |
+//! | `facts_serde.rs` | the facts of a layer for programs |
 //! | `facts.rs`, `failure.rs` | what can be said about a layer, and about its end |
+//! | `certificate.rs` | what a certificate says of itself |
 //! | `tickets.rs`, `ticket_keys.rs` | what a server gives its clients to resume with, and where that is good |
 //! | `policy.rs`, `verify.rs`, `path.rs`, `pins.rs` | what is verified of a certificate, and how: names, a chain to a trust anchor, keys that are known |
 //! | `aside.rs` | what rustls says aside, in the middle of a handshake |
@@ -27,6 +29,8 @@ mod agreement;
 mod alert;
 mod algorithm;
 mod aside;
+#[cfg(feature = "x509")]
+mod certificate;
 mod client;
 mod common;
 mod config;
@@ -37,6 +41,8 @@ mod end_point;
 mod engine;
 mod exporter;
 mod facts;
+#[cfg(feature = "serde")]
+mod facts_serde;
 mod failure;
 mod fault;
 mod handshake;
@@ -68,6 +74,8 @@ mod words;
 mod x509;
 
 pub use self::agreement::{Group, KeyShares, Suite, UnknownName};
+#[cfg(feature = "x509")]
+pub use self::certificate::CertificateFacts;
 pub use self::client::{TlsClient, TlsClientBuilder};
 pub use self::config::{Identity, Roots, Version, default_provider};
 pub use self::config_error::{ConfigError, ConfigErrorKind};

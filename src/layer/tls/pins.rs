@@ -65,7 +65,7 @@ fn pin(sha256: &dyn Hash, certificate: &CertificateDer<'_>) -> Result<Pin, rustl
 }
 
 /// SHA-256 of a provider, out of one of its cipher suites; or that of the default one, where none of them has it.
-fn sha256(provider: &CryptoProvider) -> Result<&'static dyn Hash, ConfigError> {
+pub(super) fn sha256(provider: &CryptoProvider) -> Result<&'static dyn Hash, ConfigError> {
     let of = |provider: &CryptoProvider| {
         let hashes = provider.cipher_suites.iter().map(|suite| match suite {
             SupportedCipherSuite::Tls12(suite) => suite.common.hash_provider,

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use onionskin::rustls::pki_types::CertificateDer;
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
@@ -16,6 +17,10 @@ use x509_parser::time::ASN1Time;
 pub(super) struct Certificate {
     pub(super) subject: Option<String>,
     pub(super) issuer: Option<String>,
+    /// As hexadecimal digits, with colons between the bytes.
+    pub(super) serial: Option<String>,
+    /// SHA-256 of the certificate as it came, in hexadecimal digits.
+    pub(super) sha256: String,
     /// The subject alternative names (RFC 5280 section 4.2.1.6).
     pub(super) names: Vec<String>,
     /// Days, as in 2026-11-30, in UTC.
@@ -44,10 +49,12 @@ impl Certificate {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let now = i64::try_from(now).unwrap_or(i64::MAX);
         match X509Certificate::from_der(der) {
-            Ok((_, certificate)) => Self::of(&certificate, now),
+            Ok((_, certificate)) => Self { sha256: sha256(der), ..Self::of(&certificate, now) },
             Err(_) => Self {
                 subject: None,
                 issuer: None,
+                serial: None,
+                sha256: sha256(der),
                 names: Vec::new(),
                 not_before: None,
                 not_after: None,
@@ -87,6 +94,8 @@ impl Certificate {
         Self {
             subject: Some(certificate.subject().to_string()),
             issuer: Some(certificate.issuer().to_string()),
+            serial: Some(certificate.raw_serial_as_string()),
+            sha256: String::new(),
             names,
             not_before: Some(day(validity.not_before)),
             not_after: Some(day(validity.not_after)),
@@ -100,6 +109,10 @@ impl Certificate {
             rsa_bits,
         }
     }
+}
+
+fn sha256(der: &CertificateDer<'_>) -> String {
+    Sha256::digest(der).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// How many days there are until the first of them expires that counts: a root is trusted for being known, not for its dates.

@@ -20,6 +20,9 @@ pub(super) struct Report {
     pub(super) verdict: Verdict,
     /// What can be done about it.
     pub(super) hint: Option<String>,
+    /// What the failure is about, by its name, and whether it is safe to try again; where something has failed.
+    pub(super) class: Option<&'static str>,
+    pub(super) retry: Option<String>,
     /// How many connections it took.
     pub(super) connections: u32,
     pub(super) tls: Tls,
@@ -56,6 +59,9 @@ pub(super) struct Tls {
     pub(super) cipher_suite: Option<String>,
     pub(super) key_exchange_group: Option<String>,
     pub(super) alpn: Option<String>,
+    /// How long the handshake took, in milliseconds.
+    pub(super) handshake_ms: Option<f64>,
+    pub(super) resumed: Option<bool>,
     /// What is missing, where it is refused.
     pub(super) wants: Option<Wants>,
     pub(super) client_certificate: ClientCertificate,
@@ -107,6 +113,8 @@ impl Tls {
             cipher_suite: None,
             key_exchange_group: None,
             alpn: None,
+            handshake_ms: None,
+            resumed: None,
             wants: None,
             client_certificate: ClientCertificate::NotAsked,
             tls1_2: not_asked.clone(),
@@ -121,6 +129,8 @@ impl Tls {
             cipher_suite: facts.cipher_suite.map(|suite| format!("{suite:?}")),
             key_exchange_group: facts.key_exchange_group.map(|group| format!("{group:?}")),
             alpn: facts.alpn.as_ref().map(|alpn| Printable::new(alpn).to_string()),
+            handshake_ms: facts.handshake_time.map(|took| took.as_secs_f64() * 1000.0),
+            resumed: Some(facts.resumed),
             ..Self::none(finding)
         }
     }
