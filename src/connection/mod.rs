@@ -62,7 +62,7 @@
 // | `socket.rs`, `bridge.rs` | a connection over a socket, as the socket of another, and behind a local socket |
 // | `zero_copy.rs` | bytes that the system moves from one connection to another |
 // | `drive.rs`, `quiet.rs` | who polls the connection drives all of it, and whether anything stirs where nobody does |
-// | `addresses.rs`, `hop.rs` | who talks to whom, and through whom |
+// | `addresses.rs`, `hop.rs`, `timing.rs` | who talks to whom, and through whom; and how long it took to get there |
 // | `layers.rs`, `tree.rs`, `error.rs` | the layers to be printed, also those of many tunnels, and what can go wrong |
 
 mod addresses;
@@ -82,6 +82,7 @@ mod quiet;
 mod socket;
 mod start;
 mod stop;
+mod timing;
 #[cfg(feature = "tokio")]
 mod tokio_io;
 #[cfg(feature = "http2")]
@@ -108,6 +109,7 @@ pub use self::peel::OuterPeel;
 pub use self::quiet::Disturbance;
 pub(crate) use self::stop::RECORD;
 pub use self::stop::Stopped;
+pub use self::timing::Timing;
 #[cfg(feature = "http2")]
 pub use self::tree::{Tree, View};
 pub use self::zero_copy::ZeroCopy;
@@ -174,6 +176,7 @@ pub struct Connection<IO> {
     hops_of_carrier: usize,
     /// The innermost layer that leads to one of those hops: the layers behind it lead further.
     innermost_known: Option<LayerId>,
+    timing: Timing,
     /// What the socket runs over, if it is itself no socket of the system's: on one line, or as a drawing.
     chain: fn(&IO, bool) -> Option<String>,
 }
@@ -204,6 +207,7 @@ impl<IO> Connection<IO> {
             route: Vec::new(),
             hops_of_carrier: 0,
             innermost_known: None,
+            timing: Timing::default(),
             chain: |_, _| None,
         }
     }

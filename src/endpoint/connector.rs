@@ -9,7 +9,7 @@ use super::incoming::begin;
 use super::legs::{self, Legs};
 use super::open_error::{OpenError, OpenErrorKind};
 use super::{BaseTransport, ConnectTimeout, Endpoint, Step, sockets, wire};
-use crate::connection::{Addresses, Connection};
+use crate::connection::{Addresses, Connection, Timing};
 use crate::route::{Again, Asked, DialLeg, Route};
 use crate::runtime::{Runtime, Socket};
 
@@ -167,7 +167,11 @@ impl Connector {
         let mut known = Vec::new();
         loop {
             let error = match self.go(&legs, claimed.clone(), asked.as_ref(), &known, total).await {
-                Ok(route) => return Ok(route.into_connection()),
+                Ok((route, timing)) => {
+                    let mut connection = route.into_connection();
+                    connection.set_timing(timing);
+                    return Ok(connection);
+                }
                 Err(error) => error,
             };
             match error.worth_another_way() {
@@ -187,9 +191,9 @@ impl Connector {
         asked: Option<&Asked>,
         known: &[(usize, Again)],
         total: Option<Limit>,
-    ) -> Result<Route, OpenError> {
+    ) -> Result<(Route, Timing), OpenError> {
         let transport = &self.endpoint.transport;
-        let socket = wire::connect(self.runtime, &self.endpoint, self.timeout, total).await?;
+        let (socket, timing) = wire::connect(self.runtime, &self.endpoint, self.timeout, total).await?;
         let mut route = begin(socket, self.runtime, self.endpoint.silence).claiming(claimed).knowing(known);
         if let Some(target) = transport.target() {
             route = route.towards(target);
@@ -201,7 +205,7 @@ impl Connector {
             let dialled = within(self.runtime, &[total], leg.dial(route)).await;
             route = dialled.map_err(|limit| self.out_of_time(limit, index))??;
         }
-        Ok(route)
+        Ok((route, timing))
     }
 
     /// There was no more time for the leg of this number.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::deadlines::{Limit, LimitOf, within};
 use super::open_error::OpenErrorKind;
 use super::{BaseTransport, Endpoint, happy_eyeballs};
+use crate::connection::Timing;
 use crate::runtime::{KeepAlive, ListeningSocket, Runtime, Socket, TcpOptions};
 
 /// Reaches the peer: first its addresses, and then one of them.
@@ -15,24 +16,30 @@ pub(super) async fn connect(
     endpoint: &Endpoint,
     timeout: Option<Duration>,
     total: Option<Limit>,
-) -> Result<Socket, OpenErrorKind> {
+) -> Result<(Socket, Timing), OpenErrorKind> {
     let Endpoint { transport, deadlines, .. } = endpoint;
-    let reaching = Limit::new(runtime.now(), timeout, LimitOf::Reaching);
+    let (begun, mut timing) = (runtime.now(), Timing::default());
+    let reaching = Limit::new(begun, timeout, LimitOf::Reaching);
     let unresolved = |error| OpenErrorKind::Resolve(transport.clone(), Arc::new(error));
     let failed = |error| OpenErrorKind::Connect(transport.clone(), Arc::new(error));
     let BaseTransport::Tcp { host, port, keep_alive, .. } = transport else {
         let reached = within(runtime, &[reaching, total], reach(runtime, transport)).await;
-        return reached.map_err(|limit| out_of_time(limit, "connecting", failed))?.map_err(failed);
+        let socket = reached.map_err(|limit| out_of_time(limit, "connecting", failed))?.map_err(failed)?;
+        timing.connect = Some(runtime.now().saturating_duration_since(begun));
+        return Ok((socket, timing));
     };
-    let resolving = Limit::seconds(runtime.now(), deadlines.resolve, LimitOf::Resolving);
+    let resolving = Limit::seconds(begun, deadlines.resolve, LimitOf::Resolving);
     let addresses = within(runtime, &[resolving, reaching, total], runtime.resolve(host, *port)).await;
     let addresses = addresses.map_err(|limit| out_of_time(limit, "resolving", unresolved))?.map_err(unresolved)?;
-    let connecting = Limit::seconds(runtime.now(), deadlines.connect, LimitOf::Connecting);
+    let resolved = runtime.now();
+    timing.resolve = Some(resolved.saturating_duration_since(begun));
+    let connecting = Limit::seconds(resolved, deadlines.connect, LimitOf::Connecting);
     let reached = happy_eyeballs::connect_to_one(runtime, addresses, &endpoint.tcp);
     let reached = within(runtime, &[connecting, reaching, total], reached).await;
     let socket = reached.map_err(|limit| out_of_time(limit, "connecting", failed))?.map_err(failed)?;
+    timing.connect = Some(runtime.now().saturating_duration_since(resolved));
     ask(&socket, *keep_alive).map_err(failed)?;
-    Ok(socket)
+    Ok((socket, timing))
 }
 
 /// The limit of a phase is a failure of that phase, and the limit of all phases is none.

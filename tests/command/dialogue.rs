@@ -79,6 +79,8 @@ fn layers_start_nest_and_stop() {
     let layers = outcome.stderr.trim_end();
     assert!(layers.ends_with(&pair.server.endpoint.replacen(':', " ", 1)), "{layers}");
     assert_eq!(layers.matches("  TLSv1.3  ").count(), 3, "{layers}");
+    assert!(layers.contains("socket: resolved ") && layers.contains(" ms  connected "), "{layers}");
+    assert!(layers.contains("outer.example") && layers.matches("  sha256 ").count() == 2, "{layers}");
     assert!(layers.contains("client \"outer.example\"") && layers.contains("server \"inner.example\""), "{layers}");
 }
 

@@ -236,6 +236,11 @@ fn a_certificate_that_is_not_trusted_is_shown_with_the_reason_and_the_questions_
         let found = report(&outcome);
         assert_eq!(found["trust"]["state"], state, "{found:#}");
         assert_eq!(found["verdict"], "untrusted");
+        let class = if state == "wrong_name" { "certificate_name".to_owned() } else { format!("certificate_{state}") };
+        assert_eq!(found["class"], class, "{found:#}");
+        assert!(found["retry"].as_str().unwrap().starts_with("not to be tried again"), "{found:#}");
+        assert_eq!(found["certificates"][0]["sha256"].as_str().unwrap().len(), 64);
+        assert!(found["certificates"][0]["serial"].is_string() && found["tls"]["handshake_ms"].is_f64(), "{found:#}");
         assert_eq!(found["certificates"][0]["validity"], validity);
         assert_eq!(found["connections"], 7);
         assert_eq!(answers(&found), ["fed_to_tls", "taken", "refused", "hangs_up"], "{found:#}");

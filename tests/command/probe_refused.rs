@@ -221,6 +221,8 @@ fn what_the_server_wants_is_told_by_its_alert() {
     for answers in [&b""[..], b"220 hello\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n"] {
         let (outcome, report) = bench.probe(&bench.endpoint(&answer(|_| answers.to_vec()), "tls"), &[]);
         assert_eq!(report["verdict"], "no_tls", "{report:#}");
+        let class = if answers.is_empty() { "truncated" } else { "not_tls" };
+        assert_eq!(report["class"], class, "{report:#}");
         outcome.failed(4);
     }
 }

@@ -17,7 +17,7 @@ use futures::StreamExt;
 use futures::channel::mpsc;
 use futures::io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite};
 use onionskin::Connection;
-use onionskin::connection::{Error, Stopped};
+use onionskin::connection::{Error, Stopped, Timing};
 use onionskin::printable::Printable;
 use onionskin::runtime::{Socket, Timer};
 use onionskin::stack::{End, LayerId, Reason, Stop};
@@ -263,6 +263,9 @@ impl Dialogue {
                 Ok(())
             }
             Input::Local(Local::Layers) => {
+                if self.conn.timing() != Timing::default() {
+                    say(format_args!("socket: {}", self.conn.timing()));
+                }
                 self.conn.layers().iter().for_each(|layer| say_certificate(layer.id, layer.tls.as_ref()));
                 say(format_args!("{:#}", self.conn.tree()));
                 Ok(())

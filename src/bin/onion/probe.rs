@@ -296,8 +296,8 @@ resumed of the session, wants (what a refusal is for want of, or null: certifica
 key_exchange, cipher_suite, key_length, alpn), client_certificate (not_asked, asked, required), and tls1_2 and tls1_3
 with state and detail: a version is offered once a ServerHello came in it; `trust` has state (trusted, unknown_issuer,
 wrong_name, expired, not_yet_valid, not_accepted, not_checked, not_asked), detail and the name; `certificates` is a list,
-the server's own first, of subject, issuer, serial, sha256, names, not_before, not_after, days_left, validity and key: all that were
-shown, also by a server that refuses.
+the server's own first, of subject, issuer, serial, sha256, names, not_before, not_after, days_left, validity and key:
+all that were shown, also by a server that refuses.
 
 Exit status, and verdict. Where several hold, it is the first in the order 4, 5, 3, 6, 1, 7:
   0  sound      nothing is wrong

@@ -83,6 +83,16 @@ fn p6_a_proxy_has_a_deadline_of_its_own() {
 }
 
 #[test]
+fn p8_how_long_each_phase_took_is_known() {
+    let mut network = Network::new(&[ADDRESS]).answers(ADDRESS, 300);
+    network.resolving = Duration::from_millis(70);
+    let network: &'static Network = Box::leak(Box::new(network));
+    let connector = Connector::new(network, &"tcp:a.test:25".parse().unwrap()).unwrap();
+    let conn = network.run(connector.connect(), Duration::from_secs(60)).unwrap().unwrap();
+    assert_eq!(conn.timing().to_string(), "resolved 70.0 ms  connected 300.0 ms");
+}
+
+#[test]
 fn p6_the_whole_caps_every_phase_and_says_which_it_was() {
     let keys = ":timeout=9:resolve-timeout=9:connect-timeout=9:total-timeout=5";
     for (steps, resolving, connecting, during) in [
