@@ -18,7 +18,7 @@
 //! | `client.rs` | the side that asks for tunnels |
 //! | `server/` | the side that is asked |
 //! | `tunnel.rs`, `shared.rs` | one tunnel as a socket, and all of them over one connection |
-//! | `session.rs`, `stream.rs`, `ask.rs` | one connection of HTTP/2 without any I/O, its streams, and a question until it is answered |
+//! | `session.rs`, `stream.rs`, `inbound.rs`, `ask.rs` | one connection of HTTP/2 without any I/O, its streams, what has come of one, and a question until it is answered |
 //! | `settings.rs`, `fault.rs` | what can be set, and why something is over |
 //! | `role.rs`, `port.rs` | h2 of either role, over byte queues without a runtime |
 //! | `frames.rs` | what h2 keeps to itself, of what comes and of what it writes |
@@ -27,6 +27,7 @@ mod ask;
 mod client;
 mod fault;
 mod frames;
+mod inbound;
 mod port;
 mod role;
 mod server;

@@ -32,7 +32,7 @@ impl Settings {
     }
 
     /// So much may come in a tunnel before anybody reads it (flow control window, RFC 9113, section 5.2); 1 MiB unless set, and
-    /// between 16 KiB and 16 MiB. That of the whole connection is sixteen of these, and grows with the tunnels, so that a tunnel
+    /// between 16 KiB and 16 MiB. Room is given back in quarters of it, and at half at the latest. That of the whole connection is sixteen of these, and grows with the tunnels, so that a tunnel
     /// that nobody reads holds up no other.
     #[must_use]
     pub fn stream_window(mut self, bytes: u32) -> Self {

@@ -3,13 +3,13 @@
 //! ```text
 //!                       inbound                            h2
 //!     reader ◀─ take ── ▓▓▓▓▓▓▓ ◀──────── at once ──────── DATA
-//!                 └───── credit, as much as was taken ───▶ WINDOW_UPDATE
+//!                 └── credit, quarters of the window ────▶ WINDOW_UPDATE
 //!     writer ── put ──▶ ▓▓▓ ──── as much as the peer has room for ───▶ DATA
 //!                      outbound
 //! ```
 //!
 //! Frames are taken out of h2 as soon as they are there, because h2 counts those that it holds and ends the connection over many
-//! small ones. The peer's window is given back only as the reader takes bytes, so the queue holds no more than one window, and
+//! small ones. The peer's window is given back only as the reader takes bytes, and not for each of them, so the queue holds no more than one window, and
 //! who does not read holds up nobody else (backpressure for one stream).
 //!
 //! What is to be sent waits here, and not for h2's promise of room, so no room of the connection is ever promised to a writer that
@@ -17,13 +17,14 @@
 
 use std::task::{Context, Poll, Waker};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use h2::{Reason as Code, RecvStream, SendStream};
 
 use super::fault::Fault;
 use super::frames::Departed;
+use super::inbound::Inbound;
 use crate::stack::bytes as shown;
-use crate::stack::{extend, keep_spare, move_front};
+use crate::stack::{extend, move_front};
 use crate::tunnel::ErrorKind;
 
 /// One stream of a connection.
@@ -34,7 +35,7 @@ pub(super) struct Stream {
     /// `None` until a client has its answer.
     recv: Option<RecvStream>,
     waker: Waker,
-    inbound: BytesMut,
+    inbound: Inbound,
     outbound: BytesMut,
     /// What was taken, and the peer was given no room for.
     owed: usize,
@@ -83,13 +84,12 @@ pub(super) enum Next<'a> {
 impl Stream {
     /// A stream with this window, of which h2 wakes `waker` when there is news.
     pub(super) fn new(send: Option<SendStream<Bytes>>, recv: Option<RecvStream>, window: u32, waker: Waker) -> Self {
-        let (inbound, outbound) = Default::default();
         Self {
             send,
             recv,
             waker,
-            inbound,
-            outbound,
+            inbound: Inbound::default(),
+            outbound: BytesMut::new(),
             owed: 0,
             credit: window as usize / CREDITS,
             theirs: Theirs::Open,
@@ -114,7 +114,7 @@ impl Stream {
     /// What there is to be read.
     pub(super) fn next(&self) -> Next<'_> {
         match &self.theirs {
-            _ if !self.inbound.is_empty() => Next::Bytes(&self.inbound),
+            _ if !self.inbound.is_empty() => Next::Bytes(self.inbound.front()),
             Theirs::Open => Next::Nothing,
             Theirs::Ended => Next::Ended,
             Theirs::Failed(fault) => Next::Failed(fault),
@@ -131,20 +131,17 @@ impl Stream {
 
     /// Takes so many bytes of what is to be read, and gives the peer room for as many.
     pub(super) fn take(&mut self, count: usize) {
-        self.inbound.advance(count);
+        self.inbound.take(count);
         self.have_taken(count);
     }
 
     /// As [`take`](Self::take), with the storage that they are in.
     pub(super) fn take_to(&mut self, to: &mut BytesMut, count: usize) {
-        move_front(&mut self.inbound, to, count);
+        self.inbound.take_to(to, count);
         self.have_taken(count);
     }
 
     fn have_taken(&mut self, count: usize) {
-        if self.inbound.is_empty() && self.inbound.capacity() > KEPT {
-            keep_spare(std::mem::take(&mut self.inbound));
-        }
         self.owed += count;
         if let Some(recv) = &mut self.recv
             && self.owed >= self.credit
@@ -219,10 +216,9 @@ impl Stream {
     /// As [`state`](Self::state), with what has passed through it and what rests in it.
     pub(super) fn facts(&self) -> Vec<String> {
         let [received, put] = self.total;
-        let resting =
-            |arrow, queue: &BytesMut| (!queue.is_empty()).then(|| format!("{arrow} waiting: {}", shown(queue.len())));
+        let resting = |arrow, count| (count > 0).then(|| format!("{arrow} waiting: {}", shown(count)));
         let passed = (received + put > 0).then(|| format!("bytes {received} in, {put} out"));
-        let resting = [resting("▲", &self.inbound), resting("▼", &self.outbound)];
+        let resting = [resting("▲", self.inbound.len()), resting("▼", self.outbound.len())];
         [self.state().to_owned()].into_iter().chain(passed).chain(resting.into_iter().flatten()).collect()
     }
 
@@ -288,7 +284,7 @@ impl Stream {
                 Poll::Pending => break,
                 Poll::Ready(Some(Ok(bytes))) => {
                     self.total[0] += bytes.len() as u64;
-                    extend(&mut self.inbound, &bytes);
+                    self.inbound.push(&bytes);
                 }
                 Poll::Ready(Some(Err(error))) => self.fail(judge(&error)),
                 // A tunnel has nothing but DATA (RFC 9113, section 8.5), but to h2 trailers are an end like any other.
@@ -364,9 +360,6 @@ impl Stream {
 /// The most that waits for a peer that reads slowly, beside what h2 has.
 const OUTBOUND: usize = 64 * 1024;
 
-/// An empty queue keeps no more than this.
-const KEPT: usize = 4096;
-
-/// The peer gets room when a part of the window has been read, one of so many: it never has less than all the others, unless nobody
-/// reads.
+/// The peer gets room when a part of the window has been read, one of so many. h2 collects that while the peer has twice as much left:
+/// so who has all read leaves the peer half of the window at least.
 const CREDITS: usize = 4;

@@ -153,6 +153,47 @@ fn t17_room_is_given_back_as_somebody_reads() {
     beside(server, client);
 }
 
+#[test]
+fn t17_room_is_given_back_when_a_part_of_the_window_was_read_and_not_for_each_frame() {
+    const QUARTER: usize = 1 << 18;
+    let (tunnels, end, _clock) = server(Cut::Whole);
+    let client = async {
+        let mut raw = Raw::begin(end).await;
+        raw.send(&Frame::connect(1, "a.example:443")).await;
+        assert_eq!(raw.next_of(1).await.unwrap().status(), 200);
+        for _ in 0..15 {
+            raw.send(&Frame::data(1, &[7; 16_384])).await;
+        }
+        loop {
+            let frame = raw.next().await.unwrap();
+            assert!((frame.kind, frame.stream) != (WINDOW_UPDATE, 1), "less than a quarter says nothing");
+            if frame.kind == super::raw::DATA {
+                break;
+            }
+        }
+        // By half of it there is some.
+        for _ in 15..33 {
+            raw.send(&Frame::data(1, &[7; 16_384])).await;
+        }
+        let given = loop {
+            let frame = raw.next().await.unwrap();
+            if (frame.kind, frame.stream) == (WINDOW_UPDATE, 1) {
+                break u32::from_be_bytes(frame.payload[..].try_into().unwrap()) as usize;
+            }
+        };
+        assert!((QUARTER..=33 * 16_384).contains(&given), "{given}");
+    };
+    let server = serve(tunnels, |pending| async {
+        let mut tunnel = pending.grant(Grant::default()).await.unwrap();
+        tunnel.read_exact(&mut vec![0; 15 * 16_384]).await.unwrap();
+        tunnel.write_all(b"read").await.unwrap();
+        tunnel.flush().await.unwrap();
+        tunnel.read_exact(&mut vec![0; 18 * 16_384]).await.unwrap();
+        pending_for_ever(tunnel).await;
+    });
+    beside(server, client);
+}
+
 async fn pending_for_ever<T>(_held: T) {
     pending::<()>().await;
 }
