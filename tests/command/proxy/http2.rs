@@ -8,6 +8,7 @@ use onionskin::runtime::{Address, Socket};
 use onionskin::tunnel::http2::Tunnels;
 
 use super::*;
+use crate::onion::{Directory, Server, run};
 use crate::relay::{Files, Layers, block_on, dial};
 
 /// A connection of HTTP/2 to the proxy.
@@ -86,6 +87,20 @@ fn t5_t10_t11_what_becomes_of_one_tunnel_is_nothing_to_the_others() {
 }
 
 #[test]
+fn connect_shows_the_tree_in_which_it_stands() {
+    let directory = Directory::new();
+    let server = Server::self_signed(&directory);
+    let proxy = proxy(LOOPBACK);
+    let port = server.endpoint.rsplit_once(':').unwrap().1;
+    let endpoint = format!("{}+connect:127.0.0.1:{port}:version=2", proxy.endpoint);
+    let outcome = run(["connect", &endpoint], "ECHO a\n\\layers\n\\quit\n").succeeded();
+    let drawing = &outcome.stderr;
+    assert!(drawing.contains(&format!("    ┌── [ http2#1 ]   tcp 127.0.0.1:{port}  open  bytes ")), "{drawing}");
+    assert!(drawing.contains("◀ this one") && drawing.contains("\nwire                  tcp 127.0.0.1:"), "{drawing}");
+    assert!(drawing.contains("\nhop 1         http2#1 at tcp 127.0.0.1:"), "{drawing}");
+}
+
+#[test]
 fn it_draws_the_tunnels_when_it_is_asked() {
     let mut proxy = proxy(LOOPBACK);
     let tunnels = carrier(&proxy);
@@ -160,8 +175,8 @@ fn s13_out_of_patience_its_tunnels_are_aborted() {
 
 #[test]
 fn users_log_in_for_each_tunnel() {
-    let directory = crate::onion::Directory::new();
-    let line = crate::onion::run(["proxy", "--hash-password", "onion"], "peel").succeeded().stdout;
+    let directory = Directory::new();
+    let line = run(["proxy", "--hash-password", "onion"], "peel").succeeded().stdout;
     let users = directory.write("users", line);
     let password = |text: &str| directory.write(text, text);
     let proxy = proxy(&["--users", &users, "--allow", "127.0.0.0/8"]);
