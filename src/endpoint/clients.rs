@@ -81,7 +81,7 @@ impl Made {
 }
 
 /// One that was made, which is then the last to go.
-fn take(all: &mut Vec<Made>, place: &Place, tls: &TlsStep, files: &[Stamp]) -> Option<TlsClient> {
+fn take(all: &mut [Made], place: &Place, tls: &TlsStep, files: &[Stamp]) -> Option<TlsClient> {
     let at = all.iter().position(|made| made.is(place, tls, files))?;
     all[at..].rotate_left(1);
     all.last().map(|made| made.client.clone())

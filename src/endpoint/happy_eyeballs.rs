@@ -48,7 +48,7 @@ pub(crate) async fn connect_to_one(
         let Some(address) = waiting.next() else {
             // None is left to start. Those that go on have all the time they want.
             return match next_outcome(&mut attempts, &mut failures, None).await {
-                Outcome::Connected(socket) => Ok(socket),
+                Outcome::Connected(socket) => Ok(*socket),
                 Outcome::Failed if !attempts.is_empty() => continue,
                 Outcome::Failed | Outcome::HeadStartOver => Err(all_failed(failures)),
             };
@@ -60,7 +60,7 @@ pub(crate) async fn connect_to_one(
         }
         let head_start = (runtime, runtime.now() + HEAD_START);
         if let Outcome::Connected(socket) = next_outcome(&mut attempts, &mut failures, Some(head_start)).await {
-            return Ok(socket);
+            return Ok(*socket);
         }
     }
 }
@@ -107,7 +107,7 @@ fn attempt(runtime: &dyn Runtime, address: SocketAddr, options: TcpOptions) -> A
 }
 
 enum Outcome {
-    Connected(Socket),
+    Connected(Box<Socket>),
     /// The failure has been noted.
     Failed,
     HeadStartOver,
@@ -124,7 +124,7 @@ async fn next_outcome(
         None => future::pending().boxed(),
     };
     match future::select(attempts.next(), until).await {
-        Either::Left((Some((_, Ok(socket))), _)) => Outcome::Connected(socket),
+        Either::Left((Some((_, Ok(socket))), _)) => Outcome::Connected(Box::new(socket)),
         Either::Left((Some((address, Err(error))), _)) => {
             log::debug!("cannot connect to {address}: {error}");
             failures.push((address, error));

@@ -10,18 +10,18 @@ use super::step::YES;
 use crate::runtime::TcpOptions;
 
 pub(super) fn read(arguments: &mut Arguments) -> Result<TcpOptions, ParseError> {
-    let mut options = TcpOptions::default();
-    options.bind = arguments.key("bind", Word::ip_address)?;
-    options.bind_ports = arguments.key("bind-ports", ports)?;
-    options.user_timeout = arguments.key("user-timeout", |word| {
-        Ok(Duration::from_secs(word.within::<u32>("time", "seconds", 1..=MAX_USER_TIMEOUT)?.into()))
-    })?;
-    options.receive_buffer = arguments.key("receive-buffer", bytes)?;
-    options.send_buffer = arguments.key("send-buffer", bytes)?;
-    options.dscp = arguments.key("dscp", |word| word.within("code point", "a number", 0..=MAX_DSCP))?;
-    options.fast_open = arguments.key("fast-open", |word| word.choice(&YES))?.is_some();
-    options.reuse_port = arguments.key("reuse-port", |word| word.choice(&YES))?.is_some();
-    Ok(options)
+    Ok(TcpOptions {
+        bind: arguments.key("bind", Word::ip_address)?,
+        bind_ports: arguments.key("bind-ports", ports)?,
+        user_timeout: arguments.key("user-timeout", |word| {
+            Ok(Duration::from_secs(word.within::<u32>("time", "seconds", 1..=MAX_USER_TIMEOUT)?.into()))
+        })?,
+        receive_buffer: arguments.key("receive-buffer", bytes)?,
+        send_buffer: arguments.key("send-buffer", bytes)?,
+        dscp: arguments.key("dscp", |word| word.within("code point", "a number", 0..=MAX_DSCP))?,
+        fast_open: arguments.key("fast-open", |word| word.choice(&YES))?.is_some(),
+        reuse_port: arguments.key("reuse-port", |word| word.choice(&YES))?.is_some(),
+    })
 }
 
 pub(super) fn print<'a, 'f>(options: &TcpOptions, printer: Printer<'a, 'f>) -> Printer<'a, 'f> {

@@ -46,7 +46,7 @@ impl Runtime for AsyncStd {
             // async-std waits with this too, and has no way to wait for a socket that is not connected yet.
             let stream = Async::new_nonblocking(tcp_open::connecting(to, &options)?)?;
             stream.writable().await?;
-            tcp_open::connected((&stream).into())?;
+            tcp_open::connected(&(&stream).into())?;
             tcp_socket(stream.into_inner()?.into(), to)
         })
     }

@@ -15,7 +15,7 @@ pub struct ConnectError {
 impl ConnectError {
     /// As `error` is, in these words.
     #[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
-    pub(super) fn new(error: &io::Error, words: String, local: Option<SocketAddr>) -> io::Error {
+    pub(super) fn wrap(error: &io::Error, words: String, local: Option<SocketAddr>) -> io::Error {
         io::Error::new(error.kind(), Self { words, local })
     }
 

@@ -40,7 +40,7 @@ impl Runtime for Smol {
         Box::pin(async move {
             let stream = Async::new_nonblocking(tcp_open::connecting(to, &options)?)?;
             stream.writable().await?;
-            tcp_open::connected((&stream).into())?;
+            tcp_open::connected(&(&stream).into())?;
             tcp_socket(stream, to)
         })
     }

@@ -59,7 +59,7 @@ fn attempt(to: SocketAddr, options: &TcpOptions, port: u16) -> Result<TcpStream,
         let local = SocketAddr::new(options.bind.unwrap_or_else(any), port);
         socket.bind(&local.into()).map_err(|error| {
             let words = format!("cannot be at {local}: {error}");
-            let named = ConnectError::new(&error, words, Some(local));
+            let named = ConnectError::wrap(&error, words, Some(local));
             if error.kind() == io::ErrorKind::AddrInUse { Missed::Port(named) } else { Missed::Else(named) }
         })?;
     }
@@ -76,8 +76,8 @@ fn attempt(to: SocketAddr, options: &TcpOptions, port: u16) -> Result<TcpStream,
 }
 
 /// What has come of it.
-pub(super) fn connected(socket: SockRef<'_>) -> io::Result<()> {
-    socket.take_error()?.map_or(Ok(()), |error| Err(of_attempt(&error, &socket)))
+pub(super) fn connected(socket: &SockRef<'_>) -> io::Result<()> {
+    socket.take_error()?.map_or(Ok(()), |error| Err(of_attempt(&error, socket)))
 }
 
 #[cfg(unix)]
@@ -113,7 +113,7 @@ pub(super) fn listen(at: SocketAddr, options: &TcpOptions) -> io::Result<TcpList
 
 fn of_attempt(error: &io::Error, socket: &SockRef<'_>) -> io::Error {
     let local = socket.local_addr().ok().and_then(|local| local.as_socket());
-    ConnectError::new(error, error.to_string(), local.filter(|local| local.port() != 0))
+    ConnectError::wrap(error, error.to_string(), local.filter(|local| local.port() != 0))
 }
 
 /// As the standard library has it.

@@ -54,7 +54,7 @@ impl Runtime for Tokio {
         in_context(async move {
             let stream = TcpStream::from_std(tcp_open::connecting(to, &options)?)?;
             stream.writable().await?;
-            tcp_open::connected((&stream).into())?;
+            tcp_open::connected(&(&stream).into())?;
             tcp_socket(stream, to)
         })
     }

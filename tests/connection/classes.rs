@@ -1,5 +1,6 @@
 //! One peer for each class of failure, which every way to it must give the same class: in clear, in a layer, and through a
 //! tunnel.
+#![allow(clippy::needless_pass_by_value, reason = "what a peer does reads best where it is asked for")]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -304,8 +305,8 @@ fn p7_no_version_suite_or_protocol_in_common() {
     let old = authority().server(NAME, &[Version::Tls12]);
     let new = || authority().client(&[Version::Tls13]).to(NAME).unwrap();
     each_way("no_common_version", new, async |conn| serve(conn, old.accept().unwrap()).await);
-    let picky = TlsServer::builder(authority().identity(NAME)).alpn(&["h2"]).build().unwrap();
-    let other = || TlsClient::builder(authority().roots()).alpn(&["imap"]).build().unwrap().to(NAME).unwrap();
+    let picky = TlsServer::builder(authority().identity(NAME)).alpn(["h2"]).build().unwrap();
+    let other = || TlsClient::builder(authority().roots()).alpn(["imap"]).build().unwrap().to(NAME).unwrap();
     each_way("no_common_protocol", other, async |conn| serve(conn, picky.accept().unwrap()).await);
     let one = |keep: fn(&str) -> bool| {
         let mut provider = default_provider().unwrap().as_ref().clone();

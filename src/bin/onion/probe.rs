@@ -171,8 +171,8 @@ fn judge(server: &Server, report: &mut Report, look: Look, warn_days: Option<u16
 /// What has failed, as the library classes it.
 fn class(look: &Look) -> Option<Class> {
     match (&look.outcome, &look.trust) {
-        (Outcome::NoTls(error) | Outcome::Failed(error) | Outcome::HangsUp(Some(error)), _) => Some(error.class()),
-        (Outcome::Session, Trusted::No(error)) => Some(error.class()),
+        (Outcome::NoTls(error) | Outcome::Failed(error) | Outcome::HangsUp(Some(error)), _)
+        | (Outcome::Session, Trusted::No(error)) => Some(error.class()),
         _ => None,
     }
 }
