@@ -10,7 +10,7 @@ use super::legs::{self, Legs};
 use super::open_error::{OpenError, OpenErrorKind};
 use super::{BaseTransport, ConnectTimeout, Endpoint, Step, sockets, wire};
 use crate::connection::{Addresses, Connection, Timing};
-use crate::route::{Again, Asked, DialLeg, Route};
+use crate::route::{Again, Asked, DialLeg, Route, Sharing};
 use crate::runtime::{Runtime, Socket};
 
 /// An endpoint made ready for connecting to it, any number of times: files are read, and sessions can be resumed.
@@ -25,6 +25,7 @@ pub struct Connector {
     endpoint: Endpoint,
     timeout: Option<Duration>,
     legs: Legs<dyn DialLeg>,
+    sharing: Option<Sharing>,
 }
 
 impl Connector {
@@ -43,7 +44,7 @@ impl Connector {
             BaseTransport::Tcp { timeout, .. } => timeout.time(),
             _ => ConnectTimeout::Standard.time(),
         };
-        Ok(Self { runtime, endpoint: endpoint.clone(), timeout, legs })
+        Ok(Self { runtime, endpoint: endpoint.clone(), timeout, legs, sharing: None })
     }
 
     /// How long to try until the peer is reached: 30 seconds, or what `timeout` in the endpoint says, unless set. With
@@ -56,6 +57,19 @@ impl Connector {
     pub fn connect_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.timeout = timeout;
         self
+    }
+
+    /// Where the last proxy that is asked by HTTP speaks HTTP/2, asks it over a connection that was opened for another tunnel, if one
+    /// has room, and lets others use the one that is opened: of this connector and its clones, and of nobody else. A task drives each
+    /// of these connections, and closes it when it has had no tunnel for `idle`, or for twice as long; with `None` it is kept for
+    /// as long as the proxy keeps it. When the proxy goes away (GOAWAY), its tunnels go on and new ones are opened elsewhere.
+    ///
+    /// A route with a PROXY header or a step of a program's own is another one for each client, and is never shared.
+    #[must_use]
+    pub fn sharing(self, idle: Option<Duration>) -> Self {
+        let tells_of_client = |step: &Step| matches!(step, Step::ProxyHeader(_) | Step::Own(_));
+        let is_for_all = !self.endpoint.steps.iter().any(tells_of_client);
+        Self { sharing: is_for_all.then_some(Sharing { runtime: self.runtime, idle }), ..self }
     }
 
     pub(super) fn runtime(&self) -> &'static dyn Runtime {
@@ -142,31 +156,30 @@ impl Connector {
             let mistake = "the last step asks no proxy: it is to be connect, socks5 or socks4a";
             return Err(OpenErrorKind::Misused(mistake.to_owned()).into());
         }
-        let tells_of_client = |step: &Step| matches!(step, Step::ProxyHeader(_) | Step::Own(_));
-        let asked = if self.endpoint.steps.iter().any(tells_of_client) { asked.alone() } else { asked };
         self.open(Some(Addresses::new(client.peer.clone(), client.local.clone())), Some(asked)).await
     }
 
     /// Goes the whole way again where a proxy makes that necessary and it may help: for a password, once for each proxy, and
     /// for each further address of a name.
-    async fn open(
-        &self,
-        claimed: Option<Addresses>,
-        mut asked: Option<Asked>,
-    ) -> Result<Connection<Socket>, OpenError> {
+    async fn open(&self, claimed: Option<Addresses>, asked: Option<Asked>) -> Result<Connection<Socket>, OpenError> {
         let legs = self.legs.current();
         let total = Limit::seconds(self.runtime.now(), self.endpoint.deadlines.total, LimitOf::Everything);
-        if let (Some(asked), Some(last)) = (&mut asked, legs.last())
-            && asked.is_shared()
-        {
-            let kept = within(self.runtime, &[total], last.dial_kept(asked)).await;
-            if let Some(connection) = kept.map_err(|limit| self.out_of_time(limit, legs.len() - 1))?? {
-                return Ok(connection);
-            }
-        }
+        let mut asked = self.asked(asked);
+        let mut kept = match &mut asked {
+            Some((leg, asked)) => self.kept(&legs, *leg, asked, total).await?,
+            None => None,
+        };
         let mut known = Vec::new();
         loop {
-            let error = match self.go(&legs, claimed.clone(), asked.as_ref(), &known, total).await {
+            let way = Way { legs: &legs, asked: asked.as_ref(), total };
+            let gone = match kept.take() {
+                Some((leg, tunnel)) => {
+                    let route = Route::resumed(tunnel, Arc::new(self.runtime)).claiming(claimed.clone());
+                    self.go_on(route, &way, leg + 1).await.map(|route| (route, Timing::default()))
+                }
+                None => self.go(&way, claimed.clone(), &known).await,
+            };
+            let error = match gone {
                 Ok((route, timing)) => {
                     let mut connection = route.into_connection();
                     connection.set_timing(timing);
@@ -184,28 +197,60 @@ impl Connector {
         }
     }
 
-    async fn go(
+    /// What the proxy of which leg is asked, where that is not what its step says, or where others share the connection to it.
+    fn asked(&self, asked: Option<Asked>) -> Option<(usize, Asked)> {
+        let steps = &self.endpoint.steps;
+        match (asked, self.sharing) {
+            (Some(asked), sharing) => Some((steps.len().checked_sub(1)?, asked.shared(sharing))),
+            (None, Some(sharing)) => {
+                let leg = steps.iter().rposition(|step| matches!(step, Step::Connect(_)))?;
+                Some((leg, Asked::new(steps[leg].target()?.clone()).shared(Some(sharing))))
+            }
+            (None, None) => None,
+        }
+    }
+
+    /// A tunnel of this leg over a connection that was kept.
+    async fn kept(
         &self,
         legs: &[Arc<dyn DialLeg>],
-        claimed: Option<Addresses>,
-        asked: Option<&Asked>,
-        known: &[(usize, Again)],
+        leg: usize,
+        asked: &mut Asked,
         total: Option<Limit>,
+    ) -> Result<Option<(usize, Connection<Socket>)>, OpenError> {
+        if !asked.is_shared() {
+            return Ok(None);
+        }
+        let kept = within(self.runtime, &[total], legs[leg].dial_kept(asked)).await;
+        let kept = kept.map_err(|limit| self.out_of_time(limit, leg))??;
+        Ok(kept.map(|tunnel| (leg, tunnel)))
+    }
+
+    async fn go(
+        &self,
+        way: &Way<'_>,
+        claimed: Option<Addresses>,
+        known: &[(usize, Again)],
     ) -> Result<(Route, Timing), OpenError> {
         let transport = &self.endpoint.transport;
-        let (socket, timing) = wire::connect(self.runtime, &self.endpoint, self.timeout, total).await?;
+        let (socket, timing) = wire::connect(self.runtime, &self.endpoint, self.timeout, way.total).await?;
         let mut route = begin(socket, self.runtime, self.endpoint.silence).claiming(claimed).knowing(known);
         if let Some(target) = transport.target() {
             route = route.towards(target);
         }
-        for (index, leg) in legs.iter().enumerate() {
-            if let Some(asked) = asked.filter(|_| index + 1 == legs.len()) {
+        Ok((self.go_on(route, way, 0).await?, timing))
+    }
+
+    /// From the leg of this number to the end.
+    async fn go_on(&self, mut route: Route, way: &Way<'_>, first: usize) -> Result<Route, OpenError> {
+        for (index, leg) in way.legs.iter().enumerate().skip(first) {
+            if let Some((_, asked)) = way.asked.filter(|(asked, _)| *asked == index) {
                 route = route.asking(asked.clone());
             }
-            let dialled = within(self.runtime, &[total], leg.dial(route)).await;
+            let dialled = within(self.runtime, &[way.total], leg.dial(route)).await;
             route = dialled.map_err(|limit| self.out_of_time(limit, index))??;
         }
-        Ok((route, timing))
+        Ok(route)
     }
 
     /// There was no more time for the leg of this number.
@@ -213,6 +258,13 @@ impl Connector {
         let during = self.endpoint.steps.get(index).map_or_else(String::new, |step| step_name(index, step));
         OpenErrorKind::OutOfTime { after: limit.after, during }
     }
+}
+
+/// The legs of one way, and what is the same however often it is gone.
+struct Way<'a> {
+    legs: &'a [Arc<dyn DialLeg>],
+    asked: Option<&'a (usize, Asked)>,
+    total: Option<Limit>,
 }
 
 /// A step by its number and its kind: its keys may name files that are nobody else's concern.

@@ -21,6 +21,8 @@
 //!   key in it, whom a PROXY header speaks for, whom a proxy is asked for, and a group of your own. A hash finds it, and decides nothing.
 //! - **Quiet in every layer.** The innermost layer is asked whether there is anything to read. Tickets of TLS 1.3 are taken by
 //!   their layer and are nothing; a late close_notify, an alert or one byte, in whichever layer, is the end of it.
+//! - **One carrier for many.** Where the last proxy speaks HTTP/2, what is opened to it is one connection with many tunnels
+//!   ([`Connector::sharing`]); when it goes away (GOAWAY), its tunnels go on, and new ones are opened over another one.
 //! - **Given back on purpose.** Only who has spoken a protocol knows whether an answer is whole. What is dropped is closed.
 //! - **Closed from the inside out**, gracefully, with all that the layers have to say at their end.
 //!
@@ -148,6 +150,8 @@ impl Pool {
             return Ok(Peer::new(self.clone(), origin));
         }
         let connector = Connector::new(self.0.runtime, &key.endpoint)?;
+        // Tunnels of HTTP/2 have one connection to their proxy, which stays for as long as one of them may be idle.
+        let connector = connector.sharing(Some(self.0.shelf.limits().idle_time));
         let mut origins = self.0.origins();
         // Somebody else may have been faster.
         if let Some(origin) = origins.by_key.get(&key).and_then(Weak::upgrade) {

@@ -38,7 +38,6 @@ pub struct Reach {
     rules: Arc<Rules>,
     own: Vec<SocketAddr>,
     via: Option<Connector>,
-    sharing: Option<Option<Duration>>,
     name: Arc<str>,
     resolver: Arc<dyn Resolve>,
     resolve_timeout: Duration,
@@ -67,7 +66,6 @@ impl Reach {
             rules: Arc::default(),
             own: Vec::new(),
             via: None,
-            sharing: None,
             name: pseudonym().into(),
             resolver: Arc::new(runtime),
             resolve_timeout: RESOLVE_TIMEOUT,
@@ -96,14 +94,6 @@ impl Reach {
     #[must_use]
     pub fn via(mut self, connector: Connector) -> Self {
         self.via = Some(connector);
-        self
-    }
-
-    /// Where the last of those proxies speaks HTTP/2, asks it for many tunnels over one connection, which is closed when it has had
-    /// none for so long: see [`Asked::sharing`].
-    #[must_use]
-    pub fn sharing(mut self, idle: Option<Duration>) -> Self {
-        self.sharing = Some(idle);
         self
     }
 
@@ -151,10 +141,6 @@ impl Reach {
         };
         self.permits(target)?;
         let asked = Asked::new(target.clone()).via(via);
-        let asked = match self.sharing {
-            Some(idle) => asked.sharing(self.runtime, idle),
-            None => asked,
-        };
         match self.in_time(connector.connect_to(asked, client)).await? {
             Ok(connection) => Ok(connection),
             Err(error) => Err(next_hop::unreached(&error)),

@@ -21,9 +21,9 @@ pub struct Asked {
 /// How a connection with many tunnels is looked after.
 #[cfg_attr(not(feature = "http2"), allow(dead_code))]
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sharing {
-    pub(super) runtime: &'static dyn Runtime,
-    pub(super) idle: Option<Duration>,
+pub(crate) struct Sharing {
+    pub(crate) runtime: &'static dyn Runtime,
+    pub(crate) idle: Option<Duration>,
 }
 
 impl Asked {
@@ -46,19 +46,9 @@ impl Asked {
         self
     }
 
-    /// Where the last proxy speaks HTTP/2, asks it over a connection that was opened for another tunnel, if one has room, and lets
-    /// others use the one that is opened for this. A task on `runtime` drives it, and closes it when it has had no tunnel for `idle`,
-    /// or for twice as long; with `None` it is kept for as long as the proxy keeps it.
-    ///
-    /// A route with a PROXY header or a step of a program's own is another one for each client, and is never shared.
-    #[must_use]
-    pub fn sharing(mut self, runtime: &'static dyn Runtime, idle: Option<Duration>) -> Self {
-        self.sharing = Some(Sharing { runtime, idle });
-        self
-    }
-
-    pub(crate) fn alone(mut self) -> Self {
-        self.sharing = None;
+    /// Over a connection that others use too, if that is how it is looked after.
+    pub(crate) fn shared(mut self, sharing: Option<Sharing>) -> Self {
+        self.sharing = sharing;
         self
     }
 

@@ -45,6 +45,7 @@ pub(crate) mod tunnel;
 use std::sync::Arc;
 
 pub use self::asked::Asked;
+pub(crate) use self::asked::Sharing;
 pub use self::error::{RouteError, RouteErrorKind};
 pub(crate) use self::hop_error::Again;
 pub use self::hop_error::HopError;
@@ -69,7 +70,11 @@ impl Route {
     /// The route that begins with `socket`: who is at its other end is the target, unless the socket is a tunnel to
     /// somebody else.
     pub fn new(socket: Socket, timer: Arc<dyn Timer>) -> Self {
-        let connection = Connection::over(socket, Arc::clone(&timer));
+        Self::resumed(Connection::over(socket, Arc::clone(&timer)), timer)
+    }
+
+    /// The route that goes on from a tunnel of another time.
+    pub(crate) fn resumed(connection: Connection<Socket>, timer: Arc<dyn Timer>) -> Self {
         Self { connection, timer, claimed: None, serves_cancels: false, known: Vec::new(), asked: None }
     }
 

@@ -14,7 +14,8 @@ use futures::io::{AsyncRead, AsyncWrite};
 use futures::{AsyncReadExt, AsyncWriteExt, FutureExt};
 use http::Response;
 use onionskin::Connection;
-use onionskin::endpoint::{Connector, Listener, OpenError, OpenErrorKind};
+use onionskin::endpoint::{Connector, Endpoint, Listener, OpenError, OpenErrorKind};
+use onionskin::pool::{Limits, Pool};
 use onionskin::runtime::{Runtime, Socket};
 use onionskin::tunnel::{ErrorKind, TunnelProtocol};
 
@@ -260,6 +261,81 @@ fn a_route_through_http2_tells_of_every_hop() {
         // TLS behind the tunnel is that of the target, and of nobody else.
         let wrong = endpoint.replace("connect:inner.example", "connect:outer.example");
         assert!(connect(runtime, &wrong).await.is_err());
+    });
+}
+
+/// Answers each line of everybody who has connected.
+async fn patient_origin(runtime: &'static dyn Runtime, steps: &str) -> SocketAddr {
+    let listener = Listener::new(runtime, &format!("tcp:127.0.0.1:0{steps}").parse().unwrap()).await.unwrap();
+    let address = listener.local_address().as_tcp().unwrap();
+    runtime.spawn(Box::pin(async move {
+        while let Ok(incoming) = listener.accept().await {
+            let answers = async move {
+                let mut conn = incoming.ready().await?;
+                while let Some(line) = conn.read_line().await? {
+                    conn.write_line(line).await?;
+                }
+                Ok::<_, io::Error>(())
+            };
+            runtime.spawn(answers.map(drop).boxed());
+        }
+    }));
+    address
+}
+
+/// TLS with the target, behind tunnels of one connection, two proxies deep; and each by itself where nobody has said so.
+#[test]
+fn p9_whoever_shares_has_tunnels_in_one_connection_with_tls_behind_them() {
+    let files = Files::new("http2-sharing");
+    let ca = files.ca();
+    on_every_runtime(async |runtime| {
+        let far = patient_origin(runtime, &format!("+tls:{}", files.identity("inner.example"))).await;
+        let last = Proxy::new(runtime, HashMap::from([("inner.example", far)]));
+        let port = last.open(&format!("+tls:{}:alpn=h2", files.identity("outer.example"))).await;
+        let first = Proxy::new(runtime, HashMap::from([("outer.example", SocketAddr::new(far.ip(), port))]));
+        let port = first.open(&format!("+tls:{}:alpn=h2", files.identity("localhost"))).await;
+        let endpoint: Endpoint = format!(
+            "tcp:localhost:{port}+tls:{ca}+connect:outer.example:443+tls:{ca}+connect:inner.example:443+tls:{ca}"
+        )
+        .parse()
+        .unwrap();
+        let connections = || -> Vec<_> { last.asked().into_iter().map(|(number, ..)| number).collect() };
+        let streams = |conn: &Connection<Socket>| (conn.route()[0].stream, conn.route()[1].stream);
+        let talks = async |conn: &mut Connection<Socket>| {
+            conn.write_line("hello").await.unwrap();
+            assert_eq!(conn.read_line().await.unwrap().as_deref(), Some(&b"hello"[..]));
+        };
+
+        // A connector that shares.
+        let connector = Connector::new(runtime, &endpoint).unwrap().sharing(None);
+        let mut held = Vec::new();
+        for number in [1, 3, 5] {
+            let mut conn = connector.connect().await.unwrap();
+            assert_eq!(streams(&conn), (Some(1), Some(number)));
+            assert_eq!(conn.layers().tls().last().unwrap().server_name.as_deref(), Some("inner.example"));
+            talks(&mut conn).await;
+            held.push(conn);
+        }
+        assert_eq!((connections(), first.asked().len()), (vec![0, 0, 0], 1));
+
+        // The control: one that does not.
+        let alone = Connector::new(runtime, &endpoint).unwrap();
+        for _ in 0..2 {
+            let mut conn = alone.connect().await.unwrap();
+            assert_eq!(streams(&conn), (Some(1), Some(1)));
+            talks(&mut conn).await;
+            held.push(conn);
+        }
+        assert_eq!(connections(), [0, 0, 0, 1, 2]);
+
+        // And a pool, for what is in use at a time.
+        let pool = Pool::new(runtime, Limits::default());
+        let peer = pool.peer(endpoint).unwrap();
+        let (mut one, mut other) = (peer.take().await.unwrap(), peer.take().await.unwrap());
+        assert_eq!((streams(&one), streams(&other)), ((Some(1), Some(1)), (Some(1), Some(3))));
+        talks(&mut one).await;
+        talks(&mut other).await;
+        assert_eq!(connections(), [0, 0, 0, 1, 2, 3, 3]);
     });
 }
 

@@ -100,7 +100,7 @@ impl Service {
         }
         let via = options.via.as_deref().map(|route| via::connector(runtime, route, options.key_log)).transpose()?;
         if let Some(via) = &via {
-            reach = reach.via(via.clone()).sharing(limits.idle_carrier.0);
+            reach = reach.via(via.clone().sharing(limits.idle_carrier.0));
         }
         let most = limits.max_connections.get();
         // One for the client and one for the target; but HTTP/2 has many targets for one client, which only --max-tunnels bounds.
