@@ -10,8 +10,6 @@
 
 use std::error::Error;
 
-use futures::future::try_join;
-use futures::{AsyncReadExt, AsyncWriteExt, io};
 use onionskin::proxy::{Reach, Rules};
 use onionskin::runtime::{self, Socket};
 use onionskin::tunnel::{Accepted, Acceptor, Grant, Reason};
@@ -44,20 +42,14 @@ async fn serve(client: Connection<Socket>, reach: &Reach) -> Result<(), Box<dyn 
     if request.target.host().is_some_and(|host| host.ends_with(".forbidden.example")) {
         return Ok(pending.refuse(Reason::Denied).await?);
     }
-    match pending.during(reach.open(&request, &addresses)).await? {
+    match pending.during(reach.connect(&target)).await? {
         Ok(far) => {
-            let bound = far.get_ref().local_address().clone();
-            pass(pending.grant(Grant::bound_to(bound)).await?, far).await?;
+            let bound = far.local_address().clone();
+            let tunnel = pending.grant(Grant::bound_to(bound)).await?;
+            // Both ways, and the end of each; without a copy where the client has no TLS.
+            tunnel.bridge(far).await?;
         }
         Err(unreached) => pending.refuse(unreached).await?,
     }
     Ok(())
-}
-
-/// Both ways, and the end of each.
-async fn pass(near: Connection<Socket>, far: Connection<Socket>) -> io::Result<()> {
-    let ((near, mut to_near), (far, mut to_far)) = (near.split(), far.split());
-    let there = async { io::copy(near, &mut to_far).await.map(drop).and(to_far.close().await) };
-    let back = async { io::copy(far, &mut to_near).await.map(drop).and(to_near.close().await) };
-    try_join(there, back).await.map(drop)
 }

@@ -180,7 +180,7 @@ mod linux {
     const MAX_WAITING: usize = 16;
 
     /// So many pipes there are at a time.
-    const MAX_PIPES: usize = 128;
+    const MAX_PIPES: usize = 64;
 
     /// What goes into one: of the memory of the system, which lets those who may not do everything have 64 MiB in all pipes.
     const CAPACITY: usize = 256 * 1024;

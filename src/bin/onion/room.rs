@@ -58,6 +58,7 @@ fn grant_files(needed: u64) -> u64 {
     }
 }
 
-/// For what the process itself has open, and for attempts at several addresses of a name.
+/// For what the process itself has open, for attempts at several addresses of a name, and for the 64 pipes through which the system
+/// may move bytes.
 #[cfg(unix)]
-const SPARE: usize = 64;
+const SPARE: usize = 64 + 2 * 64;
