@@ -238,6 +238,7 @@ fn z5_a_slow_reader_gets_every_byte() {
 /// Closes it such that its peer hears of a reset.
 fn reset(peer: TcpStream) {
     rustix::net::sockopt::set_socket_linger(&peer, Some(std::time::Duration::ZERO)).unwrap();
+    drop(peer);
 }
 
 #[test]
