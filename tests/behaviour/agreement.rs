@@ -445,3 +445,32 @@ fn p5_a_peer_that_reads_one_segment_is_named_and_there_is_a_way_out() {
     );
     assert_eq!(handshake(&|client| client.key_shares(KeyShares::One)), Ok(Some(NamedGroup::X25519MLKEM768)));
 }
+
+/// The peer of the outer layer has a certificate for the inner one's name, and is not trusted for that: neither at first nor when it
+/// has been met before.
+#[test]
+fn p5_who_is_trusted_in_one_layer_is_a_stranger_in_another() {
+    each_version(2, |case| {
+        let [outer, inner] = [Authority::new(), Authority::new()];
+        let clients = [&outer, &inner].map(|ca| ca.client(&[case.version]));
+        let servers = [&outer, &inner].map(|ca| ca.server(NAME, &[case.version]));
+        let refused = |answers: usize| {
+            let mut link = Link::new(case);
+            for (client, server) in [(&clients[0], &servers[0]), (&clients[1], &servers[answers])] {
+                link.left.splice(client.to(NAME).unwrap());
+                link.right.splice(server.accept().unwrap());
+                link.run();
+            }
+            match link.left.lost() {
+                Some(lost) => lost.layer_error().unwrap().is_certificate(),
+                None => {
+                    link.talk();
+                    false
+                }
+            }
+        };
+        for _ in 0..2 {
+            assert_eq!([refused(0), refused(1)], [true, false]);
+        }
+    });
+}

@@ -59,6 +59,7 @@ fn errors() -> Vec<(&'static str, Box<dyn StdError>)> {
     add("Error", Box::new(protocol::Error::from(config())));
     add("Error", Box::new(starttls::Error::new(starttls::ErrorKind::Refused, "it refused")));
     add("Error", Box::new(starttls::ftp::Error::from(starttls::ftp::ErrorKind::InClear)));
+    add("UnknownName", Box::new("P-256".parse::<onionskin::tls::Group>().unwrap_err()));
     add("UnknownProtocol", Box::new("gopher".parse::<starttls::KnownProtocol>().unwrap_err()));
     add("AddressError", Box::new("nowhere".parse::<onionskin::runtime::Address>().unwrap_err()));
     add("RouteError", Box::new(route::RouteError::from(route::RouteErrorKind::NoName)));

@@ -9,6 +9,7 @@ mod own_proxy;
 mod proxied;
 mod refusals;
 mod reload;
+mod resumption;
 mod routes;
 mod sockets;
 mod starttls;
