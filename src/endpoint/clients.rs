@@ -11,7 +11,7 @@
 //! in the step, so a client for something else is another one too. Places are compared as values: no digest stands for them.
 //!
 //! The files of a step are not read again while they are what they were, by length, time and place on the disk. A file that is
-//! written over in place within one tick of the clock looks the same: `reload` forgets all clients, and so has every file read.
+//! written over in place within one tick of the clock looks the same: `reload` forgets the clients of its way, and so has their files read.
 //!
 //! The last 64 are kept.
 
@@ -61,9 +61,9 @@ impl Place {
     }
 }
 
-/// Has all clients made anew.
-pub(super) fn forget() {
-    known(Vec::clear);
+/// Has the clients of this way made anew.
+pub(super) fn forget(target: Option<&Address>, steps: &[Step]) {
+    known(|all| all.retain(|made| made.place.target.as_ref() != target || !steps.starts_with(&made.place.steps)));
 }
 
 struct Made {
@@ -144,7 +144,7 @@ mod tests {
         Place::new(endpoint.transport.target().as_ref(), steps).client(tls).unwrap().to_rustls()
     }
 
-    /// All in one, since there is one store and one test forgets everything.
+    /// All in one, since there is one store, and it is bounded.
     #[test]
     fn p5_equal_ways_have_one_configuration_and_all_others_another() {
         let file = std::env::temp_dir().join(format!("onionskin-clients-{}.pem", std::process::id()));
@@ -186,7 +186,8 @@ mod tests {
         let after = config(&own);
         assert!(!Arc::ptr_eq(&before, &after));
         assert!(Arc::ptr_eq(&after, &config(&own)));
-        forget();
+        let endpoint: Endpoint = own.parse().unwrap();
+        forget(endpoint.transport.target().as_ref(), &endpoint.steps);
         assert!(!Arc::ptr_eq(&after, &config(&own)));
 
         // No more than so many, and the one that was wanted last stays.

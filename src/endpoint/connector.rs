@@ -94,7 +94,7 @@ impl Connector {
     pub fn reload(&self) -> impl Future<Output = Result<(), OpenError>> + Send + use<> {
         let (target, runtime) = (self.endpoint.transport.target(), self.runtime);
         self.legs.renew(&self.endpoint.steps, move |steps| {
-            clients::forget();
+            clients::forget(target.as_ref(), steps);
             legs::dial(steps, target, runtime)
         })
     }

@@ -41,9 +41,11 @@ fn dial_leg(
                 _ => &[],
             };
             let client = match offered {
-                [] => tls.client()?,
-                _ => TlsStep { alpn: offered.iter().map(|name| (*name).to_owned()).collect(), ..(**tls).clone() }
-                    .client()?,
+                [] => place.client(tls)?,
+                _ => {
+                    let alpn = offered.iter().map(|name| (*name).to_owned()).collect();
+                    place.client(&TlsStep { alpn, ..(**tls).clone() })?
+                }
             };
             Arc::new(DialTls { client, name: tls.server_name.clone(), can_be_in_http1: offered.len() > 1 })
         }

@@ -168,7 +168,7 @@ fn named<T: Copy + fmt::Display>(known: &[T], name: &str) -> Option<T> {
 }
 
 /// A name that no group, or no cipher suite, has. Its text lists those that there are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct UnknownName(String);
 
 impl UnknownName {
@@ -181,6 +181,12 @@ impl UnknownName {
 impl fmt::Display for UnknownName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for UnknownName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
