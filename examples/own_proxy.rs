@@ -42,7 +42,7 @@ async fn serve(client: Connection<Socket>, reach: &Reach) -> Result<(), Box<dyn 
     if request.target.host().is_some_and(|host| host.ends_with(".forbidden.example")) {
         return Ok(pending.refuse(Reason::Denied).await?);
     }
-    match pending.during(reach.connect(&target)).await? {
+    match pending.during(reach.connect(&request.target)).await? {
         Ok(far) => {
             let bound = far.local_address().clone();
             let tunnel = pending.grant(Grant::bound_to(bound)).await?;
