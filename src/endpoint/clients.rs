@@ -125,6 +125,7 @@ fn number(_: &Metadata) -> (u64, u64) {
 const MAX_CLIENTS: usize = 64;
 
 #[cfg(all(test, any(feature = "aws-lc-rs", feature = "ring")))]
+#[allow(clippy::unwrap_used, reason = "what a helper finds missing fails its test")]
 mod tests {
     use std::sync::Arc;
 
