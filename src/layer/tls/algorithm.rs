@@ -162,6 +162,7 @@ pub(super) fn signature_name(algorithm: &[u8]) -> String {
 
 /// The bits of the hash that a certificate signed so is called by (RFC 5929 section 4.1), from an AlgorithmIdentifier (without the
 /// header of its SEQUENCE). `None` if it has none.
+#[cfg(any(feature = "aws-lc-rs", feature = "ring"))]
 pub(super) fn signature_hash(algorithm: &[u8]) -> Option<usize> {
     let mut reader = Reader::new(algorithm);
     Some(match reader.take(OID)? {

@@ -71,6 +71,7 @@ impl<'a> Certificate<'a> {
 }
 
 /// How a certificate is signed: its AlgorithmIdentifier, without the header of its SEQUENCE.
+#[cfg(any(feature = "aws-lc-rs", feature = "ring"))]
 pub(super) fn signature_algorithm(der: &[u8]) -> Option<&[u8]> {
     let mut reader = Reader::new(Reader::only(der, SEQUENCE)?);
     reader.take(SEQUENCE)?;
