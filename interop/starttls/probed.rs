@@ -100,7 +100,7 @@ const PROBED: &[Probed] = &[
         protocol: "sieve",
         answers: ["fed_to_tls", "taken", "refused", "hangs_up"],
     },
-    Probed { server: &INN, service: "nntp", protocol: "nntp", answers: ["dropped", "lost", "refused", "hangs_up"] },
+    Probed { server: &INN, service: "nntp", protocol: "nntp", answers: ["dropped", "refused", "refused", "hangs_up"] },
     Probed { server: &PROFTPD, service: "ftp", protocol: "ftp", answers: ["dropped", "lost", "refused", "hangs_up"] },
     Probed { server: &PURE_FTPD, service: "ftp", protocol: "ftp", answers: ["dropped", "lost", "agrees", "hangs_up"] },
     Probed {

@@ -209,8 +209,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Both<IO> {
 
     fn poll_stuck(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let stacks = [self.local.stack(), self.peer.stack()];
-        let waiting = stacks.map(|stack| stack.inbound_len() + stack.outbound_len()).iter().sum();
-        self.last.poll_stuck(waiting, cx)
+        let in_stacks: usize = stacks.map(|stack| stack.inbound_len() + stack.outbound_len()).iter().sum();
+        self.last.poll_stuck(in_stacks + self.out.zero_copy.held() + self.back.zero_copy.held(), cx)
     }
 }
 

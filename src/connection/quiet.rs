@@ -42,6 +42,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         }
     }
 
+    /// Whether our direction is still open.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.stack.check_writable().is_ok()
+    }
+
     /// Whether all that was written has left.
     pub(crate) fn has_left(&mut self) -> bool {
         self.is_sent() && self.stack.is_flushed()

@@ -236,10 +236,20 @@ impl ZeroCopy {
 }
 
 /// Has the receiver's stack write some of it: a few bytes to wait with, since a stack sends what it has when there is room.
-fn write<B>(pipe: &mut Pipe, to: &mut Connection<B>) -> Result<usize, Error> {
+fn write<B>(pipe: &mut Pipe, to: &mut Connection<B>) -> Result<usize, Error>
+where
+    B: AsyncRead + AsyncWrite + Unpin + 'static,
+{
     let mut space = [0; FEW];
     let room = to.stack.output_room().min(FEW);
-    let count = pipe.take(&mut space[..room]).unwrap_or(0);
+    let count = match pipe.take(&mut space[..room]) {
+        Ok(count) => count,
+        // Nothing that comes later may take the place of what is in it.
+        Err(error) => {
+            lose(to, error);
+            return to.check_lost().map(|()| 0);
+        }
+    };
     Ok(to.stack.write(to.wire.now(), &space[..count])?)
 }
 

@@ -13,14 +13,15 @@
 //! The files of a step are not read again while they are what they were, by length, time and place on the disk. A file that is
 //! written over in place within one tick of the clock looks the same: `reload` forgets the clients of its way, and so has their files read.
 //!
-//! The last 64 are kept.
+//! The last 64 are kept; what trusts whom the system trusts, for an hour, since that is in no file of the step. Where it cannot be said who is
+//! at the other end, as of a socket that was handed down, and behind a step of the program's own, none is.
 
 use std::fs::Metadata;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
-use super::step::{Step, TlsStep};
+use super::step::{Step, TlsStep, TrustStore};
 use crate::runtime::Address;
 use crate::tls::{ConfigError, TlsClient};
 
@@ -41,23 +42,27 @@ impl Place {
     /// The client that `tls` describes, at this place: the one that was made before, if there is one and its files are what they
     /// were.
     pub(super) fn client(self, tls: &TlsStep) -> Result<TlsClient, ConfigError> {
+        // Who is behind a socket that was handed down, nobody knows; and what a program brings is not kept from it.
+        let is_somebody = !matches!(self.target, None | Some(Address::Stdio));
+        if !is_somebody || self.steps.iter().any(|step| matches!(step, Step::Own(_))) {
+            return tls.client();
+        }
         let files: Vec<_> = tls.files().map(Stamp::of).collect();
         if let Some(known) = known(|all| take(all, &self, tls, &files)) {
             return Ok(known);
         }
         // Without the lock: a file system may hang.
         let client = tls.client()?;
-        known(|all| {
+        let (made, _evicted) = known(|all| {
             // Somebody else may have been faster.
-            let made = take(all, &self, tls, &files).unwrap_or(client);
-            if all.len() >= MAX_CLIENTS {
-                all.remove(0);
+            if let Some(made) = take(all, &self, tls, &files) {
+                return (made, None);
             }
-            if all.last().is_none_or(|last| !last.is(&self, tls, &files)) {
-                all.push(Made { place: self, tls: tls.clone(), files, client: made.clone() });
-            }
-            Ok(made)
-        })
+            let evicted = (all.len() >= MAX_CLIENTS).then(|| all.remove(0));
+            all.push(Made { place: self, tls: tls.clone(), files, client: client.clone(), time: Instant::now() });
+            (client, evicted)
+        });
+        Ok(made)
     }
 }
 
@@ -72,11 +77,21 @@ struct Made {
     tls: TlsStep,
     files: Vec<Stamp>,
     client: TlsClient,
+    time: Instant,
 }
 
 impl Made {
     fn is(&self, place: &Place, tls: &TlsStep, files: &[Stamp]) -> bool {
-        self.place == *place && self.tls == *tls && self.files == files
+        self.place == *place && self.tls == *tls && self.files == files && !self.is_old()
+    }
+
+    /// What the system trusts is in no file of the step, and changes too.
+    fn is_old(&self) -> bool {
+        let asks_system = match self.tls.roots {
+            Some(store) => store == TrustStore::System,
+            None => self.tls.trust_anchors.is_none(),
+        };
+        asks_system && self.time.elapsed() >= SYSTEM_LIFETIME
     }
 }
 
@@ -123,6 +138,9 @@ fn number(_: &Metadata) -> (u64, u64) {
 }
 
 const MAX_CLIENTS: usize = 64;
+
+/// So long one is kept that trusts whom the system trusts.
+const SYSTEM_LIFETIME: Duration = Duration::from_secs(3600);
 
 #[cfg(all(test, any(feature = "aws-lc-rs", feature = "ring")))]
 #[allow(clippy::unwrap_used, reason = "what a helper finds missing fails its test")]

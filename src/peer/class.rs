@@ -167,7 +167,8 @@ impl Class {
         self.wire.as_deref()
     }
 
-    /// How far it had come. While it was [`Progress::Opening`], nothing of the application's had reached the peer.
+    /// How far it had come. While it was [`Progress::Opening`], nothing of the application's had reached the peer through the layer
+    /// that was being opened. What was written below it before, where TLS starts on a live connection, is the caller's to know.
     #[must_use]
     pub fn progress(&self) -> Option<Progress> {
         self.progress

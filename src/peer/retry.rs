@@ -3,7 +3,7 @@
 //! *Safe* is about what the peer may have done, not about whether it will help: a request that has reached somebody may be
 //! carried out, and to send it once more may carry it out twice. As long as a layer was being opened, nothing of the
 //! application's had left through it, so every failure until then is safe to repeat; whether there is any use in it, the kind
-//! of failure tells. What would come out the same, a certificate that has expired or a password that is wrong, is not repeated.
+//! of failure tells. Where TLS starts on a live connection, commands may have left below that layer before: of those the caller knows. What would come out the same, a certificate that has expired or a password that is wrong, is not repeated.
 
 use std::fmt;
 
@@ -72,7 +72,7 @@ impl Class {
             }
             ClassKind::ClientCertificateRefused { .. } => (No, "the peer would refuse the same certificate again"),
             ClassKind::Alert { alert, at } if is_passing(*alert) => match at {
-                Some(Progress::Opening | Progress::Opened) => (Safe, "the peer has a fault that may pass"),
+                Some(Progress::Opening) => (Safe, "the peer has a fault that may pass"),
                 _ => (IfNothingSent, "the peer has failed, and may have done what it was sent"),
             },
             ClassKind::Alert { .. } => (No, "the peer would refuse the same again"),

@@ -59,7 +59,7 @@ pub enum Event<'a> {
 pub enum Dismissal {
     /// Bytes came that nobody had asked for, or were not read before it was given back.
     Data,
-    /// A layer, or the socket, has ended.
+    /// A layer, or the socket, has ended in either direction.
     Ended,
     /// It was lost: a reset, an alert, an end without a close_notify.
     Lost,

@@ -62,6 +62,9 @@ impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.endpoint.hash(state);
         self.target.hash(state);
+        if let Some(client) = &self.client {
+            (&client.peer, &client.local).hash(state);
+        }
         self.group.hash(state);
     }
 }

@@ -146,16 +146,29 @@ impl Pool {
     /// As [`Connector::new`].
     pub fn peer(&self, key: impl Into<Key>) -> Result<Peer, OpenError> {
         let key = key.into();
-        if let Some(origin) = self.0.origins().by_key.get(&key).and_then(Weak::upgrade) {
-            return Ok(Peer::new(self.clone(), origin));
+        loop {
+            if let Some(peer) = self.try_peer(&key)? {
+                return Ok(peer);
+            }
         }
+    }
+
+    /// The peer, unless files were read again while its own were: what is in them may be old.
+    fn try_peer(&self, key: &Key) -> Result<Option<Peer>, OpenError> {
+        if let Some(origin) = self.0.origins().by_key.get(key).and_then(Weak::upgrade) {
+            return Ok(Some(Peer::new(self.clone(), origin)));
+        }
+        let generation = self.0.generation();
         let connector = Connector::new(self.0.runtime, &key.endpoint)?;
         // Tunnels of HTTP/2 have one connection to their proxy, which stays for as long as one of them may be idle.
         let connector = connector.sharing(Some(self.0.shelf.limits().idle_time));
         let mut origins = self.0.origins();
         // Somebody else may have been faster.
-        if let Some(origin) = origins.by_key.get(&key).and_then(Weak::upgrade) {
-            return Ok(Peer::new(self.clone(), origin));
+        if let Some(origin) = origins.by_key.get(key).and_then(Weak::upgrade) {
+            return Ok(Some(Peer::new(self.clone(), origin)));
+        }
+        if self.0.generation() != generation {
+            return Ok(None);
         }
         if origins.by_key.len() >= origins.sweep_at {
             origins.by_key.retain(|_, origin| origin.strong_count() > 0);
@@ -163,8 +176,8 @@ impl Pool {
         }
         let origin = Arc::new(Origin { number: origins.next, key: key.clone(), connector });
         origins.next += 1;
-        origins.by_key.insert(key, Arc::downgrade(&origin));
-        Ok(Peer::new(self.clone(), origin))
+        origins.by_key.insert(key.clone(), Arc::downgrade(&origin));
+        Ok(Some(Peer::new(self.clone(), origin)))
     }
 
     /// A connection to this endpoint: [`peer`](Self::peer) and [`Peer::take`] in one.
@@ -191,11 +204,12 @@ impl Pool {
     ///
     /// May leave some of the peers as they were; none of them half.
     pub async fn reload(&self) -> Result<(), OpenError> {
+        // Also where it is not gone through with: what is idle was opened by files that somebody holds to be old.
+        self.0.outdate();
         let origins: Vec<Arc<Origin>> = self.0.origins().by_key.values().filter_map(Weak::upgrade).collect();
         let results = join_all(origins.iter().map(|origin| origin.connector.reload())).await;
         // Who has connected while files were read may have done so by the old ones.
-        self.0.generation.fetch_add(1, SeqCst);
-        self.0.dismiss_all(self.0.shelf.clear(), Dismissal::Outdated);
+        self.0.outdate();
         results.into_iter().collect()
     }
 
@@ -220,6 +234,12 @@ impl Shared {
 
     fn generation(&self) -> u64 {
         self.generation.load(SeqCst)
+    }
+
+    /// Uses nothing again that was opened before.
+    fn outdate(&self) {
+        self.generation.fetch_add(1, SeqCst);
+        self.dismiss_all(self.shelf.clear(), Dismissal::Outdated);
     }
 
     fn tell(&self, event: &Event<'_>) {

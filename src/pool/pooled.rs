@@ -95,6 +95,7 @@ impl Member {
             Poll::Ready(Disturbance::Lost(_)) => Err(Dismissal::Lost),
             Poll::Pending if !self.connection.has_left() => Err(Dismissal::Unsent),
             Poll::Pending if shape(&self.connection) != self.shape => Err(Dismissal::Changed),
+            Poll::Pending if !self.connection.is_writable() => Err(Dismissal::Ended),
             Poll::Pending => Ok(()),
         }
     }

@@ -43,22 +43,20 @@ fn protocol(protocol: TunnelProtocol) -> &'static str {
     }
 }
 
-/// What stands between the commas, but for those in comments, which may be nested (RFC 9110, section 5.6.5).
+/// What stands between the commas, without comments, which may be nested (RFC 9110, section 5.6.5) and which any proxy may take out
+/// (section 7.6.3): one that is never closed would hide all that is behind it.
 fn entries(value: &str) -> Vec<String> {
     let (mut entries, mut entry, mut depth, mut is_escaped) = (Vec::new(), String::new(), 0_usize, false);
     for letter in value.chars() {
         match letter {
             _ if is_escaped => {}
             '(' => depth += 1,
-            ')' => depth = depth.saturating_sub(1),
-            ',' if depth == 0 => {
-                entries.push(std::mem::take(&mut entry));
-                continue;
-            }
+            ')' if depth > 0 => depth -= 1,
+            ',' if depth == 0 => entries.push(std::mem::take(&mut entry)),
+            _ if depth == 0 => entry.push(letter),
             _ => {}
         }
         is_escaped = !is_escaped && depth > 0 && letter == '\\';
-        entry.push(letter);
     }
     entries.push(entry);
     entries.iter().map(|entry| entry.trim().to_owned()).filter(|entry| !entry.is_empty()).collect()
@@ -88,8 +86,9 @@ mod tests {
         for (via, expected) in [
             (&[][..], "2 we"),
             (&["1.1 other"], "1.1 other, 2 we"),
-            (&["1.1 a (we, 1.1 we), HTTP/1.0 b:80", "  , 2 c"], "1.1 a (we, 1.1 we), HTTP/1.0 b:80, 2 c, 2 we"),
-            (&[r"1.1 a (\), 1.1 we)"], r"1.1 a (\), 1.1 we), 2 we"),
+            (&["1.1 a (we, 1.1 we), HTTP/1.0 b:80", "  , 2 c"], "1.1 a, HTTP/1.0 b:80, 2 c, 2 we"),
+            (&[r"1.1 a (\), 1.1 we)"], "1.1 a, 2 we"),
+            (&["1.1 a (", "1.1 b"], "1.1 a, 1.1 b, 2 we"),
             (&["we 1.1"], "we 1.1, 2 we"),
         ] {
             assert_eq!(pass_on(&request(via), "we").unwrap(), expected);
@@ -103,5 +102,9 @@ mod tests {
             assert_eq!(pass_on(&request(via), "we").unwrap_err().reason(), Reason::Loop, "{via:?}");
         }
         assert!(pass_on(&request(&many[1..]), "we").is_ok());
+        for unclosed in ["1.1 a (", r"1.1 a (b\"] {
+            let passed_on = pass_on(&request(&[unclosed]), "we").unwrap();
+            assert_eq!(pass_on(&request(&[&passed_on]), "we").unwrap_err().reason(), Reason::Loop, "{unclosed}");
+        }
     }
 }

@@ -21,7 +21,8 @@
 
 use std::future::pending;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::future::{Either, select};
@@ -39,7 +40,9 @@ use crate::tunnel::http2::{Connect, Tunnels};
 pub(super) struct Carriers {
     kept: Arc<Mutex<Vec<Arc<Carrier>>>>,
     turns: Arc<AsyncMutex<()>>,
-    /// The proxy speaks HTTP/1.1, so there will never be one.
+    /// How many there were so far.
+    opened: AtomicU64,
+    /// The proxy speaks HTTP/1.1, or an HTTP/2 in which tunnels fail, so there will never be one.
     never: AtomicBool,
 }
 
@@ -72,26 +75,35 @@ impl Carriers {
     pub(super) async fn open(
         &self,
         target: &Address,
+        may_fall_back: bool,
         connect: impl Fn() -> Connect,
     ) -> Result<Result<Connection<Socket>, Option<Turn>>, RouteError> {
-        if self.never.load(Relaxed) {
-            return Ok(Err(None));
+        loop {
+            if self.never.load(Relaxed) {
+                return Ok(Err(None));
+            }
+            let opened = self.opened.load(Acquire);
+            if let Some(tunnel) = self.try_each(target, may_fall_back, &connect).await? {
+                return Ok(Ok(tunnel));
+            }
+            let waited_for = match self.turns.clone().try_lock_owned() {
+                Some(turn) if self.opened.load(Acquire) == opened => {
+                    return Ok(Err(Some(Turn(Arc::new(Mutex::new(Some(turn)))))));
+                }
+                Some(_) => None,
+                None => Some(Arc::clone(&self.turns).lock_owned().await),
+            };
+            // Who was waited for has opened none: what has failed for one is not tried by the others one after another.
+            if waited_for.is_some() && self.opened.load(Acquire) == opened {
+                return Ok(Err(None));
+            }
         }
-        if let Some(tunnel) = self.try_each(target, &connect).await? {
-            return Ok(Ok(tunnel));
-        }
-        let turn = Arc::clone(&self.turns).lock_owned().await;
-        if self.never.load(Relaxed) {
-            return Ok(Err(None));
-        }
-        // Whoever had it before may have opened one.
-        let opened = self.try_each(target, &connect).await?;
-        Ok(opened.ok_or_else(|| Some(Turn(Arc::new(Mutex::new(Some(turn)))))))
     }
 
     async fn try_each(
         &self,
         target: &Address,
+        may_fall_back: bool,
         connect: &impl Fn() -> Connect,
     ) -> Result<Option<Connection<Socket>>, RouteError> {
         let kept = self.lock().clone();
@@ -104,8 +116,8 @@ impl Carriers {
             };
             match error.kind() {
                 ErrorKind::TooManyTunnels(_) => continue,
-                // Nobody can tell from here what may be done about that: the way is gone again.
-                ErrorKind::Http2(_) => return Ok(None),
+                // What may be done about that is to go the way again, in another HTTP.
+                ErrorKind::Http2(_) if may_fall_back => return Ok(None),
                 _ => {}
             }
             let is_lost = !tunnels.is_open();
@@ -125,6 +137,7 @@ impl Carriers {
         let carrier = Carrier { tunnels: tunnels.clone(), hop: hop.clone(), behind, asked: AtomicU64::new(1) };
         let carrier = Arc::new(carrier);
         self.lock().push(Arc::clone(&carrier));
+        self.opened.fetch_add(1, AcqRel);
         let kept = Arc::clone(&self.kept);
         sharing.runtime.spawn(Box::pin(async move {
             carrier.look_after(sharing).await;
@@ -137,6 +150,7 @@ impl Carriers {
     /// Keeps none, now and always.
     pub(super) fn never(&self) {
         self.never.store(true, Relaxed);
+        self.lock().clear();
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Arc<Carrier>>> {

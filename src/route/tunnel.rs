@@ -239,13 +239,20 @@ impl DialTunnel {
         let connect = self.connect(&hop.target, fields, wanted).map_err(failed)?;
         let (carrier, going_on) = route.take_apart();
         let tunnels = Tunnels::with(carrier, Settings::new().answer_timeout(self.timeout)).await.map_err(failed)?;
+        let mut opening = pin!(tunnels.open(connect));
+        // First our own stream, then whatever others want of it.
+        let begun = opening.as_mut().now_or_never();
         if let Some(sharing) = wanted.sharing.filter(|_| !has_fallen_back) {
             self.carriers.keep(&tunnels, &hop, behind, sharing);
         }
         if let Some(turn) = &wanted.turn {
             turn.end();
         }
-        match tunnels.open(connect).await {
+        let opened = match begun {
+            Some(opened) => opened,
+            None => opening.await,
+        };
+        match opened {
             Ok(connection) => Ok(going_on(connection)),
             Err(error) => {
                 let falls_back =
@@ -283,12 +290,14 @@ impl DialTunnel {
 
     /// Asks over a connection that others have opened, or has the turn to open one.
     async fn open_kept(&self, wanted: &mut Asked) -> Result<Option<Connection<Socket>>, RouteError> {
-        let Language::Http { fields, version: HttpChoice::AsAgreed | HttpChoice::Http2 } = &self.language else {
+        let Language::Http { fields, version } = &self.language else { return Ok(None) };
+        if *version == HttpChoice::Http1 {
             return Ok(None);
-        };
+        }
         // One that cannot be asked fails on its way, where there is a hop to name.
         let Ok(connect) = self.connect(&wanted.target, fields, wanted) else { return Ok(None) };
-        match self.carriers.open(&wanted.target, || connect.clone()).await? {
+        let may_fall_back = *version == HttpChoice::AsAgreed;
+        match self.carriers.open(&wanted.target, may_fall_back, || connect.clone()).await? {
             Ok(tunnel) => Ok(Some(tunnel)),
             Err(turn) => {
                 wanted.turn = turn;

@@ -100,7 +100,11 @@ impl Socket {
             },
             keep_alive: |stream| super::keep_alive::of(known::<S>(stream)),
             set_keep_alive: |stream, keep_alive| super::keep_alive::set(known::<S>(stream), keep_alive),
-            take_error: |stream| Ok(rustix::net::sockopt::socket_error(known::<S>(stream))?.err().map(io::Error::from)),
+            take_error: |stream| {
+                let error = rustix::net::sockopt::socket_error(known::<S>(stream))?.err().map(io::Error::from);
+                // The system also tells of what it has not given up over: a way that is gone for the moment (RFC 1122 section 4.2.3.9).
+                Ok(error.filter(|error| ENDS.contains(&error.kind())))
+            },
             #[cfg(target_os = "linux")]
             descriptor: |stream| Some(known::<S>(stream).as_fd()),
             options: |stream| super::tcp_options::read(&known::<S>(stream).into()),
@@ -514,3 +518,11 @@ fn known_mut<S: 'static>(stream: &mut dyn Any) -> &mut S {
 }
 
 const TYPE: &str = "the stream has the type that it was made with";
+
+/// What a connection does not live through.
+const ENDS: [io::ErrorKind; 4] = [
+    io::ErrorKind::ConnectionReset,
+    io::ErrorKind::ConnectionAborted,
+    io::ErrorKind::BrokenPipe,
+    io::ErrorKind::TimedOut,
+];

@@ -88,8 +88,16 @@ mod system {
         if let Some(dscp) = options.dscp {
             // The two bits below are those of explicit congestion notification (RFC 3168), which the system sets.
             let class = u32::from(dscp) << 2;
-            let set = if is_ipv6 { set_class(socket, class) } else { socket.set_tos_v4(class) };
+            let set = match is_ipv6 {
+                _ if dscp > 63 => Err(io::ErrorKind::InvalidInput.into()),
+                true => set_class(socket, class),
+                false => socket.set_tos_v4(class),
+            };
             set.map_err(refused("this code point (DSCP)"))?;
+        }
+        if let (Some(dscp), true) = (options.dscp, is_ipv6) {
+            // Over IPv4 too, if it should be that; a socket that is for IPv6 alone has no use for it, and may say so.
+            let _ = socket.set_tos_v4(u32::from(dscp) << 2);
         }
         if let Some(time) = options.user_timeout {
             set_user_timeout(socket, time).map_err(refused("a user timeout"))?;

@@ -282,10 +282,10 @@ mod tests {
 
     #[test]
     fn facts_stand_side_by_side_as_far_as_they_fit() {
-        let page = Page { column: WIDTH - 12 };
+        let page = Page { column: WIDTH - MIN_WIDTH };
         let lines = |facts: &[&str]| page.lines(&facts.iter().map(|&fact| fact.to_owned()).collect::<Vec<_>>());
-        assert_eq!(lines(&["12345", "12345", "1"]), ["12345  12345", "1"]);
-        assert_eq!(lines(&["zwölf Zeichen", "und"]), ["zwölf Zeich…", "und"]);
+        assert_eq!(lines(&["12345678901234", "12345678901234", "1"]), ["12345678901234  12345678901234", "1"]);
+        assert_eq!(lines(&["dreiunddreißig Zeichen lang, ja doch", "und"]), ["dreiunddreißig Zeichen lang, …", "und"]);
         assert_eq!(lines(&["a\nb\u{1b}"]), ["a\\nb\\x1b"]);
         assert_eq!(lines(&[]), Vec::<String>::new());
     }

@@ -327,7 +327,8 @@ impl ConnectionPair {
             return Poll::Pending;
         }
         let stacks = [self.near.stack(), self.far.stack()];
-        let waiting = stacks.map(|stack| stack.inbound_len() + stack.outbound_len()).iter().sum();
+        let in_stacks: usize = stacks.map(|stack| stack.inbound_len() + stack.outbound_len()).iter().sum();
+        let waiting = in_stacks + self.there.zero_copy.held() + self.back.zero_copy.held();
         let last = self.last.get_or_insert_with(|| Progress::new(self.timer, waiting));
         let system = || [&self.near, &self.far].map(|conn| conn.get_ref().unsent().unwrap_or(0)).iter().sum();
         ready!(last.poll_stuck(waiting, system, cx));

@@ -140,12 +140,10 @@ impl RevocationLists {
     /// Gives them to `verify` as the library takes them that looks for paths.
     pub(super) fn with_options<T>(&self, verify: impl FnOnce(Option<RevocationOptions<'_>>) -> T) -> T {
         let lists: Vec<_> = self.lists.iter().map(|list| &*list.read).collect();
-        // There is at least one, or else there would be no `self`.
-        let options = RevocationOptionsBuilder::new(&lists).ok().map(|builder| {
-            let builder = builder.with_depth(RevocationCheckDepth::Chain).with_status_policy(self.unknown);
-            builder.with_expiration_policy(self.expired).build()
-        });
-        verify(options)
+        let builder =
+            RevocationOptionsBuilder::new(&lists).expect("there is at least one, or else there would be no `self`");
+        let builder = builder.with_depth(RevocationCheckDepth::Chain).with_status_policy(self.unknown);
+        verify(Some(builder.with_expiration_policy(self.expired).build()))
     }
 }
 

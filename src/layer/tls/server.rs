@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::crypto::CryptoProvider;
-use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, ServerSessionMemoryCache};
 use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, SignatureScheme};
 
@@ -94,10 +94,15 @@ impl TlsServer {
 
     /// The configuration of rustls that this server is made of, for one that is to be a little different: change a clone of it
     /// and give that to [`from_rustls`](Self::from_rustls). How sessions are resumed is not in it: it has what rustls does by
-    /// itself, a table of the last 256.
+    /// itself, a table of the last 256. Clones of one such configuration share that table: give each that demands something else
+    /// of its clients a `session_storage` of its own, since who resumes a session shows no certificate.
     #[must_use]
     pub fn to_rustls(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.config)
+        let mut config = ServerConfig::clone(&self.config);
+        if self.tickets.is_some() && config.session_storage.can_cache() {
+            config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
+        }
+        Arc::new(config)
     }
 
     /// Has another server answer clients that ask for this DNS name (SNI, RFC 6066 section 3): with its certificates, its demands on
@@ -339,3 +344,6 @@ const SCHEMES: [SignatureScheme; 5] = [
     SignatureScheme::ECDSA_NISTP521_SHA512,
     SignatureScheme::ED25519,
 ];
+
+/// So many sessions rustls keeps by itself.
+const SESSIONS: usize = 256;

@@ -52,15 +52,17 @@ impl TicketKeys {
     ///
     /// When there is none, or are more than 16, or no provider of cryptography was built in.
     pub fn new(keys: impl IntoIterator<Item = [u8; 32]>) -> Result<Self, ConfigError> {
-        let keys: Vec<_> = keys.into_iter().map(Zeroizing::new).collect();
-        Self::of(&keys, "the list")
+        let mut list = Vec::with_capacity(MAX_KEYS + 1);
+        list.extend(keys.into_iter().map(Zeroizing::new).take(MAX_KEYS + 1));
+        Self::of(&list, "the list")
     }
 
     fn parse(text: &[u8], name: &str) -> Result<Self, ConfigError> {
-        let mut keys = Vec::new();
+        let mut keys = Vec::with_capacity(MAX_KEYS + 1);
         for (at, line) in text.split(|&byte| byte == b'\n').enumerate() {
             let written = line.split(|&byte| byte == b'#').next().unwrap_or_default().trim_ascii();
-            if !written.is_empty() {
+            // A list that grows would leave its keys where it was before.
+            if !written.is_empty() && keys.len() <= MAX_KEYS {
                 let number = at + 1;
                 keys.push(
                     key(written).map_err(|why| bad(format!("line {number} of {name} is no key of tickets: {why}")))?,
@@ -73,8 +75,8 @@ impl TicketKeys {
     fn of(keys: &[Zeroizing<[u8; 32]>], name: &str) -> Result<Self, ConfigError> {
         match keys.len() {
             0 => Err(bad(format!("there is no key of tickets in {name}: `openssl rand -hex 32` makes one"))),
-            count if count > MAX_KEYS => {
-                Err(bad(format!("there are {count} keys of tickets in {name}, and at most {MAX_KEYS} are taken")))
+            MAX_KEYS.. if keys.len() > MAX_KEYS => {
+                Err(bad(format!("there are more than {MAX_KEYS} keys of tickets in {name}: take the oldest out")))
             }
             _ => Ok(Self { keys: keys.iter().map(|key| Sealer::new(key)).collect::<Result<_, _>>()? }),
         }
@@ -260,7 +262,7 @@ mod tests {
             ),
             (format!("{}g\n", &one[1..]), "line 1 of FILE is no key of tickets: it has something else"),
             ("\n# none\n".to_owned(), "there is no key of tickets in FILE"),
-            (format!("{one}\n").repeat(17), "there are 17 keys of tickets in FILE, and at most 16"),
+            (format!("{one}\n").repeat(17), "there are more than 16 keys of tickets in FILE: take the oldest out"),
         ] {
             let error = TicketKeys::parse(text.as_bytes(), "FILE").unwrap_err().to_string();
             assert!(error.starts_with(expected), "{error}");

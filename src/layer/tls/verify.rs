@@ -220,8 +220,11 @@ impl Roots {
     ) -> Result<bool, Error> {
         let Error::InvalidCertificate(error) = error else { return Ok(false) };
         let no_path = match error {
+            CertificateError::UnknownIssuer => true,
             // No list speaks for one that is its own authority.
-            CertificateError::UnknownIssuer | CertificateError::UnknownRevocationStatus => true,
+            CertificateError::UnknownRevocationStatus => {
+                Certificate::read(end_entity).is_some_and(|certificate| certificate.subject == certificate.issuer)
+            }
             CertificateError::Other(_) => {
                 CertificateFault::of(&error.clone().into()) == Some(CertificateFault::IsAuthority)
             }
