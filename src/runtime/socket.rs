@@ -520,7 +520,7 @@ fn known_mut<S: 'static>(stream: &mut dyn Any) -> &mut S {
 const TYPE: &str = "the stream has the type that it was made with";
 
 /// What a connection does not live through.
-#[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
+#[cfg(all(unix, any(feature = "async-std", feature = "smol", feature = "tokio")))]
 const ENDS: [io::ErrorKind; 4] = [
     io::ErrorKind::ConnectionReset,
     io::ErrorKind::ConnectionAborted,
