@@ -100,7 +100,7 @@ const PROBED: &[Probed] = &[
         protocol: "sieve",
         answers: ["fed_to_tls", "taken", "refused", "hangs_up"],
     },
-    Probed { server: &INN, service: "nntp", protocol: "nntp", answers: ["dropped", "refused", "refused", "hangs_up"] },
+    Probed { server: &INN, service: "nntp", protocol: "nntp", answers: ["dropped", INN_GLUED, "refused", "hangs_up"] },
     Probed { server: &PROFTPD, service: "ftp", protocol: "ftp", answers: ["dropped", "lost", "refused", "hangs_up"] },
     Probed { server: &PURE_FTPD, service: "ftp", protocol: "ftp", answers: ["dropped", "lost", "agrees", "hangs_up"] },
     Probed {
@@ -134,3 +134,7 @@ const PROBED: &[Probed] = &[
         answers: ["does_not_apply", "does_not_apply", "does_not_apply", "does_not_apply"],
     },
 ];
+
+/// INN takes a glued ClientHello for a line. One with a hybrid key is longer than a line may be, and INN hangs up; a short one is
+/// dropped with the line, and waited for again. ring has no hybrid.
+const INN_GLUED: &str = if cfg!(feature = "aws-lc-rs") { "refused" } else { "lost" };
