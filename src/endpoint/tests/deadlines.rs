@@ -59,6 +59,7 @@ fn p6_the_timeout_of_the_transport_covers_both_and_says_where_it_was() {
     assert!(is_connecting(&kind) && took == 5_000 && !text.contains("connect-timeout"), "{kind:?} {took} {text}");
 }
 
+#[cfg(any(feature = "aws-lc-rs", feature = "ring"))]
 #[test]
 fn p6_a_handshake_has_a_deadline_of_its_own_and_no_time_counts_twice() {
     let tls = "+tls:insecure=yes:handshake-timeout=4";
@@ -94,18 +95,25 @@ fn p8_how_long_each_phase_took_is_known() {
 
 #[test]
 fn p6_the_whole_caps_every_phase_and_says_which_it_was() {
-    let keys = ":timeout=9:resolve-timeout=9:connect-timeout=9:total-timeout=5";
-    for (steps, resolving, connecting, during) in [
-        ("", 60_000, None, "resolving was under way"),
-        ("", 1_000, None, "connecting was under way"),
-        ("+tls:insecure=yes:handshake-timeout=9", 1_000, Some(1_000), "step 1 (tls) was under way"),
-        ("+socks5:b.test:1:timeout=9+tls", 1_000, Some(1_000), "step 1 (socks5) was under way"),
-    ] {
-        let (kind, took, text) = gives_up(&format!("{keys}{steps}"), resolving, connecting);
-        assert!(matches!(kind, ClassKind::WholeTimeout) && took == 5_000, "{steps}: {kind:?} {took} {text}");
-        assert_eq!(text, format!("not done within 5s, all in all (total-timeout): {during}"));
-    }
+    the_whole_ends_it("", 60_000, None, "resolving");
+    the_whole_ends_it("", 1_000, None, "connecting");
+    the_whole_ends_it("+socks5:b.test:1:timeout=9", 1_000, Some(1_000), "step 1 (socks5)");
     // One that is longer than the phases changes nothing.
     let (kind, took, _) = gives_up(":resolve-timeout=2:total-timeout=50", 60_000, None);
     assert!(is_resolving(&kind) && took == 2_000, "{kind:?} {took}");
+}
+
+#[cfg(any(feature = "aws-lc-rs", feature = "ring"))]
+#[test]
+fn p6_the_whole_caps_a_handshake_too() {
+    the_whole_ends_it("+tls:insecure=yes:handshake-timeout=9", 1_000, Some(1_000), "step 1 (tls)");
+    the_whole_ends_it("+socks5:b.test:1:timeout=9+tls", 1_000, Some(1_000), "step 1 (socks5)");
+}
+
+/// Every phase has nine seconds, the whole has five.
+fn the_whole_ends_it(steps: &str, resolving: u64, connecting: Option<u64>, during: &str) {
+    let keys = ":timeout=9:resolve-timeout=9:connect-timeout=9:total-timeout=5";
+    let (kind, took, text) = gives_up(&format!("{keys}{steps}"), resolving, connecting);
+    assert!(matches!(kind, ClassKind::WholeTimeout) && took == 5_000, "{steps}: {kind:?} {took} {text}");
+    assert_eq!(text, format!("not done within 5s, all in all (total-timeout): {during} was under way"));
 }
