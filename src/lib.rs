@@ -36,6 +36,7 @@
 //! | [`peer`] | what a failure means for whoever has to go on: its class, and whether to try again | `endpoint` and what that uses |
 //! | [`pool`] | connections that are used again, with all their layers | `peer`, `endpoint` and what those use |
 //! | `http` | HTTP at the far end: a client of hyper over any connection | `connection` and what that uses |
+//! | `streams` | connections that live in a policy: what it says, and what a program says to them | `http`, `pool`, `peer`, `endpoint` and what those use |
 //! | [`proxy`] | whom the clients of a proxy may reach, and how they are reached | `endpoint` and what that uses |
 //! | [`testing`] | peers, wires and clocks for tests | all of these |
 //! | [`printable`] | what a peer has said, escaped so that it can be shown | nothing, and all of these show by it |
@@ -56,6 +57,7 @@
 //! | `xmpp` | STARTTLS of XMPP |
 //! | `x509` | what a certificate says of itself: `tls::CertificateFacts` |
 //! | `serde` | the facts of a layer for programs: `Serialize` of [`tls::TlsFacts`] |
+//! | `streams` | connections that live in a policy: `onionskin::streams` |
 //! | `testing` | the test kit [`testing`], for a dev-dependency |
 //! | `cli` | the command `onion`, and what only it needs |
 //!
@@ -78,6 +80,8 @@ pub mod route;
 pub mod runtime;
 pub mod stack;
 pub mod starttls;
+#[cfg(feature = "streams")]
+pub mod streams;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod tunnel;
