@@ -1,17 +1,39 @@
 //! Policies: where streams lead to, and what becomes of them, as data.
 //!
-//! A policy is a [`Policy`]: a value with public parts, which a program can put together.
+//! ```text
+//!     text ──▶ Document ──▶ keys, one by one ──▶ names and sense ──▶ Policy        or all mistakes, each with path and line
+//!                 ▲          (table of keys)          (check)           ▲
+//!              overlay                                                  └── a program that puts one together
+//! ```
+//!
+//! A policy is a [`Policy`]: a value with public parts, which a program can put together, or which is read from a JSON text in the
+//! spelling of libwebsockets ([`Policy::read`]). A [`Document`] is the text before it means anything: that is what an overlay changes.
+//!
+//! Reading is strict. A typing error in a policy would otherwise be a stream without a trust store, or one that is never tried
+//! again, and nobody would know. So an unknown key, a name that is not defined, a number out of range and a key that makes no
+//! sense for the protocol are mistakes; names match exactly; and all mistakes are told at once. [`Policy::read_leniently`] is for
+//! texts that were written for somebody else.
 
 // | file | idea |
 // |---|---|
+// | `read.rs` | the ways to read a policy |
+// | `document.rs` | JSON with the place of everything in it, and overlays |
+// | `keys/` | the table of all keys, and what comes of it: the reader, the schema, the page |
+// | `check.rs` | what no single key can tell: names are defined, streams can be ones |
+// | `mistake.rs` | what is wrong with a policy |
 // | `stream.rs`, `http.rs`, `ws.rs`, `mqtt.rs`, `queue.rs` | what is said of one stream |
 // | `retry.rs`, `tls.rs`, `auth.rs`, `via.rs` | what streams name: tables of delays, trust, who asks, and what lies on the way |
 // | `template.rs` | text with named values in it |
 
 mod auth;
+mod check;
+mod document;
 mod http;
+mod keys;
+mod mistake;
 mod mqtt;
 mod queue;
+mod read;
 mod retry;
 mod stream;
 mod template;
@@ -22,7 +44,11 @@ mod ws;
 use std::collections::BTreeMap;
 
 pub use self::auth::Auth;
+pub use self::document::Document;
 pub use self::http::{Header, Http, Multipart};
+pub use self::keys::{page, schema};
+use self::mistake::At;
+pub use self::mistake::{Mistake, MistakeKind, PolicyError};
 pub use self::mqtt::{Mqtt, MqttVersion, Publication, Qos, Subscription};
 pub use self::queue::{Queue, WhenFull};
 pub use self::retry::{Conceal, Retry};
