@@ -125,3 +125,8 @@ struct Certificates;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/peers.md")]
 struct Peers;
+
+/// The programs on the page of streams, run.
+#[cfg(all(doctest, feature = "streams"))]
+#[doc = include_str!("../docs/streams.md")]
+struct Streams;

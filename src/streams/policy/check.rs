@@ -4,9 +4,10 @@ use super::document::Document;
 use super::mistake::{At, MAX_MISTAKES, Mistake, MistakeKind, nearest, shown};
 use super::{Auth, Policy, Protocol, StreamPolicy, Template, document};
 
-/// All that makes no sense in a policy. The document that it was read from, if there is one, knows the places.
-pub(super) fn check(policy: &Policy, document: Option<&Document>) -> Vec<Mistake> {
-    let mut check = Check { policy, document, mistakes: Vec::new() };
+/// All that makes no sense in a policy. The document that it was read from, if there is one, knows the places; and what is missing
+/// because it could not be read is not told again.
+pub(super) fn check(policy: &Policy, document: Option<&Document>, known: &[Mistake]) -> Vec<Mistake> {
+    let mut check = Check { policy, document, known, mistakes: Vec::new() };
     check.retries();
     check.trust();
     for (name, stream) in &policy.streams {
@@ -18,6 +19,7 @@ pub(super) fn check(policy: &Policy, document: Option<&Document>) -> Vec<Mistake
 struct Check<'p> {
     policy: &'p Policy,
     document: Option<&'p Document>,
+    known: &'p [Mistake],
     mistakes: Vec<Mistake>,
 }
 
@@ -98,7 +100,11 @@ impl Check<'_> {
             self.wrong(MistakeKind::WrongValue, &at("min_version"), "`min_version` is above `max_version`");
         }
         if stream.is_server && tls.is_on && (tls.server_certificate.is_empty() || tls.server_key.is_none()) {
-            self.wrong(MistakeKind::Missing, &at("tls"), "a server with TLS needs `server_cert` and `server_key`");
+            self.missing(
+                &at("tls"),
+                &["server_cert", "server_key"],
+                "a server with TLS needs `server_cert` and `server_key`",
+            );
         }
         if !stream.is_server {
             self.client(name, stream);
@@ -117,19 +123,19 @@ impl Check<'_> {
     fn client(&mut self, name: &str, stream: &StreamPolicy) {
         let at = |key| ["s", name, key];
         match &stream.endpoint {
-            None => self.wrong(MistakeKind::Missing, &at("endpoint"), "a client needs an `endpoint`"),
+            None => self.missing(&at("endpoint"), &["endpoint"], "a client needs an `endpoint`"),
             Some(endpoint) if stream.port == 0 && stream.protocol == Protocol::Raw => {
                 let text = endpoint.to_string();
                 if !text.starts_with('+') && !text.contains("://") && !endpoint.is_one_value() {
-                    self.wrong(MistakeKind::Missing, &at("port"), "a `raw` stream needs a `port`");
+                    self.missing(&at("port"), &["port"], "a `raw` stream needs a `port`");
                 }
             }
             Some(_) => {}
         }
         if stream.protocol == Protocol::Mqtt && stream.mqtt.topic.is_none() && stream.mqtt.subscriptions.is_empty() {
-            self.wrong(
-                MistakeKind::Missing,
+            self.missing(
                 &at("protocol"),
+                &["mqtt_topic", "mqtt_subscribe"],
                 "a stream of MQTT needs `mqtt_topic` or `mqtt_subscribe`",
             );
         }
@@ -144,6 +150,18 @@ impl Check<'_> {
         if !known.contains(&name) {
             let message = format!("no {what} is called {}{}", shown(name), nearest(name, known));
             self.wrong(MistakeKind::UnknownName, at, message);
+        }
+    }
+
+    /// Something is not there, and none of the keys that would say it could not be read.
+    fn missing(&mut self, at: &[&str], keys: &[&str], message: &str) {
+        let (parent, _) = self.place(&at[..at.len() - 1]);
+        let is_broken = |mistake: &Mistake| {
+            let of_key = |key: &&str| mistake.path().starts_with(&format!("{parent}.{key}"));
+            mistake.path() == parent && mistake.kind() == MistakeKind::WrongType || keys.iter().any(of_key)
+        };
+        if !self.known.iter().any(is_broken) {
+            self.wrong(MistakeKind::Missing, at, message);
         }
     }
 

@@ -7,6 +7,7 @@
 use std::fmt;
 
 use jsonc_parser::ast;
+use jsonc_parser::common::Ranged;
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 
 use super::mistake::{At, MAX_MISTAKES, Mistake, MistakeKind, PolicyError, shown};
@@ -61,6 +62,14 @@ impl Document {
         })?;
         let tree = tree.value.ok_or_else(|| wrong(1, 1, "no JSON: there is nothing".to_owned()))?;
         let mut reading = Reading { lines: Lines::new(text, is_in_overlay), doubled: Vec::new() };
+        if let Some(stray) = stray(text) {
+            let At { line, column, .. } = reading.lines.at(stray);
+            return Err(wrong(
+                line,
+                column,
+                "no JSON: a control character or a space that only other formats have".to_owned(),
+            ));
+        }
         let mut root = reading.node(&tree, "$", 0)?;
         reading.name_sections(&mut root);
         Ok(Self { root, doubled: reading.doubled })
@@ -283,7 +292,6 @@ struct Reading {
 
 impl Reading {
     fn node(&mut self, tree: &ast::Value<'_>, path: &str, depth: usize) -> Result<Node, PolicyError> {
-        use jsonc_parser::common::Ranged;
         let at = self.lines.at(tree.range().start);
         if depth > MAX_DEPTH {
             return Err(Mistake::new(MistakeKind::Syntax, path, at, format!("nested deeper than {MAX_DEPTH}")).into());
@@ -380,6 +388,20 @@ impl Reading {
         self.without_doubled(&mut named, path);
         node.value = Value::Object(named);
     }
+}
+
+/// What the parser lets pass: in a text a control character, which is written as an escape (RFC 8259, section 7), and elsewhere a space
+/// beyond the four that there are (section 2).
+fn stray(text: &str) -> Option<usize> {
+    let (mut is_in_text, mut is_escaped) = (false, false);
+    text.bytes().position(|byte| {
+        let (was_in_text, was_escaped) = (is_in_text, is_escaped);
+        is_escaped = was_in_text && !was_escaped && byte == b'\\';
+        if byte == b'"' && !was_escaped {
+            is_in_text = !was_in_text;
+        }
+        if was_in_text { byte < 0x20 } else { !matches!(byte, b' '..=b'~' | b'\t' | b'\n' | b'\r') }
+    })
 }
 
 /// Where the lines of a text begin.

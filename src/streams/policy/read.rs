@@ -50,7 +50,7 @@ impl Policy {
     ///
     /// All mistakes, without lines.
     pub fn check(&self) -> Result<(), PolicyError> {
-        PolicyError::unless_none(check(self, None))
+        PolicyError::unless_none(check(self, None, &[]))
     }
 }
 
@@ -71,7 +71,7 @@ impl Document {
     /// As [`Policy::read`].
     pub fn policy_in(&self, folder: &Path) -> Result<Policy, PolicyError> {
         let (policy, mut reading) = keys::read(self, folder);
-        reading.mistakes.extend(check(&policy, Some(self)));
+        reading.mistakes.extend(check(&policy, Some(self), &reading.mistakes));
         PolicyError::unless_none(reading.mistakes)?;
         reading.notes.iter().for_each(|note| log::warn!("policy: {note}"));
         Ok(policy)
@@ -80,7 +80,8 @@ impl Document {
     /// The policy that can be read, and what was passed over, as [`Policy::read_leniently`] has it.
     pub fn policy_leniently(&self, folder: &Path) -> (Policy, Vec<Mistake>) {
         let (policy, reading) = keys::read(self, folder);
-        let mut passed_over = [reading.mistakes, reading.notes, check(&policy, Some(self))].concat();
+        let senseless = check(&policy, Some(self), &reading.mistakes);
+        let mut passed_over = [reading.mistakes, reading.notes, senseless].concat();
         passed_over.sort_by_key(Mistake::at);
         (policy, passed_over)
     }

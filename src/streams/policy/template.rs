@@ -186,7 +186,8 @@ impl Template {
             Place::Host => {
                 let is_plain =
                     value.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
-                if !is_plain && !(self.is_one_value() && value.parse::<IpAddr>().is_ok()) {
+                let is_address = self.is_one_value() && value.parse::<IpAddr>().is_ok();
+                if !is_plain && !is_address {
                     return refused("is no host: letters, digits, `-`, `_` and `.`, or an IP address as all of it");
                 }
                 text.push_str(value);
@@ -253,8 +254,9 @@ impl Template {
         Err(TemplateError(format!("it has {wrong}")))
     }
 
+    /// Whether the policy itself says one.
     fn has_dot_segment(&self) -> bool {
-        self.parts.iter().any(|part| matches!(part, Part::Text(text) if has_dot_segment(text)))
+        has_dot_segment(&with_stand_ins(&self.parts))
     }
 }
 
@@ -350,9 +352,7 @@ pub(super) fn is_name(name: &str) -> bool {
 
 /// What is wrong with wildcards: each stands for a whole level, and `#` is the last (MQTT 3.1.1, section 4.7.1).
 fn filter_mistake(parts: &[Part]) -> Option<&'static str> {
-    // A value is something other than a wildcard.
-    let whole: String =
-        parts.iter().map(|part| if let Part::Text(text) = part { text.as_str() } else { "v" }).collect();
+    let whole = with_stand_ins(parts);
     let mut levels = whole.split('/').peekable();
     while let Some(level) = levels.next() {
         if level.len() > 1 && level.contains(['+', '#']) {
@@ -363,6 +363,11 @@ fn filter_mistake(parts: &[Part]) -> Option<&'static str> {
         }
     }
     None
+}
+
+/// The text with a letter for each value: no value is a wildcard, nor a dot.
+fn with_stand_ins(parts: &[Part]) -> String {
+    parts.iter().map(|part| if let Part::Text(text) = part { text.as_str() } else { "v" }).collect()
 }
 
 /// Percent-encodes all but what is unreserved (RFC 3986, section 2.3).

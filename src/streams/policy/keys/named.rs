@@ -98,8 +98,13 @@ pub(super) struct AuthKeys {
 pub(super) const AUTH_TYPES: &[&str] = &["basic", "bearer", "oauth2", "sigv4"];
 
 pub(super) const AUTH: &[Key<AuthKeys>] = &[
-    Key::<AuthKeys>::new("type", Kind::Choice { words: AUTH_TYPES, set: |auth, kind| auth.kind = kind }, "", "How it is asked.")
-        .needed(),
+    Key::<AuthKeys>::new(
+        "type",
+        Kind::Choice { words: AUTH_TYPES, set: |auth, kind| auth.kind = kind },
+        "",
+        "How it is asked.",
+    )
+    .needed(),
     Key::new(
         "streamtype",
         Kind::Name { what: "stream", set: |auth, name| auth.stream = Some(name) },

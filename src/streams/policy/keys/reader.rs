@@ -289,8 +289,13 @@ impl Reading {
                 "",
             )
             .needed(),
-            Key::<ClientCertificate>::new("key", Kind::Name { what: "certificate", set: |identity, name| identity.key = name }, "", "")
-                .needed(),
+            Key::<ClientCertificate>::new(
+                "key",
+                Kind::Name { what: "certificate", set: |identity, name| identity.key = name },
+                "",
+                "",
+            )
+            .needed(),
         ];
         let mut identities = Vec::new();
         for (member, path) in self.members(node, path, "objects of `cert` and `key` by name") {

@@ -6,8 +6,7 @@ use std::str::FromStr;
 use super::super::document::Value;
 use super::super::template::is_name;
 use super::super::{
-    Header, MqttVersion, Multipart, Place, Protocol, Publication, Qos, StreamPolicy, Template, Via,
-    WhenFull,
+    Header, MqttVersion, Multipart, Place, Protocol, Publication, Qos, StreamPolicy, Template, Via, WhenFull,
 };
 use super::named::seconds;
 use super::schema;

@@ -1,0 +1,5 @@
+//! Streams: connections that live in a policy.
+#![allow(clippy::unwrap_used, reason = "clippy sees only functions marked as tests, and not what they call")]
+
+mod keys;
+mod policies;
