@@ -15,6 +15,7 @@ use futures::future::{BoxFuture, LocalBoxFuture};
 #[cfg(unix)]
 use super::Address;
 use super::adapted::{Adapted, Incomplete, flush_and_shut_down};
+use super::deadlines::Sleep;
 use super::{Accept, ListeningSocket, Runtime, Socket, TcpOptions, Timer, listen, some_address, tcp_open};
 
 /// async-std: its global executor, which starts with the first task.
@@ -27,10 +28,10 @@ impl Timer for AsyncStd {
     }
 
     fn sleep_until(&self, deadline: Instant) -> BoxFuture<'static, ()> {
-        Box::pin(async move {
-            let left = deadline.saturating_duration_since(Instant::now());
-            task::sleep(left).await;
-        })
+        match Sleep::until(deadline) {
+            Some(sleep) => Box::pin(sleep),
+            None => Box::pin(task::sleep(deadline.saturating_duration_since(Instant::now()))),
+        }
     }
 }
 

@@ -3,11 +3,11 @@
 //! The rest of the crate speaks to `&dyn Runtime` and to [`Socket`], so that one build can hold
 //! several runtimes, or none. Each file below is one of them:
 //!
-//! | feature | type | timers and readiness | tasks run on |
-//! |---|---|---|---|
-//! | `async-std` (default) | `AsyncStd` | async-io | async-std's global executor |
-//! | `smol` | `Smol` | async-io | smol's global executor |
-//! | `tokio` | `Tokio` | tokio | the tokio runtime around the call, else one that the process shares |
+//! | feature | type | readiness | timers | tasks run on |
+//! |---|---|---|---|---|
+//! | `async-std` (default) | `AsyncStd` | async-io | a thread of ours | async-std's global executor |
+//! | `smol` | `Smol` | async-io | a thread of ours | smol's global executor |
+//! | `tokio` | `Tokio` | tokio | tokio | the tokio runtime around the call, else one that the process shares |
 //!
 //! Where none is named, [`preferred`] says which is taken.
 //!
@@ -23,6 +23,7 @@
 // | file | idea |
 // |---|---|
 // | `async_std.rs`, `smol.rs`, `tokio.rs` | the runtimes |
+// | `deadlines.rs` | timers for those on async-io, which wake nobody when they are set |
 // | `choice.rs` | which of them is taken where none is named |
 // | `adapted.rs`, `listen.rs` | what their streams leave out, and what listening has in common |
 // | `socket.rs`, `address.rs` | what all of them hand out, and its ends |
@@ -44,6 +45,8 @@ mod async_std;
 mod backlog;
 mod choice;
 mod connect_error;
+#[cfg(any(feature = "async-std", feature = "smol"))]
+mod deadlines;
 #[cfg(all(unix, any(feature = "async-std", feature = "smol", feature = "tokio")))]
 pub(crate) mod inherited;
 mod keep_alive;

@@ -5,12 +5,13 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use futures::future::{BoxFuture, LocalBoxFuture};
+use futures::future::{BoxFuture, FutureExt, LocalBoxFuture};
 use smol::Async;
 
 #[cfg(unix)]
 use super::Address;
 use super::adapted::{Adapted, Incomplete, flush_and_shut_down};
+use super::deadlines::Sleep;
 use super::{Accept, ListeningSocket, Runtime, Socket, TcpOptions, Timer, listen, some_address, tcp_open};
 
 /// smol: its global executor, on one thread unless `SMOL_THREADS` says otherwise.
@@ -23,9 +24,10 @@ impl Timer for Smol {
     }
 
     fn sleep_until(&self, deadline: Instant) -> BoxFuture<'static, ()> {
-        Box::pin(async move {
-            smol::Timer::at(deadline).await;
-        })
+        match Sleep::until(deadline) {
+            Some(sleep) => Box::pin(sleep),
+            None => Box::pin(smol::Timer::at(deadline).map(drop)),
+        }
     }
 }
 

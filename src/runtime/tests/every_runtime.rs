@@ -4,6 +4,7 @@
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::pin::Pin;
+use std::sync::mpsc;
 use std::task::Poll;
 use std::thread;
 use std::time::Duration;
@@ -42,6 +43,32 @@ fn the_nearer_deadline_comes_first() {
         });
         assert!(nearer_won, "{runtime:?}");
         assert!(runtime.now() >= start + SHORT, "{runtime:?} woke too early");
+    }
+}
+
+#[test]
+fn deadlines_are_reached_however_they_are_set() {
+    for &runtime in all() {
+        let (reached, order) = mpsc::channel();
+        let start = runtime.now();
+        // The last one first, so that each is nearer than all that are set; every other one is taken back.
+        for number in (0..40).rev() {
+            let at = start + SHORT + Duration::from_millis(number);
+            let (reached, sleep) = (reached.clone(), runtime.sleep_until(at));
+            runtime.spawn(Box::pin(async move {
+                if number % 2 == 1 {
+                    return drop(future::select(sleep, future::ready(())).await);
+                }
+                sleep.await;
+                assert!(runtime.now() >= at, "{runtime:?} woke too early");
+                reached.send(number).expect("the test waits");
+            }));
+        }
+        drop(reached);
+        let mut seen: Vec<_> = order.iter().collect();
+        assert_eq!(seen.len(), 20, "{runtime:?}");
+        seen.sort_unstable();
+        assert!(seen.iter().all(|number| number % 2 == 0), "{runtime:?}: {seen:?}");
     }
 }
 
