@@ -1,5 +1,6 @@
 //! Streams: connections that live in a policy.
 #![allow(clippy::unwrap_used, reason = "clippy sees only functions marked as tests, and not what they call")]
 
+mod destinations;
 mod keys;
 mod policies;

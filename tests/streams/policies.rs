@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use onionskin::streams::policy::{
-    Auth, Conceal, Document, Material, MistakeKind, Place, Policy, PolicyError, Protocol, Qos, Retry, StreamPolicy,
-    Template, Tls, TrustStore, WhenFull,
+    Auth, Conceal, Document, Material, Mistake, MistakeKind, Place, Policy, PolicyError, Protocol, Qos, Retry,
+    StreamPolicy, Template, Tls, TrustStore, WhenFull,
 };
 
 /// Those that people would write, with what they are.
@@ -307,7 +307,7 @@ fn a_lenient_reader_tells_what_it_has_passed_over() {
     let stream = &policy.streams["a"];
     assert_eq!((stream.protocol, stream.ws.binary, stream.dscp), (Protocol::Ws, true, None));
     assert_eq!(stream.retry.as_deref(), Some("x"), "never a stream with less than was asked for");
-    let kinds: Vec<_> = passed_over.iter().map(|mistake| mistake.kind()).collect();
+    let kinds: Vec<_> = passed_over.iter().map(Mistake::kind).collect();
     let without = MistakeKind::WithoutEffect;
     assert_eq!(kinds, [MistakeKind::UnknownKey, without, MistakeKind::WrongValue, without, MistakeKind::UnknownName]);
     assert!(Policy::read(&text).is_err());

@@ -20,6 +20,7 @@
 // | `document.rs` | JSON with the place of everything in it, and overlays |
 // | `keys/` | the table of all keys, and what comes of it: the reader, the schema, the page |
 // | `check.rs` | what no single key can tell: names are defined, streams can be ones |
+// | `destination.rs`, `trust.rs` | from a stream to an endpoint: its way, its layers, its trust |
 // | `mistake.rs` | what is wrong with a policy |
 // | `stream.rs`, `http.rs`, `ws.rs`, `mqtt.rs`, `queue.rs` | what is said of one stream |
 // | `retry.rs`, `tls.rs`, `auth.rs`, `via.rs` | what streams name: tables of delays, trust, who asks, and what lies on the way |
@@ -27,6 +28,7 @@
 
 mod auth;
 mod check;
+mod destination;
 mod document;
 mod http;
 mod keys;
@@ -38,12 +40,14 @@ mod retry;
 mod stream;
 mod template;
 mod tls;
+mod trust;
 mod via;
 mod ws;
 
 use std::collections::BTreeMap;
 
 pub use self::auth::Auth;
+pub use self::destination::{Destination, DestinationError, Destinations};
 pub use self::document::Document;
 pub use self::http::{Header, Http, Multipart};
 pub use self::keys::{page, schema};
