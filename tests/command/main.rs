@@ -16,6 +16,7 @@ mod memory;
 mod onion;
 #[path = "../common/open_server/mod.rs"]
 mod open_server;
+mod policy;
 mod probe;
 mod probe_refused;
 #[cfg(unix)]

@@ -97,10 +97,8 @@ fn what_leads_nowhere_names_the_key() {
 }
 
 /// One trust store of a real certificate, and one whose file is not there.
-const TRUST: &str = concat!(
-    r#""certs": { "c": { "file": "tests/streams/policies/root.pem" }, "gone": { "file": "/nowhere/ca.pem" } },
-       "trust_stores": { "t": ["c"], "gone": ["gone"] },"#
-);
+const TRUST: &str = r#""certs": { "c": { "file": "tests/streams/policies/root.pem" }, "gone": { "file": "/nowhere/ca.pem" } },
+    "trust_stores": { "t": ["c"], "gone": ["gone"] },"#;
 
 /// What two peers need: PEM in the text of a policy.
 struct World {

@@ -15,6 +15,7 @@
 //! | `open.rs`, `leave.rs` | from an endpoint to a connection, and how to leave one |
 //! | `route.rs`, `json.rs` | the proxies on the way, to be named and to be told of; JSON for terminals |
 //! | `credentials.rs`, `authority.rs` | certificates: from files, and made on the spot |
+//! | `policy.rs`, `policy/` | `onion policy`: what is wrong with a policy of streams, and what it means |
 //! | `cert.rs` | `onion cert`: an authority and a certificate, as files |
 //! | `completions.rs`, `manual.rs` | what shells and `man` want to know of the command |
 //! | `silence.rs`, `waiting.rs` | how long connections may be silent, and what the end of standard input ends |
@@ -52,6 +53,7 @@ mod meter;
 mod notify;
 mod open;
 mod peers;
+mod policy;
 mod probe;
 mod protocol;
 mod proxy;
@@ -95,6 +97,7 @@ enum Command {
     Relay(relay::Options),
     Proxy(proxy::Options),
     Cert(cert::Options),
+    Policy(policy::Options),
     Completions(completions::Options),
     Man(manual::Options),
 }
@@ -126,6 +129,7 @@ fn run(command: Command) -> Result<(), Failure> {
             Command::Relay(options) => relay::run(runtime, &options).await,
             Command::Proxy(options) => proxy::run(runtime, &options).await,
             Command::Cert(options) => cert::run(&options),
+            Command::Policy(options) => policy::run(&options),
             Command::Completions(options) => completions::run(Arguments::command().name("onion"), &options),
             Command::Man(options) => manual::run(Arguments::command().name("onion"), &options),
         }

@@ -272,7 +272,7 @@ fn target<'v>(stream: &StreamPolicy, value: impl Fn(&str) -> Option<&'v str>) ->
     if !matches!(place, Where::Host) {
         return Ok(Target { place, host: String::new(), port: 0, is_tls, path: None });
     }
-    let port = if stream.port > 0 { Some(stream.port) } else { standard_port(stream, is_tls) };
+    let port = stream.port_or_standard(is_tls);
     let port = port.ok_or_else(|| ("port", "there is none".to_owned()))?;
     let host = bare(&filled).to_owned();
     Address::to_host(&host, port).map_err(|error| ("endpoint", error.to_string()))?;
@@ -307,10 +307,7 @@ fn of_url(stream: &StreamPolicy, scheme: &str, rest: &str, template: &Template) 
         }
         _ => (authority, None),
     };
-    let port = port
-        .or((stream.port > 0).then_some(stream.port))
-        .or(standard_port(stream, *is_tls))
-        .ok_or("there is no port")?;
+    let port = port.or(stream.port_or_standard(*is_tls)).ok_or("there is no port")?;
     let host = bare(host).to_owned();
     Address::to_host(&host, port).map_err(|error| error.to_string())?;
     let path = (!path.is_empty()).then(|| path.to_owned());
@@ -328,16 +325,6 @@ fn place(endpoint: &str) -> Where {
 /// Without the brackets of an IPv6 address.
 fn bare(host: &str) -> &str {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
-}
-
-fn standard_port(stream: &StreamPolicy, is_tls: bool) -> Option<u16> {
-    Some(match (stream.protocol, is_tls) {
-        (Protocol::Raw, _) => return None,
-        (Protocol::Mqtt, true) if !stream.mqtt.over_ws => 8883,
-        (Protocol::Mqtt, false) if !stream.mqtt.over_ws => 1883,
-        (_, true) => 443,
-        (_, false) => 80,
-    })
 }
 
 /// What to offer (RFC 7301): what the policy says, or what goes with the protocol.

@@ -72,6 +72,20 @@ impl StreamPolicy {
         Ok(Self { endpoint, port, protocol, ..Self::default() })
     }
 
+    /// The port, or the one that goes with the protocol where none is set.
+    pub fn port_or_standard(&self, is_tls: bool) -> Option<u16> {
+        if self.port > 0 {
+            return Some(self.port);
+        }
+        match (self.protocol, is_tls) {
+            (Protocol::Raw, _) => None,
+            (Protocol::Mqtt, true) if !self.mqtt.over_ws => Some(8883),
+            (Protocol::Mqtt, false) if !self.mqtt.over_ws => Some(1883),
+            (_, true) => Some(443),
+            (_, false) => Some(80),
+        }
+    }
+
     /// All templates of the stream, each with the key that it is from.
     pub fn templates(&self) -> impl Iterator<Item = (&'static str, &Template)> {
         let (http, mqtt) = (&self.http, &self.mqtt);
