@@ -15,6 +15,7 @@
 //! | `proxy_headers.rs` | [`proxy_headers`] | PROXY headers of both versions |
 //! | `socks.rs` | [`socks`] | SOCKS5 and SOCKS4a, to either side |
 //! | `endpoints.rs` | [`endpoints`] | endpoint strings |
+//! | `policies.rs` | [`policies`] | policies of streams |
 //! | `framers.rs` | [`framers`] | lines, netstrings and strings with a length before them |
 //! | `deflate.rs` | [`deflate`] | compressed streams |
 //! | `commands.rs` | [`commands`] | the onion line protocol of the command |
@@ -29,6 +30,7 @@ mod handshakes;
 mod http2;
 mod http_heads;
 mod negotiations;
+mod policies;
 mod proxy_headers;
 mod records;
 mod scripts;
@@ -49,6 +51,8 @@ mod outcome;
 mod protocol;
 #[path = "../../tests/http2/server/raw.rs"]
 mod raw;
+#[path = "../../tests/streams/rules.rs"]
+mod rules;
 #[path = "../../tests/scripts/script.rs"]
 mod script;
 #[path = "../../tests/scripts/world.rs"]
@@ -62,6 +66,7 @@ pub use self::handshakes::handshakes;
 pub use self::http_heads::http_heads;
 pub use self::http2::http2;
 pub use self::negotiations::negotiations;
+pub use self::policies::policies;
 pub use self::proxy_headers::proxy_headers;
 pub use self::records::records;
 pub use self::scripts::scripts;

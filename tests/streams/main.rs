@@ -4,3 +4,5 @@
 mod destinations;
 mod keys;
 mod policies;
+mod rules;
+mod texts;

@@ -429,7 +429,10 @@ fn a_policy_that_a_program_puts_together_is_held_to_the_same() {
 
 #[test]
 fn a_policy_is_read_from_a_file_and_names_files_beside_it() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/streams/policies/device.json");
+    // Another package runs these tests as well.
+    let mut folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let file =
+        folders.find_map(|folder| folder.join("tests/streams/policies/device.json").canonicalize().ok()).unwrap();
     let policy = Policy::read_file(&file).unwrap();
     assert_eq!(policy.certificates["me"], Material::File(file.parent().unwrap().join("me.pem")));
     assert!(Policy::read_file(file.with_extension("none")).unwrap_err().to_string().contains("device.none"));
@@ -479,6 +482,18 @@ fn no_value_reaches_a_place_that_it_would_change() {
     assert_eq!(fill(Place::Filter, "+/${v}/#", "a").as_deref(), Ok("+/a/#"));
     let missing = Template::parse("/${v}", Place::Url).unwrap().fill(|_| None).unwrap_err();
     assert!(missing.is_missing() && missing.name() == "v");
+}
+
+#[test]
+fn no_secret_is_in_what_debug_writes() {
+    let text = r#"{ "via-socks5": "me:hunter2@p.example:1",
+        "certs": { "k": "-----BEGIN PRIVATE KEY-----\nhunter2" },
+        "auth": { "a": { "type": "basic", "user": "me", "password": "hunter2" } },
+        "s": { "a": { "endpoint": "e.example", "protocol": "mqtt", "mqtt_topic": "seen", "mqtt_user": "me", "mqtt_password": "hunter2" },
+               "b": { "endpoint": "e.example", "use_auth": "a", "http_auth_header": "authorization", "http_auth_preamble": "Basic hunter2" } } }"#;
+    let policy = Policy::read(text).unwrap();
+    let shown = format!("{policy:?} {:?}", Document::parse(text).unwrap());
+    assert!(shown.contains("seen") && !shown.contains("hunter2"), "{shown}");
 }
 
 #[test]

@@ -34,14 +34,15 @@ use std::net::IpAddr;
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// [`Display`](fmt::Display) writes it as it is parsed.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// [`Display`](fmt::Display) writes it as it is parsed. `Debug` leaves out what the policy itself says in a header or a text, which may be
+/// a password.
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Template {
     parts: Vec<Part>,
     place: Place,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 enum Part {
     Text(String),
     Name(String),
@@ -264,6 +265,17 @@ impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.parts.iter().try_for_each(|part| match part {
             Part::Text(text) => f.write_str(&text.replace("${", "$${")),
+            Part::Name(name) => write!(f, "${{{name}}}"),
+        })
+    }
+}
+
+impl fmt::Debug for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let may_be_secret = matches!(self.place, Place::Header | Place::Text);
+        self.parts.iter().try_for_each(|part| match part {
+            Part::Text(_) if may_be_secret => f.write_str("…"),
+            Part::Text(text) => write!(f, "{}", text.escape_debug()),
             Part::Name(name) => write!(f, "${{{name}}}"),
         })
     }

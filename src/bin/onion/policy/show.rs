@@ -66,7 +66,7 @@ fn layers(stream: &StreamPolicy) -> String {
         let name = stream.tls.server_name.as_ref().map(|name| format!(" of {name}")).unwrap_or_default();
         format!("tls{name}, {least} to {most}{alpn}")
     });
-    let below = stream.layers.as_ref().map(|layers| layers.to_string());
+    let below = stream.layers.as_ref().map(ToString::to_string);
     let all: Vec<_> = below.into_iter().chain(tls).collect();
     if all.is_empty() { "none: in clear".to_owned() } else { all.join(" ─ ") }
 }
@@ -106,7 +106,7 @@ fn speaks(policy: &Policy, stream: &StreamPolicy) -> String {
     let url = http.url.as_ref().map_or_else(|| "/".to_owned(), ToString::to_string);
     match stream.protocol {
         Protocol::H1 | Protocol::H2 if !stream.is_server => {
-            parts.push(format!("{} {url}", http.method.as_deref().unwrap_or("GET")))
+            parts.push(format!("{} {url}", http.method.as_deref().unwrap_or("GET")));
         }
         Protocol::Ws if !stream.is_server => parts.push(url),
         Protocol::Mqtt => {
@@ -151,7 +151,7 @@ fn retries(policy: &Policy, stream: &StreamPolicy) -> String {
     }
     match (retry.ping_after, retry.hang_up_after) {
         (Some(ping), Some(end)) => {
-            parts.push(format!("asked after {} of silence, given up after {}", shown(ping), shown(end)))
+            parts.push(format!("asked after {} of silence, given up after {}", shown(ping), shown(end)));
         }
         (None, Some(end)) => parts.push(format!("given up after {} of silence", shown(end))),
         _ => {}
@@ -194,8 +194,8 @@ fn time_line(retry: &Retry) -> String {
 fn shown(time: Duration) -> String {
     let milliseconds = time.as_millis();
     match milliseconds {
-        _ if milliseconds % 1000 != 0 => format!("{milliseconds} ms"),
-        _ if milliseconds >= 120_000 && milliseconds % 60_000 == 0 => format!("{} min", milliseconds / 60_000),
+        _ if !milliseconds.is_multiple_of(1000) => format!("{milliseconds} ms"),
+        _ if milliseconds >= 120_000 && milliseconds.is_multiple_of(60_000) => format!("{} min", milliseconds / 60_000),
         _ => format!("{} s", milliseconds / 1000),
     }
 }
