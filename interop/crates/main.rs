@@ -7,14 +7,12 @@
 #[allow(clippy::needless_pass_by_value, reason = "shared with other test binaries, which are as they are")]
 mod common;
 mod peers;
-/// The tests of policies once more, with `arbitrary_precision` switched on in serde_json, as any crate of a program may do.
-#[path = "../../tests/streams/policies.rs"]
-mod policies;
 mod recipes;
 
 mod budget;
 mod ftp;
 mod hyper;
 mod postgres;
+mod precision;
 mod tonic;
 mod tungstenite;
