@@ -322,6 +322,30 @@ fn policy_of(index: usize) -> Policy {
 }
 
 #[test]
+fn filters_of_one_client_that_overlap_are_told() {
+    for (filters, expected) in [
+        (r##"["a/#", "a/b"]"##, true),
+        (r##"["a/#", "a"]"##, true),
+        (r##"["a/+/c", "a/b/+"]"##, true),
+        (r##"["#", "${x}"]"##, true),
+        (r##"["a/${x}", "a/+"]"##, true),
+        (r##"["a/b", { "filter": "a/b", "qos": 1 }]"##, true),
+        (r##"["a/+", "a/b/c"]"##, false),
+        (r##"["a/#", "b/#"]"##, false),
+        (r##"["a/${x}", "a/b"]"##, false),
+    ] {
+        let text = stream(&format!(r#""protocol": "mqtt", "metadata": {{ "x": "" }}, "mqtt_subscribe": {filters}"#));
+        let (_, told) = Policy::read_leniently(&text).unwrap();
+        assert_eq!(
+            told.iter().map(Mistake::kind).collect::<Vec<_>>(),
+            if expected { vec![MistakeKind::Doubtful] } else { vec![] },
+            "{filters}"
+        );
+        Policy::read(&text).unwrap();
+    }
+}
+
+#[test]
 fn a_flag_is_cleared_and_a_name_is_removed_by_an_overlay() {
     let base = Document::parse(POLICIES[1].1).unwrap();
     let changed = base

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use onionskin::printable::Printable;
-use onionskin::streams::policy::{Document, MistakeKind, Policy};
+use onionskin::streams::policy::{Document, Policy};
 
 use crate::failure::Failure;
 
@@ -50,22 +50,18 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
 fn check(file: &Path) -> Result<(), Failure> {
     let text = read(file)?;
     let mut output = io::stdout().lock();
-    let (policy, told) = match Document::parse(&text) {
-        // What is there twice is in what is passed over, too.
-        Ok(document) => document.policy_leniently(folder(file)),
-        Err(_) => match Policy::read_leniently(&text) {
-            Ok(read) => read,
-            Err(error) => {
-                writeln!(output, "{error}").map_err(Failure::output)?;
-                return Err(mistakes(file, error.mistakes().len()));
-            }
-        },
+    let (policy, told) = match Policy::read_leniently(&text) {
+        Ok(read) => read,
+        Err(error) => {
+            writeln!(output, "{error}").map_err(Failure::output)?;
+            return Err(mistakes(file, error.mistakes().len()));
+        }
     };
     for mistake in &told {
-        let mark = if mistake.kind() == MistakeKind::WithoutEffect { "note: " } else { "" };
+        let mark = if mistake.kind().is_mistake() { "" } else { "note: " };
         writeln!(output, "{mark}{mistake}").map_err(Failure::output)?;
     }
-    match told.iter().filter(|mistake| mistake.kind() != MistakeKind::WithoutEffect).count() {
+    match told.iter().filter(|mistake| mistake.kind().is_mistake()).count() {
         0 => writeln!(output, "{}: no mistakes, {}", file.display(), counted(policy.streams.len(), "stream"))
             .map_err(Failure::output),
         count => Err(mistakes(file, count)),

@@ -16,6 +16,39 @@ pub(super) fn check(policy: &Policy, document: Option<&Document>, known: &[Mista
     check.mistakes
 }
 
+/// What is right, and will not be the same everywhere: filters of one client that overlap. Brokers send a message that both of them
+/// match once or twice, and with the quality of service of either.
+pub(super) fn doubts(policy: &Policy, document: Option<&Document>) -> Vec<Mistake> {
+    let mut check = Check { policy, document, known: &[], mistakes: Vec::new() };
+    for (name, stream) in &policy.streams {
+        let filters: Vec<_> =
+            stream.mqtt.subscriptions.iter().map(|subscription| subscription.filter.to_string()).collect();
+        for (index, one) in filters.iter().enumerate() {
+            let Some(other) = filters[..index].iter().find(|other| overlap(one, other)) else { continue };
+            let message = format!(
+                "{} and {} overlap: brokers differ in how often and how surely they send what both match",
+                shown(other),
+                shown(one)
+            );
+            check.wrong(MistakeKind::Doubtful, &["s", name, "mqtt_subscribe"], message);
+        }
+    }
+    check.mistakes
+}
+
+/// Whether a topic matches both filters for certain, whatever the values in them (MQTT 3.1.1, section 4.7).
+fn overlap(one: &str, other: &str) -> bool {
+    let (mut one, mut other) = (one.split('/'), other.split('/'));
+    loop {
+        match (one.next(), other.next()) {
+            (Some("#"), _) | (_, Some("#")) | (None, None) => return true,
+            (Some("+"), Some(_)) | (Some(_), Some("+")) => {}
+            (Some(this), Some(that)) if this == that => {}
+            _ => return false,
+        }
+    }
+}
+
 struct Check<'p> {
     policy: &'p Policy,
     document: Option<&'p Document>,

@@ -136,6 +136,15 @@ pub enum MistakeKind {
     Undeclared,
     /// A key that has no effect here. No mistake, but told.
     WithoutEffect,
+    /// Something that brokers or servers do not agree on. No mistake either.
+    Doubtful,
+}
+
+impl MistakeKind {
+    /// Whether a policy with it is refused; otherwise it is only told.
+    pub fn is_mistake(self) -> bool {
+        !matches!(self, Self::WithoutEffect | Self::Doubtful)
+    }
 }
 
 /// A place in a text. Line 0 is none.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::check::check;
+use super::check::{check, doubts};
 use super::document::Document;
 use super::mistake::{Mistake, MistakeKind, PolicyError};
 use super::{At, Policy, keys};
@@ -11,7 +11,8 @@ impl Policy {
     /// Reads a policy, strictly: whatever is not right is a mistake, and all mistakes are told. Names of files start from the
     /// folder of the process.
     ///
-    /// Keys without effect, which are in policies for microcontrollers, are told once each, as warnings in the log.
+    /// Keys without effect, which are in policies for microcontrollers, are told once each, as warnings in the log; so are filters of MQTT
+    /// that overlap.
     ///
     /// # Errors
     ///
@@ -33,8 +34,8 @@ impl Policy {
         Document::parse_leniently(&text)?.policy_in(path.parent().unwrap_or(Path::new("")))
     }
 
-    /// Reads what can be read, and tells what it has passed over: the mistakes that [`read`](Self::read) would tell, and keys without
-    /// effect. What was passed over is as if it were not there, but for names that are not defined: a stream that trusts whom nobody
+    /// Reads what can be read, and tells what it has passed over: the mistakes that [`read`](Self::read) would tell, and what
+    /// it would only log. What was passed over is as if it were not there, but for names that are not defined: a stream that trusts whom nobody
     /// knows is never opened.
     ///
     /// # Errors
@@ -73,6 +74,7 @@ impl Document {
         let (policy, mut reading) = keys::read(self, folder);
         reading.mistakes.extend(check(&policy, Some(self), &reading.mistakes));
         PolicyError::unless_none(reading.mistakes)?;
+        reading.notes.extend(doubts(&policy, Some(self)));
         reading.notes.iter().for_each(|note| log::warn!("policy: {note}"));
         Ok(policy)
     }
@@ -81,7 +83,7 @@ impl Document {
     pub fn policy_leniently(&self, folder: &Path) -> (Policy, Vec<Mistake>) {
         let (policy, reading) = keys::read(self, folder);
         let senseless = check(&policy, Some(self), &reading.mistakes);
-        let mut passed_over = [reading.mistakes, reading.notes, senseless].concat();
+        let mut passed_over = [reading.mistakes, reading.notes, senseless, doubts(&policy, Some(self))].concat();
         passed_over.sort_by_key(Mistake::at);
         (policy, passed_over)
     }
