@@ -107,6 +107,12 @@ impl<IO> Connection<IO> {
         self.rename();
     }
 
+    /// It is carried by connections that have so many layers.
+    #[cfg(feature = "http2")]
+    pub(crate) fn lie_inside(&mut self, layers: usize) {
+        self.stack.lie_inside(layers);
+    }
+
     /// The hops by which this connection leads on, as lines below its drawing. Those of what carries it show below that.
     pub(super) fn draw_route(&self) -> String {
         self.draw_route_from(self.hops_of_carrier)

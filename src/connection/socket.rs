@@ -21,8 +21,9 @@ impl Connection<Socket> {
         connection.wire.move_pieces(Socket::poll_read_piece, Socket::poll_write_piece);
         #[cfg(feature = "http2")]
         connection.wire.show_layers(Self::write_plate);
-        if let Some(Known(route)) = connection.get_ref().known() {
-            connection.set_route(route.clone());
+        if let Some(Known { route, layers }) = connection.get_ref().known().cloned() {
+            connection.set_route(route);
+            connection.stack.lie_inside(layers);
         }
         connection
     }
@@ -78,17 +79,21 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<IO> {
     /// The other connection shows the layers of this one below its own, and a [reset](Self::reset) of it reaches the socket
     /// of this one. Its losses are told there as errors of its socket.
     pub fn into_socket(self, target: Address) -> Socket {
+        let layers = self.stack.depth_in_all();
         let mut route = self.route().to_vec();
         route.push(self.next_hop(target.clone()));
         let Addresses { local, peer, target, via, .. } = self.addresses.clone().through_to(target);
         let known = |address: Option<Address>| address.unwrap_or(Address::Unix(None));
-        Socket::over(self, known(local), known(peer), known(target), via).knowing(Known(route))
+        Socket::over(self, known(local), known(peer), known(target), via).knowing(Known { route, layers })
     }
 }
 
-/// The route of the connection that is the socket of another.
+/// The route of the connection that is the socket of another, and how many layers it has, with those of what carries it.
 #[derive(Clone, Debug)]
-struct Known(Vec<Hop>);
+struct Known {
+    route: Vec<Hop>,
+    layers: usize,
+}
 
 impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Carrier for Connection<IO> {
     fn reset(self) -> io::Result<()> {

@@ -136,6 +136,8 @@ pub struct Stack {
     given: Option<usize>,
     /// How the wire is called, if it has a name.
     label: Option<Arc<str>>,
+    /// How many layers there are in what carries the wire: the stacks of connections that are tunnels for this one.
+    outside: usize,
     limits: Limits,
     write_limit: usize,
     events: VecDeque<Event>,
@@ -215,6 +217,7 @@ impl Stack {
             list: List::new(limits.buffer),
             given: None,
             label: None,
+            outside: 0,
             limits,
             write_limit: limits.buffer,
             events: VecDeque::new(),
@@ -237,6 +240,16 @@ impl Stack {
     /// Whether its layers are others, or in another state, than when this was last asked.
     pub(crate) fn take_change(&mut self) -> bool {
         std::mem::take(&mut self.has_changed)
+    }
+
+    /// Its wire leads through connections that have so many layers.
+    pub(crate) fn lie_inside(&mut self, layers: usize) {
+        self.outside = layers;
+    }
+
+    /// How many layers there are between the application and the wire at the bottom of all.
+    pub(crate) fn depth_in_all(&self) -> usize {
+        self.outside + self.depth()
     }
 
     /// Names the wire, as it shows in drawings and logs: `tcp 127.0.0.1:25`. It is `wire` unless set.

@@ -275,6 +275,11 @@ impl Stack {
     pub(super) fn begin(&mut self, index: usize, now: Instant) {
         self.measure();
         self.wake(index);
+        let name = self.list.node(index).layer.name();
+        let below = self.list.outer_to_inner().take_while(|&other| other != index);
+        let below = below.filter(|&other| self.list.node(other).layer.name() == name).count();
+        let below = below + self.outside;
+        self.list.node_mut(index).layer.place(below);
         self.call(index, now, Layer::attach);
         if self.list.contains(index) {
             self.ask_awaited(index);

@@ -15,14 +15,20 @@ use crate::common::link::{Link, NAME, ONE, each, each_version};
 
 /// Configurations of TLS 1.3 with one group, so that a drawing is the same with every provider.
 fn configured() -> (TlsClient, TlsServer) {
+    let ([client, _], server) = two_clients();
+    (client, server)
+}
+
+fn two_clients() -> ([TlsClient; 2], TlsServer) {
     let authority = Authority::new();
     let mut provider = (*default_provider().unwrap()).clone();
     provider.kx_groups.retain(|group| group.name() == NamedGroup::X25519);
     let provider = Arc::new(provider);
     let versions = &[Version::Tls13];
-    let client = TlsClient::builder(authority.roots()).provider(Arc::clone(&provider)).versions(versions);
-    let server = TlsServer::builder(authority.identity(NAME)).provider(provider).versions(versions);
-    (client.alpn(["xmpp"]).build().unwrap(), server.alpn(["xmpp"]).build().unwrap())
+    let server = TlsServer::builder(authority.identity(NAME)).provider(Arc::clone(&provider)).versions(versions);
+    let client = TlsClient::builder(authority.roots()).provider(provider).versions(versions).alpn(["xmpp"]);
+    let clients = [client.clone(), client].map(|client| client.build().unwrap());
+    (clients, server.alpn(["xmpp"]).build().unwrap())
 }
 
 /// Both drawings, without what comes of signatures that are longer one time than another.
@@ -42,14 +48,20 @@ fn settled(drawing: &str) -> String {
 /// An outer layer with the left as the client, one that does nothing on the left, an inner one with the left as the
 /// server.
 fn nested() -> Pair {
-    let (client, server) = configured();
+    let ([client, other], server) = two_clients();
+    // So that the layer inside has a session to resume.
+    nested_with([&other, &client], &server);
+    nested_with([&client, &client], &server)
+}
+
+fn nested_with([outer, inner]: [&TlsClient; 2], server: &TlsServer) -> Pair {
     let mut pair = Pair::new(Cut::Whole);
-    pair.left.splice(client.to(NAME).unwrap());
+    pair.left.splice(outer.to(NAME).unwrap());
     pair.right.splice(server.accept().unwrap());
     pair.run();
     pair.left.splice(PassThrough);
     pair.left.splice(server.accept().unwrap());
-    pair.right.splice(client.to(NAME).unwrap());
+    pair.right.splice(inner.to(NAME).unwrap());
     pair.run();
     pair
 }

@@ -131,9 +131,13 @@ fn the_second_start_of_shared_configurations_resumes() {
 }
 
 #[test]
-fn an_inner_layer_resumes_the_session_of_an_outer_one() {
+fn an_inner_layer_resumes_its_own_session_and_not_that_of_an_outer_one() {
     each(2..=2, |case| {
         let mut link = Link::outer(case);
+        let inner = link.start();
+        assert_eq!(resumed(&link, inner), (false, false));
+        link.talk();
+        link.stop();
         let inner = link.start();
         assert_eq!(resumed(&link, inner), (true, true));
         link.talk();

@@ -10,6 +10,7 @@ use onionskin::rustls::pki_types::ServerName;
 use onionskin::tls::{Identity, Roots, TicketKeys, TlsClient, TlsServer, TlsServerBuilder, Version};
 
 use crate::common::Authority;
+use crate::common::client_hello::ClientHello;
 use crate::common::link::{Case, Link, NAME, each_version, facts};
 
 /// One conversation, with the tickets read. Whether it resumed a session, on which both sides agree; and how many certificates
@@ -51,6 +52,63 @@ fn a_session_is_resumed_after_a_thousand_others() {
         let forgetful = with_a_table(&server);
         assert!(sessions(&forgetful, 10));
         assert!(!sessions(&forgetful, 300));
+    });
+}
+
+#[test]
+fn a_ticket_of_one_layer_is_offered_in_no_other() {
+    each_version(1, |case| {
+        let ca = Authority::new();
+        let (client, server) = (ca.client(&[case.version]), ca.server(NAME, &[case.version]));
+        let link = || {
+            let mut link = Link::new(case);
+            (link.client, link.server) = (client.clone(), server.clone());
+            link
+        };
+        // What the innermost of so many layers says first, as its peer reads it.
+        let hello = |depth| {
+            let mut link = link();
+            link.start_to(depth - 1);
+            link.left_starts();
+            link.run();
+            ClientHello::only(&link.right.read())
+        };
+        let mut offered = Vec::new();
+        for depth in 1..=3 {
+            assert_eq!(
+                hello(depth).tickets,
+                [[0; 0]; 0],
+                "depth {depth}: all outside of it have sessions, for the same name"
+            );
+            let mut link = link();
+            link.start_to(depth);
+            link.talk();
+            let tickets = hello(depth).tickets;
+            assert_eq!(tickets.len(), 1, "depth {depth}: its own");
+            offered.extend(tickets);
+        }
+        offered.sort_unstable();
+        offered.dedup();
+        assert_eq!(offered.len(), 3);
+    });
+}
+
+#[test]
+fn the_store_of_a_program_is_for_the_outermost_layer() {
+    each_version(2, |case| {
+        let ca = Authority::new();
+        let client = TlsClient::from_rustls(ca.client(&[case.version]).to_rustls()).unwrap();
+        let mut link = Link::new(case);
+        (link.client, link.server) = (client, ca.server(NAME, &[case.version]));
+        for expected in [false, true] {
+            let (outer, _) = link.start();
+            let (inner, _) = link.start();
+            link.talk();
+            assert_eq!(facts(&link.left, outer).resumed, expected);
+            assert!(!facts(&link.left, inner).resumed);
+            link.stop();
+            link.stop();
+        }
     });
 }
 

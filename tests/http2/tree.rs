@@ -186,8 +186,7 @@ fn tunnels_in_tunnels_are_one_tree_and_the_one_that_is_looked_from_is_marked() {
     │       │
     │   [ http2 ]                     client  1 of at most 100 tunnels
     │   [ tls #1 ]                    client "a.test"  TLSv1.3  TLS13_AES_256_GCM_SHA384  X25519
-    │       │                         1 certificate  resumed  handshake 0.0 ms
-    │       │                         bytes N in, N out
+    │       │                         1 certificate  handshake 0.0 ms  bytes N in, N out
     ├── [ http2#3 ]                   tcp second.test:443  open  bytes N in, N out
     │
 [ http2 ]                             client  2 of at most 100 tunnels
@@ -214,7 +213,7 @@ wire                                  tcp proxy.test:443{hops}"#
         );
         // Its own layers it knows as they are now.
         let details = r#"client "a.test"  TLSv1.3  TLS13_AES_256_GCM_SHA384  X25519
-    │                       │         1 certificate  resumed  handshake 0.0 ms  bytes 0 in, 0 out"#;
+    │                       │         1 certificate  handshake 0.0 ms  bytes 0 in, 0 out"#;
         let hops = r#"
 hop 1         http2#3 at tcp proxy.test:443 to tcp second.test:443  status 200  0.0 ms
 hop 2         http2#1 at tcp second.test:443 to tcp third.test:443  status 200  0.0 ms
@@ -234,7 +233,7 @@ hop 3         http2#1 at tcp third.test:443 to tcp last.test:443  status 200  0.
     │       │
     │   [ http2 ]                     server  1 tunnel
     │   [ tls #1 ]                    server "a.test"  TLSv1.3  TLS13_AES_256_GCM_SHA384  X25519
-    │       │                         resumed  handshake 0.0 ms  bytes N in, N out
+    │       │                         handshake 0.0 ms  bytes N in, N out
     ├── [ http2#3 ]                   tcp second.test:443  open  bytes N in, N out
     │
 [ http2 ]                             server  2 tunnels

@@ -13,13 +13,14 @@ use super::aside::Secrets;
 use super::common::{Common, common_setters};
 use super::config::{Identity, Version};
 use super::config_error::{ConfigError, ConfigErrorKind};
+use super::depths::{Depths, InnerSessions, Opener};
 use super::engine::Engine;
 use super::options::HANDSHAKE_TIMEOUT;
 use super::policy::{Verify, server_name};
 use super::{Role, TlsLayer};
 
 /// How to be a TLS client. Make it once and share it: clones are cheap, and sessions are resumed only between layers
-/// of one configuration.
+/// of one configuration, for the same name, with as many TLS layers between them and the wire.
 ///
 /// ```no_run
 /// use onionskin::tls::{Roots, TlsClient};
@@ -31,7 +32,7 @@ use super::{Role, TlsLayer};
 /// ```
 #[derive(Clone, Debug)]
 pub struct TlsClient {
-    config: Arc<ClientConfig>,
+    depths: Arc<Depths>,
     handshake_timeout: Option<Duration>,
 }
 
@@ -51,12 +52,17 @@ impl TlsClient {
         TlsClientBuilder { verify: verify.into(), identity: None, common: Common::default() }
     }
 
-    /// Takes a configuration of rustls as it is.
+    /// Takes a configuration of rustls as it is. What it says of sessions (`resumption`) is for layers with no TLS between them and
+    /// the wire: its store tells servers apart by their names alone, so layers inside of others resume none.
     ///
     /// # Errors
     ///
     /// When it asks for early data, which this crate does not do.
     pub fn from_rustls(config: Arc<ClientConfig>) -> Result<Self, ConfigError> {
+        Self::with_sessions(config, InnerSessions::OfAProgram)
+    }
+
+    fn with_sessions(config: Arc<ClientConfig>, inner: InnerSessions) -> Result<Self, ConfigError> {
         if config.enable_early_data {
             return Err(ConfigError::new(ConfigErrorKind::Unsupported, "early data (0-RTT) is not supported"));
         }
@@ -64,14 +70,15 @@ impl TlsClient {
         let mut config = Arc::unwrap_or_clone(config);
         config.enable_secret_extraction = true;
         config.key_log = Arc::new(Secrets(config.key_log));
-        Ok(Self { config: Arc::new(config), handshake_timeout: Some(HANDSHAKE_TIMEOUT) })
+        let depths = Arc::new(Depths::new(Arc::new(config), inner));
+        Ok(Self { depths, handshake_timeout: Some(HANDSHAKE_TIMEOUT) })
     }
 
     /// The configuration of rustls that this client is made of, for one that is to be a little different: change a clone of it
     /// and give that to [`from_rustls`](Self::from_rustls).
     #[must_use]
     pub fn to_rustls(&self) -> Arc<ClientConfig> {
-        Arc::clone(&self.config)
+        Arc::clone(self.depths.outermost())
     }
 
     /// A layer that handshakes as a client with `name`, a DNS name or an IP address, and verifies that the peer is that, unless
@@ -81,7 +88,7 @@ impl TlsClient {
     ///
     /// When `name` is neither, also where it is not verified.
     pub fn to(&self, name: &str) -> Result<TlsLayer, ConfigError> {
-        self.layer(Arc::clone(&self.config), name)
+        self.layer(name, None)
     }
 
     /// As [`to`](Self::to), with application protocols (ALPN) of its own instead of those of the configuration.
@@ -96,15 +103,12 @@ impl TlsClient {
         name: &str,
         protocols: impl IntoIterator<Item = P>,
     ) -> Result<TlsLayer, ConfigError> {
-        let mut config = ClientConfig::clone(&self.config);
-        config.alpn_protocols = protocols.into_iter().map(|protocol| protocol.as_ref().to_vec()).collect();
-        self.layer(Arc::new(config), name)
+        self.layer(name, Some(protocols.into_iter().map(|protocol| protocol.as_ref().to_vec()).collect()))
     }
 
-    fn layer(&self, config: Arc<ClientConfig>, name: &str) -> Result<TlsLayer, ConfigError> {
-        let server_name = server_name(name)?;
-        let engine = Engine::client(config, server_name).map_err(ConfigError::from_rustls)?;
-        let layer = TlsLayer::new(engine, Role::Client, Some(name.to_owned()));
+    fn layer(&self, name: &str, protocols: Option<Vec<Vec<u8>>>) -> Result<TlsLayer, ConfigError> {
+        let opener = Opener { depths: Arc::clone(&self.depths), name: server_name(name)?, protocols };
+        let layer = TlsLayer::new(Engine::client(opener), Role::Client, Some(name.to_owned()));
         Ok(layer.handshake_timeout(self.handshake_timeout))
     }
 }
@@ -159,10 +163,11 @@ impl TlsClientBuilder {
         };
         config.key_log = self.common.key_log();
         config.alpn_protocols = self.common.alpn;
-        if !self.common.resumption {
+        let inner = if self.common.resumption { InnerSessions::Kept } else { InnerSessions::Off };
+        if inner == InnerSessions::Off {
             config.resumption = Resumption::disabled();
         }
         let handshake_timeout = self.common.handshake_timeout;
-        Ok(TlsClient { handshake_timeout, ..TlsClient::from_rustls(Arc::new(config))? })
+        Ok(TlsClient { handshake_timeout, ..TlsClient::with_sessions(Arc::new(config), inner)? })
     }
 }

@@ -13,12 +13,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, Error, ServerConfig};
+use rustls::{Error, ServerConfig};
 
 use super::agreed::Agreed;
 use super::alert::NO_APPLICATION_PROTOCOL;
+use super::depths::Opener;
 use super::exporter::Exporter;
 use super::hello::{Hello, HelloRead, Others};
 use super::record::{Front, HEADER, MAX_PLAINTEXT, Onwards, Received};
@@ -42,6 +43,8 @@ pub(super) struct Engine {
 
 /// How far it has come, and who does the records.
 enum Stage {
+    /// A client's, before the layer is in a stack.
+    Waiting(Box<Opener>),
     Handshaking(Unbuffered),
     /// The handshake is done, and rustls goes on with the records: for good, or until they can be taken over.
     Unbuffered(Unbuffered),
@@ -51,16 +54,25 @@ enum Stage {
 }
 
 impl Engine {
-    pub(super) fn client(config: Arc<ClientConfig>, name: ServerName<'static>) -> Result<Self, Error> {
-        let largest = config.max_fragment_size;
-        Ok(Self::new(Unbuffered::client(config, name)?, largest, None))
+    /// Its handshake waits until it [begins](Self::begin).
+    pub(super) fn client(opener: Opener) -> Self {
+        let largest = opener.depths.outermost().max_fragment_size;
+        Self::new(Stage::Waiting(Box::new(opener)), largest, None)
+    }
+
+    /// Has a client make its first message, with so many layers of its kind between it and the wire.
+    pub(super) fn begin(&mut self, depth: usize) -> Result<(), Error> {
+        if let Stage::Waiting(opener) = &self.stage {
+            self.stage = Stage::Handshaking(Unbuffered::client(opener.config(depth), opener.name.clone())?);
+        }
+        Ok(())
     }
 
     /// `others` is asked for another configuration once the client has said for whom it asks.
     pub(super) fn server(config: Arc<ServerConfig>, others: Others) -> Result<Self, Error> {
         let largest = config.max_fragment_size;
         let hello = Box::new(Hello::new(Arc::clone(&config), others));
-        Ok(Self::new(Unbuffered::server(config)?, largest, Some(hello)))
+        Ok(Self::new(Stage::Handshaking(Unbuffered::server(config)?), largest, Some(hello)))
     }
 
     /// Has a server that has not seen its client yet demand that the client offers this application protocol (ALPN), and
@@ -74,17 +86,10 @@ impl Engine {
         Ok(())
     }
 
-    fn new(unbuffered: Unbuffered, largest_record: Option<usize>, hello: Option<Box<Hello>>) -> Self {
+    fn new(stage: Stage, largest_record: Option<usize>, hello: Option<Box<Hello>>) -> Self {
         // rustls counts the header in, and takes no size that leaves less than this.
         let largest = largest_record.map_or(MAX_PLAINTEXT, |size| size.saturating_sub(HEADER).max(1));
-        Self {
-            stage: Stage::Handshaking(unbuffered),
-            largest,
-            hello,
-            server_name: None,
-            exporter: None,
-            own_certificate: None,
-        }
+        Self { stage, largest, hello, server_name: None, exporter: None, own_certificate: None }
     }
 
     /// Takes input until one record of plaintext has been given to `plain`, or as far as it goes. What the peer is to get
@@ -120,7 +125,7 @@ impl Engine {
                 return unbuffered.receive(input, plain, output);
             }
             Stage::Records(records) => records,
-            Stage::Failed => return Err(Error::HandshakeNotComplete),
+            Stage::Waiting(_) | Stage::Failed => return Err(Error::HandshakeNotComplete),
         };
         match Front::of(input.front()) {
             Front::Incomplete => Ok(Received::Blocked),
@@ -141,7 +146,7 @@ impl Engine {
         match &mut self.stage {
             Stage::Handshaking(unbuffered) | Stage::Unbuffered(unbuffered) => unbuffered.send(input, plain, output),
             Stage::Records(records) => records.seal(plain, output, onwards),
-            Stage::Failed => Err(Error::HandshakeNotComplete),
+            Stage::Waiting(_) | Stage::Failed => Err(Error::HandshakeNotComplete),
         }
     }
 
@@ -150,7 +155,7 @@ impl Engine {
         match &mut self.stage {
             Stage::Handshaking(unbuffered) | Stage::Unbuffered(unbuffered) => unbuffered.close(input, output),
             Stage::Records(records) => records.close(output),
-            Stage::Failed => Err(Error::HandshakeNotComplete),
+            Stage::Waiting(_) | Stage::Failed => Err(Error::HandshakeNotComplete),
         }
     }
 
@@ -159,7 +164,7 @@ impl Engine {
         match &mut self.stage {
             Stage::Handshaking(unbuffered) | Stage::Unbuffered(unbuffered) => unbuffered.refresh(input, output),
             Stage::Records(records) => records.refresh(output),
-            Stage::Failed => Err(Error::HandshakeNotComplete),
+            Stage::Waiting(_) | Stage::Failed => Err(Error::HandshakeNotComplete),
         }
     }
 
@@ -168,7 +173,7 @@ impl Engine {
         match &mut self.stage {
             Stage::Handshaking(unbuffered) | Stage::Unbuffered(unbuffered) => unbuffered.flush(input, output),
             Stage::Records(records) => records.flush(output),
-            Stage::Failed => Err(Error::HandshakeNotComplete),
+            Stage::Waiting(_) | Stage::Failed => Err(Error::HandshakeNotComplete),
         }
     }
 
@@ -177,7 +182,7 @@ impl Engine {
         match &mut self.stage {
             Stage::Handshaking(unbuffered) | Stage::Unbuffered(unbuffered) => unbuffered.alert(input, output),
             Stage::Records(records) => records.alert(output),
-            Stage::Failed => {}
+            Stage::Waiting(_) | Stage::Failed => {}
         }
     }
 
@@ -186,7 +191,7 @@ impl Engine {
         match &mut self.stage {
             Stage::Handshaking(unbuffered) | Stage::Unbuffered(unbuffered) => unbuffered.reject(first),
             Stage::Records(records) => records.reject(),
-            Stage::Failed => Error::HandshakeNotComplete,
+            Stage::Waiting(_) | Stage::Failed => Error::HandshakeNotComplete,
         }
     }
 
@@ -200,7 +205,7 @@ impl Engine {
         match &self.stage {
             Stage::Handshaking(unbuffered) | Stage::Unbuffered(unbuffered) => unbuffered.is_at_record_boundary(),
             Stage::Records(records) => records.is_between_messages(),
-            Stage::Failed => false,
+            Stage::Waiting(_) | Stage::Failed => false,
         }
     }
 
@@ -255,6 +260,7 @@ impl fmt::Debug for Engine {
         let stage: &dyn fmt::Debug = match &self.stage {
             Stage::Handshaking(unbuffered) | Stage::Unbuffered(unbuffered) => unbuffered,
             Stage::Records(records) => records,
+            Stage::Waiting(_) => &"waiting",
             Stage::Failed => &"failed",
         };
         f.debug_struct("Engine").field("stage", stage).field("server_name", &self.server_name).finish_non_exhaustive()

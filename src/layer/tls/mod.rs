@@ -11,6 +11,7 @@
 //! | `exporter.rs`, `end_point.rs` | keys for others out of a handshake, and what its connection is called by |
 //! | `overheard.rs` | the handshake of others, followed by who passes it on |
 //! | `record.rs`, `alert.rs`, `agreed.rs`, `hello.rs`, `server_hello.rs` | what those have in common: a record, an alert, what was agreed, what a client asks for and a server says |
+//! | `depths.rs` | what a client offers to resume, told apart by how deep its layer lies |
 //! | `peer_identity.rs` | who a peer is, by its certificate |
 //! | `facts_serde.rs` | the facts of a layer for programs |
 //! | `facts.rs`, `failure.rs` | what can be said about a layer, and about its end |
@@ -35,6 +36,7 @@ mod client;
 mod common;
 mod config;
 mod config_error;
+mod depths;
 mod der;
 mod driven;
 mod end_point;

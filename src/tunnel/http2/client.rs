@@ -75,6 +75,8 @@ struct Way {
     proxy: Option<Address>,
     ends: [Address; 2],
     via: Vec<Address>,
+    /// How many layers the way has.
+    layers: usize,
     timer: Arc<dyn Timer>,
 }
 
@@ -355,6 +357,7 @@ impl Way {
             via: addresses.via.iter().cloned().chain(proxy.clone()).collect(),
             ends: [known(&addresses.local), known(&addresses.peer)],
             proxy,
+            layers: connection.stack().depth_in_all(),
             timer,
         }
     }
@@ -387,6 +390,7 @@ impl Way {
             ..self.next.clone()
         };
         connection.set_route(self.route.iter().cloned().chain([hop]).collect());
+        connection.lie_inside(self.layers);
         connection
     }
 }

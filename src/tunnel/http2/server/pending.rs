@@ -47,6 +47,8 @@ pub(super) struct Way {
     pub(super) name: String,
     ends: [Address; 2],
     addresses: Addresses,
+    /// How many layers the connection has.
+    layers: usize,
     timer: Arc<dyn Timer>,
 }
 
@@ -54,7 +56,8 @@ impl Way {
     pub(super) fn of(connection: &Connection<Socket>, timer: Arc<dyn Timer>) -> Self {
         let addresses = connection.addresses().clone();
         let known = |address: &Option<Address>| address.clone().unwrap_or(Address::Unix(None));
-        Self { name: "onionskin".to_owned(), ends: [known(&addresses.local), known(&addresses.peer)], addresses, timer }
+        let ends = [known(&addresses.local), known(&addresses.peer)];
+        Self { name: "onionskin".to_owned(), ends, addresses, layers: connection.stack().depth_in_all(), timer }
     }
 }
 
@@ -129,7 +132,9 @@ impl PendingTunnel {
         let [local, peer] = self.way.ends.clone();
         let socket = Socket::over(tunnel, local, peer, self.request.target.clone(), Vec::new());
         let socket = socket.knowing(Arc::clone(&self.plate));
-        Ok(Connection::over(socket, Arc::clone(&self.way.timer)))
+        let mut connection = Connection::over(socket, Arc::clone(&self.way.timer));
+        connection.lie_inside(self.way.layers);
+        Ok(connection)
     }
 
     /// Grants it, and hands the tunnel over to a protocol that the factory makes: the client talks to that. What comes back
