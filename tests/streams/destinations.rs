@@ -72,6 +72,7 @@ fn what_leads_nowhere_names_the_key() {
         (r#""endpoint": "https://me:secret@a.example""#, "a URL with a user in it"),
         (r#""endpoint": "http://a.example:x""#, "the port of the URL is none"),
         (r#""endpoint": "a_b..c""#, "is no host"),
+        (r#""endpoint": "a.example", "use_auth": "aws""#, "$.s.a.use_auth: requests are not signed for AWS"),
         (
             &format!(r#"{raw} "endpoint": "+/run/a", "tls": true, "tls_trust_store": "t""#),
             "$.s.a.server_name: TLS over a socket of Unix",
@@ -98,7 +99,7 @@ fn what_leads_nowhere_names_the_key() {
 
 /// One trust store of a real certificate, and one whose file is not there.
 const TRUST: &str = r#""certs": { "c": { "file": "tests/streams/policies/root.pem" }, "gone": { "file": "/nowhere/ca.pem" } },
-    "trust_stores": { "t": ["c"], "gone": ["gone"] },"#;
+    "trust_stores": { "t": ["c"], "gone": ["gone"] }, "auth": { "aws": { "type": "sigv4" } },"#;
 
 /// What two peers need: PEM in the text of a policy.
 struct World {

@@ -11,11 +11,11 @@
 //! way, so that whoever goes there again resumes its session, nobody else does, and a pool sees what is the same.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::mistake::shown;
-use super::{FillError, Policy, Protocol, StreamPolicy, Template, Tls, document, trust};
+use super::{Auth, FillError, Policy, Protocol, StreamPolicy, Template, Tls, document, trust};
 use crate::endpoint::{BaseTransport, Connector, Endpoint, OpenError, OwnStep};
 use crate::route::tls::{AcceptTls, DialTls};
 use crate::runtime::{Address, Runtime};
@@ -40,7 +40,7 @@ use crate::runtime::{Address, Runtime};
 #[derive(Debug)]
 pub struct Destinations {
     policy: Arc<Policy>,
-    /// The last that were made.
+    /// Those that were made last, the oldest first.
     made: Mutex<Vec<Made>>,
 }
 
@@ -110,6 +110,9 @@ impl Destinations {
         let (name, stream) = self.stream(stream)?;
         if stream.is_server {
             return Err(wrong(name, "server", "this stream is a server, and connects to nobody"));
+        }
+        if stream.auth.as_ref().and_then(|auth| self.policy.auth.get(auth)) == Some(&Auth::SigV4) {
+            return Err(wrong(name, "use_auth", "requests are not signed for AWS by this version (type sigv4)"));
         }
         let target = target(stream, value).map_err(|(key, why)| wrong(name, key, why))?;
         let via = stream.via.as_ref().or(self.policy.via.as_ref());
@@ -187,20 +190,31 @@ impl Destinations {
     /// The step that starts the TLS of a stream at the end of this way.
     fn tls(&self, way: &Endpoint, stream: &StreamPolicy) -> Result<OwnStep, trust::Fault> {
         let alpn = alpn(stream);
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_it = |made: &Made| made.way == *way && made.tls == stream.tls && made.alpn == alpn;
-        if let Some(at) = made.iter().position(is_it) {
-            made[at..].rotate_left(1);
-        } else {
-            let client = trust::client(&self.policy, &stream.tls, &alpn)?;
-            let leg = DialTls { client, name: stream.tls.server_name.clone(), can_be_in_http1: false };
-            if made.len() >= MAX_MADE {
-                made.remove(0);
-            }
-            let (way, tls) = (way.clone(), stream.tls.clone());
-            made.push(Made { way, tls, alpn, step: OwnStep::new("tls").dials(leg) });
+        let known = |made: &[Made]| {
+            let known = made.iter().find(|made| made.way == *way && made.tls == stream.tls && made.alpn == alpn);
+            known.map(|made| made.step.clone())
+        };
+        if let Some(step) = known(&self.lock()) {
+            return Ok(step);
         }
-        Ok(made[made.len() - 1].step.clone())
+        // Without the lock: a file system may hang.
+        let client = trust::client(&self.policy, &stream.tls, &alpn)?;
+        let mut made = self.lock();
+        // Somebody else may have been faster.
+        if let Some(step) = known(&made) {
+            return Ok(step);
+        }
+        if made.len() >= MAX_MADE {
+            made.remove(0);
+        }
+        let leg = DialTls { client, name: stream.tls.server_name.clone(), can_be_in_http1: false };
+        let step = OwnStep::new("tls").dials(leg);
+        made.push(Made { way: way.clone(), tls: stream.tls.clone(), alpn, step: step.clone() });
+        Ok(step)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Made>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
