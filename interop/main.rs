@@ -18,6 +18,9 @@ mod futures_rustls;
 #[path = "../tests/common/open_server/mod.rs"]
 mod open_server;
 mod openssl;
+#[path = "../tests/common/peer_cases/mod.rs"]
+mod peer_cases;
+mod peers;
 mod python;
 mod servers;
 mod starttls;
@@ -89,6 +92,7 @@ fn main() -> ExitCode {
     let chosen = |case: &Case| words.is_empty() || words.iter().any(|word| case.name.contains(word.as_str()));
     let mut cases: Vec<Case> = [
         openssl::cases(),
+        peers::cases(),
         futures_rustls::cases(),
         python::cases(),
         deflate::cases(),

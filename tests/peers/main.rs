@@ -1,52 +1,17 @@
-//! Thirty-seven servers and what a client says of each, alone, inside other layers of TLS, and behind proxies.
-//!
-//! `cases.tsv` has them, one a line: whom to connect to, with which keys, and what comes of it. The page on peers has the same
-//! table, and is held to this one.
+//! Thirty-seven servers of ours and what a client says of each: the table is in `tests/common/peer_cases/`.
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/peer_cases/mod.rs"]
+mod peer_cases;
 
-mod certificates;
 mod peer;
 
-use std::net::SocketAddr;
+use onionskin::runtime;
 
-use futures::FutureExt;
-use onionskin::endpoint::{Connector, Endpoint, Listener, OpenError};
-use onionskin::peer::Class;
-use onionskin::runtime::{self, Runtime};
-use onionskin::stack::LayerId;
-use onionskin::tunnel::{Accepted, Acceptor, Grant, Reason};
-
-use crate::certificates::World;
 use crate::peer::Peer;
-
-/// One line of the table.
-struct Case {
-    name: &'static str,
-    peer: &'static str,
-    keys: &'static str,
-    expected: &'static str,
-}
-
-fn cases() -> Vec<Case> {
-    let lines = include_str!("cases.tsv").lines().skip(1);
-    let case = |line: &'static str| {
-        let [name, peer, keys, _, _, expected] = line.split('\t').collect::<Vec<_>>().try_into().unwrap();
-        Case { name, peer, keys, expected }
-    };
-    lines.map(case).collect()
-}
-
-/// How the client comes to the server.
-#[derive(Clone, Copy, Debug)]
-enum Way {
-    /// Inside so many layers of TLS.
-    Inside(usize),
-    Socks5,
-    Connect,
-}
+use crate::peer_cases::{TABLE, Way, World};
 
 #[test]
 fn p2_the_thirty_seven_cases_alone() {
@@ -73,100 +38,12 @@ fn p2_the_thirty_seven_cases_behind_connect() {
     the_same(Way::Connect);
 }
 
-/// All cases that way. What does not come to be as the table says is told of all of them.
 fn the_same(way: Way) {
     let Some(runtime) = runtime::preferred() else { return };
     let world = World::new(&format!("{way:?}").replace(['(', ')'], "-"));
-    let cases = cases();
-    assert_eq!(cases.len(), 37);
-    let wrong = runtime::block_on(runtime, async {
-        // The innermost layer has the same id in each connection of the same way.
-        let (_, innermost) = outcome(runtime, &world, way, &cases[0]).await;
-        let innermost = innermost.expect("the first case is a good one");
-        let mut wrong = Vec::new();
-        for case in &cases {
-            let expected = match (way, case.expected) {
-                // The proxy says so.
-                (Way::Socks5 | Way::Connect, "connect_refused") => "tunnel",
-                (_, expected) => expected,
-            };
-            let (found, layer) = outcome(runtime, &world, way, case).await;
-            let has_layer = !matches!(expected, "configuration" | "connect_refused" | "tunnel");
-            if found != expected || layer.is_some() != has_layer || layer.is_some_and(|layer| layer != innermost) {
-                wrong.push(format!("{}: {found} of {layer:?}, not {expected} of {innermost:?}", case.name));
-            }
-        }
-        wrong
+    peer_cases::the_same(runtime, way, &world, "hello", async |name, outer| {
+        Peer::open(runtime, &world, name, outer).await
     });
-    assert!(wrong.is_empty(), "{way:?}:\n{}", wrong.join("\n"));
-}
-
-/// What comes of a case, and the layer that it is of: the one that has failed, or else the innermost.
-async fn outcome(runtime: &'static dyn Runtime, world: &World, way: Way, case: &Case) -> (String, Option<LayerId>) {
-    let outer = if let Way::Inside(depth) = way { depth } else { 0 };
-    let server = Peer::open(runtime, world, case.peer, outer).await;
-    let endpoint = match way {
-        Way::Inside(depth) => {
-            let outer = format!("+tls:sni=outer.test:ca={}", world.path("outer.pem"));
-            format!("tcp:{server}{}", outer.repeat(depth))
-        }
-        Way::Socks5 => format!("tcp:{}+socks5:{server}", proxy(runtime).await),
-        Way::Connect => format!("tcp:{}+connect:{server}", proxy(runtime).await),
-    };
-    let keys = case.keys.replace("ca=", &format!("ca={}/", world.path("").trim_end_matches('/')));
-    let Ok(endpoint) = format!("{endpoint}+tls:{keys}").parse::<Endpoint>() else {
-        return ("configuration".to_owned(), None);
-    };
-    let failed = |error: OpenError| {
-        let class = Class::of(&error).unwrap();
-        (class.kind().name().to_owned(), class.layer())
-    };
-    let connector = match Connector::new(runtime, &endpoint) {
-        Ok(connector) => connector,
-        Err(error) => return failed(error),
-    };
-    let mut conn = match connector.connect().await {
-        Ok(conn) => conn,
-        Err(error) => return failed(error),
-    };
-    let innermost = conn.layers().tls().last().map(|facts| facts.layer);
-    if case.keys.contains("alpn=") {
-        assert_eq!(conn.layers().tls().last().unwrap().alpn.as_deref(), Some(&b"h2"[..]));
-    }
-    // What cannot be written shows when it is read.
-    let _ = conn.write_line("hello").await;
-    match conn.read_line().await {
-        Ok(line) => {
-            assert_eq!(line.as_deref(), Some(&b"hello"[..]), "{}", case.name);
-            ("ok".to_owned(), innermost)
-        }
-        Err(error) => {
-            let class = Class::of(&error).unwrap();
-            (format!("ok, then {}", class.kind().name()), class.layer())
-        }
-    }
-}
-
-/// A proxy that leads one client anywhere.
-async fn proxy(runtime: &'static dyn Runtime) -> SocketAddr {
-    let listener = Listener::new(runtime, &"tcp:127.0.0.1:0".parse().unwrap()).await.unwrap();
-    let address = listener.local_address().as_tcp().unwrap();
-    let serving = async move {
-        let near = listener.accept().await.unwrap().ready().await.unwrap();
-        let Ok(Accepted::One(pending)) = Acceptor::new().accept(near).await else { return };
-        let far = pending.request().target.as_tcp().unwrap();
-        match runtime.connect_tcp(far).await {
-            Ok(far) => {
-                let bound = far.local_address().clone();
-                if let Ok(near) = pending.grant(Grant::bound_to(bound)).await {
-                    drop(near.bridge(far).await);
-                }
-            }
-            Err(_) => drop(pending.refuse(Reason::ConnectionRefused).await),
-        }
-    };
-    runtime.spawn(serving.boxed());
-    address
 }
 
 /// The page has a row for each case, with what is said of it here.
@@ -177,7 +54,7 @@ fn the_page_on_peers_has_the_table() {
         let [name, _, keys, openssl, rustls, ours] = line.split('\t').collect::<Vec<_>>().try_into().unwrap();
         format!("| {name} | `{keys}` | {openssl} | {rustls} | {ours} |")
     };
-    let expected: Vec<_> = include_str!("cases.tsv").lines().skip(1).map(row).collect();
+    let expected: Vec<_> = TABLE.lines().skip(1).map(row).collect();
     let (_, table) = page.split_once("| case | keys of `tls` |").unwrap();
     let found: Vec<_> = table.lines().skip(2).take_while(|line| line.starts_with('|')).collect();
     assert_eq!(found, expected);

@@ -14,7 +14,7 @@ use onionskin::rustls::sign::CertifiedKey;
 use onionskin::rustls::{ServerConfig, version};
 use onionskin::tls::{Identity, Roots, TlsServer, default_provider};
 
-use crate::certificates::World;
+use crate::peer_cases::World;
 
 /// What stands at the innermost place.
 pub(crate) enum Peer {

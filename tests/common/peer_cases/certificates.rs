@@ -49,8 +49,8 @@ impl World {
         }
         world.intermediate();
         // Of version 1: what makes certificates now makes none.
-        world.write("v1.pem", include_str!("../behaviour/credentials/version1.pem"));
-        world.write("v1.key", include_str!("../behaviour/credentials/good.key"));
+        world.write("v1.pem", include_str!("../../behaviour/credentials/version1.pem"));
+        world.write("v1.key", include_str!("../../behaviour/credentials/good.key"));
         world
     }
 
