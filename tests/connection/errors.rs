@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::{fs, io};
 
 use onionskin::stack::{CommandError, CommandErrorKind, LayerError, LayerErrorKind, Reason};
+use onionskin::streams::policy::{Destinations, Place, Policy, PolicyError, Template, Via};
 use onionskin::testing::Cut;
 use onionskin::tls::{CertificateFault, ConfigError, Roots};
 use onionskin::{Connection, connection, endpoint, pool, protocol, proxy, route, rustls, starttls, tunnel};
@@ -86,6 +87,16 @@ fn errors() -> Vec<(&'static str, Box<dyn StdError>)> {
     add("RuleError", Box::new("a b".parse::<proxy::Rule>().unwrap_err()));
     add("RulesError", Box::new(proxy::Rules::parse("allow").unwrap_err()));
     add("RulesError", Box::new(proxy::Rules::from_file(Path::new("no/such/file")).unwrap_err()));
+    let template = Template::parse("${", Place::Url);
+    add("TemplateError", Box::new(template.unwrap_err()));
+    let template = Template::parse("${name}", Place::Host).unwrap();
+    add("FillError", Box::new(template.fill(|_| Some("a/b")).unwrap_err()));
+    add("FillError", Box::new(template.fill(|_| None).unwrap_err()));
+    add("WayError", Box::new("tcp:".parse::<Via>().unwrap_err()));
+    add("PolicyError", Box::new(Policy::read("{").unwrap_err()));
+    add("PolicyError", Box::new(Policy::read(r#"{ "s": { "a": {}, "b": {} } }"#).unwrap_err()));
+    add("PolicyError", Box::new(Policy::read_file("no/such/file").unwrap_err()));
+    add("DestinationError", Box::new(Destinations::new(Policy::default()).client("a", |_| None).unwrap_err()));
     let tcp = "tcp:localhost:25".parse::<endpoint::Endpoint>().unwrap().transport;
     let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
     add("OpenError", Box::new(endpoint::OpenError::from(endpoint::OpenErrorKind::Connect(tcp, refused.into()))));
@@ -170,7 +181,7 @@ fn every_error_is_a_sentence_and_nothing_of_its_chain_is_in_it() {
     for (name, error) in errors() {
         let sentence = error.to_string();
         assert_eq!(sentence.lines().count(), 1, "{name}: {sentence:?}");
-        for word in ["Error", "Kind", "{", "Some("] {
+        for word in ["Error", "Kind", " {", "Some("] {
             assert!(!sentence.contains(word), "{name}: {sentence:?}");
         }
         let mut said = sentence.clone();
@@ -197,6 +208,11 @@ fn debug_is_the_sentence_and_the_chain() {
         assert_eq!(lines.next(), Some(error.to_string().as_str()), "{name}");
         if name == "ParseError" {
             assert_eq!(shown, format!("{error}\n  tpc:localhost:25\n  ^"));
+            continue;
+        }
+        if let Some(policy) = error.downcast_ref::<PolicyError>() {
+            let others = policy.mistakes().iter().skip(1).map(|mistake| format!("  {mistake}"));
+            assert_eq!(lines.collect::<Vec<_>>(), others.collect::<Vec<_>>());
             continue;
         }
         let causes: Vec<_> = chain(error.as_ref()).iter().map(|cause| format!("  caused by: {cause}")).collect();

@@ -53,7 +53,9 @@ fn check(file: &Path) -> Result<(), Failure> {
     let (policy, told) = match Policy::read_leniently(&text) {
         Ok(read) => read,
         Err(error) => {
-            writeln!(output, "{error}").map_err(Failure::output)?;
+            for mistake in error.mistakes() {
+                writeln!(output, "{mistake}").map_err(Failure::output)?;
+            }
             return Err(mistakes(file, error.mistakes().len()));
         }
     };

@@ -6,7 +6,7 @@ use crate::printable::Printable;
 
 /// Why a text is no policy, or a policy makes no sense: all mistakes, in the order in which they stand.
 ///
-/// [`Display`](fmt::Display) writes one line for each.
+/// [`Display`](fmt::Display) says the first and how many more there are, `Debug` all, one a line.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PolicyError {
     /// Never empty.
@@ -37,18 +37,20 @@ impl From<Mistake> for PolicyError {
 
 impl fmt::Display for PolicyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.mistakes.iter().enumerate().try_for_each(|(index, mistake)| {
-            if index > 0 {
-                f.write_str("\n")?;
-            }
-            mistake.fmt(f)
-        })
+        let Some((first, others)) = self.mistakes.split_first() else { return Ok(()) };
+        first.fmt(f)?;
+        match others.len() {
+            0 => Ok(()),
+            1 => f.write_str(" (and one more mistake)"),
+            more => write!(f, " (and {more} more mistakes)"),
+        }
     }
 }
 
 impl fmt::Debug for PolicyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+        fmt::Display::fmt(self, f)?;
+        self.mistakes.iter().skip(1).try_for_each(|mistake| write!(f, "\n  {mistake}"))
     }
 }
 
