@@ -2,7 +2,6 @@
 
 use onionskin::rustls::pki_types::CertificateDer;
 use onionskin::rustls::{CipherSuite, NamedGroup};
-use onionskin::stack::LayerErrorKind;
 use onionskin::testing::Cut;
 use onionskin::tls::{
     ConfigErrorKind, Group, Identity, KeyShares, Suite, TlsClient, TlsClientBuilder, TlsFacts, TlsLayer, TlsServer,
@@ -11,7 +10,7 @@ use onionskin::tls::{
 
 use crate::common::client_hello::*;
 use crate::common::layers::Tap;
-use crate::common::link::{Case, Link, NAME, each_version, facts, tls_depth};
+use crate::common::link::{Case, Link, NAME, each_version, facts};
 use crate::common::{Authority, BOTH};
 
 struct Meeting {
@@ -67,7 +66,7 @@ fn p5_the_hybrid_comes_first_with_its_share_and_that_of_x25519() {
             assert_eq!(facts.key_exchange_group, Some(NamedGroup::X25519MLKEM768));
         }
     }
-    assert_eq!(tls_depth(&meeting.link.left), 3);
+    assert_eq!(crate::common::link::tls_depth(&meeting.link.left), 3);
 }
 
 #[test]
@@ -437,7 +436,7 @@ fn p5_a_peer_that_reads_one_segment_is_named_and_there_is_a_way_out() {
         }
     };
     let Err(Some((kind, said))) = handshake(&|client| client) else { panic!("it read on") };
-    assert_eq!(kind, LayerErrorKind::HandshakeTimeout);
+    assert_eq!(kind, onionskin::stack::LayerErrorKind::HandshakeTimeout);
     assert!(said.contains("layer #") && said.contains("shares=1:groups=X25519"), "{said}");
     assert_eq!(
         handshake(&|client| client.groups([Group::X25519, Group::X25519_ML_KEM_768]).key_shares(KeyShares::One)),

@@ -115,6 +115,46 @@ fn sessions_are_resumed_over_a_reload_of_files_that_are_the_same() {
     });
 }
 
+/// A key is exchanged while sessions live: first behind the old one, then in front of it, then alone.
+#[test]
+fn p5_a_reload_reads_the_keys_of_tickets_again() {
+    on_every_runtime(async |runtime| {
+        for version in ["1.2", "1.3"] {
+            let files = Files::new("reload-ticket-keys");
+            let (own, keys) = (files.identity("localhost"), files.path("tickets.keys"));
+            let write = |which: &[u8]| {
+                let lines: String = which.iter().map(|byte| format!("{byte:02x}").repeat(32) + "\n").collect();
+                fs::write(&keys, lines).unwrap();
+                // Whoever else can read them would be taken for the clients.
+                #[cfg(unix)]
+                fs::set_permissions(&keys, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+            };
+            write(&[1]);
+            let endpoint = format!("tcp:127.0.0.1:0+tls:{own}:ticket-keys={keys}:min={version}:max={version}");
+            let listener = Listener::new(runtime, &endpoint.parse().unwrap()).await.unwrap();
+            let endpoint = format!("{}+tls:sni=localhost:{}", listener.endpoint().transport, files.ca());
+            let connector = Connector::new(runtime, &endpoint.parse().unwrap()).unwrap();
+            assert!(!resumes(&connector, &listener).await);
+            for which in [&[1, 2][..], &[2, 1]] {
+                write(which);
+                listener.reload().await.unwrap();
+                assert!(resumes(&connector, &listener).await, "{version} {which:?}");
+            }
+
+            // A file that is wrong changes nothing.
+            fs::write(&keys, "no key").unwrap();
+            assert!(listener.reload().await.unwrap_err().to_string().contains("tickets.keys"));
+            assert!(resumes(&connector, &listener).await, "{version}");
+
+            // And a key that is there no longer opens nothing.
+            write(&[3]);
+            listener.reload().await.unwrap();
+            assert!(!resumes(&connector, &listener).await, "{version}");
+            assert!(resumes(&connector, &listener).await, "{version}");
+        }
+    });
+}
+
 #[test]
 fn a_peer_keeps_the_files_of_the_time_when_it_was_accepted() {
     on_every_runtime(async |runtime| {

@@ -50,6 +50,76 @@ const ENDPOINTS: [&str; 36] = [
     "tcp:a.example:1+tls+connect:b.example:2+tls:sni=b.example",
 ];
 
+/// Steps, and what each of their keys may be beside nothing.
+const OPTIONS: [(&str, &str); 7] = [
+    (
+        "tcp:a.example:1",
+        "bind=127.0.0.1 bind=127.0.0.2 bind-ports=1-2 bind-ports=1-3 user-timeout=7 user-timeout=8 receive-buffer=4096 \
+         receive-buffer=8192 send-buffer=4096 send-buffer=8192 dscp=1 dscp=2 fast-open=yes reuse-port=yes timeout=7 timeout=none \
+         keepalive=7 keepalive=off keepalive-interval=7 keepalive-interval=8 keepalive-count=7 keepalive-count=8 idle=7 half-open=7",
+    ),
+    (
+        "tcp:b.example:1+tls",
+        "sni=c.example sni=d.example ca=a.pem ca=b.pem roots=webpki insecure=yes cert=a.pem:key=a.key cert=a.pem:key=b.key \
+         ocsp=a.der ocsp=b.der second-cert=a.pem:second-key=a.key second-cert=a.pem:second-key=b.key second-ocsp=a.der \
+         alpn=a alpn=b alpn=a,b alpn=b,a min=1.2 min=1.3 max=1.2 max=1.3 groups=X25519 groups=secp256r1 \
+         groups=X25519,secp256r1 groups=secp256r1,X25519 shares=1 shares=2 suites=TLS_AES_128_GCM_SHA256 \
+         suites=TLS_AES_256_GCM_SHA384 resumption=off ticket-keys=a ticket-keys=b client-ca=a.pem client-ca=b.pem \
+         client-auth=ask client-auth=demand keylog=yes verify=name verify=chain verify=pin names=c.example names=d.example \
+         names=c.example,d.example pin=ONE pin=TWO pin=ONE,TWO crl=a.pem crl=b.pem crl=a.pem:crl=b.pem crl-unknown=accept \
+         crl-expired=accept handshake-timeout=7 handshake-timeout=8",
+    ),
+    (
+        "tcp:a.example:1+connect:b.example:2",
+        "version=1 version=2 user=u:password-file=p user=v:password-file=p user=u:password-file=q header=A=b header=A=c \
+         timeout=7 timeout=none",
+    ),
+    (
+        "tcp:a.example:1+socks5:b.example:2",
+        "dns=local user=u:password-file=p user=v:password-file=p user=u:password-file=q timeout=7 timeout=none",
+    ),
+    ("tcp:a.example:1+socks4a:b.example:2", "user=u user=v timeout=7 timeout=none"),
+    ("tcp:a.example:1+proxy-header", "version=1 version=2 local=yes optional=yes"),
+    ("tcp:a.example:1+starttls:smtp", "name=c.example name=d.example opportunistic=yes"),
+];
+
+/// What a key of the strings is called, wherever one is read.
+fn keys_that_are_read() -> HashSet<&'static str> {
+    const SOURCES: [&str; 6] = [
+        include_str!("../../src/endpoint/proxy_header.rs"),
+        include_str!("../../src/endpoint/sockets.rs"),
+        include_str!("../../src/endpoint/starttls.rs"),
+        include_str!("../../src/endpoint/step.rs"),
+        include_str!("../../src/endpoint/transport.rs"),
+        include_str!("../../src/endpoint/tunnel.rs"),
+    ];
+    let reads = SOURCES.iter().flat_map(|source| source.split("arguments.key").skip(1));
+    let names = reads.filter_map(|read| read.trim_start_matches('s').strip_prefix("(\"")?.split('"').next());
+    names.collect()
+}
+
+/// Two ways that differ in one key never share, and no key is left out of this.
+#[test]
+fn p9_each_key_of_each_step_is_in_the_key() {
+    let mut keys = HashSet::new();
+    let mut missing = keys_that_are_read();
+    assert!(missing.len() > 40 && missing.contains("pin") && missing.contains("dscp"), "{missing:?}");
+    for (step, options) in OPTIONS {
+        assert!(keys.insert(Key::new(step.parse().unwrap())), "{step}");
+        let options = options.replace("ONE", &"1".repeat(64)).replace("TWO", &"2".repeat(64));
+        for option in options.split_whitespace() {
+            let endpoint: Endpoint = format!("{step}:{option}").parse().unwrap_or_else(|error| panic!("{error}"));
+            let key = Key::new(endpoint);
+            assert!(keys.insert(key.clone()), "{step}:{option} was there before");
+            assert!(!keys.insert(key), "{step}:{option} is not equal to itself");
+            for one in option.split(':') {
+                missing.remove(one.split('=').next().unwrap());
+            }
+        }
+    }
+    assert!(missing.is_empty(), "no endpoint has {missing:?}");
+}
+
 #[test]
 fn p9_any_one_option_that_differs_makes_another_key() {
     let mut keys = HashSet::new();
