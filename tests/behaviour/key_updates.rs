@@ -74,6 +74,33 @@ fn keys_change_with_each_request_while_data_flows() {
     });
 }
 
+/// What is exported hangs on the handshake and not on the keys of the moment (RFC 8446 section 7.5).
+#[test]
+fn p8_a_key_update_changes_nothing_that_is_exported() {
+    each_role(|oracle, audit| {
+        let ours = |oracle: &Oracle| {
+            let tls: &dyn std::any::Any = oracle.stack.stack.layer(oracle.layer).unwrap();
+            let mut output = [0; 32];
+            tls.downcast_ref::<TlsLayer>()
+                .unwrap()
+                .export_keying_material(&mut output, b"EXPERIMENTAL a", None)
+                .unwrap();
+            output
+        };
+        let before = ours(oracle);
+        for _ in 0..3 {
+            request_key_update(oracle);
+            oracle.stack.write(b"data");
+            oracle.rustls_writes(b"data");
+            oracle.run();
+            assert_eq!(ours(oracle), before);
+            assert_eq!(oracle.rustls.export_keying_material([0; 32], b"EXPERIMENTAL a", None).unwrap(), before);
+        }
+        assert_eq!(counted(audit), (3, 3), "the keys of the records are new each time");
+        assert_eq!((oracle.take_heard().len(), oracle.stack.read().len()), (12, 12));
+    });
+}
+
 #[test]
 fn answers_that_we_have_asked_for_are_not_counted_against_the_peer() {
     each_role(|oracle, audit| {

@@ -228,3 +228,60 @@ const DHX: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3e, 2, 1];
 /// The shortest RSA key that aws-lc-rs and ring take, and the longest.
 pub(super) const MIN_RSA_BITS: usize = 2048;
 pub(super) const MAX_RSA_BITS: usize = 8192;
+
+#[cfg(all(test, any(feature = "aws-lc-rs", feature = "ring")))]
+mod tests {
+    use super::*;
+
+    /// As OpenSSL writes them. What has no hash, or one that nobody can know, has no digest to be called by.
+    #[test]
+    fn p8_a_certificate_is_called_by_the_hash_that_it_is_signed_with() {
+        let rsa = |last| [&[OID, 9][..], &RSA[..8], &[last, 5, 0]].concat();
+        let ecdsa = |last| [&[OID, 8][..], &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, last]].concat();
+        // The hash of the message, that of the mask, and the length of the salt, each in its own tag.
+        let pss = |last, salt| {
+            let hash = [0x30, 13, OID, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, last, 5, 0];
+            let mask = [&[0xa1, 28, 0x30, 26, OID, 9][..], &RSA[..8], &[8], &hash].concat();
+            let parameters = [&[0xa0, 15][..], &hash, &mask, &[0xa2, 3, 2, 1, salt]].concat();
+            [&[OID, 9][..], RSA_PSS, &[0x30, 52], &parameters].concat()
+        };
+        for (algorithm, expected) in [
+            (rsa(4), Some(256)),
+            (rsa(5), Some(256)),
+            (rsa(11), Some(256)),
+            (rsa(12), Some(384)),
+            (rsa(13), Some(512)),
+            (rsa(14), Some(224)),
+            (rsa(99), None),
+            (vec![OID, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 1], Some(256)),
+            (ecdsa(1), Some(224)),
+            (ecdsa(2), Some(256)),
+            (ecdsa(3), Some(384)),
+            (ecdsa(4), Some(512)),
+            (ecdsa(5), None),
+            ([&[OID, 9][..], RSA_PSS, &[0x30, 0]].concat(), Some(256)),
+            (pss(1, 32), Some(256)),
+            (pss(2, 48), Some(384)),
+            (pss(3, 64), Some(512)),
+            (pss(9, 32), None),
+            ([&[OID, 9][..], RSA_PSS].concat(), None),
+            (vec![OID, 3, 0x2b, 0x65, 0x70], None),
+            (Vec::new(), None),
+        ] {
+            assert_eq!(signature_hash(&algorithm), expected, "{algorithm:x?}");
+            // However it is cut, it is read without harm.
+            for at in 0..algorithm.len() {
+                let _ = signature_hash(&algorithm[..at]);
+            }
+        }
+        let mut written = String::new();
+        for byte in pss(3, 64) {
+            written += &format!("{byte:02x}");
+        }
+        assert_eq!(written, PSS_SHA512);
+    }
+
+    /// From a certificate of `openssl req -x509 -sha512 -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:-1`.
+    const PSS_SHA512: &str = "06092a864886f70d01010a3034a00f300d06096086480165030402030500a11c301a\
+        06092a864886f70d010108300d06096086480165030402030500a203020140";
+}
