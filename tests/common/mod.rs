@@ -4,6 +4,7 @@
 
 pub(crate) mod client_hello;
 pub(crate) mod damage;
+pub(crate) mod files;
 pub(crate) mod layers;
 pub(crate) mod link;
 

@@ -21,65 +21,14 @@ mod tunnels_http2;
 mod verify;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use futures::future::join;
 use onionskin::Connection;
 use onionskin::endpoint::{Connector, Endpoint, Listener, OpenError};
 use onionskin::runtime::{self, Runtime, Socket};
-use onionskin::tls::{TlsClient, TlsServer, Version};
 
-use crate::common::Authority;
-
-/// Certificates in files. The directory goes when this does.
-#[allow(dead_code, reason = "no sockets are handed down without a runtime")]
-struct Files {
-    directory: PathBuf,
-    authority: Authority,
-}
-
-#[allow(dead_code, reason = "no sockets are handed down without a runtime")]
-impl Files {
-    fn new(test: &str) -> Self {
-        let directory = std::env::temp_dir().join(format!("onionskin-{test}-{}", std::process::id()));
-        std::fs::create_dir_all(&directory).unwrap();
-        let authority = Authority::new();
-        std::fs::write(directory.join("ca.pem"), authority.pem()).unwrap();
-        for name in ["outer.example", "inner.example", "localhost"] {
-            let (chain, key) = authority.pem_identity(name);
-            std::fs::write(directory.join(format!("{name}.pem")), chain).unwrap();
-            std::fs::write(directory.join(format!("{name}.key")), key).unwrap();
-        }
-        Self { directory, authority }
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.directory.join(name).display().to_string()
-    }
-
-    fn client(&self) -> TlsClient {
-        self.authority.client(&[Version::Tls13])
-    }
-
-    fn server(&self, name: &str) -> TlsServer {
-        self.authority.server(name, &[Version::Tls13])
-    }
-
-    fn ca(&self) -> String {
-        format!("ca={}", self.path("ca.pem"))
-    }
-
-    fn identity(&self, name: &str) -> String {
-        format!("cert={}:key={}", self.path(&format!("{name}.pem")), self.path(&format!("{name}.key")))
-    }
-}
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.directory);
-    }
-}
+use crate::common::files::Files;
 
 type Both = (Result<Connection<Socket>, OpenError>, Result<Connection<Socket>, OpenError>);
 

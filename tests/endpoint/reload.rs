@@ -12,15 +12,6 @@ use crate::common::Authority;
 use crate::{Files, on_every_runtime, talk};
 
 impl Files {
-    /// Another authority for everybody, in the files of the one that was there.
-    fn renew(&self) {
-        let authority = Authority::new();
-        fs::write(self.path("ca.pem"), authority.pem()).unwrap();
-        let (chain, key) = authority.pem_identity("localhost");
-        fs::write(self.path("localhost.pem"), chain).unwrap();
-        fs::write(self.path("localhost.key"), key).unwrap();
-    }
-
     fn damage_key(&self) {
         // A good key, and not the one of the certificate.
         fs::copy(self.path("outer.example.key"), self.path("localhost.key")).unwrap();

@@ -153,10 +153,10 @@ fn p9_any_one_option_that_differs_makes_another_key() {
 fn p9_no_connection_comes_to_who_has_asked_for_another() {
     on_every_runtime(async |runtime| {
         let files = Files::new("keys");
-        let server = format!("{}:alpn=a,b", files.server("outer.example"));
+        let server = format!("{}:alpn=a,b", files.server_step("outer.example"));
         let mut origin = Origin::new(runtime, &server).await;
         let (pool, _) = pool(runtime, Limits::default());
-        let tls = files.client("outer.example");
+        let tls = files.client_step("outer.example");
         std::fs::copy(files.path("ca.pem"), files.path("same-ca.pem")).unwrap();
         let same_ca = tls.replace("ca.pem", "same-ca.pem");
         let variants = [
@@ -189,9 +189,9 @@ fn p9_no_connection_comes_to_who_has_asked_for_another() {
 fn files_that_are_read_again_end_what_was_opened_by_the_old_ones() {
     on_every_runtime(async |runtime| {
         let files = Files::new("reload");
-        let mut origin = Origin::new(runtime, &files.server("outer.example")).await;
+        let mut origin = Origin::new(runtime, &files.server_step("outer.example")).await;
         let (pool, mut dismissals) = pool(runtime, Limits::default());
-        let peer = pool.peer(origin.endpoint(&files.client("outer.example"))).unwrap();
+        let peer = pool.peer(origin.endpoint(&files.client_step("outer.example"))).unwrap();
         let (in_use, _server) = both(&peer, &mut origin).await;
         let _server = idle(&peer, &mut origin).await;
 
@@ -205,7 +205,7 @@ fn files_that_are_read_again_end_what_was_opened_by_the_old_ones() {
         let _server = idle(&peer, &mut origin).await;
 
         // Another authority: whoever was trusted is not any more.
-        files.write_authority("ca.pem");
+        files.renew();
         pool.reload().await.unwrap();
         assert_eq!(dismissals.next().await, Some(Dismissal::Outdated));
         let refused = peer.take().await.unwrap_err();

@@ -7,7 +7,6 @@ mod keys;
 mod limits;
 mod quiet;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::StreamExt;
@@ -17,53 +16,7 @@ use onionskin::endpoint::{Endpoint, Listener};
 use onionskin::pool::{Dismissal, Event, Limits, Peer, Pool, Pooled};
 use onionskin::runtime::{self, Runtime, Socket, Timer};
 
-use crate::common::Authority;
-
-/// Certificates in files. The directory goes when this does.
-struct Files {
-    directory: PathBuf,
-}
-
-impl Files {
-    fn new(test: &str) -> Self {
-        let directory = std::env::temp_dir().join(format!("onionskin-pool-{test}-{}", std::process::id()));
-        std::fs::create_dir_all(&directory).unwrap();
-        let files = Self { directory };
-        files.write_authority("ca.pem");
-        files
-    }
-
-    /// An authority, and certificates by it for both layers.
-    fn write_authority(&self, name: &str) {
-        let authority = Authority::new();
-        std::fs::write(self.directory.join(name), authority.pem()).unwrap();
-        for name in ["outer.example", "inner.example"] {
-            let (chain, key) = authority.pem_identity(name);
-            std::fs::write(self.directory.join(format!("{name}.pem")), chain).unwrap();
-            std::fs::write(self.directory.join(format!("{name}.key")), key).unwrap();
-        }
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.directory.join(name).display().to_string()
-    }
-
-    /// A `tls` step of a client.
-    fn client(&self, name: &str) -> String {
-        format!("+tls:sni={name}:ca={}", self.path("ca.pem"))
-    }
-
-    /// A `tls` step of a server.
-    fn server(&self, name: &str) -> String {
-        format!("+tls:cert={}:key={}", self.path(&format!("{name}.pem")), self.path(&format!("{name}.key")))
-    }
-}
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.directory);
-    }
-}
+use crate::common::files::Files;
 
 /// A server whose ends of the connections are in the hands of the test.
 struct Origin {

@@ -18,8 +18,8 @@ use crate::{Files, Origin, both, idle, on_every_runtime, pool, talk};
 fn p9_what_was_given_back_is_used_again_with_all_its_layers() {
     on_every_runtime(async |runtime| {
         let files = Files::new("again");
-        let (outer, inner) = (files.server("outer.example"), files.server("inner.example"));
-        let steps = [files.client("outer.example"), files.client("inner.example")];
+        let (outer, inner) = (files.server_step("outer.example"), files.server_step("inner.example"));
+        let steps = [files.client_step("outer.example"), files.client_step("inner.example")];
         for depth in 0..=2 {
             let mut origin = Origin::new(runtime, &[outer.as_str(), inner.as_str()][..depth].concat()).await;
             let (pool, _) = pool(runtime, Limits::default());
@@ -47,9 +47,10 @@ async fn is_thrown_away(
     happens: impl AsyncFn(Connection<Socket>) -> Option<Connection<Socket>>,
 ) {
     let mut origin =
-        Origin::new(runtime, &format!("{}{}", files.server("outer.example"), files.server("inner.example"))).await;
+        Origin::new(runtime, &format!("{}{}", files.server_step("outer.example"), files.server_step("inner.example")))
+            .await;
     let (pool, mut dismissals) = pool(runtime, Limits::default());
-    let steps = format!("{}{}", files.client("outer.example"), files.client("inner.example"));
+    let steps = format!("{}{}", files.client_step("outer.example"), files.client_step("inner.example"));
     let peer = pool.peer(origin.endpoint(&steps)).unwrap();
     let (mut client, mut server) = both(&peer, &mut origin).await;
     talk(&mut client, &mut server).await;
@@ -114,9 +115,9 @@ fn p9_a_loss_is_the_end_of_it_in_whatever_way_it_comes() {
 fn p9_an_outer_layer_that_ends_under_the_inner_one_is_the_end_of_it() {
     on_every_runtime(async |runtime| {
         let files = Files::new("outer-end");
-        let mut origin = Origin::new(runtime, &files.server("outer.example")).await;
+        let mut origin = Origin::new(runtime, &files.server_step("outer.example")).await;
         let (pool, mut dismissals) = pool(runtime, Limits::default());
-        let steps = format!("{}{}", files.client("outer.example"), files.client("inner.example"));
+        let steps = format!("{}{}", files.client_step("outer.example"), files.client_step("inner.example"));
         let peer = pool.peer(origin.endpoint(&steps)).unwrap();
         let identity =
             Identity::from_pem_files(files.path("inner.example.pem"), files.path("inner.example.key")).unwrap();
@@ -141,10 +142,13 @@ fn p9_an_outer_layer_that_ends_under_the_inner_one_is_the_end_of_it() {
 fn p9_tickets_that_come_while_it_is_idle_are_nothing() {
     on_every_runtime(async |runtime| {
         let files = Files::new("tickets");
-        let mut origin =
-            Origin::new(runtime, &format!("{}{}", files.server("outer.example"), files.server("inner.example"))).await;
+        let mut origin = Origin::new(
+            runtime,
+            &format!("{}{}", files.server_step("outer.example"), files.server_step("inner.example")),
+        )
+        .await;
         let (pool, _) = pool(runtime, Limits::default());
-        let steps = format!("{}{}", files.client("outer.example"), files.client("inner.example"));
+        let steps = format!("{}{}", files.client_step("outer.example"), files.client_step("inner.example"));
         let peer = pool.peer(origin.endpoint(&steps)).unwrap();
         let (mut client, mut server) = both(&peer, &mut origin).await;
         let before = bytes_in(&client);
@@ -221,10 +225,13 @@ fn what_is_not_whole_is_not_kept() {
 fn it_is_closed_from_the_inside_out() {
     on_every_runtime(async |runtime| {
         let files = Files::new("closing");
-        let mut origin =
-            Origin::new(runtime, &format!("{}{}", files.server("outer.example"), files.server("inner.example"))).await;
+        let mut origin = Origin::new(
+            runtime,
+            &format!("{}{}", files.server_step("outer.example"), files.server_step("inner.example")),
+        )
+        .await;
         let (pool, mut dismissals) = pool(runtime, Limits::default());
-        let steps = format!("{}{}", files.client("outer.example"), files.client("inner.example"));
+        let steps = format!("{}{}", files.client_step("outer.example"), files.client_step("inner.example"));
         let peer = pool.peer(origin.endpoint(&steps)).unwrap();
         let mut server = idle(&peer, &mut origin).await;
         pool.close();
