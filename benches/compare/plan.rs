@@ -26,6 +26,8 @@ pub(crate) enum Kind {
     Cycle,
     /// Connect, one handshake, close.
     Handshake,
+    /// The same with a session that is resumed in every layer.
+    Resume,
     /// What an idle connection keeps in the memory of the server.
     Memory,
     /// Bytes through both ends in one thread, without sockets.
@@ -35,7 +37,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Bulk,
         Self::Both,
         Self::Ask,
@@ -43,6 +45,7 @@ impl Kind {
         Self::Stack4,
         Self::Cycle,
         Self::Handshake,
+        Self::Resume,
         Self::Memory,
         Self::InMemory,
         Self::InMemoryAsk,
@@ -56,7 +59,8 @@ impl Kind {
             Self::Ask100 => "64-byte request and answer, 100 connections at once",
             Self::Stack4 => "from connect until four layers are up",
             Self::Cycle => "start and stop of a layer",
-            Self::Handshake => "connect, one handshake, close",
+            Self::Handshake => "connect, a handshake in each layer, close",
+            Self::Resume => "connect, a resumed handshake in each layer, close",
             Self::Memory => "memory of an idle connection, server",
             Self::InMemory => "bulk in memory, one thread",
             Self::InMemoryAsk => "64-byte messages in memory, one thread",
@@ -77,7 +81,8 @@ impl Kind {
     pub(crate) fn depths(self, asked: &[usize]) -> Vec<usize> {
         match self {
             Self::Stack4 => vec![4],
-            Self::Cycle | Self::Handshake => vec![1],
+            Self::Cycle => vec![1],
+            Self::Handshake | Self::Resume => vec![1, 2],
             Self::Memory => vec![1, 3],
             _ => asked.to_vec(),
         }
@@ -218,7 +223,13 @@ impl Cell {
     /// Why nobody could measure this cell.
     pub(crate) fn impossible(self) -> Option<&'static str> {
         let stops = self.peer.is_ours() || self.peer == Peer::Openssl;
-        (self.kind == Kind::Cycle && !stops).then_some("cannot stop TLS")
+        match (self.kind, self.peer) {
+            (Kind::Cycle, _) if !stops => Some("cannot stop TLS"),
+            (Kind::Resume, Peer::Openssl) => Some("its binding takes a session in unsafe code only"),
+            (Kind::Resume, Peer::Asyncio) => Some("asyncio takes no session"),
+            (Kind::Resume, Peer::Node) => Some("does not resume inside of itself"),
+            _ => None,
+        }
     }
 
     /// How much there is to do; what it counts depends on the kind.
@@ -230,7 +241,7 @@ impl Cell {
             Kind::Ask => 10_000,
             Kind::Ask100 => 100,
             Kind::Stack4 => 150,
-            Kind::Cycle | Kind::Handshake => 600,
+            Kind::Cycle | Kind::Handshake | Kind::Resume => 600,
             Kind::Memory => 1,
             Kind::InMemoryAsk => 300_000 / layers,
         };

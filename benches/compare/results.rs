@@ -200,7 +200,7 @@ impl Metric {
                 metric("until up", "µs", Less, |measured, sample| 1e6 * measured.wall(sample)),
                 cpu("µs a connection", |measured, sample| 1e6 * measured.cpu(sample)),
             ],
-            Kind::Cycle | Kind::Handshake => vec![
+            Kind::Cycle | Kind::Handshake | Kind::Resume => vec![
                 metric("rate", "a second", More, |measured, sample| 1.0 / measured.wall(sample)),
                 cpu("µs each", |measured, sample| 1e6 * measured.cpu(sample)),
             ],

@@ -35,6 +35,7 @@ type side struct {
 	warmUp, connections int
 	port                string
 	config              *tls.Config
+	whole               int // handshakes that were not resumed
 }
 
 type report struct {
@@ -54,10 +55,10 @@ func main() {
 		isServer: arguments[0] == "server", kind: arguments[1], depth: number(2), amount: number(3),
 		warmUp: number(4), connections: number(5), port: arguments[6],
 	}
-	s.config = configuration(arguments[7], s.isServer)
+	s.config = configuration(arguments[7], s.isServer, s.kind == "resume")
 	var result report
 	switch {
-	case s.kind == "stack4" || s.kind == "handshake":
+	case s.kind == "stack4" || s.kind == "handshake" || s.kind == "resume":
 		if s.isServer {
 			result = s.serveHandshakes(listen())
 		} else {
@@ -79,11 +80,11 @@ func main() {
 	fmt.Println(string(line))
 }
 
-func configuration(folder string, isServer bool) *tls.Config {
+func configuration(folder string, isServer, resumes bool) *tls.Config {
 	config := &tls.Config{
 		MinVersion:             tls.VersionTLS13,
 		CurvePreferences:       []tls.CurveID{tls.X25519},
-		SessionTicketsDisabled: true,
+		SessionTicketsDisabled: !resumes,
 		ServerName:             "localhost",
 	}
 	if isServer {
@@ -96,6 +97,9 @@ func configuration(folder string, isServer bool) *tls.Config {
 	check(err)
 	config.RootCAs = x509.NewCertPool()
 	config.RootCAs.AppendCertsFromPEM(certificate)
+	if resumes {
+		config.ClientSessionCache = tls.NewLRUClientSessionCache(0)
+	}
 	return config
 }
 
@@ -166,6 +170,9 @@ func (s *side) layered(conn net.Conn) net.Conn {
 		state := above.ConnectionState()
 		if state.Version != tls.VersionTLS13 || state.CipherSuite != tls.TLS_AES_128_GCM_SHA256 {
 			check(fmt.Errorf("agreed on %x %s", state.Version, tls.CipherSuiteName(state.CipherSuite)))
+		}
+		if !state.DidResume {
+			s.whole++
 		}
 		conn = above
 	}
@@ -292,6 +299,9 @@ func (s *side) askHandshakes() report {
 		conn.Close()
 	}
 	m.done()
+	if s.kind == "resume" && s.whole > s.depth {
+		check(fmt.Errorf("%d handshakes were whole, and not the first alone", s.whole))
+	}
 	result := m.report()
 	if s.kind == "stack4" {
 		result.Wall = untilUp.Seconds()

@@ -89,7 +89,7 @@ pub(crate) trait Layering: Clone + Send + Sync + 'static {
 
 /// Does what it is told, and prints what it took.
 pub(crate) fn run(orders: &Orders) -> Result<()> {
-    let configuration = Configuration::read(&orders.folder, orders.provider)?;
+    let configuration = Configuration::read(&orders.folder, orders.provider, orders.kind == Kind::Resume)?;
     // A connection that has to write and to read at once must not block in one of them.
     let mode = if orders.kind == Kind::Both { Mode::Polling } else { Mode::Blocking };
     let report = match (orders.peer, orders.role) {

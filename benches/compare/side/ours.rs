@@ -8,10 +8,10 @@ use std::time::Instant;
 use onionskin::connection::Connection;
 use onionskin::runtime::{Runtime, Socket};
 use onionskin::stack::{Event, Limits, Output, Readable, Stack, Stop};
-use onionskin::tls::{TlsClient, TlsLayer, TlsServer, Version};
+use onionskin::tls::{Roots, TlsClient, TlsLayer, TlsServer, Version};
 
 use super::blocking::{Chain, MakesChains};
-use super::tls::{NAME, check_agreed};
+use super::tls::{NAME, check_agreed, note};
 use super::{CHUNK, Configuration, Home, Layering, Result, Role};
 
 #[derive(Clone, Debug)]
@@ -22,7 +22,14 @@ struct Layers {
 
 impl Layers {
     fn new(configuration: &Configuration) -> Result<Self> {
-        let client = TlsClient::from_rustls(Arc::clone(&configuration.client))?;
+        // Made of what it verifies, a client keeps sessions in every layer.
+        let client = if configuration.resumes {
+            let verify = Roots::from_pem_file(&configuration.certificate)?;
+            let client = TlsClient::builder(verify).provider(Arc::clone(&configuration.provider));
+            client.versions(&[Version::Tls13]).build()?
+        } else {
+            TlsClient::from_rustls(Arc::clone(&configuration.client))?
+        };
         let server = TlsServer::from_rustls(Arc::clone(&configuration.server))?;
         Ok(Self { client, server })
     }
@@ -58,6 +65,7 @@ impl Layering for Ours {
 
     async fn start(&self, mut stream: Self::Stream, role: Role) -> Result<Self::Stream> {
         let facts = stream.start_tls(self.layers.layer(role)?).await?;
+        note(facts.resumed);
         check_agreed(facts.version == Some(Version::Tls13), facts.cipher_suite)?;
         Ok(stream)
     }
@@ -109,7 +117,9 @@ impl Chain for StackChain {
 
     fn is_ready(&mut self) -> io::Result<bool> {
         self.check()?;
-        Ok(matches!(self.stack.poll_event(), Some(Event::Ready(_))))
+        let Some(Event::Ready(id)) = self.stack.poll_event() else { return Ok(false) };
+        note(self.stack.layer_as::<TlsLayer>(id).is_some_and(|layer| layer.facts(id).resumed));
+        Ok(true)
     }
 
     fn stop(&mut self) -> Result<()> {

@@ -1,17 +1,21 @@
 //! TLS 1.3 with AES-128-GCM and X25519, and nothing else: the same for all who are made of rustls.
 //!
-//! Sessions are not resumed and no tickets are sent, so that every handshake is a whole one.
+//! Sessions are not resumed and no tickets are sent, so that every handshake is a whole one; but for the kind of work that is
+//! about resumption, where all but the first of each layer are to be resumed.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::ValueEnum;
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, aws_lc_rs, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{CipherSuite, ClientConfig, CommonState, NamedGroup, ProtocolVersion, RootCertStore, ServerConfig};
+use rustls::{
+    CipherSuite, ClientConfig, CommonState, HandshakeKind, NamedGroup, ProtocolVersion, RootCertStore, ServerConfig,
+};
 use serde::{Deserialize, Serialize};
 
 use super::Result;
@@ -48,14 +52,18 @@ impl fmt::Display for Provider {
 /// Both sides' configuration.
 #[derive(Clone, Debug)]
 pub(crate) struct Configuration {
+    pub(crate) provider: Arc<CryptoProvider>,
+    pub(crate) certificate: PathBuf,
+    pub(crate) resumes: bool,
     pub(crate) client: Arc<ClientConfig>,
     pub(crate) server: Arc<ServerConfig>,
 }
 
 impl Configuration {
     /// Reads `certificate.pem` and `key.pem` in `folder`. The client trusts that certificate and no other.
-    pub(crate) fn read(folder: &Path, provider: Provider) -> Result<Self> {
-        let certificate = CertificateDer::from_pem_file(folder.join("certificate.pem"))?;
+    pub(crate) fn read(folder: &Path, provider: Provider, resumes: bool) -> Result<Self> {
+        let path = folder.join("certificate.pem");
+        let certificate = CertificateDer::from_pem_file(&path)?;
         let key = PrivateKeyDer::from_pem_file(folder.join("key.pem"))?;
         let versions = &[&rustls::version::TLS13];
 
@@ -65,14 +73,23 @@ impl Configuration {
             .with_protocol_versions(versions)?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        client.resumption = Resumption::disabled();
+        if !resumes {
+            client.resumption = Resumption::disabled();
+        }
 
         let mut server = ServerConfig::builder_with_provider(provider.crypto())
             .with_protocol_versions(versions)?
             .with_no_client_auth()
             .with_single_cert(vec![certificate], key)?;
-        server.send_tls13_tickets = 0;
-        Ok(Self { client: Arc::new(client), server: Arc::new(server) })
+        server.send_tls13_tickets = usize::from(resumes);
+        if resumes {
+            server.ticketer = match provider {
+                Provider::AwsLcRs => aws_lc_rs::Ticketer::new()?,
+                Provider::Ring => ring::Ticketer::new()?,
+            };
+        }
+        let (client, server) = (Arc::new(client), Arc::new(server));
+        Ok(Self { provider: provider.crypto(), certificate: path, resumes, client, server })
     }
 }
 
@@ -85,11 +102,24 @@ pub(crate) fn server_name() -> Result<ServerName<'static>> {
 
 /// Whether a layer is what all of them are to be.
 pub(crate) fn check(state: &CommonState) -> Result<()> {
+    note(state.handshake_kind() == Some(HandshakeKind::Resumed));
     check_agreed(
         state.protocol_version() == Some(ProtocolVersion::TLSv1_3),
         state.negotiated_cipher_suite().map(|suite| suite.suite()),
     )
 }
+
+/// Counts a handshake that was not resumed.
+pub(crate) fn note(is_resumed: bool) {
+    WHOLE.fetch_add(usize::from(!is_resumed), Ordering::Relaxed);
+}
+
+/// How many handshakes of this process were whole ones.
+pub(crate) fn whole_handshakes() -> usize {
+    WHOLE.load(Ordering::Relaxed)
+}
+
+static WHOLE: AtomicUsize = AtomicUsize::new(0);
 
 pub(crate) fn check_agreed(is_tls13: bool, suite: Option<CipherSuite>) -> Result<()> {
     match suite {

@@ -26,6 +26,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::home::Home;
 use super::meter::{Meter, resident};
+use super::tls::whole_handshakes;
 use super::{CHUNK, Layering, Orders, Report, Result, Role, print_line};
 use crate::plan::{Kind, Work};
 
@@ -35,7 +36,7 @@ pub(crate) fn run<L: Layering>(layering: L, orders: &Orders) -> Result<Report> {
     let side = Side { layering, kind, role, depth: orders.depth, port, work: orders.work() };
     if role == Role::Client {
         return match kind {
-            Kind::Stack4 | Kind::Handshake => side.ask_handshakes(),
+            Kind::Stack4 | Kind::Handshake | Kind::Resume => side.ask_handshakes(),
             Kind::Memory => side.ask_memory(),
             _ => side.ask(),
         };
@@ -43,7 +44,7 @@ pub(crate) fn run<L: Layering>(layering: L, orders: &Orders) -> Result<Report> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     print_line(&listener.local_addr()?.port().to_string())?;
     match kind {
-        Kind::Stack4 | Kind::Handshake => side.serve_handshakes(&listener),
+        Kind::Stack4 | Kind::Handshake | Kind::Resume => side.serve_handshakes(&listener),
         Kind::Memory => side.serve_memory(&listener),
         _ => side.serve(&listener),
     }
@@ -217,6 +218,10 @@ impl<L: Layering> Side<L> {
             })?;
         }
         meter.done();
+        let whole = whole_handshakes();
+        if self.kind == Kind::Resume && whole > self.depth {
+            return Err(format!("{whole} handshakes were whole, and not the first alone").into());
+        }
         let report = meter.report()?;
         let is_up = self.kind == Kind::Stack4;
         Ok(Report { wall: if is_up { until_up.as_secs_f64() } else { report.wall }, ..report })
