@@ -34,7 +34,8 @@ use super::{
 ///
 /// # What the stack promises
 ///
-/// - [`place`](Self::place) comes first and once, and [`attach`](Self::attach) behind it. Calls do not nest: a layer never runs inside another's call.
+/// - [`attach`](Self::attach) comes first and once, and before it the layer is told its [`depth`](Self::depth) if it wants to.
+///   Calls do not nest: a layer never runs inside another's call.
 /// - It is called when it has been given bytes or marks, when there is room that it asked for, and again after a call in which
 ///   it has changed something and left something at the ends that it takes from.
 /// - [`timeout`](Self::timeout) is called when `now` has reached [`deadline`](Self::deadline).
@@ -73,10 +74,13 @@ pub trait Layer: Any + Send + Sync + fmt::Debug {
         Some(Facts::nothing())
     }
 
-    /// Where it is put: so many layers of its [name](Self::name) are between it and the wire; where that leads through tunnels, all
-    /// layers of what carries them count too. No two that live in each other have the same number. What a layer keeps for a
-    /// peer beyond this connection, such as the ticket of a session, it keeps for that depth alone.
-    fn place(&mut self, _below: usize) {}
+    /// Where it wants to be told how many layers of its [name](Self::name) are between it and the wire, if it does. Where the wire
+    /// leads through tunnels, all layers of what carries them count too, so that no two that live in each other have the same number.
+    ///
+    /// What a layer keeps for a peer beyond this connection, such as the ticket of a session, it keeps for that depth alone.
+    fn depth(&mut self) -> Option<&mut usize> {
+        None
+    }
 
     /// The layer has been put into the list.
     fn attach(&mut self, _ends: &mut Ends<'_>) -> Result<(), Failure> {

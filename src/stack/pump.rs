@@ -275,14 +275,22 @@ impl Stack {
     pub(super) fn begin(&mut self, index: usize, now: Instant) {
         self.measure();
         self.wake(index);
-        let name = self.list.node(index).layer.name();
-        let below = self.list.outer_to_inner().take_while(|&other| other != index);
-        let below = below.filter(|&other| self.list.node(other).layer.name() == name).count();
-        let below = below + self.outside;
-        self.list.node_mut(index).layer.place(below);
+        self.tell_depth(index);
         self.call(index, now, Layer::attach);
         if self.list.contains(index) {
             self.ask_awaited(index);
+        }
+    }
+
+    fn tell_depth(&mut self, index: usize) {
+        let list = &mut self.list;
+        if list.node_mut(index).layer.depth().is_some() {
+            let name = list.node(index).layer.name();
+            let below = list.outer_to_inner().take_while(|&other| other != index);
+            let below = below.filter(|&other| list.node(other).layer.name() == name).count();
+            if let Some(depth) = list.node_mut(index).layer.depth() {
+                *depth = self.outside + below;
+            }
         }
     }
 

@@ -107,7 +107,7 @@ impl TlsClient {
     }
 
     fn layer(&self, name: &str, protocols: Option<Vec<Vec<u8>>>) -> Result<TlsLayer, ConfigError> {
-        let opener = Opener { depths: Arc::clone(&self.depths), name: server_name(name)?, protocols };
+        let opener = Opener { depths: Arc::clone(&self.depths), name: server_name(name)?, protocols, depth: 0 };
         let layer = TlsLayer::new(Engine::client(opener), Role::Client, Some(name.to_owned()));
         Ok(layer.handshake_timeout(self.handshake_timeout))
     }

@@ -79,11 +79,13 @@ pub(super) struct Opener {
     pub(super) name: ServerName<'static>,
     /// Application protocols (ALPN) instead of those of the configuration.
     pub(super) protocols: Option<Vec<Vec<u8>>>,
+    /// How many layers of its kind are between it and the wire, once it has been told.
+    pub(super) depth: usize,
 }
 
 impl Opener {
-    pub(super) fn config(&self, depth: usize) -> Arc<ClientConfig> {
-        let config = self.depths.at(depth);
+    pub(super) fn config(&self) -> Arc<ClientConfig> {
+        let config = self.depths.at(self.depth);
         match &self.protocols {
             None => config,
             Some(protocols) => {

@@ -60,10 +60,18 @@ impl Engine {
         Self::new(Stage::Waiting(Box::new(opener)), largest, None)
     }
 
-    /// Has a client make its first message, with so many layers of its kind between it and the wire.
-    pub(super) fn begin(&mut self, depth: usize) -> Result<(), Error> {
+    /// How many layers of its kind are between a client that has not begun and the wire.
+    pub(super) fn depth(&mut self) -> Option<&mut usize> {
+        match &mut self.stage {
+            Stage::Waiting(opener) => Some(&mut opener.depth),
+            _ => None,
+        }
+    }
+
+    /// Has a client make its first message.
+    pub(super) fn begin(&mut self) -> Result<(), Error> {
         if let Stage::Waiting(opener) = &self.stage {
-            self.stage = Stage::Handshaking(Unbuffered::client(opener.config(depth), opener.name.clone())?);
+            self.stage = Stage::Handshaking(Unbuffered::client(opener.config(), opener.name.clone())?);
         }
         Ok(())
     }

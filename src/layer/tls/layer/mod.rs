@@ -36,8 +36,6 @@ use crate::stack::{
 pub struct TlsLayer {
     engine: Engine,
     role: Role,
-    /// How many layers of its kind there are between it and the wire.
-    depth: usize,
     /// As a client, whom we want to talk to.
     expected: Option<String>,
     options: Options,
@@ -55,7 +53,6 @@ impl TlsLayer {
         Self {
             engine,
             role,
-            depth: 0,
             expected,
             options: Options::default(),
             handshake: Handshake::Handshaking { since: None },
@@ -262,13 +259,13 @@ impl Layer for TlsLayer {
         self.is_ready().then(|| Facts::of::<Self>(self.facts(layer)))
     }
 
-    fn place(&mut self, below: usize) {
-        self.depth = below;
+    fn depth(&mut self) -> Option<&mut usize> {
+        self.engine.depth()
     }
 
     fn attach(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
         self.handshake.begin(ends.now());
-        self.engine.begin(self.depth).map_err(|error| self.fail(explain(error, &[], self.role)))
+        self.engine.begin().map_err(|error| self.fail(explain(error, &[], self.role)))
     }
 
     fn inbound(&mut self, ends: &mut Ends<'_>) -> Result<(), Failure> {
