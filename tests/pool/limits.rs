@@ -5,7 +5,8 @@ use std::time::Duration;
 use futures::future::join;
 use futures::io::AsyncReadExt;
 use futures::{FutureExt, StreamExt};
-use onionskin::pool::{Dismissal, Limits, PoolErrorKind};
+use onionskin::endpoint::Listener;
+use onionskin::pool::{Dismissal, Event, Limits, Pool, PoolErrorKind};
 use onionskin::testing::Clock;
 
 use crate::{Origin, both, idle, on_every_runtime, pool, pool_by_clock, talk};
@@ -141,5 +142,45 @@ fn p9_connections_are_there_before_they_are_asked_for() {
         assert!(nobody.warm(2).await.unwrap_err().open_error().unwrap().is_io());
         assert!(nobody.take().await.unwrap_err().open_error().unwrap().is_io());
         assert_eq!((pool.statistics().failed, pool.statistics().open), (2, 3), "what was not opened holds no place");
+    });
+}
+
+#[test]
+fn what_happens_is_told_in_its_order() {
+    on_every_runtime(async |runtime| {
+        let mut origin = Origin::new(runtime, "").await;
+        let (sender, told) = std::sync::mpsc::channel();
+        let pool = Pool::new(runtime, Limits::default().with_open_per_peer(1, 1)).observed_by(move |event| {
+            let word = match event {
+                Event::Opened { .. } => "opened",
+                Event::Failed { .. } => "failed",
+                Event::Reused { uses: 1, .. } => "reused",
+                Event::Reused { uses: 2, .. } => "reused again",
+                Event::Waiting { .. } => "waiting",
+                Event::GivenBack { .. } => "given back",
+                Event::Dismissed { why: Dismissal::Dropped, .. } => "dropped",
+                _ => "something else",
+            };
+            sender.send(word).unwrap();
+        });
+        let told = || told.try_iter().collect::<Vec<_>>();
+        let peer = pool.peer(origin.endpoint("")).unwrap();
+        let (mut client, mut server) = both(&peer, &mut origin).await;
+        assert_eq!(told(), ["opened"]);
+        talk(&mut client, &mut server).await;
+        let mut next = std::pin::pin!(peer.take());
+        assert!(futures::poll!(next.as_mut()).is_pending());
+        assert_eq!(told(), ["waiting"]);
+        client.give_back();
+        let client = next.await.unwrap();
+        assert_eq!(told(), ["reused"], "it was never idle");
+        client.give_back();
+        drop(peer.take().await.unwrap());
+        assert_eq!(told(), ["given back", "reused again", "dropped"]);
+        let listener = Listener::new(runtime, &"tcp:127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let closed = listener.endpoint().clone();
+        drop(listener);
+        assert!(pool.peer(closed).unwrap().take().await.is_err());
+        assert_eq!(told().last(), Some(&"failed"));
     });
 }

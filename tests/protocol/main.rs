@@ -6,6 +6,7 @@ mod common;
 
 mod flow;
 mod handles;
+mod identity;
 mod layers;
 mod leaving;
 mod open;
