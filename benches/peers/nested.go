@@ -171,7 +171,7 @@ func (s *side) layered(conn net.Conn) net.Conn {
 		if state.Version != tls.VersionTLS13 || state.CipherSuite != tls.TLS_AES_128_GCM_SHA256 {
 			check(fmt.Errorf("agreed on %x %s", state.Version, tls.CipherSuiteName(state.CipherSuite)))
 		}
-		if !state.DidResume {
+		if s.kind == "resume" && !state.DidResume {
 			s.whole++
 		}
 		conn = above
