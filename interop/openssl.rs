@@ -8,7 +8,7 @@ use onionskin::runtime::Socket;
 use onionskin::rustls::pki_types::CertificateDer;
 use onionskin::rustls::pki_types::pem::PemObject;
 use onionskin::stack::PeerAnswer;
-use onionskin::tls::{Roots, TlsClient, TlsServer, Version};
+use onionskin::tls::{ChannelBinding, Roots, TlsClient, TlsLayer, TlsServer, Version};
 use onionskin::{Connection, connect};
 
 use crate::Case;
@@ -29,6 +29,9 @@ pub(crate) fn cases() -> Vec<Case> {
         add("s_server: abrupt end", client_meets_abrupt_end);
         add("s_server: keying material", client_exports);
         add("s_server: keying material inside another layer", client_exports_inside);
+        if version == Version::Tls12 {
+            add("s_server: no keying material without extended master secret", client_exports_nothing);
+        }
         add("s_client: handshake, talk, stop", server_talks_and_stops);
         add("s_client: certificate by SNI", server_chooses_by_name);
         add("s_client: ALPN", server_accepts_alpn);
@@ -55,7 +58,12 @@ fn s_server(bench: &Bench, version: Version, arguments: &[&str]) -> (Peer, Strin
     let mut command = Command::new("openssl");
     command.args(["s_server", "-accept", "127.0.0.1:0", flag(version)]);
     command.arg("-cert").arg(bench.certificate("localhost")).arg("-key").arg(bench.key("localhost"));
-    let mut peer = Peer::start(command.args(arguments).current_dir(bench.directory()));
+    listening(command.args(arguments).current_dir(bench.directory()))
+}
+
+/// Starts it, and reads where it listens.
+fn listening(command: &mut Command) -> (Peer, String) {
+    let mut peer = Peer::start(command);
     let line = peer.expect("ACCEPT ");
     let address = line.split_whitespace().last().unwrap_or_default().to_owned();
     (peer, format!("tcp:{address}"))
@@ -182,6 +190,42 @@ fn exports(bench: &Bench, mut peer: Peer, endpoint: &str, depth: usize) {
     assert_eq!(theirs.len(), 84);
     assert_eq!(material.last(), Some(&theirs), "{lines:?}");
     assert_eq!(material.iter().filter(|ours| **ours == theirs).count(), 1, "{lines:?}");
+}
+
+/// Two connections of TLS 1.2 can be made to have the same keys where the peer has no extended master secret (RFC 7627).
+fn client_exports_nothing(bench: &Bench, _: Version) {
+    let without = bench.directory().join("without-extended-master-secret.cnf");
+    let settings = "openssl_conf = top\n[top]\nssl_conf = ssl\n[ssl]\nsystem_default = all\n[all]\n\
+                    Options = -ExtendedMasterSecret\n";
+    std::fs::write(&without, settings).expect("a file can be written");
+    for is_without in [true, false] {
+        let mut command = Command::new("openssl");
+        if is_without {
+            command.env("OPENSSL_CONF", &without);
+        }
+        command.args(["s_server", "-accept", "127.0.0.1:0", "-tls1_2", "-rev"]);
+        command.arg("-cert").arg(bench.certificate("localhost")).arg("-key").arg(bench.key("localhost"));
+        let (_peer, address) = listening(&mut command);
+        run(async {
+            let mut conn = connect(&address).await.expect("the server is reached");
+            let facts = conn.start_tls(client(bench).to("localhost").unwrap()).await.expect("the handshake succeeds");
+            reversed(&mut conn).await;
+            let derived = conn.with_layer(facts.layer, |tls: &mut TlsLayer| {
+                (
+                    tls.export_keying_material(&mut [0; 32], b"EXPERIMENTAL onion", None),
+                    tls.channel_binding(ChannelBinding::Exporter).map(drop),
+                    tls.channel_binding(ChannelBinding::ServerEndPoint).map(drop),
+                )
+            });
+            let (material, binding, end_point) = derived.expect("the layer is there");
+            for result in [material, binding] {
+                let refused = result.err().map(|error| error.to_string());
+                assert_eq!(refused.is_some(), is_without, "{refused:?}");
+                assert!(refused.is_none_or(|why| why.contains("extended master secret (RFC 7627)")));
+            }
+            end_point.expect("that of the server is of its certificate, and no secret");
+        });
+    }
 }
 
 fn client_meets_abrupt_end(bench: &Bench, version: Version) {

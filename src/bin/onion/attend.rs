@@ -1,12 +1,14 @@
 //! What concerns all listeners of the process: that it is to end, that files are to be read again, and who is to be told.
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use futures::future::{Either, select};
 use futures::stream::{BoxStream, once, pending, select_all, unfold};
+use futures::{FutureExt, StreamExt};
 use onionskin::runtime::Runtime;
 
 use crate::notify::Notifier;
@@ -30,6 +32,8 @@ pub(crate) struct Attendant {
     runtime: &'static dyn Runtime,
     notifier: Notifier,
     listeners: Vec<UnboundedSender<Reload>>,
+    /// Whether it has been told that the process is to end.
+    is_ending: bool,
 }
 
 enum Event {
@@ -42,7 +46,7 @@ enum Event {
 impl Attendant {
     /// Whoever has started the process is told how many of these there are.
     pub(crate) fn new(runtime: &'static dyn Runtime, what: &'static str) -> Self {
-        Self { runtime, notifier: Notifier::from_environment(what), listeners: Vec::new() }
+        Self { runtime, notifier: Notifier::from_environment(what), listeners: Vec::new(), is_ending: false }
     }
 
     /// The orders for one more listener.
@@ -52,8 +56,20 @@ impl Attendant {
         orders
     }
 
-    /// Gives orders, and tells of them, for as long as it is polled.
-    pub(crate) async fn run(self, stopping: Stopping, hangups: Hangups) -> Infallible {
+    /// Gives orders, and tells of them, until `work` is done. That the process is to end is told before it does.
+    pub(crate) async fn run<T>(mut self, stopping: Stopping, hangups: Hangups, work: impl Future<Output = T>) -> T {
+        let output = match select(pin!(self.orders(stopping.clone(), hangups)), pin!(work)).await {
+            Either::Left((never, _)) => match never {},
+            Either::Right((output, _)) => output,
+        };
+        // The order may have come between the looks of the two, and the work be done at once.
+        if !self.is_ending && stopping.now_or_never().is_some() {
+            self.notifier.stopping();
+        }
+        output
+    }
+
+    async fn orders(&mut self, stopping: Stopping, hangups: Hangups) -> Infallible {
         let (done, reloaded) = unbounded();
         let mut events = select_all([
             once(stopping).map(|()| Event::Stop).boxed(),
@@ -63,16 +79,16 @@ impl Attendant {
             // It never ends.
             pending().boxed(),
         ]);
-        let (mut is_ending, mut reloading) = (false, 0);
+        let mut reloading = 0;
         self.notifier.ready(self.listeners.len());
         loop {
             match events.next().await {
                 Some(Event::Stop) => {
-                    is_ending = true;
+                    self.is_ending = true;
                     self.notifier.stopping();
                 }
                 Some(Event::Hangup) => {
-                    if !is_ending {
+                    if !self.is_ending {
                         self.notifier.reloading();
                     }
                     reloading += 1;
@@ -84,7 +100,7 @@ impl Attendant {
                 }
                 Some(Event::Reloaded) => {
                     reloading -= 1;
-                    if reloading == 0 && !is_ending {
+                    if reloading == 0 && !self.is_ending {
                         self.notifier.ready(self.listeners.len());
                     }
                 }
@@ -109,5 +125,49 @@ impl Drop for Done {
     fn drop(&mut self) {
         // Nobody listens any more when the process is over.
         let _ = self.0.unbounded_send(());
+    }
+}
+
+#[cfg(all(test, unix))]
+#[allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+mod tests {
+    use std::os::unix::net::UnixDatagram;
+    use std::task::Poll;
+
+    use futures::channel::oneshot;
+    use futures::future::poll_fn;
+    use onionskin::runtime;
+
+    use super::*;
+
+    #[test]
+    fn an_end_that_is_asked_for_behind_the_last_look_is_told_all_the_same() {
+        let place = std::env::temp_dir().join(format!("onion-attend-{}", std::process::id()));
+        let manager = UnixDatagram::bind(&place).unwrap();
+        manager.set_nonblocking(true).unwrap();
+        let runtime = runtime::preferred().unwrap();
+        for is_asked in [true, false] {
+            let notifier = Notifier::to(&place, "Tests").unwrap();
+            let attendant = Attendant { runtime, notifier, listeners: Vec::new(), is_ending: false };
+            let (ask, asked) = oneshot::channel();
+            let (mut ask, stopping) = (Some(ask), async { asked.await.unwrap_or(()) }.boxed().shared());
+            // Its first look is behind that of the attendant.
+            let work = poll_fn(|_| {
+                if is_asked {
+                    ask.take().unwrap().send(()).unwrap();
+                }
+                Poll::Ready(())
+            });
+            runtime::block_on(runtime, attendant.run(stopping, pending().boxed(), work));
+            let hear = || {
+                let mut heard = [0; 64];
+                let count = manager.recv(&mut heard).ok()?;
+                Some(String::from_utf8_lossy(&heard[..count]).into_owned())
+            };
+            assert!(hear().unwrap().starts_with("READY=1"));
+            assert_eq!(hear().as_deref(), is_asked.then_some("STOPPING=1"));
+            drop(ask);
+        }
+        std::fs::remove_file(&place).unwrap();
     }
 }

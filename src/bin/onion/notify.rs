@@ -30,6 +30,12 @@ impl Notifier {
         Self { manager, watchdog: watchdog(), what }
     }
 
+    /// The one that listens there.
+    #[cfg(test)]
+    pub(crate) fn to(name: &std::path::Path, what: &'static str) -> std::io::Result<Self> {
+        Ok(Self { manager: Some(connect(name.as_os_str())?), watchdog: None, what })
+    }
+
     /// A manager that does not read is waited for so long and no longer.
     fn tell(&self, facts: &str) {
         let Some((socket, address)) = &self.manager else { return };

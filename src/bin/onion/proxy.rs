@@ -19,7 +19,6 @@ mod views;
 
 use std::io::Read;
 
-use futures::future::{Either, select};
 use onionskin::runtime::Runtime;
 
 pub(crate) use self::options::Options;
@@ -42,11 +41,8 @@ pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Res
     }
     let mut attendant = Attendant::new(runtime, "Proxies");
     let serving = service.run(attendant.reloads(), questions);
-    // It is asked first, so that systemd hears of the end before that comes.
-    match select(Box::pin(attendant.run(stopping, hangups)), Box::pin(serving)).await {
-        Either::Left((never, _)) => match never {},
-        Either::Right(((), _)) => Ok(()),
-    }
+    attendant.run(stopping, hangups, serving).await;
+    Ok(())
 }
 
 /// The first line of standard input.

@@ -26,7 +26,7 @@ mod service;
 mod status;
 
 use futures::FutureExt;
-use futures::future::{Either, join_all, select};
+use futures::future::join_all;
 use onionskin::runtime::Runtime;
 
 use self::metrics::Metrics;
@@ -74,11 +74,7 @@ pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Res
     }
     let mut attendant = Attendant::new(runtime, "Relays");
     let work = join_all(relays.into_iter().map(|relay| relay.run(stopping.clone(), attendant.reloads())));
-    // It is asked first, so that systemd hears of the end before that comes.
-    match select(Box::pin(attendant.run(stopping.clone(), hangups)), work).await {
-        Either::Left((never, _)) => match never {},
-        Either::Right((ends, _)) => ends.into_iter().collect(),
-    }
+    attendant.run(stopping.clone(), hangups, work).await.into_iter().collect()
 }
 
 /// What is logged unless `RUST_LOG` says otherwise: a line for each connection.
