@@ -2,7 +2,7 @@
 
 use onionskin::protocol::{LayerView, Protocol, Result, Transport};
 use onionskin::testing::{Cut, Dialogue};
-use onionskin::tls::{TlsClient, TlsServer};
+use onionskin::tls::{TlsClient, TlsFacts, TlsServer};
 
 use crate::common::link::NAME;
 use crate::common::{Authority, BOTH};
@@ -34,7 +34,7 @@ impl Protocol for Doorkeeper {
     }
 
     fn layer_ready(&mut self, _: &mut Transport<'_>, layer: &LayerView) -> Result {
-        let identity = layer.tls.as_ref().and_then(|facts| facts.peer_identity());
+        let identity = layer.tls.as_ref().and_then(TlsFacts::peer_identity);
         self.told.push(identity.map_or_else(|| "nobody".to_owned(), |identity| format!("{:?}", identity.names)));
         Ok(())
     }
