@@ -236,7 +236,7 @@ fn p8_the_facts_have_the_names_of_rustls_and_the_digest_of_the_leaf() {
 mod certificates {
     use onionskin::rustls::pki_types::CertificateDer;
     use onionskin::rustls::pki_types::pem::PemObject;
-    use onionskin::tls::CertificateFacts;
+    use onionskin::tls::{CertificateFacts, CertificateKey};
     use proptest::prelude::*;
     use rcgen::{CertificateParams, DnType};
 
@@ -263,6 +263,34 @@ mod certificates {
         assert_eq!(CertificateFacts::read(&CertificateDer::from(vec![0x30, 3, 2, 1, 5])), None);
     }
 
+    #[test]
+    fn p8_a_certificate_tells_its_days_and_its_key() {
+        use std::time::{Duration, SystemTime};
+
+        let mut params = CertificateParams::new(vec!["a.test".to_owned()]).unwrap();
+        (params.not_before, params.not_after) =
+            (rcgen::date_time_ymd(1969, 12, 31), rcgen::date_time_ymd(2026, 11, 30));
+        let (pem, _) = Authority::new().issue(&params);
+        let said = CertificateFacts::read(&CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()).unwrap();
+        assert_eq!(said.days(), ["1969-12-31", "2026-11-30"]);
+        assert_eq!(said.key, Some(CertificateKey::Ec(256)));
+        assert_eq!(said.key.unwrap().to_string(), "EC 256");
+        assert!(!said.is_self_issued());
+
+        let day = Duration::from_secs(86_400);
+        let end = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(said.not_after).unwrap());
+        for (now, days, early, late) in [
+            (SystemTime::UNIX_EPOCH - 2 * day, 20_789, true, false),
+            (end - day, 1, false, false),
+            (end - Duration::from_secs(1), 0, false, false),
+            (end, 0, false, false),
+            (end + Duration::from_secs(1), -1, false, true),
+        ] {
+            let found = (said.days_left(now), said.is_not_yet_valid(now), said.has_expired(now));
+            assert_eq!(found, (days, early, late), "{now:?}");
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
 
@@ -284,6 +312,7 @@ mod certificates {
             if let Some(said) = CertificateFacts::read(&CertificateDer::from(bytes)) {
                 let shown = said.to_string();
                 prop_assert!(!shown.contains(|c: char| c.is_control()), "{:?}", shown);
+                let _ = (said.days(), said.days_left(std::time::SystemTime::now()));
             }
         }
 

@@ -7,12 +7,11 @@
 //! | `probe/refusal.rs` | what is missing where there is no session |
 //! | `probe/questions.rs`, `probe/later.rs`, `probe/witness.rs` | the four questions, each on a connection of its own |
 //! | `probe/words.rs`, `probe/answers.rs` | what is said in each protocol, and what the answers mean |
-//! | `probe/finding.rs`, `probe/report.rs`, `probe/certificate.rs` | what was found out, for programs and for people |
+//! | `probe/finding.rs`, `probe/report.rs`, `probe/shown.rs`, `probe/rows.rs` | what was found out, for programs and for people |
 //!
 //! Every step has a deadline, so a server that hangs is something that was found out, and no failure of the probe.
 
 mod answers;
-mod certificate;
 mod everything;
 mod farewell;
 mod finding;
@@ -22,8 +21,10 @@ mod look;
 mod questions;
 mod refusal;
 mod report;
+mod rows;
 mod seen;
 mod server;
+mod shown;
 mod witness;
 mod words;
 
@@ -38,12 +39,12 @@ use onionskin::runtime::Runtime;
 use onionskin::starttls;
 use onionskin::tls::CertificateFault;
 
-use self::certificate::Certificate;
 use self::finding::{Finding, State};
 use self::look::{Look, Outcome, Trusted};
 use self::refusal::{Refusal, Wants};
 use self::report::{ClientCertificate, Questions, Report, Tls, Verdict};
 use self::server::Server;
+use self::shown::Certificate;
 use crate::credentials::IdentityFiles;
 use crate::failure::{Failure, Status};
 use crate::open::{self, ClientDefaults};
@@ -93,7 +94,7 @@ pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Res
 /// What there is to report, and what is to be failed with, if anything.
 async fn look(server: &Server, endpoint: String, warn_days: Option<u16>) -> Result<(Report, Option<Failure>), Failure> {
     let look = Look::at(server).await?;
-    let certificates: Vec<_> = look.chain.iter().map(Certificate::read).collect();
+    let certificates: Vec<_> = look.chain.iter().map(Certificate::of).collect();
     let mut report = Report {
         endpoint,
         protocol: server.protocol().map(|protocol| protocol.to_string()),
@@ -158,7 +159,7 @@ fn judge(server: &Server, report: &mut Report, look: Look, warn_days: Option<u16
             (Verdict::Unknown, Failure::new(message), None)
         }
         (Outcome::Session, _) => {
-            let days = certificate::days_left(&report.certificates)?;
+            let days = shown::days_left(&report.certificates)?;
             let limit = warn_days.map(i64::from).filter(|&limit| days < limit)?;
             let message = format_args!("{endpoint}: a certificate has {days} days left, fewer than {limit}");
             (Verdict::Expiring, Failure::new(message).with(Status::Expiring), Some("renew it".to_owned()))

@@ -77,7 +77,7 @@ mod x509;
 
 pub use self::agreement::{Group, KeyShares, Suite, UnknownName};
 #[cfg(feature = "x509")]
-pub use self::certificate::CertificateFacts;
+pub use self::certificate::{CertificateFacts, CertificateKey};
 pub use self::client::{TlsClient, TlsClientBuilder};
 pub use self::config::{Identity, Roots, Version, default_provider};
 pub use self::config_error::{ConfigError, ConfigErrorKind};

@@ -16,9 +16,8 @@ use onionskin::runtime::Socket;
 use onionskin::rustls::pki_types::CertificateDer;
 use onionskin::rustls::{self, AlertDescription, ProtocolVersion};
 use onionskin::starttls::{self, Negotiate};
-use onionskin::tls::{TlsFacts, Version};
+use onionskin::tls::{CertificateFacts, TlsFacts, Version};
 
-use super::certificate::Certificate;
 use super::everything::client_hello;
 use super::finding::{Finding, State};
 use super::flight::Flight;
@@ -102,7 +101,7 @@ impl Look {
         };
         server.leave(conn).await;
         let sight = seen.lock();
-        let own = facts.peer_certificates.first().map(Certificate::read);
+        let own = facts.peer_certificates.first().and_then(CertificateFacts::read);
         let short = own.as_ref().filter(|_| matches!(trust, Trusted::No(_))).and_then(Refusal::by_key);
         let outcome = match (short, ended) {
             (Some(refusal), _) => Outcome::Refused(refusal),

@@ -4,10 +4,9 @@ use std::fmt::{self, Display};
 
 use onionskin::connection::Error;
 use onionskin::rustls::{self, AlertDescription, CipherSuite, PeerIncompatible, ProtocolVersion};
-use onionskin::tls::default_provider;
+use onionskin::tls::{CertificateFacts, CertificateKey, default_provider};
 use serde::Serialize;
 
-use super::certificate::Certificate;
 use super::flight::Flight;
 use super::questions::cause;
 use super::seen::Sight;
@@ -104,8 +103,8 @@ impl Refusal {
     }
 
     /// That the server's own key is too short for its signature to be worth anything.
-    pub(super) fn by_key(certificate: &Certificate) -> Option<Self> {
-        let bits = certificate.rsa_bits().filter(|&bits| bits < MIN_RSA_BITS)?;
+    pub(super) fn by_key(certificate: &CertificateFacts) -> Option<Self> {
+        let Some(CertificateKey::Rsa(bits @ ..MIN_RSA_BITS)) = certificate.key else { return None };
         let detail = format_args!(
             "the server's RSA key has {bits} bits, which is too short: at least {MIN_RSA_BITS} are accepted"
         );

@@ -6,9 +6,10 @@ use onionskin::printable::Printable;
 use onionskin::tls::TlsFacts;
 use serde::Serialize;
 
-use super::certificate::{Certificate, Validity};
 use super::finding::{Finding, State};
 use super::refusal::Wants;
+use super::rows::{count, row};
+use super::shown::Certificate;
 use crate::json::harmless;
 
 /// The report. Its fields are those of the JSON.
@@ -195,38 +196,6 @@ impl Display for Report {
     }
 }
 
-impl Certificate {
-    fn rows(&self, f: &mut fmt::Formatter<'_>, label: &str, number: usize) -> fmt::Result {
-        let (Some(subject), Some(issuer)) = (&self.subject, &self.issuer) else {
-            return row(f, label, format_args!("{number}. cannot be read"));
-        };
-        row(f, label, format_args!("{number}. {}", if subject.is_empty() { "no subject" } else { subject }))?;
-        let mut names = self.names.iter().take(MAX_NAMES).cloned().collect::<Vec<_>>().join(", ");
-        if let more @ 1.. = self.names.len().saturating_sub(MAX_NAMES) {
-            names.push_str(&format!(" and {more} more"));
-        }
-        if !names.is_empty() {
-            row(f, "", format_args!("   for {names}"))?;
-        }
-        let key = self.key.as_ref().map(|key| format!(", {key}")).unwrap_or_default();
-        row(f, "", format_args!("   by {issuer}{key}"))?;
-        let (begin, end) = (self.not_before.as_deref(), self.not_after.as_deref());
-        let span = format!("{} to {}", begin.unwrap_or_default(), end.unwrap_or_default());
-        let days = self.days_left.unwrap_or_default();
-        match self.validity {
-            Validity::Expired => row(f, "", format_args!("   EXPIRED {} ago, {span}", count(-days, "day"))),
-            Validity::NotYetValid => row(f, "", format_args!("   NOT YET VALID, {span}")),
-            Validity::Valid | Validity::Unreadable => {
-                row(f, "", format_args!("   {} left, {span}", count(days, "day")))
-            }
-        }
-    }
-}
-
-fn count(number: i64, thing: &str) -> String {
-    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
-}
-
 impl Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -242,13 +211,5 @@ impl Display for Verdict {
     }
 }
 
-/// One line, whatever a certificate or a server has put into it.
-fn row(f: &mut fmt::Formatter<'_>, label: &str, text: impl Display) -> fmt::Result {
-    let text = text.to_string();
-    writeln!(f, "{label:<20} {}", Printable::new(text.trim_end()).limit(MAX_ROW_LENGTH))
-}
-
 /// So that all of it stays one screen; the JSON has no such limit.
 const MAX_CERTIFICATES: usize = 5;
-const MAX_NAMES: usize = 6;
-const MAX_ROW_LENGTH: usize = 400;
