@@ -14,7 +14,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::mistake::shown;
+use super::mistake::{nearest, shown};
 use super::{Auth, FillError, Policy, Protocol, StreamPolicy, Template, Tls, document, trust};
 use crate::endpoint::{BaseTransport, Connector, Endpoint, OpenError, OwnStep};
 use crate::route::tls::{AcceptTls, DialTls};
@@ -181,10 +181,7 @@ impl Destinations {
 
     fn stream<'s>(&'s self, name: &'s str) -> Result<(&'s str, &'s StreamPolicy), DestinationError> {
         let stream = self.policy.streams.get(name);
-        stream.map(|stream| (name, stream)).ok_or_else(|| DestinationError {
-            path: "$.s".to_owned(),
-            message: format!("no stream is called {}", shown(name)),
-        })
+        stream.map(|stream| (name, stream)).ok_or_else(|| DestinationError::unknown(name))
     }
 
     /// The step that starts the TLS of a stream at the end of this way.
@@ -229,6 +226,26 @@ impl DestinationError {
     /// The key that it is about, as a path of JSON where what has names is an object: `$.s.telemetry.endpoint`.
     pub fn path(&self) -> &str {
         &self.path
+    }
+
+    /// That there is no such stream.
+    pub(in crate::streams) fn unknown(stream: &str) -> Self {
+        Self { path: "$.s".to_owned(), message: format!("no stream is called {}", shown(stream)) }
+    }
+
+    /// What is wrong with a key of this stream.
+    pub(in crate::streams) fn of_key(stream: &str, key: &str, why: impl Into<String>) -> Self {
+        wrong(stream, key, why)
+    }
+
+    /// That a stream has no such value.
+    pub(in crate::streams) fn undeclared<'n>(
+        stream: &str,
+        name: &str,
+        declared: impl Iterator<Item = &'n String>,
+    ) -> Self {
+        let nearest = nearest(name, declared.map(String::as_str));
+        wrong(stream, "metadata", format!("no value is called {}{nearest}", shown(name)))
     }
 }
 
