@@ -45,7 +45,7 @@ impl Driver {
                 Rested::Closed => return,
             };
             if let (None, Some(time)) = (whole, limit.whole) {
-                whole = Some(timer.now() + time);
+                whole = timer.now().checked_add(time);
             }
             let attempt = self.attempt();
             let policy = attempt.destinations.policy();
@@ -216,7 +216,7 @@ impl Watch {
         loop {
             let (heard, passed) = activity.unzip();
             let now = alarms.next.now();
-            let over = |from: Option<Instant>, time: Option<Duration>| Some((from? + time?, time?));
+            let over = |from: Option<Instant>, time: Option<Duration>| Some((from?.checked_add(time?)?, time?));
             let silences = [over(heard, self.limit.hang_up), over(passed, self.limit.idle)];
             for (at, time) in silences.into_iter().flatten() {
                 if at <= now {

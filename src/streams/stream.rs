@@ -177,7 +177,7 @@ impl Sink<Message> for Stream {
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let this = &mut *self;
         if this.pending.is_some() {
-            ready!(this.mailbox.poll_send(&mut this.pending, cx))?;
+            drop(ready!(this.mailbox.poll_send(&mut this.pending, cx))?);
         }
         Poll::Ready(Ok(()))
     }

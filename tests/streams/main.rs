@@ -4,5 +4,9 @@
 mod destinations;
 mod keys;
 mod policies;
+#[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
+mod raw;
 mod rules;
 mod texts;
+#[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
+mod world;

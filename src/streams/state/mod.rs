@@ -36,6 +36,8 @@
 //! - **Jitter only adds**, so that nobody comes earlier than the table says.
 
 mod schedule;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::time::{Duration, Instant};

@@ -19,11 +19,15 @@ pub(super) fn delay(retry: &Retry, failures: u32, retry_after: Option<Duration>,
     }
     let turn = usize::try_from(failures.saturating_sub(1)).unwrap_or(usize::MAX);
     let delay = retry.backoff.get(turn).or(retry.backoff.last()).copied().unwrap_or_default();
+    let delay = delay.min(LONGEST_DELAY);
     let jitter = delay.as_nanos() * u128::from(retry.jitter_percent) * u128::from(random) / (100 << 32);
     let jitter = Duration::from_nanos(u64::try_from(jitter).unwrap_or(u64::MAX));
     let asked_for = retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER);
     Some(delay.saturating_add(jitter).max(asked_for))
 }
+
+/// A century, so that no sum of times overflows.
+const LONGEST_DELAY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// Whoever asks to come again in a year is asked every day.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
