@@ -18,6 +18,7 @@ mod onion;
 mod open_server;
 mod policy;
 mod probe;
+mod probe_asked;
 mod probe_refused;
 #[cfg(unix)]
 mod proxy;

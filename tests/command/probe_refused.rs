@@ -24,19 +24,19 @@ use crate::onion::{Directory, Outcome, run};
 
 const NAME: &str = "localhost";
 
-struct Bench {
-    authority: Authority,
-    directory: Directory,
+pub(crate) struct Bench {
+    pub(crate) authority: Authority,
+    pub(crate) directory: Directory,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (authority, directory) = (Authority::new(), Directory::new());
         directory.write("ca.pem", authority.pem());
         Self { authority, directory }
     }
 
-    fn ca(&self) -> String {
+    pub(crate) fn ca(&self) -> String {
         self.directory.file("ca.pem")
     }
 
@@ -57,20 +57,20 @@ impl Bench {
     }
 
     /// With nobody to wait for: the server stays and says nothing.
-    fn probe_in_haste(&self, endpoint: &str, options: &[&str]) -> (Outcome, Value) {
+    pub(crate) fn probe_in_haste(&self, endpoint: &str, options: &[&str]) -> (Outcome, Value) {
         let arguments = ["probe", endpoint, "--json", "--timeout", "5"];
         let outcome = run(arguments.into_iter().chain(options.iter().copied()), "");
         let report = serde_json::from_str(&outcome.stdout).unwrap_or_else(|error| panic!("{error}: {outcome:?}"));
         (outcome, report)
     }
 
-    fn endpoint(&self, address: &str, steps: &str) -> String {
+    pub(crate) fn endpoint(&self, address: &str, steps: &str) -> String {
         format!("{address}+{steps}:sni={NAME}:ca={}", self.ca())
     }
 }
 
 /// Does the same with everybody who connects; an endpoint.
-fn serve<F>(with: impl Fn(Connection<Socket>) -> F + Send + Sync + 'static) -> String
+pub(crate) fn serve<F>(with: impl Fn(Connection<Socket>) -> F + Send + Sync + 'static) -> String
 where
     F: Future<Output = Result<(), Error>> + Send + 'static,
 {
@@ -90,7 +90,7 @@ where
 }
 
 /// TLS, and then nothing but listening.
-async fn listen(
+pub(crate) async fn listen(
     mut conn: Connection<Socket>,
     tls: Arc<TlsServer>,
     protocol: Option<KnownProtocol>,
@@ -371,6 +371,15 @@ fn every_exit_status_and_every_word_is_in_the_help() {
         "replaces",
         "hint",
         "--warn-days",
+        "--name",
+        "--groups",
+        "same_certificate",
+        "hello_retry",
+        "retry_for",
+        "chosen_by",
+        "preferred",
+        "resolve_ms",
+        "hops",
     ] {
         assert!(help.contains(word), "{word} in {help}");
     }
@@ -429,11 +438,11 @@ fn mysql_is_left_by_a_log_in_that_is_turned_away_which_is_no_connect_error() {
 }
 
 /// A server of OpenSSL; killed when dropped.
-struct Openssl(Child);
+pub(crate) struct Openssl(Child);
 
 impl Openssl {
     /// `None`, with a word about it, where there is no OpenSSL.
-    fn serve(test: &str, certificate: &str, key: &str, options: &[&str]) -> Option<(Self, String)> {
+    pub(crate) fn serve(test: &str, certificate: &str, key: &str, options: &[&str]) -> Option<(Self, String)> {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let address = format!("127.0.0.1:{port}");
         let mut command = Command::new("openssl");

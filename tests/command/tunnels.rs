@@ -129,6 +129,9 @@ fn probe_looks_at_the_target_through_the_proxy() {
     let report: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
     assert_eq!(report["trust"]["name"], "localhost", "{outcome:?}");
     assert!(report["tls"]["version"].is_string(), "{outcome:?}");
+    let hops = report["times"]["hops"].as_array().unwrap();
+    assert_eq!(hops.len(), 1, "{outcome:?}");
+    assert!(hops[0]["took_ms"].is_number() && hops[0]["protocol"] == "http1", "{outcome:?}");
     drop(server);
 }
 

@@ -7,7 +7,9 @@
 //! | `probe/refusal.rs` | what is missing where there is no session |
 //! | `probe/questions.rs`, `probe/later.rs`, `probe/witness.rs` | the four questions, each on a connection of its own |
 //! | `probe/words.rs`, `probe/answers.rs` | what is said in each protocol, and what the answers mean |
-//! | `probe/finding.rs`, `probe/report.rs`, `probe/shown.rs`, `probe/rows.rs` | what was found out, for programs and for people |
+//! | `probe/names.rs`, `probe/groups.rs` | what it shows by other names, and by which groups keys are agreed on with it |
+//! | `probe/told.rs` | what is said of a look |
+//! | `probe/finding.rs`, `probe/report.rs`, `probe/shown.rs`, `probe/times.rs`, `probe/rows.rs` | what was found out, for programs and for people |
 //!
 //! Every step has a deadline, so a server that hangs is something that was found out, and no failure of the probe.
 
@@ -16,8 +18,10 @@ mod everything;
 mod farewell;
 mod finding;
 mod flight;
+mod groups;
 mod later;
 mod look;
+mod names;
 mod questions;
 mod refusal;
 mod report;
@@ -25,6 +29,8 @@ mod rows;
 mod seen;
 mod server;
 mod shown;
+mod times;
+mod told;
 mod witness;
 mod words;
 
@@ -34,17 +40,17 @@ use std::path::PathBuf;
 
 use clap::Args;
 use onionskin::connection::Error;
-use onionskin::peer::Class;
 use onionskin::runtime::Runtime;
-use onionskin::starttls;
-use onionskin::tls::CertificateFault;
 
 use self::finding::{Finding, State};
+use self::groups::Groups;
 use self::look::{Look, Outcome, Trusted};
-use self::refusal::{Refusal, Wants};
-use self::report::{ClientCertificate, Questions, Report, Tls, Verdict};
+use self::names::Named;
+use self::refusal::Refusal;
+use self::report::{Questions, Report, Verdict};
 use self::server::Server;
 use self::shown::Certificate;
+use self::told::{certificate_hint, class};
 use crate::credentials::IdentityFiles;
 use crate::failure::{Failure, Status};
 use crate::open::{self, ClientDefaults};
@@ -55,7 +61,8 @@ use crate::route::ProxyOption;
 /// Shows the versions, the certificates and whether they are trusted. Then it finds out what the server does with a command
 /// sent in one segment with the request for TLS (glued to it), with a ClientHello sent in that way, with a request for TLS
 /// inside TLS, and after a close_notify. It says nothing but harmless commands, and makes at most nine connections, one
-/// after the other; six where nothing is wrong.
+/// after the other; six where nothing is wrong. Each --name takes one more, or three where something is wrong, and --groups
+/// takes six to ten.
 #[derive(Debug, Args)]
 #[command(after_help = ANSWERS)]
 pub(crate) struct Options {
@@ -67,6 +74,12 @@ pub(crate) struct Options {
     /// How long the server may take for each step, and a proxy on the way, whatever its timeout= says
     #[arg(long, value_name = "SECONDS", default_value = "10")]
     timeout: NonZeroU16,
+    /// Ask for this name (SNI) too, and show what the server has for it; any number of times
+    #[arg(long = "name", value_name = "NAME")]
+    names: Vec<String>,
+    /// Find out by which groups keys are agreed on with the server, and which one it prefers
+    #[arg(long)]
+    groups: bool,
     /// Fail if a certificate that the server shows has fewer days left
     #[arg(long, value_name = "N")]
     warn_days: Option<u16>,
@@ -85,14 +98,21 @@ pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Res
     let complete = open::complete(&endpoint, &defaults)?;
     let server = Server::new(runtime, &complete, options.timeout)?;
 
-    let (report, failure) = look(&server, endpoint.to_string(), options.warn_days).await?;
+    let names = options.names.iter().map(|name| server.called(name)).collect::<Result<Vec<_>, _>>()?;
+
+    let (report, failure) = look(&server, &names, endpoint.to_string(), options).await?;
     let text = if options.json { report.json() + "\n" } else { report.to_string() };
     io::stdout().lock().write_all(text.as_bytes())?;
     failure.map_or(Ok(()), Err)
 }
 
 /// What there is to report, and what is to be failed with, if anything.
-async fn look(server: &Server, endpoint: String, warn_days: Option<u16>) -> Result<(Report, Option<Failure>), Failure> {
+async fn look(
+    server: &Server,
+    names: &[Server],
+    endpoint: String,
+    options: &Options,
+) -> Result<(Report, Option<Failure>), Failure> {
     let look = Look::at(server).await?;
     let certificates: Vec<_> = look.chain.iter().map(Certificate::of).collect();
     let mut report = Report {
@@ -103,10 +123,16 @@ async fn look(server: &Server, endpoint: String, warn_days: Option<u16>) -> Resu
         class: None,
         retry: None,
         connections: 0,
-        tls: tls(&look),
-        trust: report::Trust { finding: trust(server, &look.trust, &certificates), name: server.name().to_owned() },
+        times: server.times().with_handshake(look.facts.as_ref()),
+        tls: told::tls(&look),
+        trust: report::Trust {
+            finding: told::trust(server, &look.trust, &certificates),
+            name: server.name().to_owned(),
+        },
         certificates,
         questions: Questions::not_asked(),
+        names: Vec::new(),
+        groups: None,
     };
     if let Some(version) = look.version {
         let [tls1_2, tls1_3] = look::versions(server, version).await?;
@@ -115,7 +141,16 @@ async fn look(server: &Server, endpoint: String, warn_days: Option<u16>) -> Resu
     if let Outcome::Session = look.outcome {
         report.questions = ask(server).await;
     }
-    let failure = judge(server, &mut report, look, warn_days);
+    if !matches!(look.outcome, Outcome::NoTls(_)) {
+        for server in names {
+            report.names.push(Named::at(server, &report.certificates).await?);
+        }
+        if options.groups {
+            report.groups = Some(Groups::of(server).await?);
+        }
+    }
+    let failure = judge(server, &mut report, look, options.warn_days);
+    let failure = failure.or_else(|| judge_names(&mut report, options.warn_days));
     report.connections = server.connections();
     Ok((report, failure))
 }
@@ -169,13 +204,13 @@ fn judge(server: &Server, report: &mut Report, look: Look, warn_days: Option<u16
     Some(failure)
 }
 
-/// What has failed, as the library classes it.
-fn class(look: &Look) -> Option<Class> {
-    match (&look.outcome, &look.trust) {
-        (Outcome::NoTls(error) | Outcome::Failed(error) | Outcome::HangsUp(Some(error)), _)
-        | (Outcome::Session, Trusted::No(error)) => Some(error.class()),
-        _ => None,
-    }
+/// The worst that was found by other names, where nothing is wrong with the server by its own.
+fn judge_names(report: &mut Report, warn_days: Option<u16>) -> Option<Failure> {
+    let faults = report.names.iter().filter_map(|named| named.fault(warn_days));
+    let (verdict, status, why) =
+        faults.min_by_key(|(verdict, ..)| NAMES_WORST_FIRST.iter().position(|one| one == verdict))?;
+    report.verdict = verdict;
+    Some(Failure::new(format_args!("{}: {why}", report.endpoint)).with(status))
 }
 
 fn failed(endpoint: &str, error: &Error, hint: Option<&str>) -> Failure {
@@ -183,41 +218,6 @@ fn failed(endpoint: &str, error: &Error, hint: Option<&str>) -> Failure {
     match hint {
         Some(hint) => Failure::new(format_args!("{endpoint}: {cause} ({hint})")),
         None => Failure::new(format_args!("{endpoint}: {cause}")),
-    }
-}
-
-fn tls(look: &Look) -> Tls {
-    let finding = match &look.outcome {
-        Outcome::Session => Finding::new(State::Offered),
-        Outcome::Refused(refusal) => Finding::new(State::Refused).detail(&refusal.detail),
-        Outcome::HangsUp(None) => Finding::new(State::HangsUp).detail("right behind the handshake"),
-        Outcome::HangsUp(Some(error)) => {
-            let finding = Finding::new(State::HangsUp).detail("right behind the handshake");
-            finding.and(&questions::cause(error))
-        }
-        Outcome::Failed(error) if error.is_timeout() => Finding::new(State::Hangs).detail(questions::cause(error)),
-        Outcome::Failed(error) => Finding::new(State::Failed).detail(questions::cause(error)),
-        Outcome::NoTls(error) => no_tls(error),
-    };
-    let wants = if let Outcome::Refused(refusal) = &look.outcome { Some(refusal.wants) } else { None };
-    let client_certificate = match wants {
-        Some(Wants::Certificate) => ClientCertificate::Required,
-        _ if look.asks_for_certificate => ClientCertificate::Asked,
-        _ => ClientCertificate::NotAsked,
-    };
-    let tls = look.facts.as_ref().map_or_else(|| Tls::none(finding.clone()), |facts| Tls::of(finding.clone(), facts));
-    Tls { wants, client_certificate, ..tls }
-}
-
-fn trust(server: &Server, trust: &Trusted, certificates: &[Certificate]) -> Finding {
-    match trust {
-        Trusted::NotAsked => Finding::new(State::NotAsked),
-        _ if server.trusts_everyone() => Finding::new(State::NotChecked),
-        Trusted::Yes => Finding::new(State::Trusted),
-        Trusted::No(error) => match certificates.first() {
-            Some(own) if own.is_self_issued() => untrusted(error).and("the certificate is its own issuer"),
-            _ => untrusted(error),
-        },
     }
 }
 
@@ -242,39 +242,7 @@ async fn ask(server: &Server) -> Questions {
     }
 }
 
-fn no_tls(error: &Error) -> Finding {
-    use starttls::ErrorKind;
-    let state = match starttls::Error::of(error).map(starttls::Error::kind) {
-        Some(ErrorKind::NotOffered) => return Finding::new(State::NotOffered),
-        Some(ErrorKind::Refused) => State::Refused,
-        Some(ErrorKind::Preauthenticated) => return Finding::new(State::Preauthenticated),
-        _ if error.is_timeout() => State::Hangs,
-        _ => State::Failed,
-    };
-    Finding::new(state).detail(questions::cause(error))
-}
-
-fn untrusted(error: &Error) -> Finding {
-    match error.tls_error().and_then(CertificateFault::of) {
-        Some(CertificateFault::UnknownIssuer) => Finding::new(State::UnknownIssuer),
-        Some(CertificateFault::WrongName { .. }) => Finding::new(State::WrongName),
-        Some(CertificateFault::Expired { .. }) => Finding::new(State::Expired),
-        Some(CertificateFault::NotYetValid { .. }) => Finding::new(State::NotYetValid),
-        Some(fault) => Finding::new(State::NotAccepted).detail(fault),
-        None => Finding::new(State::NotAccepted).detail(questions::cause(error)),
-    }
-}
-
-fn certificate_hint(error: &Error) -> Option<String> {
-    Some(match error.tls_error().and_then(CertificateFault::of)? {
-        CertificateFault::UnknownIssuer | CertificateFault::IsAuthority => {
-            "name its authority with --ca, or have a public one issue it".to_owned()
-        }
-        CertificateFault::WrongName { .. } => "ask for a name that it stands for: sni=NAME in the endpoint".to_owned(),
-        CertificateFault::Expired { .. } => "the server must renew it".to_owned(),
-        _ => return None,
-    })
-}
+const NAMES_WORST_FIRST: [Verdict; 4] = [Verdict::Refused, Verdict::Untrusted, Verdict::Failed, Verdict::Expiring];
 
 const SPEAKS_FIRST: &str = "the server speaks in clear: if TLS begins later there, +starttls:PROTOCOL asks for it";
 const WITHOUT_ALPN: &str = "say what is to be spoken, with alpn=NAME in the endpoint: PostgreSQL from 17 on takes nobody without alpn=postgresql";
@@ -292,15 +260,24 @@ Any of them may be hangs (no answer within --timeout), does_not_apply, unknown, 
 The other fields of the JSON: endpoint, protocol, connections; `verdict` as below, and `hint`, what to do about it, or
 null; `class` and `retry`, what has failed by its name (not_tls, certificate_expired, handshake_timeout and so on, as
 docs/peers.md lists them) and whether to try again, or null; `tls` has state (offered, not_offered, refused,
-preauthenticated, hangs, hangs_up, failed), detail, version, cipher_suite, key_exchange_group, alpn, handshake_ms and
-resumed of the session, wants (what a refusal is for want of, or null: certificate, name, version,
+preauthenticated, hangs, hangs_up, failed), detail, version, cipher_suite, key_exchange_group, hello_retry (whether the
+server asked for the key of another group first), alpn, handshake_ms and resumed of the session, wants (what a refusal is for want of, or null: certificate, name, version,
 key_exchange, cipher_suite, key_length, alpn), client_certificate (not_asked, asked, required), and tls1_2 and tls1_3
 with state and detail: a version is offered once a ServerHello came in it; `trust` has state (trusted, unknown_issuer,
 wrong_name, expired, not_yet_valid, not_accepted, not_checked, not_asked), detail and the name; `certificates` is a list,
 the server's own first, of subject, issuer, serial, sha256, names, not_before, not_after, days_left, validity and key:
-all that were shown, also by a server that refuses.
+all that were shown, also by a server that refuses; `times` has resolve_ms, connect_ms, hops (for each proxy: proxy,
+protocol, handshakes_ms, took_ms) and handshake_ms, each null for what there was not.
 
-Exit status, and verdict. Where several hold, it is the first in the order 4, 5, 3, 6, 1, 7:
+`names` has a row for each --name: name, state, detail, wants, version, alpn, certificates, as for the server itself;
+trust with state and detail, for that name; and same_certificate, whether its own is the one that the endpoint's name has.
+`groups` is null without --groups, or has rows of group, state (offered, not_offered, hangs, unknown, does_not_apply),
+detail and retry_for, the group that the server asks for in a HelloRetryRequest where a client has sent the key of this
+one alone; chosen_by (server, client, unknown) and preferred, the group that the server picks whatever the order of the
+client is. A server with one of these groups alone has nothing to choose.
+
+Exit status, and verdict. Where several hold, it is the first in the order 4, 5, 3, 6, 1, 7. What is wrong by another
+name counts where nothing else is; the groups have no part in it:
   0  sound      nothing is wrong
   1  failed     TLS is offered, and the handshake fails for a reason of another kind
      unknown    whether there is a hole was not found out

@@ -5,8 +5,23 @@ use onionskin::tls::{Version, default_provider};
 
 use crate::failure::Failure;
 
-/// The record with the ClientHello. `name` is asked for if it is a DNS name; with `only`, no other version is offered.
-pub(super) fn client_hello(name: &str, alpn: &[String], only: Option<Version>) -> Result<Vec<u8>, Failure> {
+/// What is offered, beside every cipher suite and signature there ever was.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Offer<'a> {
+    /// No other version than this; all of them unless set.
+    pub(super) version: Option<Version>,
+    /// Groups of the key exchange by their numbers, the preferred first. No key of any is sent.
+    pub(super) groups: &'a [u16],
+}
+
+impl Offer<'_> {
+    /// Everything there ever was.
+    pub(super) const EVERYTHING: Offer<'static> = Offer { version: None, groups: &GROUPS };
+}
+
+/// The record with the ClientHello. `name` is asked for if it is a DNS name.
+pub(super) fn client_hello(name: &str, alpn: &[String], offer: &Offer<'_>) -> Result<Vec<u8>, Failure> {
+    let only = offer.version;
     let mut random = [0; 64];
     let provider = default_provider()?;
     provider.secure_random.fill(&mut random).map_err(|_| Failure::new("no random numbers are available"))?;
@@ -23,7 +38,7 @@ pub(super) fn client_hello(name: &str, alpn: &[String], only: Option<Version>) -
     if name.parse::<std::net::IpAddr>().is_err() {
         extension(SERVER_NAME, counted(&[&[0], &counted(name.as_bytes())[..]].concat()));
     }
-    extension(SUPPORTED_GROUPS, counted(&numbers(GROUPS.iter().copied())));
+    extension(SUPPORTED_GROUPS, counted(&numbers(offer.groups.iter().copied())));
     extension(EC_POINT_FORMATS, vec![3, 0, 1, 2]);
     extension(SIGNATURE_ALGORITHMS, counted(&numbers(SIGNATURES.iter().copied())));
     if !alpn.is_empty() {

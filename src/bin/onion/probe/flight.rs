@@ -18,7 +18,10 @@ pub(super) struct Flight {
     pub(super) hello: Option<ServerHello>,
     /// Up to TLS 1.2, the server's own first.
     pub(super) chain: Vec<CertificateDer<'static>>,
+    /// The one that was agreed on, or asked for last.
     pub(super) group: Option<NamedGroup>,
+    /// The group that a HelloRetryRequest has asked for.
+    pub(super) retry_for: Option<NamedGroup>,
     pub(super) asks_for_certificate: bool,
     /// ServerHelloDone of TLS 1.2 has come.
     has_said_all: bool,
@@ -30,6 +33,8 @@ pub(super) struct Flight {
 pub(super) struct ServerHello {
     pub(super) version: ProtocolVersion,
     pub(super) cipher_suite: CipherSuite,
+    /// It is a HelloRetryRequest.
+    is_retry: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,6 +98,15 @@ impl Flight {
         self.has_said_all
     }
 
+    /// The group that was agreed on, once it was.
+    pub(super) fn agreed_group(&self) -> Option<NamedGroup> {
+        self.hello.filter(|hello| !hello.is_retry).and(self.group)
+    }
+
+    pub(super) fn is_retried(&self) -> bool {
+        self.retry_for.is_some()
+    }
+
     pub(super) fn version(&self) -> Option<ProtocolVersion> {
         self.hello.map(|hello| hello.version)
     }
@@ -127,6 +141,9 @@ impl Flight {
             SERVER_HELLO => {
                 let Some((hello, group)) = server_hello(body) else { return };
                 self.hello = Some(hello);
+                if hello.is_retry {
+                    self.retry_for = group;
+                }
                 self.group = group.or(self.group);
             }
             CERTIFICATE if self.chain.is_empty() => self.chain = certificates(body).unwrap_or_default(),
@@ -171,7 +188,7 @@ fn message(bytes: &[u8]) -> Option<(u8, &[u8], usize)> {
 fn server_hello(body: &[u8]) -> Option<(ServerHello, Option<NamedGroup>)> {
     let mut reader = Reader(body);
     let mut version = reader.number()?;
-    reader.bytes(32)?;
+    let is_retry = reader.bytes(32)? == RETRY;
     let session = reader.byte()?;
     reader.bytes(session.into())?;
     let cipher_suite = CipherSuite::from(reader.number()?);
@@ -190,7 +207,7 @@ fn server_hello(body: &[u8]) -> Option<(ServerHello, Option<NamedGroup>)> {
             }
         }
     }
-    Some((ServerHello { version: ProtocolVersion::from(version), cipher_suite }, group))
+    Some((ServerHello { version: ProtocolVersion::from(version), cipher_suite, is_retry }, group))
 }
 
 /// RFC 5246 section 7.4.2.
@@ -249,6 +266,12 @@ const CERTIFICATE: u8 = 11;
 const SERVER_KEY_EXCHANGE: u8 = 12;
 const CERTIFICATE_REQUEST: u8 = 13;
 const SERVER_HELLO_DONE: u8 = 14;
+
+/// What stands in place of the random number in a HelloRetryRequest: the SHA-256 of that word.
+const RETRY: [u8; 32] = [
+    0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91, 0xc2, 0xa2, 0x11,
+    0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
+];
 
 const SUPPORTED_VERSIONS: u16 = 43;
 const KEY_SHARE: u16 = 51;
@@ -314,6 +337,24 @@ mod tests {
         assert_eq!(flight.version(), Some(ProtocolVersion::TLSv1_3));
         assert_eq!(flight.group, Some(NamedGroup::secp521r1));
         assert!(flight.is_the_clients_turn());
+    }
+
+    #[test]
+    fn what_a_retry_asks_for_is_told_from_what_is_agreed_on() {
+        let mut flight = Flight::default();
+        let mut retry = hello(0x0303, 0x1302, &[0, 43, 0, 2, 3, 4, 0, 51, 0, 2, 0, 24]);
+        retry[HEADER + 6..][..32].copy_from_slice(&RETRY);
+        flight.push(&retry);
+        assert!(flight.is_retried() && flight.agreed_group().is_none());
+        flight.push(&[20, 3, 3, 0, 1, 1]);
+        flight.push(&hello(0x0303, 0x1302, &[0, 43, 0, 2, 3, 4, 0, 51, 0, 2, 0, 23]));
+        assert_eq!(
+            (flight.retry_for, flight.agreed_group()),
+            (Some(NamedGroup::secp384r1), Some(NamedGroup::secp256r1))
+        );
+        let mut flight = Flight::default();
+        flight.push(&hello(0x0303, 0x1302, &[0, 43, 0, 2, 3, 4, 0, 51, 0, 2, 0, 24]));
+        assert!(!flight.is_retried() && flight.agreed_group() == Some(NamedGroup::secp384r1));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use onionskin::rustls::{self, AlertDescription, ProtocolVersion};
 use onionskin::starttls::{self, Negotiate};
 use onionskin::tls::{CertificateFacts, TlsFacts, Version};
 
-use super::everything::client_hello;
+use super::everything::{Offer, client_hello};
 use super::finding::{Finding, State};
 use super::flight::Flight;
 use super::questions::cause;
@@ -37,6 +37,8 @@ pub(super) struct Look {
     pub(super) asks_for_certificate: bool,
     /// In what the server's first words came, if there were any.
     pub(super) version: Option<ProtocolVersion>,
+    /// Whether the server has asked for the key of another group first, which costs a round trip.
+    pub(super) is_retried: bool,
     pub(super) outcome: Outcome,
 }
 
@@ -119,6 +121,7 @@ impl Look {
             facts: Some(facts),
             trust,
             asks_for_certificate: asks,
+            is_retried: sight.flight.is_retried(),
             outcome,
         }
     }
@@ -137,6 +140,7 @@ impl Look {
                 trust,
                 asks_for_certificate: sight.asks_for_certificate(),
                 version: sight.flight.version(),
+                is_retried: sight.flight.is_retried(),
                 outcome: outcome(refusal, error, &sight),
             };
             if look.version.is_some() || !(is_tls || is_dumb) || look.outcome.is_plain() {
@@ -144,7 +148,7 @@ impl Look {
             }
             (look, is_tls)
         };
-        let Some(flight) = say_everything(server, None).await? else { return Ok(look) };
+        let Some(flight) = say_hello(server, &Offer::EVERYTHING).await? else { return Ok(look) };
         look.chain.clone_from(&flight.chain);
         look.version = flight.version();
         look.asks_for_certificate |= flight.asks_for_certificate;
@@ -217,12 +221,12 @@ async fn ended(server: &Server, conn: &mut Connection<Socket>) -> Option<Option<
     }
 }
 
-/// What the server has, asked with everything there is; `None` if it cannot be asked in that way.
-async fn say_everything(server: &Server, only: Option<Version>) -> Result<Option<Flight>, Failure> {
+/// What the server answers to this offer; `None` if it cannot be asked in that way.
+pub(super) async fn say_hello(server: &Server, offer: &Offer<'_>) -> Result<Option<Flight>, Failure> {
     if server.newest() == Version::Tls12 {
         return Ok(None);
     }
-    let hello = client_hello(server.name(), server.alpn(), only)?;
+    let hello = client_hello(server.name(), server.alpn(), offer)?;
     let mut conn = server.connect().await?;
     if let Some(peer) = server.peer() {
         let negotiating = conn.splice(server.bounded(Negotiate::without_tls(&*peer)))?;
@@ -287,7 +291,7 @@ async fn offers(server: &Server, version: Version) -> Result<Finding, Failure> {
     let nothing_in_common = rustls::Error::AlertReceived(AlertDescription::HandshakeFailure);
     if error.tls_error() == Some(&nothing_in_common)
         && !server.counts_connections()
-        && let Some(flight) = say_everything(server, Some(version)).await?
+        && let Some(flight) = say_hello(server, &Offer { version: Some(version), ..Offer::EVERYTHING }).await?
         && flight.version() == Some(number(version))
     {
         let why = Refusal::by_everything(&flight).map_or_else(|| cause(&error), |refusal| refusal.detail);

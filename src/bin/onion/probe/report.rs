@@ -7,9 +7,12 @@ use onionskin::tls::TlsFacts;
 use serde::Serialize;
 
 use super::finding::{Finding, State};
+use super::groups::Groups;
+use super::names::Named;
 use super::refusal::Wants;
 use super::rows::{count, row};
 use super::shown::Certificate;
+use super::times::Times;
 use crate::json::harmless;
 
 /// The report. Its fields are those of the JSON.
@@ -26,11 +29,17 @@ pub(super) struct Report {
     pub(super) retry: Option<String>,
     /// How many connections it took.
     pub(super) connections: u32,
+    /// How long it took to reach the server.
+    pub(super) times: Times,
     pub(super) tls: Tls,
     pub(super) trust: Trust,
     /// The server's own first.
     pub(super) certificates: Vec<Certificate>,
     pub(super) questions: Questions,
+    /// For each name that was asked for beside that of the endpoint.
+    pub(super) names: Vec<Named>,
+    /// If they were asked for.
+    pub(super) groups: Option<Groups>,
 }
 
 /// What it all comes to.
@@ -59,6 +68,8 @@ pub(super) struct Tls {
     pub(super) version: Option<String>,
     pub(super) cipher_suite: Option<String>,
     pub(super) key_exchange_group: Option<String>,
+    /// Whether the server has asked for the key of another group first (HelloRetryRequest), which costs a round trip.
+    pub(super) hello_retry: bool,
     pub(super) alpn: Option<String>,
     /// How long the handshake took, in milliseconds.
     pub(super) handshake_ms: Option<f64>,
@@ -113,6 +124,7 @@ impl Tls {
             version: None,
             cipher_suite: None,
             key_exchange_group: None,
+            hello_retry: false,
             alpn: None,
             handshake_ms: None,
             resumed: None,
@@ -153,12 +165,17 @@ impl Display for Report {
     /// One screen.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         row(f, "endpoint", &self.endpoint)?;
+        match self.times.to_string() {
+            nothing if nothing.is_empty() => {}
+            times => row(f, "times", times)?,
+        }
         match &self.tls.version {
             Some(version) => {
                 let parameters = [Some(version), self.tls.cipher_suite.as_ref(), self.tls.key_exchange_group.as_ref()];
                 let parameters: Vec<_> = parameters.into_iter().flatten().map(String::as_str).collect();
                 let alpn = self.tls.alpn.as_ref().map_or("no ALPN".to_owned(), |alpn| format!("ALPN {alpn}"));
-                row(f, "TLS", format_args!("{}, {alpn}", parameters.join(", ")))?;
+                let retry = if self.tls.hello_retry { ", with a HelloRetryRequest" } else { "" };
+                row(f, "TLS", format_args!("{}, {alpn}{retry}", parameters.join(", ")))?;
             }
             None => row(f, "TLS", &self.tls.finding)?,
         }
@@ -190,6 +207,12 @@ impl Display for Report {
             row(f, "glued ClientHello", glued_client_hello)?;
             row(f, "STARTTLS inside TLS", starttls_inside_tls)?;
             row(f, "after close_notify", close_notify)?;
+        }
+        for (index, named) in self.names.iter().enumerate() {
+            row(f, if index == 0 { "names" } else { "" }, named)?;
+        }
+        for (index, line) in self.groups.iter().flat_map(Groups::lines).enumerate() {
+            row(f, if index == 0 { "groups" } else { "" }, line)?;
         }
         row(f, "verdict", format_args!("{} ({})", self.verdict, count(self.connections.into(), "connection")))?;
         self.hint.as_ref().map_or(Ok(()), |hint| row(f, "hint", hint))

@@ -1,9 +1,10 @@
 //! The server that is looked at: how to reach it, and how to start TLS with it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,16 +15,19 @@ use onionskin::Connection;
 use onionskin::connection::Error;
 use onionskin::endpoint::{ConnectTimeout, Connector, Endpoint, OpenError, Step, TlsStep};
 use onionskin::runtime::{Runtime, Socket};
+use onionskin::rustls::NamedGroup;
 use onionskin::starttls::{KnownProtocol, Mysql, Negotiate, StartTls, own_name};
-use onionskin::tls::{TlsClient, TlsFacts, TlsLayer, Version};
+use onionskin::tls::{Group, KeyShares, TlsClient, TlsFacts, TlsLayer, Version};
 
 use super::farewell;
 use super::seen::Seen;
+use super::times::Times;
 use super::witness::Witness;
 use crate::failure::Failure;
 use crate::open;
 
-/// The endpoint, taken apart: all that stands below the TLS that is looked at, and that TLS.
+/// The endpoint, taken apart: all that stands below the TLS that is looked at, and that TLS. Clones count connections together.
+#[derive(Clone)]
 pub(super) struct Server {
     runtime: &'static dyn Runtime,
     below: Connector,
@@ -36,7 +40,9 @@ pub(super) struct Server {
     /// Whose certificate is awaited.
     name: String,
     timeout: Duration,
-    connections: Cell<u32>,
+    connections: Rc<Cell<u32>>,
+    /// Of the first of them.
+    times: Rc<RefCell<Option<Times>>>,
     /// Our end of the latest of them.
     local: Cell<Option<IpAddr>>,
 }
@@ -92,12 +98,35 @@ impl Server {
             tls,
             name,
             timeout,
-            connections: Cell::new(0),
+            connections: Rc::default(),
+            times: Rc::default(),
             local: Cell::new(None),
         };
         // Files are read before anybody is bothered.
         server.layer(Trust::AsConfigured, None)?;
         Ok(server)
+    }
+
+    /// The same, asked for by another name, which its certificate is then to have.
+    ///
+    /// # Errors
+    ///
+    /// When it is no name.
+    pub(super) fn called(&self, name: &str) -> Result<Self, Failure> {
+        let mut server = self.clone();
+        name.clone_into(&mut server.name);
+        server.tls.names.clear();
+        let client = server.client(Trust::AsConfigured, None)?;
+        client.to(name).map_err(|error| Failure::usage(format_args!("--name {name:?}: {error}")))?;
+        Ok(server)
+    }
+
+    /// The same, to be offered these groups of the key exchange, with a key of the first one alone.
+    pub(super) fn offering(&self, groups: &[NamedGroup]) -> Self {
+        let mut server = self.clone();
+        server.tls.groups = groups.iter().copied().map(Group::from).collect();
+        server.tls.key_shares = Some(KeyShares::One);
+        server
     }
 
     pub(super) fn protocol(&self) -> Option<KnownProtocol> {
@@ -143,10 +172,16 @@ impl Server {
         self.connections.get()
     }
 
+    /// How long it took to reach it for the first time.
+    pub(super) fn times(&self) -> Times {
+        self.times.borrow().clone().unwrap_or_default()
+    }
+
     /// A connection on which TLS is the next thing to do.
     pub(super) async fn connect(&self) -> Result<Connection<Socket>, OpenError> {
         self.connections.set(self.connections.get() + 1);
         let conn = self.below.connect().await?;
+        self.times.borrow_mut().get_or_insert_with(|| Times::of(&conn));
         self.local.set(conn.get_ref().local_address().as_tcp().map(|address| address.ip()));
         Ok(conn)
     }

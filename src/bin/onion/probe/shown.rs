@@ -1,6 +1,6 @@
 //! What is shown of a certificate. Whether it is trusted is not for this file to say.
 
-use std::fmt;
+use std::fmt::{self, Display};
 use std::time::SystemTime;
 
 use onionskin::rustls::pki_types::CertificateDer;
@@ -84,6 +84,20 @@ impl Certificate {
         }
     }
 
+    /// With commas between them, the first few.
+    fn names_shown(&self) -> String {
+        let mut names = self.names.iter().take(MAX_NAMES).cloned().collect::<Vec<_>>().join(", ");
+        if let more @ 1.. = self.names.len().saturating_sub(MAX_NAMES) {
+            names.push_str(&format!(" and {more} more"));
+        }
+        names
+    }
+
+    /// Whether it is that one.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        self.sha256 == other.sha256
+    }
+
     /// Whether it names itself as its issuer, as one does that was never given to an authority.
     pub(super) fn is_self_issued(&self) -> bool {
         self.is_self_issued
@@ -95,10 +109,7 @@ impl Certificate {
             return row(f, label, format_args!("{number}. cannot be read"));
         };
         row(f, label, format_args!("{number}. {}", if subject.is_empty() { "no subject" } else { subject }))?;
-        let mut names = self.names.iter().take(MAX_NAMES).cloned().collect::<Vec<_>>().join(", ");
-        if let more @ 1.. = self.names.len().saturating_sub(MAX_NAMES) {
-            names.push_str(&format!(" and {more} more"));
-        }
+        let names = self.names_shown();
         if !names.is_empty() {
             row(f, "", format_args!("   for {names}"))?;
         }
@@ -114,6 +125,20 @@ impl Certificate {
                 row(f, "", format_args!("   {} left, {span}", count(days, "day")))
             }
         }
+    }
+}
+
+impl Display for Certificate {
+    /// The names that it is for, or its subject, and who has issued it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Some(subject), Some(issuer)) = (&self.subject, &self.issuer) else {
+            return f.write_str("a certificate that cannot be read");
+        };
+        match &*self.names_shown() {
+            "" => write!(f, "a certificate of {}", if subject.is_empty() { "nobody" } else { subject })?,
+            names => write!(f, "a certificate for {names}")?,
+        }
+        write!(f, " by {issuer}")
     }
 }
 
