@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use super::driver::{self, Driver};
 use super::mailbox::Mailbox;
 use super::policy::{DestinationError, Destinations, Policy, PolicyError};
-use super::protocol;
+use super::protocol::{self, SharedClients};
 use super::shared::Shared;
 use super::{Error, Random, Stream};
 use crate::runtime::{Runtime, Timer};
@@ -59,7 +59,7 @@ impl Streams {
     ) -> Result<Self, PolicyError> {
         policy.check()?;
         let destinations = RwLock::new(Arc::new(Destinations::new(policy)));
-        Ok(Self(Arc::new(Shared { runtime, timer, random, destinations })))
+        Ok(Self(Arc::new(Shared { runtime, timer, random, destinations, clients: SharedClients::default() })))
     }
 
     /// The policy as it is now.

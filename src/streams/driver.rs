@@ -96,9 +96,7 @@ impl Driver {
             name: Arc::clone(&self.name),
             destinations,
             values: self.mailbox.values(),
-            runtime: self.shared.runtime,
-            timer: Arc::clone(&self.shared.timer),
-            random: self.shared.random.clone(),
+            shared: Arc::clone(&self.shared),
         }
     }
 

@@ -61,6 +61,8 @@ struct Inner {
     missed: u64,
     order: Order,
     is_close_told: bool,
+    /// A connection was asked for by hand: in HTTP, a request without a body.
+    is_asked: bool,
     is_ping_due: bool,
     /// When something last came from the peer, and when something last passed at all.
     heard_at: Instant,
@@ -104,6 +106,7 @@ impl Mailbox {
             missed: 0,
             order: Order::None,
             is_close_told: false,
+            is_asked: false,
             is_ping_due: false,
             heard_at: now,
             passed_at: now,
@@ -135,6 +138,7 @@ impl Mailbox {
         if inner.order == Order::Disconnect {
             inner.order = Order::None;
         }
+        inner.is_asked |= matches!(inner.machine.state(), State::Idle | State::Failed);
         self.handle(&mut inner, Input::Connect, None);
         inner.wakers.wake_driver();
     }
@@ -280,10 +284,31 @@ impl Mailbox {
         Poll::Pending
     }
 
-    pub(super) fn take(&self) -> Option<Outgoing> {
+    pub(super) fn poll_message(&self, cx: &mut Context<'_>) -> Poll<Outgoing> {
+        let mut inner = self.lock();
+        if !inner.is_close_told
+            && let Some(outgoing) = inner.take()
+        {
+            inner.passed_at = self.timer.now();
+            return Poll::Ready(outgoing);
+        }
+        inner.wakers.port = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    pub(super) fn take_or_begin(&self) -> Option<Outgoing> {
         let mut inner = self.lock();
         inner.passed_at = self.timer.now();
-        inner.take()
+        let is_asked = std::mem::take(&mut inner.is_asked);
+        if let Some(outgoing) = inner.take() {
+            return Some(outgoing);
+        }
+        is_asked.then(|| {
+            inner.last_id += 1;
+            let id = MessageId(inner.last_id);
+            inner.taken.insert(id, 0);
+            Outgoing { id, message: Message::new(""), values: Arc::clone(&inner.values) }
+        })
     }
 
     pub(super) fn put_back(&self, outgoing: Outgoing) {
@@ -478,7 +503,7 @@ impl Inner {
         lost.sort_unstable();
         for id in lost {
             self.outgoing_bytes -= self.taken.remove(&id).unwrap_or_default();
-            self.settle(id, Err(error.clone()));
+            self.settle(id, outcome_of(error));
         }
         self.wakers.wake_senders();
     }
@@ -487,7 +512,7 @@ impl Inner {
         self.fail_taken(error, |_| false);
         for outgoing in std::mem::take(&mut self.waiting) {
             self.outgoing_bytes -= outgoing.message.payload.len();
-            self.settle(outgoing.id, Err(error.clone()));
+            self.settle(outgoing.id, outcome_of(error));
         }
         self.wakers.wake_senders();
     }
@@ -521,6 +546,14 @@ impl Inner {
         }
         self.events.push_back(event);
         self.wakers.wake_observer();
+    }
+}
+
+/// What this failure of the stream is to a message: a status that asks to come again is an answer.
+fn outcome_of(error: &Error) -> Result<Delivery, Error> {
+    match error.kind() {
+        ErrorKind::Status(status) => Ok(Delivery::Refused(*status)),
+        _ => Err(error.clone()),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// A message, or a piece of one.
 ///
@@ -29,12 +30,24 @@ pub struct Message {
     pub is_last: bool,
     /// Where it was published (MQTT). One that is sent goes to the topic of the policy unless this says another.
     pub topic: Option<String>,
+    /// The status of the answer (HTTP), on its first piece.
+    pub status: Option<u16>,
+    /// The fields of the answer (HTTP), on its first piece. Those of a message that is sent are added to what the policy says.
+    pub fields: HeaderMap,
 }
 
 impl Message {
     /// A whole message of bytes.
     pub fn new(payload: impl Into<Bytes>) -> Self {
-        Self { payload: payload.into(), is_text: false, is_first: true, is_last: true, topic: None }
+        Self {
+            payload: payload.into(),
+            is_text: false,
+            is_first: true,
+            is_last: true,
+            topic: None,
+            status: None,
+            fields: HeaderMap::new(),
+        }
     }
 
     /// A whole message of text.
@@ -46,6 +59,16 @@ impl Message {
     #[must_use]
     pub fn on(self, topic: impl Into<String>) -> Self {
         Self { topic: Some(topic.into()), ..self }
+    }
+
+    /// The same with another field of HTTP.
+    ///
+    /// # Errors
+    ///
+    /// When that is no name of a field, or no value.
+    pub fn field(mut self, name: &str, value: &str) -> Result<Self, http::Error> {
+        self.fields.append(HeaderName::from_bytes(name.as_bytes())?, HeaderValue::from_str(value)?);
+        Ok(self)
     }
 
     /// As a piece of a message.

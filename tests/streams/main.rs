@@ -2,6 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "clippy sees only functions marked as tests, and not what they call")]
 
 mod destinations;
+#[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
+mod http;
+#[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
+mod http2;
 mod keys;
 mod policies;
 #[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]

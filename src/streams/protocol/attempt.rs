@@ -1,21 +1,24 @@
 //! What one attempt goes by.
 
+use std::pin::pin;
 use std::sync::Arc;
+
+use futures::future::{Either, select};
 
 use super::super::mailbox::Values;
 use super::super::policy::{Destination, DestinationError, Destinations, StreamPolicy, Template};
-use super::super::{Error, ErrorKind, Random};
+use super::super::shared::Shared;
+use super::super::{Error, ErrorKind};
+use super::{Ending, Port, Wish};
 use crate::connection::Connection;
-use crate::runtime::{Runtime, Socket, Timer};
+use crate::runtime::Socket;
 
 /// One attempt to speak: over which way, with which values. What the policy says now holds for all of it.
 pub(in crate::streams) struct Attempt {
     pub(in crate::streams) name: Arc<str>,
     pub(in crate::streams) destinations: Arc<Destinations>,
     pub(in crate::streams) values: Arc<Values>,
-    pub(in crate::streams) runtime: &'static dyn Runtime,
-    pub(in crate::streams) timer: Arc<dyn Timer>,
-    pub(in crate::streams) random: Random,
+    pub(in crate::streams) shared: Arc<Shared>,
 }
 
 impl Attempt {
@@ -30,10 +33,19 @@ impl Attempt {
         Ok(self.destinations.client(&self.name, |name| self.value(name))?)
     }
 
-    /// A connection to there, all its layers done.
-    pub(in crate::streams) async fn open(&self) -> Result<Connection<Socket>, Error> {
-        let connector = self.destination()?.connector(self.runtime)?;
-        Ok(connector.connect().await?)
+    /// A connection to there, all its layers done; or how the attempt ends without one, which it also does when closing is asked for.
+    pub(in crate::streams) async fn open(&self, port: &Port) -> Result<Connection<Socket>, Ending> {
+        self.open_to(&self.destination()?, port).await
+    }
+
+    /// The same to this destination.
+    pub(in crate::streams) async fn open_to(
+        &self,
+        destination: &Destination,
+        port: &Port,
+    ) -> Result<Connection<Socket>, Ending> {
+        let connector = destination.connector(self.shared.runtime)?;
+        until_close(port, async { Ok(connector.connect().await?) }).await
     }
 
     /// The value of this name, if it is set.
@@ -55,5 +67,17 @@ impl Attempt {
     ) -> Result<String, Error> {
         let filled = template.fill(|name| values.get(name).map(String::as_str));
         filled.map_err(|error| ErrorKind::Policy(DestinationError::of_key(&self.name, key, error.to_string())).into())
+    }
+}
+
+/// Does what takes its time, unless closing is asked for meanwhile.
+pub(in crate::streams) async fn until_close<T>(
+    port: &Port,
+    work: impl Future<Output = Result<T, Ending>>,
+) -> Result<T, Ending> {
+    let closing = async { while !matches!(port.wish(false).await, Wish::Close) {} };
+    match select(pin!(work), pin!(closing)).await {
+        Either::Left((outcome, _)) => outcome,
+        Either::Right(_) => Err(Ending::Done),
     }
 }

@@ -17,8 +17,10 @@
 // | `attempt.rs` | what one attempt goes by: the policy, the values, the way |
 // | `port.rs` | the protocol's side of the mailbox |
 // | `raw.rs` | bytes |
+// | `http/` | HTTP/1.1 and HTTP/2 |
 
 mod attempt;
+mod http;
 mod port;
 mod raw;
 
@@ -27,6 +29,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 pub(super) use self::attempt::Attempt;
+pub(super) use self::http::SharedClients;
 pub(super) use self::port::{Port, Wish};
 use super::message::MessageId;
 use super::policy::{Protocol, StreamPolicy};
@@ -76,6 +79,10 @@ pub(super) fn speaker(stream: &StreamPolicy) -> Result<Box<dyn Speaker>, Error> 
     }
     Ok(match stream.protocol {
         Protocol::Raw => Box::new(raw::Raw),
+        Protocol::H1 | Protocol::H2 => {
+            http::check(stream)?;
+            Box::new(http::Http::default())
+        }
         other => return Err(ErrorKind::Unsupported(format!("streams that speak {}", other.name())).into()),
     })
 }

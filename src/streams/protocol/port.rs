@@ -38,9 +38,14 @@ impl Port {
         poll_fn(|cx| self.poll_wish(has_room, cx)).await
     }
 
-    /// The message that is next, if there is one.
-    pub(in crate::streams) fn take(&self) -> Option<Outgoing> {
-        self.0.take()
+    /// The next message, without the other wishes: for who leaves those to another. Dropping it loses nothing.
+    pub(in crate::streams) async fn message(&self) -> Outgoing {
+        poll_fn(|cx| self.0.poll_message(cx)).await
+    }
+
+    /// The next message, if one waits; and where none does, but a connection was asked for by hand, an empty one in its place.
+    pub(in crate::streams) fn take_or_begin(&self) -> Option<Outgoing> {
+        self.0.take_or_begin()
     }
 
     /// Makes a message that was taken the next one again: nothing of it was sent, or it may be sent twice.

@@ -20,13 +20,13 @@ pub(super) struct Raw;
 impl Speaker for Raw {
     fn speak<'s>(&'s mut self, attempt: &'s Attempt, port: &'s Port) -> BoxFuture<'s, Ending> {
         Box::pin(async move {
-            match attempt.open().await {
+            match attempt.open(port).await {
                 Ok(connection) => {
                     port.connected();
                     let mut line = Line { connection, writing: None, is_closing: false };
                     poll_fn(|cx| line.poll(port, cx)).await
                 }
-                Err(error) => error.into(),
+                Err(ending) => ending,
             }
         })
     }

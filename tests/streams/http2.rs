@@ -1,0 +1,155 @@
+//! Streams of HTTP/2, and many of them over one connection.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use futures::executor::block_on;
+use futures::future::join_all;
+use http_body_util::{BodyExt, Full};
+use onionskin::endpoint::Listener;
+use onionskin::http::HyperIo;
+use onionskin::http::http::{Request, Response};
+use onionskin::http::hyper::body::{Bytes, Incoming};
+use onionskin::http::hyper::rt::Executor;
+use onionskin::http::hyper::server::conn::http2;
+use onionskin::http::hyper::service::service_fn;
+use onionskin::runtime::Runtime;
+use onionskin::streams::policy::Policy;
+use onionskin::streams::{Delivery, Streams};
+
+use crate::world::{World, runtime};
+
+#[derive(Clone)]
+struct Background(&'static dyn Runtime);
+
+impl<F: Future + Send + 'static> Executor<F> for Background {
+    fn execute(&self, task: F) {
+        self.0.spawn(Box::pin(async move {
+            task.await;
+        }));
+    }
+}
+
+/// A server that answers with what it was asked: the path and the body. It counts connections.
+struct Server {
+    port: u16,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Server {
+    /// The given number of requests at a time on one connection.
+    fn new(most: u32) -> Self {
+        let listener = block_on(Listener::new(runtime(), &"tcp:127.0.0.1:0".parse().unwrap())).unwrap();
+        let port = listener.local_address().port().unwrap();
+        let connections = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&connections);
+        runtime().spawn(Box::pin(async move {
+            while let Ok(incoming) = listener.accept().await {
+                let connection = incoming.ready().await.unwrap();
+                count.fetch_add(1, SeqCst);
+                let mut builder = http2::Builder::new(Background(runtime()));
+                builder.max_concurrent_streams(most);
+                let serving = builder.serve_connection(HyperIo(connection), service_fn(echo));
+                runtime().spawn(Box::pin(async move { drop(serving.await) }));
+            }
+        }));
+        Self { port, connections }
+    }
+
+    fn stream(&self) -> String {
+        let port = self.port;
+        format!(
+            r#""endpoint": "127.0.0.1", "port": {port}, "protocol": "h2", "http_method": "POST", "http_url": "/in""#
+        )
+    }
+}
+
+async fn echo(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let authority = request.uri().authority().expect("HTTP/2 has one").to_string();
+    let path = request.uri().path().to_owned();
+    let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let answer = [authority.as_bytes(), path.as_bytes(), b"=", &body].concat();
+    Ok(Response::new(Full::new(answer.into())))
+}
+
+#[test]
+fn a_message_is_a_request_over_a_connection_that_is_used_again() {
+    let server = Server::new(100);
+    let mut world = World::new(r#""conceal": 0"#, &server.stream());
+    for text in ["one", "two"] {
+        assert_eq!(block_on(world.stream.send(text)).unwrap(), Delivery::Acknowledged);
+        let message = block_on(world.stream.receive()).unwrap().unwrap();
+        assert_eq!(message.payload, format!("127.0.0.1:{}/in={text}", server.port));
+        assert!(message.is_first && message.is_last);
+    }
+    world.expect(&["connecting 1", "connected", "acknowledged #1", "disconnected", "connecting 1", "connected"]);
+    assert_eq!(server.connections.load(SeqCst), 1);
+}
+
+/// The server takes 50 at a time: the others wait for their turn.
+#[test]
+fn a_thousand_streams_share_one_connection_and_each_gets_its_answer() {
+    let server = Server::new(50);
+    let policy = format!(r#"{{ "s": {{ "it": {{ {} }} }} }}"#, server.stream());
+    let streams = Streams::new(Policy::read(&policy).unwrap(), runtime()).unwrap();
+    let all: Vec<_> = (0..1000).map(|_| streams.open("it").unwrap()).collect();
+    block_on(join_all(all.iter().enumerate().map(async |(number, stream)| {
+        let text = format!("{number}:").repeat(100);
+        assert_eq!(stream.send(text.clone()).await.unwrap(), Delivery::Acknowledged);
+        let mut received = Vec::new();
+        loop {
+            let message = stream.receive().await.unwrap().unwrap();
+            received.extend_from_slice(&message.payload);
+            if message.is_last {
+                break;
+            }
+        }
+        assert!(received.ends_with(text.as_bytes()), "{number}");
+    })));
+    assert_eq!(server.connections.load(SeqCst), 1);
+}
+
+#[test]
+fn one_that_does_not_read_its_answer_holds_up_no_other() {
+    let server = Server::new(50);
+    let policy = format!(r#"{{ "s": {{ "it": {{ {}, "client_buflen": 8000000 }} }} }}"#, server.stream());
+    let streams = Streams::new(Policy::read(&policy).unwrap(), runtime()).unwrap();
+    let slow = streams.open("it").unwrap();
+    let sending = block_on(slow.enqueue(vec![7; 4 << 20])).unwrap();
+    let first = block_on(slow.receive()).unwrap().unwrap();
+    assert!(!first.is_last);
+    let quick = streams.open("it").unwrap();
+    for _ in 0..100 {
+        assert_eq!(block_on(quick.send("x")).unwrap(), Delivery::Acknowledged);
+        block_on(quick.receive()).unwrap().unwrap();
+    }
+    assert_eq!(server.connections.load(SeqCst), 1);
+    let mut len = first.payload.len();
+    loop {
+        let message = block_on(slow.receive()).unwrap().unwrap();
+        len += message.payload.len();
+        if message.is_last {
+            break;
+        }
+    }
+    assert!(len > 4 << 20);
+    assert_eq!(block_on(sending).unwrap(), Delivery::Acknowledged);
+}
+
+/// Another trust, another proxy, another name: nothing of one is used for the other.
+#[test]
+fn what_differs_in_anything_that_is_security_shares_nothing() {
+    let server = Server::new(50);
+    let other = server.stream().replace("127.0.0.1", "localhost");
+    let policy = format!(
+        r#"{{ "s": {{ "a": {{ {0} }}, "b": {{ {0} }}, "c": {{ {other} }}, "d": {{ {0}, "dscp": 10 }} }} }}"#,
+        server.stream()
+    );
+    let streams = Streams::new(Policy::read(&policy).unwrap(), runtime()).unwrap();
+    let all: Vec<_> = ["a", "b", "c", "d"].map(|name| streams.open(name).unwrap()).into_iter().collect();
+    for (stream, connections) in all.iter().zip([1, 1, 2, 3]) {
+        block_on(stream.send("x")).unwrap();
+        assert_eq!(server.connections.load(SeqCst), connections, "{}", stream.name());
+    }
+}
