@@ -21,12 +21,14 @@ pub(super) struct Arguments {
     end: usize,
     rest: Vec<Argument>,
     known_keys: Vec<&'static str>,
+    /// The key that they stand behind, if they are a part of a step.
+    section: Option<&'static str>,
 }
 
 impl Arguments {
     /// `usage` is the kind with its positional arguments, as in `tcp:HOST:PORT`.
     pub(super) fn new(step: Step, usage: &'static str) -> Self {
-        Self { usage, end: step.end, rest: step.arguments, known_keys: Vec::new() }
+        Self { usage, end: step.end, rest: step.arguments, known_keys: Vec::new(), section: None }
     }
 
     /// Takes the next positional argument.
@@ -57,6 +59,35 @@ impl Arguments {
         self.known_keys.push(key);
         let is_key = |argument: &mut Argument| argument.key.as_ref().is_some_and(|found| found.text == key);
         self.rest.extract_if(.., is_key).map(|argument| argument.value).collect()
+    }
+
+    /// Takes each `key` with all the arguments behind it, up to the next one or the end of the step: they are about its value alone.
+    /// To be called before anything else is taken, so that nothing there is taken for an argument of the whole step.
+    pub(super) fn sections(&mut self, key: &'static str, usage: &'static str) -> Vec<(Word, Self)> {
+        let is_key = |argument: &Argument| argument.key.as_ref().is_some_and(|found| found.text == key);
+        let Some(first) = self.rest.iter().position(is_key) else { return Vec::new() };
+        let mut sections: Vec<(Word, Self)> = Vec::new();
+        for argument in self.rest.split_off(first) {
+            match sections.last_mut() {
+                Some((_, section)) if !is_key(&argument) => section.rest.push(argument),
+                _ => {
+                    let section =
+                        Self { usage, end: self.end, rest: Vec::new(), known_keys: Vec::new(), section: Some(key) };
+                    sections.push((argument.value, section));
+                }
+            }
+        }
+        sections
+    }
+
+    /// Has a key known that was taken already, as one of [`sections`](Self::sections) is: behind those that stand before it.
+    pub(super) fn knows(&mut self, key: &'static str) {
+        self.known_keys.push(key);
+    }
+
+    /// Whether nothing is left.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
     }
 
     /// Takes the host and the port that somebody else is asked for.
@@ -139,6 +170,10 @@ impl Arguments {
             [] => format!("unknown key {:?}: this step has none, write {}", key.text, self.usage),
             [known] => format!("unknown key {:?}: the only one here is {known}", key.text),
             keys => format!("unknown key {:?}: the known ones are {}", key.text, keys.join(", ")),
+        };
+        let message = match self.section {
+            None => message,
+            Some(section) => format!("{message}; behind `{section}`, where what is for all stands before"),
         };
         Err(ParseError::new(ErrorKind::UnknownKey, key.position, message))
     }

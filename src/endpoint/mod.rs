@@ -67,6 +67,7 @@
 //! | | `ticket-keys` | | a file of keys, one to a line in 64 hexadecimal digits, for processes that resume each other's sessions |
 //! | | `client-ca` | | a PEM file; clients must show a certificate |
 //! | | `client-auth` | | `demand`, as it is unless set, or `ask` to take clients without one too |
+//! | | `for=NAME` | | what is otherwise for clients that ask for this name, in the keys behind it: those of a certificate, and `client-ca`, `client-auth` and `crl` with theirs; any number of times, at the end of the step |
 //! | | `keylog` | `yes` to write the secrets to the file that `SSLKEYLOGFILE` names | the same |
 //! | | `handshake-timeout=SECONDS` | how long the peer may take for the handshake; 10 unless set, `none` for ever | the same |
 //! | `starttls:PROTOCOL` | | TLS that the protocol is asked for: [`KnownProtocol`](crate::starttls::KnownProtocol) has the names | the same |
@@ -105,7 +106,7 @@
 //!
 //! [`Endpoint`] parses with [`str::parse`] and prints in canonical form; the two are inverse. The
 //! files are layers: `grammar` splits a string into words and knows no kind, `arguments` reads
-//! words as values, `transport`, `silence`, `deadlines`, `sockets`, `step`, `tunnel` and `proxy_header` say what the words of each kind mean. `tls` makes
+//! words as values, `transport`, `silence`, `deadlines`, `sockets`, `step`, `named`, `tunnel` and `proxy_header` say what the words of each kind mean. `tls` makes
 //! configurations out of a [`TlsStep`], `legs` makes every step ready as a leg of a [route](crate::route), `own_step` is one that
 //! no string says. `happy_eyeballs` and `wire` open a transport; `connector`, `listener`, `incoming` and `server` put it all
 //! together.
@@ -117,7 +118,7 @@
 // | `clients.rs` | TLS clients, made once for each place on each way |
 // | `legs.rs`, `own_step.rs` | the steps, made ready as legs of a route, and one that the program brings |
 // | `wire.rs`, `happy_eyeballs.rs` | from a transport to a socket or a listener |
-// | `transport.rs`, `step.rs`, `tls.rs`, `starttls.rs`, `tunnel.rs`, `proxy_header.rs`, `silence.rs`, `sockets.rs` | what each step means, with its keys |
+// | `transport.rs`, `step.rs`, `tls.rs`, `named.rs`, `starttls.rs`, `tunnel.rs`, `proxy_header.rs`, `silence.rs`, `sockets.rs` | what each step means, with its keys |
 // | `deadlines.rs` | how long opening may take, and which phase took too long |
 // | `proxy_from_env.rs` | the proxy that the environment names |
 // | `grammar.rs`, `arguments.rs`, `error.rs` | from a string to words, from words to values and back, and where that fails |
@@ -132,6 +133,7 @@ pub(crate) mod happy_eyeballs;
 mod incoming;
 mod legs;
 mod listener;
+mod named;
 mod open_error;
 mod own_step;
 mod proxy_from_env;
@@ -157,6 +159,7 @@ pub use self::deadlines::Deadlines;
 pub use self::error::{ErrorKind, ParseError, without_passwords};
 pub use self::incoming::{Admitted, Incoming};
 pub use self::listener::{Listener, listen};
+pub use self::named::NamedServer;
 pub use self::open_error::{OpenError, OpenErrorKind};
 pub use self::own_step::OwnStep;
 pub use self::proxy_from_env::{ProxyVariableError, proxy_from_env};

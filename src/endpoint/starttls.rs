@@ -6,6 +6,7 @@ use super::arguments::{Arguments, Printer, text};
 use super::clients::Place;
 use super::error::{ErrorKind as ParseErrorKind, ParseError};
 use super::grammar::Word;
+use super::named::NamedServer;
 use super::step::{Step, TlsStep, YES};
 use crate::route::starttls::{AcceptStartTls, DialStartTls, Spoken};
 use crate::starttls::{KnownProtocol, StartTls, XMPP_IS_A_FEATURE};
@@ -37,11 +38,12 @@ impl StartTlsStep {
     }
 
     pub(super) fn read(arguments: &mut Arguments) -> Result<Self, ParseError> {
+        let named = NamedServer::read_all(arguments)?;
         Ok(Self {
             protocol: protocol(arguments.positional("the protocol")?)?,
             name: arguments.key("name", Word::text)?,
             opportunistic: arguments.key("opportunistic", |word| word.choice(&YES))?.is_some(),
-            tls: TlsStep::read(arguments)?,
+            tls: TlsStep::read_whole(arguments, named)?,
         })
     }
 

@@ -10,7 +10,9 @@ use rustls::pki_types::ServerName;
 use super::arguments::{Arguments, Printer, choice, host, names, path, text};
 use super::error::ParseError;
 use super::grammar::{self, Word};
-use super::{ConnectStep, Kind, OwnStep, ProxyHeaderStep, SilenceLimit, Socks4aStep, Socks5Step, StartTlsStep};
+use super::{
+    ConnectStep, Kind, NamedServer, OwnStep, ProxyHeaderStep, SilenceLimit, Socks4aStep, Socks5Step, StartTlsStep,
+};
 use crate::runtime::Address;
 use crate::tls::{Group, KeyShares, Pin, Suite, Version};
 
@@ -181,6 +183,8 @@ pub struct TlsStep {
     pub client_auth: Option<ClientAuth>,
     /// `handshake-timeout`: how long the peer may take for the handshake; 10 seconds unless set.
     pub handshake_timeout: SilenceLimit,
+    /// `for`: what a server does otherwise for those that ask for a name, each name once.
+    pub named: Vec<NamedServer>,
 }
 
 impl TlsStep {
@@ -215,6 +219,7 @@ impl TlsStep {
             accept_expired_lists: _,
             client_auth: _,
             handshake_timeout: _,
+            named,
         } = self;
         [
             trust_anchors,
@@ -231,9 +236,16 @@ impl TlsStep {
         .flatten()
         .chain(revocation_lists)
         .map(PathBuf::as_path)
+        .chain(named.iter().flat_map(NamedServer::files))
     }
 
     pub(super) fn read(arguments: &mut Arguments) -> Result<Self, ParseError> {
+        let named = NamedServer::read_all(arguments)?;
+        Self::read_whole(arguments, named)
+    }
+
+    /// What is for all names, once what is for some has been taken.
+    pub(super) fn read_whole(arguments: &mut Arguments, named: Vec<NamedServer>) -> Result<Self, ParseError> {
         let mut step = Self {
             server_name: arguments.key("sni", Word::host)?,
             trust_anchors: arguments.key("ca", Word::path)?,
@@ -263,9 +275,11 @@ impl TlsStep {
             accept_expired_lists: false,
             client_auth: None,
             handshake_timeout: SilenceLimit::Unset,
+            named,
         };
         step.read_verification(arguments)?;
         step.handshake_timeout = SilenceLimit::read(arguments, HANDSHAKE_TIMEOUT)?;
+        arguments.knows(NamedServer::KEY);
         Ok(step)
     }
 
@@ -341,12 +355,13 @@ impl TlsStep {
             .key("names", list(&self.names))
             .key("pin", names(&self.pins));
         let lists = self.revocation_lists.iter();
-        lists
+        let printer = lists
             .fold(printer, |printer, list| printer.key("crl", Some(path(list))))
             .key("crl-unknown", accept(self.accept_unknown_revocation))
             .key("crl-expired", accept(self.accept_expired_lists))
             .key("client-auth", self.client_auth.as_ref().map(|auth| choice(auth, &CLIENT_AUTH)))
-            .key(HANDSHAKE_TIMEOUT, self.handshake_timeout.word())
+            .key(HANDSHAKE_TIMEOUT, self.handshake_timeout.word());
+        self.named.iter().fold(printer, |printer, named| named.print(printer))
     }
 }
 
@@ -422,9 +437,9 @@ const VERIFY: [(&str, Option<VerifyStep>); 4] = [
     ("nothing", None),
 ];
 
-const CLIENT_AUTH: [(&str, ClientAuth); 2] = [("demand", ClientAuth::Demand), ("ask", ClientAuth::Ask)];
+pub(super) const CLIENT_AUTH: [(&str, ClientAuth); 2] = [("demand", ClientAuth::Demand), ("ask", ClientAuth::Ask)];
 
-const ACCEPT: [(&str, ()); 1] = [("accept", ())];
+pub(super) const ACCEPT: [(&str, ()); 1] = [("accept", ())];
 
 /// The name, if a certificate can have it.
 fn server_name(name: &str) -> Result<String, String> {

@@ -38,6 +38,9 @@ impl TlsStep {
         if self.ocsp_response.is_some() || self.second_ocsp_response.is_some() {
             return Err(misused("`ocsp` is for servers, who staple it to their certificate"));
         }
+        if !self.named.is_empty() {
+            return Err(misused("`for` is for servers: a client asks for one name, with `sni`"));
+        }
         let builder = TlsClient::builder(self.verification()?);
         let mut builder = builder.alpn(&self.alpn).versions(&self.versions()?).key_log(self.key_log);
         builder = builder.resumption(!self.without_resumption);
@@ -171,6 +174,10 @@ impl TlsStep {
         }
         if self.handshake_timeout != SilenceLimit::Unset {
             builder = builder.handshake_timeout(self.handshake_timeout.time());
+        }
+        for named in &self.named {
+            let server = named.of(self).server().map_err(|error| error.at(&format!("for={}", named.name)))?;
+            builder = builder.serving(&named.name, server);
         }
         let Some(file) = &self.client_trust_anchors else {
             if self.client_auth.is_some() || !self.revocation_lists.is_empty() {

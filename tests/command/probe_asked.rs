@@ -7,7 +7,7 @@ use rcgen::CertificateParams;
 use serde_json::{Value, json};
 
 use crate::common::Authority;
-use crate::onion::run;
+use crate::onion::{Server, run};
 use crate::probe_refused::{Bench, Openssl, listen, serve};
 
 const NAME: &str = "localhost";
@@ -84,6 +84,29 @@ fn each_name_has_a_row_with_the_certificate_that_the_server_shows_for_it() {
     let line = text.lines().find(|line| line.starts_with("names")).unwrap_or_else(|| panic!("{text}"));
     assert!(line.contains("other.example: trusted, by a certificate for other.example by CN=authority"), "{line}");
     assert!(line.ends_with("days left"), "{line}");
+}
+
+/// What an endpoint string of a server says for a name, as a client finds it.
+#[test]
+fn what_serve_has_for_a_name_is_what_is_found_there() {
+    let bench = Bench::new();
+    let identity = |name: &str| {
+        let (chain, key) = bench.authority.pem_identity(name);
+        let chain = bench.directory.write(&format!("{name}.pem"), chain);
+        format!("cert={chain}:key={}", bench.directory.write(&format!("{name}.key"), key))
+    };
+    let (own, other) = (identity(NAME), identity("other.example"));
+    let named = format!("for=other.example:{other}:for=staff.example:client-ca={}", bench.ca());
+    let server = Server::start([&*format!("tcp:127.0.0.1:0+tls:{own}:{named}")]);
+    let address = server.endpoint.split('+').next().unwrap();
+    let asked = ["--name", "other.example", "--name", "staff.example"];
+    let (outcome, report) = bench.probe_in_haste(&bench.endpoint(address, "tls"), &asked);
+    outcome.failed(5);
+    let [other, staff] = [&report["names"][0], &report["names"][1]];
+    assert_eq!(other["trust"]["state"], "trusted", "{report:#}");
+    assert_eq!(other["certificates"][0]["names"], json!(["other.example"]), "{report:#}");
+    assert_eq!((&staff["wants"], &staff["same_certificate"]), (&json!("certificate"), &json!(true)), "{report:#}");
+    assert_eq!(report["tls"]["client_certificate"], "not_asked", "by its own name: {report:#}");
 }
 
 #[test]

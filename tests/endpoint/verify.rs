@@ -136,6 +136,77 @@ fn a_server_asks_clients_or_demands() {
     });
 }
 
+/// One socket, three names: each has its certificate, or that of all, and its own demands on clients.
+#[test]
+fn a_server_has_other_certificates_and_demands_for_a_name() {
+    let files = Files::new("verify-named");
+    let stranger = Authority::new();
+    let (chain, key) = stranger.pem_identity("stranger.example");
+    std::fs::write(files.path("stranger.pem"), chain).unwrap();
+    std::fs::write(files.path("stranger.key"), key).unwrap();
+    std::fs::write(files.path("staff.pem"), stranger.pem()).unwrap();
+    let (ca, staff) = (files.ca(), format!("client-ca={}", files.path("staff.pem")));
+    let (localhost, inner) = (files.identity("localhost"), files.identity("inner.example"));
+    let (outer, strange) = (files.identity("outer.example"), files.identity("stranger"));
+    // The first name has a certificate alone, and so the demands of all; the second has demands alone, and those replace all of
+    // the others; the third has both.
+    let demands = format!(
+        ":client-{ca}:for=outer.example:{outer}:for=localhost:{staff}:for=inner.example:{inner}:{staff}:client-auth=ask"
+    );
+    on_every_runtime(async |runtime| {
+        for (server, sni, shown, expected) in [
+            (&*demands, "outer.example", &*inner, None),
+            (&*demands, "outer.example", "", Some("certificate_missing")),
+            (&*demands, "outer.example", &*strange, Some("certificate_unknown_issuer")),
+            (&*demands, "localhost", &*strange, None),
+            (&*demands, "localhost", &*inner, Some("certificate_unknown_issuer")),
+            (&*demands, "localhost", "", Some("certificate_missing")),
+            (&*demands, "inner.example", "", None),
+            (&*demands, "inner.example", &*strange, None),
+            (&*demands, "inner.example", &*inner, Some("certificate_unknown_issuer")),
+            // The control: without names it is as the step says.
+            (&*format!(":client-{ca}"), "localhost", &*inner, None),
+            (&*format!(":client-{ca}"), "localhost", &*strange, Some("certificate_unknown_issuer")),
+        ] {
+            for asked in ["tls", "starttls:smtp"] {
+                let server = format!("tcp:127.0.0.1:0+{asked}:{localhost}{server}");
+                let shown = if shown.is_empty() { String::new() } else { format!(":{shown}") };
+                let (client, server) =
+                    open(runtime, &server, |address| format!("{address}+{asked}:sni={sni}:{ca}{shown}")).await;
+                assert_eq!(server.as_ref().err().map(class), expected, "{asked} {sni} {shown}");
+                if let (Ok(client), Ok(server)) = (&client, &server) {
+                    let names =
+                        |conn: &onionskin::Connection<_>| conn.layers().tls().last().unwrap().server_name.clone();
+                    assert_eq!((names(client), names(server)), (Some(sni.to_owned()), Some(sni.to_owned())));
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn what_is_wrong_for_a_name_is_said_with_it() {
+    let files = Files::new("verify-named-wrong");
+    let Some(runtime) = runtime::preferred() else { return };
+    let (identity, ca) = (files.identity("localhost"), files.ca());
+    for (keys, part) in [
+        ("for=a.example:cert=/nowhere/a.pem:key=/nowhere/a.key", "for=a.example: "),
+        ("for=a.example:cert=/nowhere/a.pem", "for=a.example: `cert` needs the private key"),
+        ("for=a.example:client-auth=ask", "for=a.example: `client-auth` and `crl` of a server"),
+        ("for=b.example:crl=/nowhere/a.crl", "for=b.example: "),
+    ] {
+        let endpoint = format!("tcp:127.0.0.1:0+tls:{identity}:{keys}").parse().unwrap();
+        let error = runtime::block_on(runtime, Listener::new(runtime, &endpoint)).map(drop).unwrap_err();
+        assert!(error.to_string().contains(part), "{keys}: {error} should tell of {part}");
+    }
+    let endpoint = format!("tcp:a:1+tls:{ca}:for=a.example:{identity}").parse().unwrap();
+    let error = Connector::new(runtime, &endpoint).map(drop).unwrap_err();
+    assert!(error.is_usage() && error.to_string().contains("`for` is for servers"), "{error}");
+    // The control.
+    let endpoint = format!("tcp:127.0.0.1:0+tls:{identity}:for=a.example:{identity}").parse().unwrap();
+    runtime::block_on(runtime, Listener::new(runtime, &endpoint)).map(drop).unwrap();
+}
+
 #[test]
 fn p3_what_cannot_be_meant_is_refused_before_a_socket_is_opened() {
     let files = Files::new("verify-misused");

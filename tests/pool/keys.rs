@@ -67,7 +67,8 @@ const OPTIONS: [(&str, &str); 7] = [
          suites=TLS_AES_256_GCM_SHA384 resumption=off ticket-keys=a ticket-keys=b client-ca=a.pem client-ca=b.pem \
          client-auth=ask client-auth=demand keylog=yes verify=name verify=chain verify=pin names=c.example names=d.example \
          names=c.example,d.example pin=ONE pin=TWO pin=ONE,TWO crl=a.pem crl=b.pem crl=a.pem:crl=b.pem crl-unknown=accept \
-         crl-expired=accept handshake-timeout=7 handshake-timeout=8",
+         crl-expired=accept handshake-timeout=7 handshake-timeout=8 for=c.example:cert=a.pem:key=a.key \
+         for=d.example:cert=a.pem:key=a.key for=c.example:client-ca=a.pem for=c.example:crl=a.pem",
     ),
     (
         "tcp:a.example:1+connect:b.example:2",
@@ -85,7 +86,8 @@ const OPTIONS: [(&str, &str); 7] = [
 
 /// What a key of the strings is called, wherever one is read.
 fn keys_that_are_read() -> HashSet<&'static str> {
-    const SOURCES: [&str; 6] = [
+    const SOURCES: [&str; 7] = [
+        include_str!("../../src/endpoint/named.rs"),
         include_str!("../../src/endpoint/proxy_header.rs"),
         include_str!("../../src/endpoint/sockets.rs"),
         include_str!("../../src/endpoint/starttls.rs"),

@@ -272,6 +272,83 @@ fn every_key_of_what_is_agreed_on() {
 }
 
 #[test]
+fn what_is_otherwise_for_a_name_stands_behind_it() {
+    let text = "unix:s+tls:cert=a.pem:key=a.key:alpn=h2:handshake-timeout=5\
+                :for=b.example:cert=b.pem:key=b.key:ocsp=b.der:second-cert=c.pem:second-key=c.key:second-ocsp=c.der\
+                :client-ca=staff.pem:crl=a.crl:crl=b.crl:crl-unknown=accept:crl-expired=accept:client-auth=ask\
+                :for=d.example:client-ca=all.pem";
+    let b = NamedServer {
+        certificate: Some("b.pem".into()),
+        private_key: Some("b.key".into()),
+        ocsp_response: Some("b.der".into()),
+        second_certificate: Some("c.pem".into()),
+        second_private_key: Some("c.key".into()),
+        second_ocsp_response: Some("c.der".into()),
+        client_trust_anchors: Some("staff.pem".into()),
+        revocation_lists: vec!["a.crl".into(), "b.crl".into()],
+        accept_unknown_revocation: true,
+        accept_expired_lists: true,
+        client_auth: Some(ClientAuth::Ask),
+        ..NamedServer::new("b.example")
+    };
+    let d = NamedServer { client_trust_anchors: Some("all.pem".into()), ..NamedServer::new("d.example") };
+    let step = TlsStep {
+        certificate: Some("a.pem".into()),
+        private_key: Some("a.key".into()),
+        alpn: vec!["h2".into()],
+        handshake_timeout: SilenceLimit::Seconds(std::num::NonZeroU32::new(5).unwrap()),
+        named: vec![b.clone(), d],
+        ..TlsStep::default()
+    };
+    assert_eq!(parsed(text), unix("s").then(step.clone()));
+    assert_eq!(parsed(text).to_string(), text);
+    // A key of the whole step is one before the names, in whichever order; and names have no case.
+    let other = "unix:s+tls:alpn=h2:key=a.key:handshake-timeout=5:cert=a.pem:for=B.Example:key=b.key:cert=b.pem";
+    let canonical = "unix:s+tls:cert=a.pem:key=a.key:alpn=h2:handshake-timeout=5:for=b.example:cert=b.pem:key=b.key";
+    assert_eq!(parsed(other).to_string(), canonical);
+    // So it is behind the words of a protocol, whose `name` is another matter.
+    let text = "unix:s+starttls:smtp:name=mx.example:cert=a.pem:key=a.key:for=b.example:client-ca=staff.pem";
+    let step = TlsStep {
+        certificate: Some("a.pem".into()),
+        private_key: Some("a.key".into()),
+        named: vec![NamedServer { client_trust_anchors: Some("staff.pem".into()), ..NamedServer::new("b.example") }],
+        ..TlsStep::default()
+    };
+    let step = StartTlsStep { name: Some("mx.example".into()), ..StartTlsStep::new(KnownProtocol::Smtp, step) };
+    assert_eq!(parsed(text), unix("s").then(step));
+    assert_eq!(parsed(text).to_string(), text);
+}
+
+#[test]
+fn what_could_be_read_in_two_ways_is_refused() {
+    use ErrorKind::*;
+    let behind = "behind `for`, where what is for all stands before";
+    for (text, kind, position, piece) in [
+        ("unix:s+tls:for=a.example", MissingArgument, 24, "what is otherwise for \"a.example\" is missing"),
+        ("unix:s+tls:for=a.example:for=b.example:cert=a", MissingArgument, 45, "for \"a.example\" is missing"),
+        ("unix:s+tls:for=a.example:cert=a:alpn=h2", UnknownKey, 32, behind),
+        ("unix:s+tls:for=a.example:cert=a:min=1.3", UnknownKey, 32, "the known ones are crl, cert, key"),
+        ("unix:s+starttls:smtp:for=a.example:cert=a:name=b", UnknownKey, 42, behind),
+        ("unix:s+starttls:smtp:for=a.example:cert=a:opportunistic=yes", UnknownKey, 42, behind),
+        ("unix:s+tls:for=a.example:cert=a:cert=b", DuplicateKey, 32, "the key \"cert\" is given twice"),
+        ("unix:s+tls:for=a.example:cert=a:for=A.example:cert=b", DuplicateKey, 36, "twice for \"a.example\""),
+        ("unix:s+tls:for=a.example:8443:cert=a", UnexpectedArgument, 25, "KEY=VALUE"),
+        ("unix:s+tls:for=:cert=a", InvalidValue, 15, "the host is empty"),
+        ("unix:s+tls:for=*.example:cert=a", InvalidValue, 15, "no host"),
+        ("unix:s+tls:for=192.0.2.1:cert=a", InvalidValue, 15, "write a DNS name"),
+        ("unix:s+tls:for=[::1]:cert=a", InvalidValue, 15, "write a DNS name"),
+        ("unix:s+tls:for=a.example.:cert=a", InvalidValue, 15, "without the dot"),
+        ("unix:s+tls:for=a..example:cert=a", InvalidValue, 15, "no DNS name"),
+    ] {
+        let error = error(text);
+        assert_eq!((error.kind(), error.position()), (kind, position), "{text}: {error}");
+        assert!(error.to_string().contains(piece), "{text}: {error}");
+    }
+    // The control: before a name they are as they were.
+    parsed("unix:s+tls:cert=a:alpn=h2:min=1.3:for=a.example:cert=a");
+}
+
+#[test]
 fn the_canonical_form_orders_keys_and_drops_needless_writing() {
     assert_eq!(
         parsed(r"tcp:LOCALHOST:0025+tls:max=1.3:ca=a=b:sni=[::1]").to_string(),
@@ -550,6 +627,7 @@ prop_compose! {
         key_log in any::<bool>(),
         (groups, key_shares, cipher_suites, without_resumption) in agreement().boxed(),
         verification in verification().boxed(),
+        named in vec(named_server(), 0..3).boxed(),
         handshake_timeout in silence_limit(),
         server_files in [option::of(path()), option::of(path()), option::of(path()), option::of(path()), option::of(path())].boxed(),
     ) -> TlsStep {
@@ -577,9 +655,38 @@ prop_compose! {
             client_trust_anchors,
             key_log,
             handshake_timeout,
+            named: unlike(named),
             ..verification
         }
     }
+}
+
+/// Those of different names.
+fn unlike(mut named: Vec<NamedServer>) -> Vec<NamedServer> {
+    named.sort_by(|one, other| one.name.cmp(&other.name));
+    named.dedup_by(|one, other| one.name == other.name);
+    named
+}
+
+fn named_server() -> impl Strategy<Value = NamedServer> {
+    let files = [option::of(path()), option::of(path()), option::of(path()), option::of(path())];
+    let second = [option::of(path()), option::of(path())];
+    ("[a-z_]{1,9}(\\.[a-z]{1,9}){0,2}", path(), files, second, verification()).prop_map(
+        |(name, certificate, [key, ocsp, client_ca, second_ocsp], [second, second_key], verification)| NamedServer {
+            certificate: Some(certificate),
+            private_key: key,
+            ocsp_response: ocsp,
+            second_certificate: second,
+            second_private_key: second_key,
+            second_ocsp_response: second_ocsp,
+            client_trust_anchors: client_ca,
+            revocation_lists: verification.revocation_lists,
+            accept_unknown_revocation: verification.accept_unknown_revocation,
+            accept_expired_lists: verification.accept_expired_lists,
+            client_auth: verification.client_auth,
+            ..NamedServer::new(name)
+        },
+    )
 }
 
 prop_compose! {

@@ -74,6 +74,12 @@ impl ConfigError {
         Self::new(ConfigErrorKind::Unsupported, format!("TLS cannot be set up like this: {why}")).quoting(error)
     }
 
+    /// With what it is about in front.
+    pub(crate) fn at(mut self, place: &str) -> Self {
+        self.message = format!("{place}: {}", self.message);
+        self
+    }
+
     /// The error that this one was made of, if it was one of this type: an [`io::Error`], a [`rustls::Error`].
     ///
     /// ```

@@ -67,6 +67,7 @@ impl TlsServer {
             common: Common::default(),
             tickets: None,
             ticket_keys: None,
+            others: Vec::new(),
         }
     }
 
@@ -163,6 +164,7 @@ pub struct TlsServerBuilder {
     common: Common,
     tickets: Option<usize>,
     ticket_keys: Option<TicketKeys>,
+    others: Vec<(String, TlsServer)>,
 }
 
 #[derive(Clone, Debug)]
@@ -229,6 +231,13 @@ impl TlsServerBuilder {
         self
     }
 
+    /// Has another server answer clients that ask for this DNS name, as [`TlsServer::serving`] does. Nothing of what is said here is
+    /// passed on to it.
+    pub fn serving(mut self, name: impl Into<String>, server: TlsServer) -> Self {
+        self.others.push((name.into(), server));
+        self
+    }
+
     /// Makes the server.
     ///
     /// # Errors
@@ -265,7 +274,8 @@ impl TlsServerBuilder {
             config.send_tls13_tickets = 0;
         }
         let handshake_timeout = self.common.handshake_timeout;
-        Ok(TlsServer { handshake_timeout, tickets, ..TlsServer::from_rustls(Arc::new(config))? })
+        let server = TlsServer { handshake_timeout, tickets, ..TlsServer::from_rustls(Arc::new(config))? };
+        Ok(self.others.into_iter().fold(server, |server, (name, other)| server.serving(name, other)))
     }
 }
 

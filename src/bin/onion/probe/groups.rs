@@ -174,7 +174,7 @@ async fn picked(server: &Server, groups: [NamedGroup; 4]) -> Result<Option<Named
     if server.counts_connections() {
         return Ok(None);
     }
-    let groups = groups.map(|group| u16::from(group));
+    let groups = groups.map(u16::from);
     let flight = look::say_hello(server, &Offer { version: None, groups: &groups }).await?;
     Ok(flight.and_then(|flight| flight.group))
 }

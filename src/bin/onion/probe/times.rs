@@ -6,6 +6,7 @@ use std::time::Duration;
 use onionskin::Connection;
 use onionskin::runtime::Socket;
 use onionskin::tls::TlsFacts;
+use onionskin::tunnel::TunnelProtocol;
 use serde::Serialize;
 
 /// In milliseconds, each of them; `None` for a phase that there was not, or that did not come to its end. All but the handshake
@@ -39,7 +40,7 @@ impl Times {
         let timing = conn.timing();
         let hops = conn.route().iter().map(|hop| Hop {
             proxy: hop.proxy.to_string(),
-            protocol: hop.protocol.map(|protocol| protocol.name()),
+            protocol: hop.protocol.map(TunnelProtocol::name),
             handshakes_ms: hop.tls.iter().filter_map(|facts| facts.handshake_time).map(milliseconds).collect(),
             took_ms: hop.took.map(milliseconds),
         });
