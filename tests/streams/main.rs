@@ -14,3 +14,5 @@ mod rules;
 mod texts;
 #[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
 mod world;
+#[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
+mod ws;

@@ -56,6 +56,19 @@ impl World {
         self.clock.advance(expected);
     }
 
+    /// Lets this time pass, from one time that the stream waits for to the next.
+    pub(crate) fn pass(&self, mut time: Duration) {
+        while !time.is_zero() {
+            let Some(next) = self.clock.until_next_alarm() else {
+                std::thread::yield_now();
+                continue;
+            };
+            let step = next.min(time);
+            self.clock.advance(step);
+            time -= step;
+        }
+    }
+
     /// Waits until the stream wants to be woken in this time.
     pub(crate) fn until_alarm_is(&self, expected: Duration) {
         let patience = Instant::now() + Duration::from_secs(60);

@@ -18,11 +18,13 @@
 // | `port.rs` | the protocol's side of the mailbox |
 // | `raw.rs` | bytes |
 // | `http/` | HTTP/1.1 and HTTP/2 |
+// | `ws/` | WebSocket |
 
 mod attempt;
 mod http;
 mod port;
 mod raw;
+mod ws;
 
 use std::time::Duration;
 
@@ -82,6 +84,10 @@ pub(super) fn speaker(stream: &StreamPolicy) -> Result<Box<dyn Speaker>, Error> 
         Protocol::H1 | Protocol::H2 => {
             http::check(stream)?;
             Box::new(http::Http::default())
+        }
+        Protocol::Ws => {
+            ws::check(stream)?;
+            Box::new(ws::Ws)
         }
         other => return Err(ErrorKind::Unsupported(format!("streams that speak {}", other.name())).into()),
     })

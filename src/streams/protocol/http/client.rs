@@ -163,7 +163,7 @@ fn agreed_on(connection: &Connection<Socket>) -> Option<Vec<u8>> {
 }
 
 /// What an error of hyper is to a stream.
-pub(super) fn fault(error: &hyper::Error, protocol: Protocol) -> Error {
+pub(in crate::streams::protocol) fn fault(error: &hyper::Error, protocol: Protocol) -> Error {
     if let Some(error) = connection_error(error) {
         return error.clone().into();
     }

@@ -30,6 +30,7 @@ use std::pin::{Pin, pin};
 
 use self::body::Body;
 pub(in crate::streams) use self::client::SharedClients;
+pub(super) use self::client::fault;
 use self::client::{Client, NotSent};
 pub(super) use self::retry_after::retry_after;
 use super::super::mailbox::Outgoing;
@@ -162,7 +163,7 @@ impl Http {
                     if is_idempotent {
                         port.put_back(outgoing.clone());
                     }
-                    return Err(client::fault(&error, policy.protocol).into());
+                    return Err(fault(&error, policy.protocol).into());
                 }
             };
             let is_over = data.is_none() || body.is_end_stream();
