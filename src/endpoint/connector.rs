@@ -10,7 +10,7 @@ use super::legs::{self, Legs};
 use super::open_error::{OpenError, OpenErrorKind};
 use super::{BaseTransport, ConnectTimeout, Endpoint, Step, sockets, wire};
 use crate::connection::{Addresses, Connection, Timing};
-use crate::route::{Again, Asked, DialLeg, Route, Sharing};
+use crate::route::{Again, Asked, Departures, DialLeg, Route, Sharing};
 use crate::runtime::{Runtime, Socket};
 
 /// An endpoint made ready for connecting to it, any number of times: files are read, and sessions can be resumed.
@@ -69,7 +69,15 @@ impl Connector {
     pub fn sharing(self, idle: Option<Duration>) -> Self {
         let tells_of_client = |step: &Step| matches!(step, Step::ProxyHeader(_) | Step::Own(_));
         let is_for_all = !self.endpoint.steps.iter().any(tells_of_client);
-        Self { sharing: is_for_all.then_some(Sharing { runtime: self.runtime, idle }), ..self }
+        Self { sharing: is_for_all.then_some(Sharing { runtime: self.runtime, idle, departures: None }), ..self }
+    }
+
+    /// Where connections are [shared](Self::sharing), has it heard when the proxy of one goes away.
+    pub(crate) fn hearing_of(mut self, departures: Departures) -> Self {
+        if let Some(sharing) = &mut self.sharing {
+            sharing.departures = Some(departures);
+        }
+        self
     }
 
     pub(super) fn runtime(&self) -> &'static dyn Runtime {
@@ -200,7 +208,7 @@ impl Connector {
     /// What the proxy of which leg is asked, where that is not what its step says, or where others share the connection to it.
     fn asked(&self, asked: Option<Asked>) -> Option<(usize, Asked)> {
         let steps = &self.endpoint.steps;
-        match (asked, self.sharing) {
+        match (asked, self.sharing.clone()) {
             (Some(asked), sharing) => Some((steps.len().checked_sub(1)?, asked.shared(sharing))),
             (None, Some(sharing)) => {
                 let leg = steps.iter().rposition(|step| matches!(step, Step::Connect(_)))?;

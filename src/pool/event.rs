@@ -44,6 +44,12 @@ pub enum Event<'a> {
         /// To whom.
         key: &'a Key,
     },
+    /// A proxy of HTTP/2 goes away (GOAWAY). The tunnels over that connection to it go on, those that are idle can be used again, and
+    /// new ones are opened over another connection.
+    GoingAway {
+        /// To whom the tunnels lead.
+        key: &'a Key,
+    },
     /// One is not used again.
     Dismissed {
         /// To whom.
@@ -127,6 +133,8 @@ pub struct Statistics {
     pub retired: u64,
     /// How many were dropped and not given back.
     pub dropped: u64,
+    /// How many connections with tunnels in them were left by their proxy (GOAWAY).
+    pub gone_away: u64,
 }
 
 #[derive(Default)]
@@ -137,6 +145,7 @@ pub(super) struct Tally {
     disturbed: AtomicU64,
     retired: AtomicU64,
     dropped: AtomicU64,
+    gone_away: AtomicU64,
 }
 
 impl Tally {
@@ -146,6 +155,7 @@ impl Tally {
             Event::Failed { .. } => &self.failed,
             Event::Reused { .. } => &self.reused,
             Event::Waiting { .. } | Event::GivenBack { .. } => return,
+            Event::GoingAway { .. } => &self.gone_away,
             Event::Dismissed { why, .. } => match why {
                 Dismissal::Data | Dismissal::Ended | Dismissal::Lost | Dismissal::Unsent => &self.disturbed,
                 Dismissal::Dropped => &self.dropped,
@@ -166,6 +176,7 @@ impl Tally {
             disturbed: self.disturbed.load(Relaxed),
             retired: self.retired.load(Relaxed),
             dropped: self.dropped.load(Relaxed),
+            gone_away: self.gone_away.load(Relaxed),
         }
     }
 }

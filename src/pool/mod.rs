@@ -79,6 +79,7 @@ pub use self::pooled::Pooled;
 use self::shelf::{Given, Item, Shelf};
 use self::watch::{Woken, watch};
 use crate::endpoint::{Connector, Endpoint, OpenError};
+use crate::route::Departures;
 use crate::runtime::{Runtime, Timer};
 
 /// Connections that are used again. Clones are the same pool.
@@ -161,7 +162,7 @@ impl Pool {
         let generation = self.0.generation();
         let connector = Connector::new(self.0.runtime, &key.endpoint)?;
         // Tunnels of HTTP/2 have one connection to their proxy, which stays for as long as one of them may be idle.
-        let connector = connector.sharing(Some(self.0.shelf.limits().idle_time));
+        let connector = connector.sharing(Some(self.0.shelf.limits().idle_time)).hearing_of(self.departures(key));
         let mut origins = self.0.origins();
         // Somebody else may have been faster.
         if let Some(origin) = origins.by_key.get(key).and_then(Weak::upgrade) {
@@ -178,6 +179,16 @@ impl Pool {
         origins.next += 1;
         origins.by_key.insert(key.clone(), Arc::downgrade(&origin));
         Ok(Some(Peer::new(self.clone(), origin)))
+    }
+
+    /// Tells of proxies that go away.
+    fn departures(&self, key: &Key) -> Departures {
+        let (shared, key) = (Arc::downgrade(&self.0), key.clone());
+        Departures(Arc::new(move || {
+            if let Some(shared) = shared.upgrade() {
+                shared.tell(&Event::GoingAway { key: &key });
+            }
+        }))
     }
 
     /// A connection to this endpoint: [`peer`](Self::peer) and [`Peer::take`] in one.

@@ -1,5 +1,7 @@
 //! What a proxy is asked.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 #[cfg(feature = "http2")]
@@ -20,10 +22,23 @@ pub struct Asked {
 
 /// How a connection with many tunnels is looked after.
 #[cfg_attr(not(feature = "http2"), allow(dead_code))]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Sharing {
     pub(crate) runtime: &'static dyn Runtime,
     pub(crate) idle: Option<Duration>,
+    /// Who hears of a proxy that goes away.
+    pub(crate) departures: Option<Departures>,
+}
+
+/// Called once for each connection whose proxy takes no more tunnels (GOAWAY).
+#[cfg_attr(not(feature = "http2"), allow(dead_code))]
+#[derive(Clone)]
+pub(crate) struct Departures(pub(crate) Arc<dyn Fn() + Send + Sync>);
+
+impl fmt::Debug for Departures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Departures")
+    }
 }
 
 impl Asked {

@@ -24,14 +24,15 @@ use std::pin::pin;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures::future::{Either, select};
 use futures::lock::{Mutex as AsyncMutex, OwnedMutexGuard};
 
-use super::asked::Sharing;
+use super::asked::{Departures, Sharing};
 use super::{HopError, RouteError};
 use crate::connection::{Connection, Hop};
-use crate::runtime::{Address, Socket};
+use crate::runtime::{Address, Runtime, Socket};
 use crate::tunnel::ErrorKind;
 use crate::tunnel::http2::{Connect, Tunnels};
 
@@ -159,8 +160,21 @@ impl Carriers {
 }
 
 impl Carrier {
-    /// Drives it until it is over, or has had no tunnel for too long.
-    async fn look_after(&self, Sharing { runtime, idle }: Sharing) {
+    /// Drives it until it is over, or has had no tunnel for too long; says once when its proxy goes away.
+    async fn look_after(&self, Sharing { runtime, idle, departures }: Sharing) {
+        let telling = async {
+            if let Some(Departures(tell)) = departures
+                && self.tunnels.goes_away().await
+            {
+                tell();
+            }
+            pending::<()>().await;
+        };
+        // Who goes away with nothing left to do is over at once: that is told first.
+        select(pin!(telling), pin!(self.drive(runtime, idle))).await;
+    }
+
+    async fn drive(&self, runtime: &'static dyn Runtime, idle: Option<Duration>) {
         let mut asked = 0;
         loop {
             let time = async {

@@ -45,7 +45,7 @@ pub(crate) mod tunnel;
 use std::sync::Arc;
 
 pub use self::asked::Asked;
-pub(crate) use self::asked::Sharing;
+pub(crate) use self::asked::{Departures, Sharing};
 pub use self::error::{RouteError, RouteErrorKind};
 pub(crate) use self::hop_error::Again;
 pub use self::hop_error::HopError;

@@ -242,7 +242,7 @@ impl DialTunnel {
         let mut opening = pin!(tunnels.open(connect));
         // First our own stream, then whatever others want of it.
         let begun = opening.as_mut().now_or_never();
-        if let Some(sharing) = wanted.sharing.filter(|_| !has_fallen_back) {
+        if let Some(sharing) = wanted.sharing.clone().filter(|_| !has_fallen_back) {
             self.carriers.keep(&tunnels, &hop, behind, sharing);
         }
         if let Some(turn) = &wanted.turn {

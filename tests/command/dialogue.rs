@@ -226,3 +226,34 @@ fn insecure_accepts_what_nobody_vouches_for() {
     let outcome = run(["connect", &pair.server.endpoint, "--insecure", "--lockstep"], script).succeeded();
     assert_eq!(outcome.lines(), ["OK STARTTLS 1", "DEPTH 1 TLSv1.3"]);
 }
+
+/// `--insecure` fills in what a step leaves out: one that says what is to be verified is not made insecure by it.
+#[test]
+fn p3_insecure_takes_nothing_from_what_a_step_verifies() {
+    let directory = Directory::new();
+    drop(Server::self_signed(&directory));
+    let (cert, key, ca) = (directory.file("cert.pem"), directory.file("key.pem"), directory.file("ca.pem"));
+    let server = Server::start(["tcp:127.0.0.1:0+tls", "--cert", &cert, "--key", &key]);
+    let transport = server.endpoint.split('+').next().unwrap();
+    let stranger = directory.write("stranger.pem", Authority::new().pem());
+    let wrong = "0".repeat(64);
+    let connect = |keys: &str| run(["connect", &format!("{transport}+tls:{keys}"), "--insecure"], "QUIT\n");
+    for (keys, part) in [
+        ("sni=localhost:verify=chain".to_owned(), "authority"),
+        ("sni=localhost:verify=name".to_owned(), "authority"),
+        ("sni=localhost:names=a.example".to_owned(), "authority"),
+        (format!("sni=localhost:verify=pin:pin={wrong}"), "pin"),
+        (format!("sni=localhost:pin={wrong}"), "authority"),
+        (format!("sni=localhost:ca={stranger}"), "authority"),
+        (format!("sni=a.example:ca={ca}"), "a.example"),
+        (format!("sni=a.example:ca={ca}:verify=name"), "a.example"),
+    ] {
+        let line = connect(&keys).failed(1);
+        assert!(line.contains(part), "{keys}: {line} should tell of {part}");
+    }
+    // The controls: what is verified and right, and a step that says nothing.
+    for keys in [&*format!("sni=a.example:ca={ca}:verify=chain"), &*format!("sni=localhost:ca={ca}"), "sni=a.example"] {
+        connect(keys).succeeded();
+    }
+    run(["connect", &format!("{transport}+tls:sni=a.example")], "QUIT\n").failed(1);
+}

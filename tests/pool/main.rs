@@ -1,11 +1,13 @@
 //! A pool of connections, over real sockets with every runtime: who gets which, and what is thrown away.
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
+mod carriers;
 #[path = "../common/mod.rs"]
 mod common;
 mod keys;
 mod limits;
 mod quiet;
+mod watch;
 
 use std::sync::Arc;
 

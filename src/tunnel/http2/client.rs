@@ -255,6 +255,18 @@ impl Tunnels {
         .await
     }
 
+    /// Waits until the proxy goes away (GOAWAY), and takes no more tunnels; `false` if the connection is over without that. It drives
+    /// the connection, as [`drive`](Self::drive) does.
+    pub(crate) async fn goes_away(&self) -> bool {
+        let gone = self.wait(None, |state| match state.session.over() {
+            _ if state.session.is_left() => Poll::Ready(Ok(true)),
+            Some(_) => Poll::Ready(Ok(false)),
+            None if state.is_closed() => Poll::Ready(Ok(false)),
+            None => Poll::Pending,
+        });
+        gone.await.unwrap_or(false)
+    }
+
     /// All tunnels with what stands on each of them, to be printed; if this connection is a tunnel itself, with all of what carries
     /// that.
     #[must_use]

@@ -400,6 +400,11 @@ impl Session {
         }
     }
 
+    /// Whether the peer has said that it goes away.
+    pub(super) fn is_left(&self) -> bool {
+        self.going.is_some()
+    }
+
     /// Takes a stream in, of either role.
     fn add(&mut self, now: Instant, id: u32, send: Option<SendStream<Bytes>>, recv: Option<RecvStream>) {
         if self.streams.is_empty() {
