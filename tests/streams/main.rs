@@ -13,6 +13,8 @@ mod raw;
 mod rules;
 mod texts;
 #[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
+mod websocket;
+#[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
 mod world;
 #[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
 mod ws;

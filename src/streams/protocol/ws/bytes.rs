@@ -18,11 +18,13 @@ pub(in crate::streams::protocol) struct FramedBytes {
     /// What has arrived and is not read.
     unread: Bytes,
     is_ended: bool,
+    /// How many pings have come since their pongs have left.
+    unanswered: usize,
 }
 
 impl FramedBytes {
     pub(in crate::streams::protocol) fn new(socket: WebSocket) -> Self {
-        Self { socket, unread: Bytes::new(), is_ended: false }
+        Self { socket, unread: Bytes::new(), is_ended: false, unanswered: 0 }
     }
 }
 
@@ -37,11 +39,15 @@ impl AsyncRead for FramedBytes {
             if self.is_ended {
                 return Poll::Ready(Ok(0));
             }
+            if self.unanswered >= super::MAX_UNANSWERED {
+                ready!(self.as_mut().poll_flush(cx))?;
+            }
             match ready!(Pin::new(&mut self.socket).poll_next(cx)) {
                 Some(Ok(WsMessage::Binary(bytes))) => self.unread = bytes,
                 // There are brokers and clients that send it so.
                 Some(Ok(WsMessage::Text(text))) => self.unread = text.into(),
                 Some(Ok(WsMessage::Close(_))) | None => self.is_ended = true,
+                Some(Ok(WsMessage::Ping(_))) => self.unanswered += 1,
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Poll::Ready(Err(io_error(error))),
             }
@@ -60,7 +66,9 @@ impl AsyncWrite for FramedBytes {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx).map_err(io_error)
+        ready!(Pin::new(&mut self.socket).poll_flush(cx)).map_err(io_error)?;
+        self.unanswered = 0;
+        Poll::Ready(Ok(()))
     }
 
     /// Says the end of the WebSocket, and ends the layers below.

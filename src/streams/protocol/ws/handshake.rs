@@ -14,8 +14,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::future::{Either, select};
 use http::header::{
-    CONNECTION, HOST, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
-    SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, HOST, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -144,6 +144,9 @@ fn check(fields: &HeaderMap, subprotocol: Option<&str>, key: &str) -> Result<(),
     let accept = fields.get(SEC_WEBSOCKET_ACCEPT).map(HeaderValue::as_bytes);
     if accept != Some(derive_accept_key(key.as_bytes()).as_bytes()) {
         return wrong("the answer is not for this handshake (Sec-WebSocket-Accept)".to_owned());
+    }
+    if fields.contains_key(SEC_WEBSOCKET_EXTENSIONS) {
+        return wrong("the answer agrees to an extension, and none was asked for".to_owned());
     }
     let mut answered = fields.get_all(SEC_WEBSOCKET_PROTOCOL).into_iter();
     let first = answered.next().map(|value| value.to_str().unwrap_or_default());

@@ -54,7 +54,8 @@ impl Speaker for Ws {
             match open(attempt, port, None).await {
                 Ok(socket) => {
                     port.connected();
-                    let mut line = Line { socket, is_binary, writing: Writing::Nothing, ends: Ends::default() };
+                    let mut line =
+                        Line { socket, is_binary, writing: Writing::Nothing, ends: Ends::default(), unanswered: 0 };
                     let ending = poll_fn(|cx| line.poll(port, cx)).await;
                     // Whoever has said all ends its layers in order; what fails now was said before.
                     let mut connection = line.socket.into_inner();
@@ -73,6 +74,8 @@ struct Line {
     is_binary: bool,
     writing: Writing,
     ends: Ends,
+    /// How many pings have come since all that was to leave has left: at most so many pongs wait in memory.
+    unanswered: usize,
 }
 
 /// What leaves.
@@ -112,6 +115,7 @@ impl Line {
             if let Err(error) = ready!(Pin::new(&mut self.socket).poll_flush(cx)) {
                 return Poll::Ready(error);
             }
+            self.unanswered = 0;
             if let Writing::Message(id) = std::mem::replace(&mut self.writing, Writing::Nothing) {
                 port.settle(id, Ok(Delivery::Sent));
             }
@@ -153,6 +157,10 @@ impl Line {
             if self.ends.theirs.is_some() {
                 return Poll::Ready(tungstenite::Error::ConnectionClosed);
             }
+            if self.unanswered >= MAX_UNANSWERED {
+                // Who reads no pongs has no pings read: flushing, which was tried before this, wakes us.
+                return Poll::Pending;
+            }
             ready!(port.poll_room(cx));
             match ready!(Pin::new(&mut self.socket).poll_next(cx)) {
                 Some(Ok(WsMessage::Text(text))) => {
@@ -160,7 +168,11 @@ impl Line {
                 }
                 Some(Ok(WsMessage::Binary(bytes))) => port.give(Message::new(bytes)),
                 Some(Ok(WsMessage::Close(frame))) => self.ends.theirs = Some(closed(frame)),
-                Some(Ok(WsMessage::Ping(_) | WsMessage::Pong(_) | WsMessage::Frame(_))) => port.heard(),
+                Some(Ok(WsMessage::Ping(_))) => {
+                    self.unanswered += 1;
+                    port.heard();
+                }
+                Some(Ok(WsMessage::Pong(_) | WsMessage::Frame(_))) => port.heard(),
                 Some(Err(error)) => return Poll::Ready(error),
                 None => return Poll::Ready(tungstenite::Error::ConnectionClosed),
             }
@@ -237,3 +249,7 @@ fn shown(name: Option<&str>) -> Cow<'_, str> {
 
 /// So many frames are read before others have their turn.
 const MAX_FRAMES: usize = 64;
+
+/// So many pings are read while their pongs, or a message before them, cannot leave. More than are read in one turn, and enough
+/// for a peer that reads only when it has written.
+const MAX_UNANSWERED: usize = 1024;
