@@ -7,6 +7,8 @@ mod http;
 #[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
 mod http2;
 mod keys;
+#[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
+mod mqtt;
 mod policies;
 #[cfg(any(feature = "async-std", feature = "smol", feature = "tokio"))]
 mod raw;

@@ -19,9 +19,11 @@
 // | `raw.rs` | bytes |
 // | `http/` | HTTP/1.1 and HTTP/2 |
 // | `ws/` | WebSocket |
+// | `mqtt/` | MQTT, over a connection or over a WebSocket |
 
 mod attempt;
 mod http;
+mod mqtt;
 mod port;
 mod raw;
 mod ws;
@@ -89,6 +91,9 @@ pub(super) fn speaker(stream: &StreamPolicy) -> Result<Box<dyn Speaker>, Error> 
             ws::check(stream)?;
             Box::new(ws::Ws)
         }
-        other => return Err(ErrorKind::Unsupported(format!("streams that speak {}", other.name())).into()),
+        Protocol::Mqtt => {
+            mqtt::check(stream)?;
+            Box::new(mqtt::Mqtt::default())
+        }
     })
 }
