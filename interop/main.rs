@@ -24,6 +24,7 @@ mod peers;
 mod python;
 mod servers;
 mod starttls;
+mod streams;
 mod tunnels;
 
 use std::any::Any;
@@ -98,6 +99,7 @@ fn main() -> ExitCode {
         deflate::cases(),
         controls::cases(),
         starttls::cases(),
+        streams::cases(),
         tunnels::cases(),
     ]
     .into_iter()
