@@ -19,6 +19,7 @@ mod open_server;
 mod policy;
 mod probe;
 mod probe_asked;
+mod probe_chain;
 mod probe_refused;
 #[cfg(unix)]
 mod proxy;

@@ -13,7 +13,7 @@ use crate::probe_refused::{Bench, Openssl, listen, serve};
 const NAME: &str = "localhost";
 
 /// A server that waits for bytes behind the handshake; its endpoint.
-fn serving(bench: &Bench, server: TlsServerBuilder) -> String {
+pub(crate) fn serving(bench: &Bench, server: TlsServerBuilder) -> String {
     let tls = Arc::new(server.build().unwrap());
     let address = serve(move |conn| listen(conn, Arc::clone(&tls), None));
     bench.endpoint(&address, "tls")

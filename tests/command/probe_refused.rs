@@ -380,6 +380,10 @@ fn every_exit_status_and_every_word_is_in_the_help() {
         "preferred",
         "resolve_ms",
         "hops",
+        "out_of_order",
+        "repeated",
+        "root_shown",
+        "issuer_not_shown",
     ] {
         assert!(help.contains(word), "{word} in {help}");
     }

@@ -9,11 +9,12 @@
 //! | `probe/words.rs`, `probe/answers.rs` | what is said in each protocol, and what the answers mean |
 //! | `probe/names.rs`, `probe/groups.rs` | what it shows by other names, and by which groups keys are agreed on with it |
 //! | `probe/told.rs` | what is said of a look |
-//! | `probe/finding.rs`, `probe/report.rs`, `probe/shown.rs`, `probe/times.rs`, `probe/rows.rs` | what was found out, for programs and for people |
+//! | `probe/finding.rs`, `probe/report.rs`, `probe/shown.rs`, `probe/chain.rs`, `probe/times.rs`, `probe/rows.rs` | what was found out, for programs and for people |
 //!
 //! Every step has a deadline, so a server that hangs is something that was found out, and no failure of the probe.
 
 mod answers;
+mod chain;
 mod everything;
 mod farewell;
 mod finding;
@@ -115,6 +116,7 @@ async fn look(
 ) -> Result<(Report, Option<Failure>), Failure> {
     let look = Look::at(server).await?;
     let certificates: Vec<_> = look.chain.iter().map(Certificate::of).collect();
+    let trust = told::trust(server, &look.trust, &certificates);
     let mut report = Report {
         endpoint,
         protocol: server.protocol().map(|protocol| protocol.to_string()),
@@ -125,10 +127,8 @@ async fn look(
         connections: 0,
         times: server.times().with_handshake(look.facts.as_ref()),
         tls: told::tls(&look),
-        trust: report::Trust {
-            finding: told::trust(server, &look.trust, &certificates),
-            name: server.name().to_owned(),
-        },
+        chain: chain::problems(&certificates, trust.state == State::UnknownIssuer),
+        trust: report::Trust { finding: trust, name: server.name().to_owned() },
         certificates,
         questions: Questions::not_asked(),
         names: Vec::new(),
@@ -266,11 +266,13 @@ key_exchange, cipher_suite, key_length, alpn), client_certificate (not_asked, as
 with state and detail: a version is offered once a ServerHello came in it; `trust` has state (trusted, unknown_issuer,
 wrong_name, expired, not_yet_valid, not_accepted, not_checked, not_asked), detail and the name; `certificates` is a list,
 the server's own first, of subject, issuer, serial, sha256, names, not_before, not_after, days_left, validity and key:
-all that were shown, also by a server that refuses; `times` has resolve_ms, connect_ms, hops (for each proxy: proxy,
+all that were shown, also by a server that refuses; `chain` has what is wrong with that list, each with kind
+(out_of_order, repeated, root_shown, issuer_not_shown, and, of those behind the first, expired, not_yet_valid;
+unreadable), certificate, counted from 1, and detail; `times` has resolve_ms, connect_ms, hops (for each proxy: proxy,
 protocol, handshakes_ms, took_ms) and handshake_ms, each null for what there was not.
 
 `names` has a row for each --name: name, state, detail, wants, version, alpn, certificates, as for the server itself;
-trust with state and detail, for that name; and same_certificate, whether its own is the one that the endpoint's name has.
+chain, trust with state and detail, for that name; and same_certificate, whether its own is the one that the endpoint's name has.
 `groups` is null without --groups, or has rows of group, state (offered, not_offered, hangs, unknown, does_not_apply),
 detail and retry_for, the group that the server asks for in a HelloRetryRequest where a client has sent the key of this
 one alone; chosen_by (server, client, unknown) and preferred, the group that the server picks whatever the order of the

@@ -5,6 +5,7 @@ use std::fmt::{self, Display};
 
 use serde::Serialize;
 
+use super::chain::{Problem, problems};
 use super::finding::{Finding, State};
 use super::look::Look;
 use super::refusal::Wants;
@@ -28,6 +29,8 @@ pub(super) struct Named {
     trust: Finding,
     /// The server's own first.
     certificates: Vec<Certificate>,
+    /// What is wrong with that list.
+    chain: Vec<Problem>,
     /// Whether its own is the one that it shows by the name of the endpoint.
     same_certificate: Option<bool>,
 }
@@ -50,6 +53,7 @@ impl Named {
             wants: tls.wants,
             version: tls.version,
             alpn: tls.alpn,
+            chain: problems(&certificates, trust.state == State::UnknownIssuer),
             trust,
             same_certificate: own.map(|(own, usual)| own.is(usual)),
             certificates,
@@ -83,6 +87,9 @@ impl Display for Named {
             return f.write_str(", by the same certificate");
         }
         write!(f, ", by {own}")?;
-        shown::days_left(&self.certificates).map_or(Ok(()), |days| write!(f, ", {} left", count(days, "day")))
+        if let Some(days) = shown::days_left(&self.certificates) {
+            write!(f, ", {} left", count(days, "day"))?;
+        }
+        self.chain.iter().try_for_each(|problem| write!(f, "; {problem}"))
     }
 }

@@ -6,6 +6,7 @@ use onionskin::printable::Printable;
 use onionskin::tls::TlsFacts;
 use serde::Serialize;
 
+use super::chain::Problem;
 use super::finding::{Finding, State};
 use super::groups::Groups;
 use super::names::Named;
@@ -35,6 +36,8 @@ pub(super) struct Report {
     pub(super) trust: Trust,
     /// The server's own first.
     pub(super) certificates: Vec<Certificate>,
+    /// What is wrong with that list.
+    pub(super) chain: Vec<Problem>,
     pub(super) questions: Questions,
     /// For each name that was asked for beside that of the endpoint.
     pub(super) names: Vec<Named>,
@@ -200,6 +203,9 @@ impl Display for Report {
         match self.certificates.len().saturating_sub(MAX_CERTIFICATES) {
             0 => {}
             more => row(f, "", format_args!("and {more} more"))?,
+        }
+        for (index, problem) in self.chain.iter().take(MAX_CERTIFICATES).enumerate() {
+            row(f, if index == 0 { "chain" } else { "" }, problem)?;
         }
         if self.questions.close_notify.state != State::NotAsked {
             let Questions { glued_command, glued_client_hello, starttls_inside_tls, close_notify } = &self.questions;

@@ -35,7 +35,7 @@ pub(super) struct Certificate {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Validity {
+pub(super) enum Validity {
     Valid,
     Expired,
     NotYetValid,
@@ -101,6 +101,18 @@ impl Certificate {
     /// Whether it names itself as its issuer, as one does that was never given to an authority.
     pub(super) fn is_self_issued(&self) -> bool {
         self.is_self_issued
+    }
+
+    pub(super) fn subject(&self) -> Option<&str> {
+        self.subject.as_deref()
+    }
+
+    pub(super) fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
+    }
+
+    pub(super) fn validity(&self) -> Validity {
+        self.validity
     }
 
     /// The certificate that is the `number`th of its chain.
