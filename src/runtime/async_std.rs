@@ -44,8 +44,13 @@ impl Runtime for AsyncStd {
 
     fn connect_tcp_with(&self, to: SocketAddr, options: TcpOptions) -> BoxFuture<'static, io::Result<Socket>> {
         Box::pin(async move {
+            let stream = tcp_open::connecting(to, &options)?;
+            if tcp_open::is_settled(&stream, to) {
+                tcp_open::connected(&(&stream).into())?;
+                return tcp_socket(stream.into(), to);
+            }
             // async-std waits with this too, and has no way to wait for a socket that is not connected yet.
-            let stream = Async::new_nonblocking(tcp_open::connecting(to, &options)?)?;
+            let stream = Async::new_nonblocking(stream)?;
             stream.writable().await?;
             tcp_open::connected(&(&stream).into())?;
             tcp_socket(stream.into_inner()?.into(), to)

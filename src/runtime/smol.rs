@@ -40,8 +40,12 @@ impl Runtime for Smol {
 
     fn connect_tcp_with(&self, to: SocketAddr, options: TcpOptions) -> BoxFuture<'static, io::Result<Socket>> {
         Box::pin(async move {
-            let stream = Async::new_nonblocking(tcp_open::connecting(to, &options)?)?;
-            stream.writable().await?;
+            let stream = tcp_open::connecting(to, &options)?;
+            let is_settled = tcp_open::is_settled(&stream, to);
+            let stream = Async::new_nonblocking(stream)?;
+            if !is_settled {
+                stream.writable().await?;
+            }
             tcp_open::connected(&(&stream).into())?;
             tcp_socket(stream, to)
         })

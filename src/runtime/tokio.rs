@@ -52,8 +52,12 @@ impl Runtime for Tokio {
 
     fn connect_tcp_with(&self, to: SocketAddr, options: TcpOptions) -> BoxFuture<'static, io::Result<Socket>> {
         in_context(async move {
-            let stream = TcpStream::from_std(tcp_open::connecting(to, &options)?)?;
-            stream.writable().await?;
+            let stream = tcp_open::connecting(to, &options)?;
+            let is_settled = tcp_open::is_settled(&stream, to);
+            let stream = TcpStream::from_std(stream)?;
+            if !is_settled {
+                stream.writable().await?;
+            }
             tcp_open::connected(&(&stream).into())?;
             tcp_socket(stream, to)
         })
