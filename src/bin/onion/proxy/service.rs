@@ -11,6 +11,7 @@
 //! ```
 
 use std::num::NonZeroUsize;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -65,7 +66,7 @@ enum Stage {
 /// What happens.
 enum Event {
     Accepted(String, Box<Incoming>),
-    Gone(End),
+    Gone,
     Reload(Reload),
     Question,
     Stop,
@@ -145,13 +146,23 @@ impl Service {
     pub(super) async fn run(self, mut reloads: Reloads, mut questions: Questions) {
         let Self { mut listeners, clients, files, stopping, abort, most, patience } = self;
         let (runtime, tally) = (clients.runtime, Arc::clone(&clients.tally));
-        let (gone, mut ends) = mpsc::unbounded::<End>();
+        let (gone, mut ends) = mpsc::unbounded::<()>();
         let (mut stage, mut abort, mut live, mut was_full) = (Stage::Serving, Some(abort), 0, false);
+        // Goes on over whatever else happens: to ask a listener anew is a call of the system that finds nothing.
+        let mut accepting = None;
         while matches!(stage, Stage::Serving) || live > 0 {
+            // Who is gone matters to those who wait for room or for the last one. Otherwise it can wait for the next event, and
+            // nobody is woken for it.
+            let is_awaiting = !matches!(stage, Stage::Serving) || live >= most;
             let own = match &mut stage {
                 Stage::Serving => {
-                    let accepting = if live < most { accept(runtime, &listeners).boxed() } else { pending().boxed() };
-                    select(stopping.clone(), accepting)
+                    let accepted = match live < most {
+                        true => {
+                            accepting.get_or_insert_with(|| accept(runtime, listeners.clone()).boxed()).left_future()
+                        }
+                        false => pending().right_future(),
+                    };
+                    select(stopping.clone(), accepted)
                         .map(|either| match either {
                             Either::Left(((), _)) => Event::Stop,
                             Either::Right((event, _)) => event,
@@ -174,28 +185,32 @@ impl Service {
                 }
             };
             let orders = select(orders.boxed(), asked.boxed()).map(|either| either.factor_first().0);
-            let messages = select(ends.next(), orders.boxed()).map(|either| match either {
-                Either::Left((end, _)) => Event::Gone(end.unwrap_or(Outcome::Aborted.into())),
-                Either::Right((event, _)) => event,
+            let ended = pin!(async {
+                match is_awaiting {
+                    true => ends.next().map(|_| Event::Gone).await,
+                    false => pending().await,
+                }
             });
+            let messages = select(ended, orders.boxed()).map(|either| either.factor_first().0);
             let event = select(own, messages).await.factor_first().0;
+            while ends.try_recv().is_ok() {
+                live -= 1;
+            }
             match event {
                 Event::Accepted(listen, incoming) => {
+                    accepting = None;
                     live += 1;
                     if live == most && !std::mem::replace(&mut was_full, true) {
                         log::warn!("{most} connections, as many as there may be: further clients wait");
                     }
                     let (number, clients) = (tally.begin(), Arc::clone(&clients));
-                    let ticket = Ticket { end: None, gone: gone.clone() };
+                    let ticket = Ticket { end: None, tally: Arc::clone(&tally), gone: gone.clone() };
                     runtime.spawn(Box::pin(async move {
                         let end = clients.serve(listen, number, incoming).await;
                         ticket.hand_in(end);
                     }));
                 }
-                Event::Gone(end) => {
-                    live -= 1;
-                    tally.end(&end);
-                }
+                Event::Gone => live -= 1,
                 Event::Reload(order) => {
                     // Whoever waits for it is told when it is done.
                     let reading = reload(&listeners, Arc::clone(&clients), Arc::clone(&files));
@@ -204,6 +219,7 @@ impl Service {
                 Event::Question => clients.views.log(live as u64),
                 Event::Stop => {
                     // They are closed before anybody is told.
+                    accepting = None;
                     listeners.clear();
                     stage = Stage::Finishing(runtime.sleep_until(runtime.now() + patience));
                     log::info!(live; "asked to end: {live} connections may go on for {patience:?}");
@@ -228,7 +244,7 @@ fn offer_http(endpoint: &mut Endpoint) {
 }
 
 /// The next client of any listener. Its handshakes are for a task of its own.
-async fn accept(runtime: &'static dyn Runtime, listeners: &[Arc<Listener>]) -> Event {
+async fn accept(runtime: &'static dyn Runtime, listeners: Vec<Arc<Listener>>) -> Event {
     let from = |listener: &Arc<Listener>| {
         let listener = Arc::clone(listener);
         async move {
@@ -294,7 +310,8 @@ fn reload(
 /// Tells the end of a client when its task is over, however that came.
 struct Ticket {
     end: Option<End>,
-    gone: mpsc::UnboundedSender<End>,
+    tally: Arc<Tally>,
+    gone: mpsc::UnboundedSender<()>,
 }
 
 impl Ticket {
@@ -305,8 +322,10 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        // Without an end the task has panicked, which is our own doing. Nobody listens any more when the process is over.
-        let _ = self.gone.unbounded_send(self.end.take().unwrap_or(Outcome::Aborted.into()));
+        // Without an end the task has panicked, which is our own doing.
+        self.tally.end(&self.end.take().unwrap_or(Outcome::Aborted.into()));
+        // Nobody listens any more when the process is over.
+        let _ = self.gone.unbounded_send(());
     }
 }
 
