@@ -19,6 +19,7 @@ mod views;
 
 use std::io::Read;
 
+use futures::channel::oneshot;
 use onionskin::runtime::Runtime;
 
 pub(crate) use self::options::Options;
@@ -41,8 +42,20 @@ pub(crate) async fn run(runtime: &'static dyn Runtime, options: &Options) -> Res
     }
     let mut attendant = Attendant::new(runtime, "Proxies");
     let serving = service.run(attendant.reloads(), questions);
-    attendant.run(stopping, hangups, serving).await;
+    in_the_background(runtime, attendant.run(stopping, hangups, serving)).await;
     Ok(())
+}
+
+/// Waits for `work`, which is done by those threads that the clients have too: from the one that waits, each client would have to be
+/// handed over to another, which has to be woken for it.
+async fn in_the_background(runtime: &'static dyn Runtime, work: impl Future<Output = ()> + Send + 'static) {
+    let (done, is_done) = oneshot::channel();
+    runtime.spawn(Box::pin(async {
+        work.await;
+        // Whoever waits no longer has no use for it.
+        let _ = done.send(());
+    }));
+    is_done.await.expect("the task of the listeners does not panic");
 }
 
 /// The first line of standard input.
