@@ -7,8 +7,11 @@
 //! ```text
 //!    set at 20 s ─┐
 //!    set at 60 s ─┼─▶ [ 3 s, 20 s, 60 s ] ──▶ one thread, asleep until 3 s
-//!    set at 1 s ──┘         └ only a new first one wakes it
+//!    set at 1 s ──┘         └ only one before that wakes it
 //! ```
+//!
+//! One that is taken back leaves the thread asleep until then, and it finds nothing: that is once for as long as a deadline is
+//! away, where the first of many short connections would be told of for each of them.
 //!
 //! So here setting a deadline and taking it back is an entry in a tree. The thread starts with the first deadline and stays:
 //! it owns nothing that has to be closed. If the system refuses the thread, the runtime's own timer is taken.
@@ -52,15 +55,23 @@ impl Future for Sleep {
             set.last += 1;
             set.last
         });
-        let is_first = set.waiting.first_key_value().is_none_or(|((first, _), _)| at < *first);
+        let is_told = match set.thread {
+            Thread::Awake => false,
+            Thread::Asleep => true,
+            Thread::AsleepUntil(first) => at < first,
+        };
         match set.waiting.entry((at, number)) {
             Entry::Occupied(mut waiting) => waiting.get_mut().clone_from(cx.waker()),
             Entry::Vacant(place) => {
                 place.insert(cx.waker().clone());
             }
         }
+        if is_told {
+            // Once is enough: it looks at all that there are then.
+            set.thread = Thread::Awake;
+        }
         drop(set);
-        if is_first {
+        if is_told {
             self.deadlines.first_has_changed.notify_one();
         }
         Poll::Pending
@@ -94,6 +105,17 @@ struct Set {
     waiting: BTreeMap<(Instant, u64), Waker>,
     /// The number that was given last.
     last: u64,
+    thread: Thread,
+}
+
+/// What the thread does.
+#[derive(Clone, Copy, Debug, Default)]
+enum Thread {
+    /// It has not looked yet, or will look again.
+    #[default]
+    Awake,
+    Asleep,
+    AsleepUntil(Instant),
 }
 
 impl Deadlines {
@@ -138,6 +160,7 @@ impl Deadlines {
                 continue;
             }
             let first = set.waiting.first_key_value().map(|((at, _), _)| *at);
+            set.thread = first.map_or(Thread::Asleep, Thread::AsleepUntil);
             set = match first {
                 None => self.first_has_changed.wait(set).unwrap_or_else(PoisonError::into_inner),
                 Some(at) => {
@@ -145,6 +168,7 @@ impl Deadlines {
                     waited.unwrap_or_else(PoisonError::into_inner).0
                 }
             };
+            set.thread = Thread::Awake;
         }
     }
 }
