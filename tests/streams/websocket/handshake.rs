@@ -189,14 +189,17 @@ fn a_subprotocol_that_nobody_asked_for_is_an_error() {
 }
 
 #[test]
-fn a_refusal_has_its_status() {
+fn a_refusal_has_its_status_and_what_it_is_called() {
     for status in [200, 204, 301, 302, 400, 401, 403, 404, 426, 500, 502] {
         let server = Server::new();
-        let mut world = server.world(r#""backoff": [100], "conceal": 1"#, "");
+        let mut world = server.world(r#""backoff": [100], "conceal": 1"#, r#", "http_resp_map": [{ "404": 1404 }]"#);
         world.stream.connect();
         let mut client = server.accept();
         client.say(format!("HTTP/1.1 {status} Some\r\nLocation: http://127.0.0.1/\r\nContent-Length: 0\r\n\r\n"));
         world.expect(&["connecting 1"]);
+        if status == 404 {
+            world.expect(&["status 1404"]);
+        }
         let error = failure(&mut world);
         assert!(error.is_refused() && error.to_string().contains(&status.to_string()), "{error:?}");
         world.expect(&["backoff 100"]);
@@ -230,10 +233,10 @@ fn who_asks_to_come_again_is_asked_again_after_that_time() {
 #[test]
 fn fields_of_the_answer_are_values_before_the_stream_stands() {
     let server = Server::new();
-    let mut world = server.world(ONCE, r#", "metadata": [{ "job": "x-job:" }]"#);
+    let mut world = server.world(ONCE, r#", "metadata": [{ "job": "x-job:" }], "http_resp_map": [{ "101": 1101 }]"#);
     world.stream.connect();
     server.accept().upgrade("X-Job: 17\r\n");
-    world.expect(&["connecting 1", "value job", "connected"]);
+    world.expect(&["connecting 1", "status 1101", "value job", "connected"]);
     assert_eq!(world.stream.value("job").as_deref(), Some("17"));
 }
 

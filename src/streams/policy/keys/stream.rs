@@ -306,7 +306,7 @@ pub(super) const STREAM: &[Row] = &[
         "What a status is called to the program.",
     )
     .client()
-    .spoken(HTTP),
+    .spoken(WEB),
     Row::new("allow_redirects", Kind::Flag(|keys, on| keys.stream.http.follow_redirects = on), "false", "Follows redirections: ten at most, never from https to http.").client().spoken(HTTP),
     Row::new("http_fail_redirect", Kind::Flag(|keys, on| keys.stream.http.redirect_is_portal = on), "false", "A redirection is the sign of a captive portal.").client().spoken(HTTP),
     Row::new("http_cookies", Kind::Flag(|keys, on| keys.stream.http.cookies = on), "false", "Keeps cookies, and sends them back.").client().spoken(WEB),
