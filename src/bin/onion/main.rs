@@ -16,6 +16,7 @@
 //! | `route.rs`, `json.rs` | the proxies on the way, to be named and to be told of; JSON for terminals |
 //! | `credentials.rs`, `authority.rs` | certificates: from files, and made on the spot |
 //! | `policy.rs`, `policy/` | `onion policy`: what is wrong with a policy of streams, and what it means |
+//! | `stream.rs` | `onion stream`: one stream of a policy, from the terminal |
 //! | `cert.rs` | `onion cert`: an authority and a certificate, as files |
 //! | `completions.rs`, `manual.rs` | what shells and `man` want to know of the command |
 //! | `silence.rs`, `waiting.rs` | how long connections may be silent, and what the end of standard input ends |
@@ -23,7 +24,7 @@
 //! | `key_log.rs` | the secrets of its connections, written down where somebody asked for that |
 //!
 //! Exit status: 0 for a clean end, 1 for a failure, 2 for a command line that makes no sense, from 3 on what `onion probe` has
-//! found or `onion get` was answered. Standard output is for what was asked for; everything said to people goes to standard error, a failure as one line.
+//! found or `onion get` and `onion stream` were answered. Standard output is for what was asked for; everything said to people goes to standard error, a failure as one line.
 
 #[cfg(not(any(feature = "async-std", feature = "smol", feature = "tokio")))]
 compile_error!("the command `onion` needs a runtime: enable the feature `async-std`, `smol` or `tokio`");
@@ -64,6 +65,7 @@ mod serve;
 mod session;
 mod signals;
 mod silence;
+mod stream;
 mod waiting;
 
 use std::process::ExitCode;
@@ -98,6 +100,7 @@ enum Command {
     Proxy(proxy::Options),
     Cert(cert::Options),
     Policy(policy::Options),
+    Stream(stream::Options),
     Completions(completions::Options),
     Man(manual::Options),
 }
@@ -130,6 +133,7 @@ fn run(command: Command) -> Result<(), Failure> {
             Command::Proxy(options) => proxy::run(runtime, &options).await,
             Command::Cert(options) => cert::run(&options),
             Command::Policy(options) => policy::run(&options),
+            Command::Stream(options) => stream::run(runtime, &options).await,
             Command::Completions(options) => completions::run(Arguments::command().name("onion"), &options),
             Command::Man(options) => manual::run(Arguments::command().name("onion"), &options),
         }

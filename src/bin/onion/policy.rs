@@ -70,10 +70,11 @@ fn check(file: &Path) -> Result<(), Failure> {
     }
 }
 
-fn show(file: &Path, name: Option<&str>) -> Result<(), Failure> {
+/// A policy without mistakes.
+pub(crate) fn load(file: &Path) -> Result<Policy, Failure> {
     let text = read(file)?;
     let document = Document::parse(&text).and_then(|document| document.policy_in(folder(file)));
-    let policy = document.map_err(|error| {
+    document.map_err(|error| {
         let count = error.mistakes().len();
         Failure::new(format_args!(
             "{} has {}, `onion policy check` tells them; the first: {}",
@@ -81,7 +82,11 @@ fn show(file: &Path, name: Option<&str>) -> Result<(), Failure> {
             counted(count, "mistake"),
             error.mistakes()[0]
         ))
-    })?;
+    })
+}
+
+fn show(file: &Path, name: Option<&str>) -> Result<(), Failure> {
+    let policy = load(file)?;
     let streams: Vec<_> = policy.streams.iter().filter(|(known, _)| name.is_none_or(|name| name == *known)).collect();
     if let (Some(name), true) = (name, streams.is_empty()) {
         let known: Vec<_> = policy.streams.keys().map(|name| Printable::new(name).to_string()).collect();
