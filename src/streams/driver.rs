@@ -240,5 +240,5 @@ impl Watch {
     }
 }
 
-/// So long a protocol has to end in order.
+/// So long a protocol has for a graceful end.
 const CLOSE_TIME: Duration = Duration::from_secs(5);

@@ -1,4 +1,4 @@
-//! What is between a program and its stream: messages in both directions, the state, and what is told of it.
+//! What is between a program and its stream: messages in both directions, the state, and what is reported of it.
 //!
 //! ```text
 //!      Stream (any number of tasks)             one task of the stream

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use crate::onion::{Directory, run};
 
-const COMMANDS: [&str; 11] =
+const COMMANDS: [&str; 12] =
     ["demo", "serve", "connect", "get", "probe", "relay", "proxy", "cert", "policy", "stream", "completions", "man"];
 
 /// What `program` says when it gets `input`; `None` if there is no such program.

@@ -26,6 +26,7 @@ mod proxy;
 #[cfg(unix)]
 mod relay;
 mod server;
+mod stream;
 mod tunnels;
 mod waiting;
 mod wrong_input;

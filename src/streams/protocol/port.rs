@@ -19,7 +19,7 @@ pub(in crate::streams) enum Wish {
     Send(Outgoing),
     /// To ask the peer whether it is there, if the protocol has something for that.
     Ping,
-    /// To end in order, and soon. It is said once.
+    /// A graceful end, and soon. It is said once.
     Close,
 }
 
