@@ -36,7 +36,7 @@
 //! | [`peer`] | what a failure means for whoever has to go on: its class, and whether to try again | `endpoint` and what that uses |
 //! | [`pool`] | connections that are used again, with all their layers | `peer`, `endpoint` and what those use |
 //! | `http` | HTTP at the far end: a client of hyper over any connection | `connection` and what that uses |
-//! | `streams` | connections that live in a policy: what it says, and how it is made ready | `http`, `pool`, `peer`, `endpoint` and what those use |
+//! | `streams` | connections that live in a policy: what it says, what is spoken, and how often it is tried again | `http`, `pool`, `peer`, `endpoint` and what those use |
 //! | [`proxy`] | whom the clients of a proxy may reach, and how they are reached | `endpoint` and what that uses |
 //! | [`testing`] | peers, wires and clocks for tests | all of these |
 //! | [`printable`] | what a peer has said, escaped so that it can be shown | nothing, and all of these show by it |

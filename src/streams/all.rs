@@ -5,10 +5,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::driver::{self, Driver};
 use super::mailbox::Mailbox;
-use super::policy::{DestinationError, Destinations, Policy, PolicyError};
+use super::policy::{Auth, DestinationError, Destinations, Policy, PolicyError};
 use super::protocol::{self, SharedClients};
 use super::shared::Shared;
-use super::{Error, Random, Stream};
+use super::{Error, ErrorKind, Random, Stream};
 use crate::runtime::{Runtime, Timer};
 
 /// The streams of a program, which its policy names. Clones are the same.
@@ -88,6 +88,10 @@ impl Streams {
     pub fn open(&self, name: &str) -> Result<Stream, Error> {
         let destinations = self.0.destinations();
         let (stream, retry) = driver::of(&destinations, name).ok_or_else(|| DestinationError::unknown(name))?;
+        let auth = stream.auth.as_ref().and_then(|auth| destinations.policy().auth.get(auth));
+        if let Some(Auth::ClientCredentials { .. } | Auth::SigV4) = auth {
+            return Err(ErrorKind::Unsupported("who asks is said by Basic and Bearer only (use_auth)".to_owned()).into());
+        }
         let speaker = protocol::speaker(stream)?;
         let (timer, random) = (Arc::clone(&self.0.timer), self.0.random.clone());
         let mailbox = Arc::new(Mailbox::new(stream, retry.cloned(), timer, random));

@@ -29,7 +29,6 @@ pub enum ErrorKind {
     /// The peer has ended the connection in order, in the middle of what was asked for.
     Ended,
     /// The peer broke the rules of its protocol, or would have passed a limit.
-    #[non_exhaustive]
     Broken {
         /// Of which one.
         protocol: Protocol,
@@ -37,7 +36,6 @@ pub enum ErrorKind {
         how: String,
     },
     /// The peer has refused, in words of its protocol: a code of MQTT, a handshake of WebSocket that was answered otherwise.
-    #[non_exhaustive]
     Refused {
         /// In which one.
         protocol: Protocol,

@@ -11,7 +11,7 @@ use onionskin::stack::{CommandError, CommandErrorKind, LayerError, LayerErrorKin
 use onionskin::streams::policy::{Destinations, Place, Policy, PolicyError, Template, Via};
 use onionskin::testing::Cut;
 use onionskin::tls::{CertificateFault, ConfigError, Roots};
-use onionskin::{Connection, connection, endpoint, pool, protocol, proxy, route, rustls, starttls, tunnel};
+use onionskin::{Connection, connection, endpoint, pool, protocol, proxy, route, rustls, starttls, streams, tunnel};
 
 use crate::common::{Authority, BOTH};
 use crate::executor::{alone, both};
@@ -96,6 +96,22 @@ fn errors() -> Vec<(&'static str, Box<dyn StdError>)> {
     add("PolicyError", Box::new(Policy::read("{").unwrap_err()));
     add("PolicyError", Box::new(Policy::read(r#"{ "s": { "a": {}, "b": {} } }"#).unwrap_err()));
     add("PolicyError", Box::new(Policy::read_file("no/such/file").unwrap_err()));
+    let (ws, time) = (streams::policy::Protocol::Ws, std::time::Duration::from_secs(1));
+    for kind in [
+        streams::ErrorKind::Policy(Destinations::new(Policy::default()).client("a", |_| None).unwrap_err()),
+        streams::ErrorKind::Lost(connection::Error::from(connection::ErrorKind::LineTooLong(7))),
+        streams::ErrorKind::Ended,
+        streams::ErrorKind::Broken { protocol: ws, how: "two\nlines".to_owned() },
+        streams::ErrorKind::Refused { protocol: ws, said: "two\nlines".to_owned() },
+        streams::ErrorKind::Status(503),
+        streams::ErrorKind::Silent(time),
+        streams::ErrorKind::OutOfTime(time),
+        streams::ErrorKind::Dropped,
+        streams::ErrorKind::Closed,
+        streams::ErrorKind::Unsupported("servers".to_owned()),
+    ] {
+        add("Error", Box::new(streams::Error::from(kind)));
+    }
     add("DestinationError", Box::new(Destinations::new(Policy::default()).client("a", |_| None).unwrap_err()));
     let tcp = "tcp:localhost:25".parse::<endpoint::Endpoint>().unwrap().transport;
     let refused = io::Error::from(io::ErrorKind::ConnectionRefused);

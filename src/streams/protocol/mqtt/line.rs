@@ -168,7 +168,9 @@ impl<'l> Line<'l> {
     fn send(&mut self, packet: Bytes, settles: Option<MessageId>) {
         self.leaving_bytes += packet.len();
         self.leaving.push_back(Leaving { bytes: packet, settles });
-        let keep_alive = self.policy.mqtt.keep_alive.filter(|time| !time.is_zero());
+        // Before it is accepted, a client says nothing more.
+        let is_accepted = !matches!(self.stage, Stage::Connecting { .. });
+        let keep_alive = self.policy.mqtt.keep_alive.filter(|time| is_accepted && !time.is_zero());
         self.ping_at = keep_alive.and_then(|time| self.alarm.now().checked_add(time));
     }
 
