@@ -90,7 +90,9 @@ impl Streams {
         let (stream, retry) = driver::of(&destinations, name).ok_or_else(|| DestinationError::unknown(name))?;
         let auth = stream.auth.as_ref().and_then(|auth| destinations.policy().auth.get(auth));
         if let Some(Auth::ClientCredentials { .. } | Auth::SigV4) = auth {
-            return Err(ErrorKind::Unsupported("who asks is said by Basic and Bearer only (use_auth)".to_owned()).into());
+            return Err(
+                ErrorKind::Unsupported("who asks is said by Basic and Bearer only (use_auth)".to_owned()).into()
+            );
         }
         let speaker = protocol::speaker(stream)?;
         let (timer, random) = (Arc::clone(&self.0.timer), self.0.random.clone());

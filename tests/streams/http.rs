@@ -386,7 +386,7 @@ fn hostile_answers_are_named_errors() {
         let server = Server::new(&[text]);
         let world = server.world(r#""conceal": 0"#, r#""http_method": "POST""#);
         let error = block_on(world.stream.send("x")).unwrap_err();
-        assert!(error.to_string().starts_with(expected), "{:.60}: {error}", text);
+        assert!(error.to_string().starts_with(expected), "{text:.60}: {error}");
     }
 }
 

@@ -68,7 +68,7 @@ impl Server {
 async fn echo(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let authority = request.uri().authority().expect("HTTP/2 has one").to_string();
     let path = request.uri().path().to_owned();
-    let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let body = request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let answer = [authority.as_bytes(), path.as_bytes(), b"=", &body].concat();
     Ok(Response::new(Full::new(answer.into())))
 }

@@ -170,8 +170,7 @@ impl Machine {
         use Standing::{Backoff, Closed, Connected, Connecting, Failed, Idle};
         let mut told = Vec::new();
         match (self.standing, input) {
-            (Closed, _) => {}
-            (standing, Input::Close) => {
+            (standing @ (Idle | Connecting | Connected { .. } | Backoff { .. } | Failed), Input::Close) => {
                 if let Connected { .. } = standing {
                     told.push(Output::Disconnected);
                 }
@@ -182,7 +181,6 @@ impl Machine {
                 (self.failures, self.attempts) = (0, 0);
                 self.attempt(&mut told);
             }
-            (Idle | Failed, _) => {}
 
             (Connecting, Input::Established) => {
                 self.standing = Connected { since: now };
@@ -220,8 +218,6 @@ impl Machine {
                 self.standing = Idle;
                 told.push(Output::Disconnected);
             }
-            (Connecting, Input::Send | Input::Due)
-            | (Connected { .. }, Input::Connect | Input::Send | Input::Established | Input::Due) => {}
 
             (Backoff { .. }, Input::Connect) => {
                 self.failures = 0;
@@ -229,7 +225,11 @@ impl Machine {
             }
             (Backoff { until }, Input::Due) if until <= now => self.attempt(&mut told),
             (Backoff { .. }, Input::OutOfTime) => self.give_up(&mut told),
-            (Backoff { .. }, _) => {}
+
+            // What comes too late, or asks for what there is.
+            (Idle | Failed | Closed | Backoff { .. }, _)
+            | (Connecting, Input::Send | Input::Due)
+            | (Connected { .. }, Input::Connect | Input::Send | Input::Established | Input::Due) => {}
         }
         told
     }

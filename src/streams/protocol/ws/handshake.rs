@@ -52,14 +52,13 @@ pub(in crate::streams::protocol) async fn open(
     let connection = attempt.open_to(&destination, port).await?;
     let timer = &attempt.shared.timer;
     let patience = timer.now().checked_add(PATIENCE).map(|deadline| timer.sleep_until(deadline));
-    let asking = async { Ok(ask(connection, request, policy, attempt, port).await?) };
     let late = async {
         match patience {
             Some(patience) => patience.await,
             None => std::future::pending().await,
         }
     };
-    let asking = until_close(port, asking);
+    let asking = until_close(port, ask(connection, request, policy, attempt, port));
     let (connection, read, head) = match select(pin!(asking), Box::pin(late)).await {
         Either::Left((answer, _)) => answer?,
         Either::Right(_) => return Err(Error::from(ErrorKind::Silent(PATIENCE)).into()),

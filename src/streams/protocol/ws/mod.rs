@@ -164,7 +164,7 @@ impl Line {
             ready!(port.poll_room(cx));
             match ready!(Pin::new(&mut self.socket).poll_next(cx)) {
                 Some(Ok(WsMessage::Text(text))) => {
-                    port.give(Message { is_text: true, ..Message::new(Bytes::from(text)) })
+                    port.give(Message { is_text: true, ..Message::new(Bytes::from(text)) });
                 }
                 Some(Ok(WsMessage::Binary(bytes))) => port.give(Message::new(bytes)),
                 Some(Ok(WsMessage::Close(frame))) => self.ends.theirs = Some(closed(frame)),
