@@ -1,8 +1,11 @@
 //! Streams of HTTP/2, and many of them over one connection.
 
 use std::convert::Infallible;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
 
 use futures::executor::block_on;
 use futures::future::join_all;
@@ -151,5 +154,70 @@ fn what_differs_in_anything_that_is_security_shares_nothing() {
     for (stream, connections) in all.iter().zip([1, 1, 2, 3]) {
         block_on(stream.send("x")).unwrap();
         assert_eq!(server.connections.load(SeqCst), connections, "{}", stream.name());
+    }
+}
+
+/// A server of a few bytes. It answers the first request, refuses so many that follow (RFC 9113, section 8.7), and answers again.
+/// It counts requests.
+fn refuses(most: usize) -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    std::thread::spawn(move || {
+        while let Ok((peer, _)) = listener.accept() {
+            let count = Arc::clone(&count);
+            std::thread::spawn(move || refuse(peer, most, &count));
+        }
+    });
+    (port, asked)
+}
+
+/// Serves one connection, to its end.
+fn refuse(mut peer: TcpStream, most: usize, asked: &AtomicUsize) -> Option<()> {
+    const HEADERS: u8 = 1;
+    const SETTINGS: u8 = 4;
+    peer.read_exact(&mut [0; 24]).ok()?;
+    peer.write_all(&[0, 0, 0, SETTINGS, 0, 0, 0, 0, 0]).ok()?;
+    loop {
+        let mut head = [0; 9];
+        peer.read_exact(&mut head).ok()?;
+        let [_, high, low, kind, flags, stream @ ..] = head;
+        peer.read_exact(&mut vec![0; usize::from(high) << 8 | usize::from(low)]).ok()?;
+        match kind {
+            SETTINGS if flags == 0 => peer.write_all(&[0, 0, 0, SETTINGS, 1, 0, 0, 0, 0]).ok()?,
+            HEADERS => {
+                let number = asked.fetch_add(1, SeqCst);
+                if (1..=most).contains(&number) {
+                    peer.write_all(&[&[0, 0, 4, 3, 0], &stream[..], &[0, 0, 0, 7]].concat()).ok()?;
+                } else {
+                    // `:status: 200` of the static table, and the end of the answer.
+                    peer.write_all(&[&[0, 0, 1, HEADERS, 5], &stream[..], &[0x88]].concat()).ok()?;
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn a_request_that_was_refused_is_sent_again_at_once_but_not_for_ever() {
+    for (refused, is_late) in [(1, false), (3, false), (4, true)] {
+        let (port, asked) = refuses(refused);
+        let stream = format!(r#""endpoint": "127.0.0.1", "port": {port}, "protocol": "h2", "http_method": "POST""#);
+        let mut world = World::new(r#""backoff": [100], "conceal": 1"#, &stream);
+        assert_eq!(block_on(world.stream.send("one")).unwrap(), Delivery::Acknowledged);
+        world.expect(&["connecting 1", "connected", "acknowledged #1", "disconnected"]);
+        let sending = block_on(world.stream.enqueue("two")).unwrap();
+        if is_late {
+            world.expect(&["connecting 1", "unreachable: h2: ", "backoff 100"]);
+            assert_eq!(asked.load(SeqCst), 1 + refused, "then the delays of the policy count");
+            world.wait(Duration::from_millis(100));
+            world.expect(&["connecting 2", "connected", "acknowledged #2"]);
+        } else {
+            world.expect(&["connecting 1", "connected", "acknowledged #2"]);
+        }
+        assert_eq!(block_on(sending).unwrap(), Delivery::Acknowledged);
+        assert_eq!(asked.load(SeqCst), 2 + refused);
     }
 }

@@ -72,6 +72,7 @@ impl Http {
             self.kept = Some(client);
             return Ok(());
         };
+        let mut again_at_once = 0..MOST_AGAIN;
         loop {
             let (request, pieces) = match request::of(attempt, policy, &destination, &outgoing) {
                 Ok(request) => request,
@@ -100,9 +101,11 @@ impl Http {
             .await?;
             let answer = match sent {
                 Ok(answer) => answer,
-                Err(NotSent { error, is_untouched }) if !is_new && (is_untouched || is_idempotent) => {
+                Err(NotSent { error, is_untouched })
+                    if !is_new && (is_untouched || is_idempotent) && again_at_once.next().is_some() =>
+                {
                     log::debug!(
-                        "stream {}: the connection was over, and another takes its place: {error}",
+                        "stream {}: sent again at once, over another connection if this one is over: {error}",
                         attempt.name
                     );
                     client = match client::open(None, &destination, policy, attempt, port).await {
@@ -222,3 +225,7 @@ pub(super) fn check(policy: &StreamPolicy) -> Result<(), Error> {
     }
     Ok(())
 }
+
+/// So often is a request sent again at once, without the delays of the policy. A server of HTTP/2 may refuse each of them, and its
+/// connection lives on.
+const MOST_AGAIN: usize = 3;
