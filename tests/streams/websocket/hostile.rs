@@ -7,6 +7,8 @@ use futures::executor::block_on;
 use onionskin::streams::policy::Protocol;
 use onionskin::streams::{Error, ErrorKind};
 
+use crate::world::World;
+
 use super::{BINARY, CLOSE, CONTINUED, MORE, ONCE, PING, Server, TEXT, failure, frame, reason, receive};
 
 /// What becomes of a stream whose server says this, once it is upgraded, and whether the client says Close with which code.
@@ -126,6 +128,30 @@ fn pings_without_end_and_nobody_reads_the_pongs() {
     drop(block_on(world.stream.enqueue("behind them")).unwrap());
     let mut pongs = 0;
     while client.read().first != TEXT {
+        pongs += 1;
+    }
+    assert!(pongs < 200_000, "{pongs} pongs were kept");
+}
+
+/// The same below MQTT, which reads bytes and knows of no pings.
+#[test]
+fn pings_without_end_below_mqtt() {
+    let server = Server::new();
+    let keys = r#""protocol": "mqtt", "mqtt_over_ws": true, "mqtt_topic": "t""#;
+    let world = World::new(ONCE, &format!(r#""endpoint": "127.0.0.1", "port": {}, {keys}"#, server.port()));
+    world.stream.connect();
+    let mut client = server.accept();
+    client.upgrade("Sec-WebSocket-Protocol: mqtt\r\n");
+    assert_eq!(client.read().payload[0], 0x10, "CONNECT");
+    client.frame(BINARY, [0x20, 2, 0, 0]);
+    let pings = frame(PING, [7; 125]).repeat(1_000);
+    client.socket.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
+    if !(0..500).all(|_| client.socket.write_all(&pings).is_ok()) {
+        return;
+    }
+    drop(block_on(world.stream.enqueue("behind them")).unwrap());
+    let mut pongs = 0;
+    while client.read().first != BINARY {
         pongs += 1;
     }
     assert!(pongs < 200_000, "{pongs} pongs were kept");
