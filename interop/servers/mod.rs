@@ -28,6 +28,7 @@ pub(crate) mod inn;
 pub(crate) mod inspircd;
 pub(crate) mod mariadb;
 pub(crate) mod microsocks;
+pub(crate) mod mosquitto;
 pub(crate) mod nghttpx;
 pub(crate) mod openssh;
 pub(crate) mod place;
@@ -155,6 +156,7 @@ const ALL: &[&Server] = &[
     &mariadb::MARIADB,
     &microsocks::MICROSOCKS,
     &microsocks::MICROSOCKS_LOGIN,
+    &mosquitto::MOSQUITTO,
     &nghttpx::NGHTTPX,
     &openssh::OPENSSH,
     &postfix::POSTFIX,

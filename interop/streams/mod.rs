@@ -1,9 +1,10 @@
 //! Streams to servers of others.
 
+mod mqtt;
 mod websocket;
 
 use crate::Case;
 
 pub(crate) fn cases() -> Vec<Case> {
-    websocket::cases()
+    mqtt::cases().into_iter().chain(websocket::cases()).collect()
 }
