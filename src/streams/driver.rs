@@ -205,7 +205,7 @@ impl Watch {
             self.closing_at = Some(alarms.next.now() + CLOSE_TIME);
         }
         let activity = mailbox.activity();
-        if activity.is_some() && !self.is_transactional {
+        if !self.is_transactional && mailbox.is_standing() {
             self.whole = None;
         }
         if alarms.whole.is_due(self.whole, cx) {

@@ -208,9 +208,15 @@ impl Mailbox {
     /// The next of what has arrived; `None` when nothing will.
     pub(super) fn poll_receive(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Message, Error>>> {
         let mut inner = self.lock();
+        let was_full = !inner.has_inbox_room();
         if let Some(next) = inner.inbox.pop_front() {
             if let Ok(message) = &next {
                 inner.inbox_bytes -= message.payload.len();
+            }
+            if was_full {
+                // Silence is counted from where the peer can be heard again.
+                let now = self.timer.now();
+                (inner.heard_at, inner.passed_at) = (now, now);
             }
             if let Some(waker) = inner.wakers.inbox_room.take() {
                 waker.wake();
@@ -318,6 +324,10 @@ impl Mailbox {
         }
     }
 
+    pub(super) fn is_taken(&self, id: MessageId) -> bool {
+        self.lock().taken.contains_key(&id)
+    }
+
     pub(super) fn settle(&self, id: MessageId, outcome: Result<Delivery, Error>) {
         let mut inner = self.lock();
         let now = self.timer.now();
@@ -343,7 +353,7 @@ impl Mailbox {
 
     pub(super) fn poll_inbox_room(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut inner = self.lock();
-        if inner.inbox_bytes < INBOX_BYTES && inner.inbox.len() < INBOX_MESSAGES {
+        if inner.has_inbox_room() {
             return Poll::Ready(());
         }
         inner.wakers.inbox_room = Some(cx.waker().clone());
@@ -407,10 +417,16 @@ impl Mailbox {
         inner.limits = stream.queue;
     }
 
-    /// When something last came from the peer, and when something last passed; `None` unless the stream stands.
+    pub(super) fn is_standing(&self) -> bool {
+        self.lock().machine.state() == State::Connected
+    }
+
+    /// When something last came from the peer, and when something last passed; `None` unless the stream stands, and while it is
+    /// the program that holds the peer up.
     pub(super) fn activity(&self) -> Option<(Instant, Instant)> {
         let inner = self.lock();
-        (inner.machine.state() == State::Connected).then_some((inner.heard_at, inner.passed_at))
+        let is_heard = inner.machine.state() == State::Connected && inner.has_inbox_room();
+        is_heard.then_some((inner.heard_at, inner.passed_at))
     }
 
     pub(super) fn ping(&self) {
@@ -475,6 +491,10 @@ pub(super) enum Rest {
 }
 
 impl Inner {
+    fn has_inbox_room(&self) -> bool {
+        self.inbox_bytes < INBOX_BYTES && self.inbox.len() < INBOX_MESSAGES
+    }
+
     fn has_room(&self, len: usize) -> bool {
         let messages = self.waiting.len() + self.taken.len();
         // What is longer than all of the queue would never be sent otherwise.

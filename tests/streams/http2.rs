@@ -221,3 +221,55 @@ fn a_request_that_was_refused_is_sent_again_at_once_but_not_for_ever() {
         assert_eq!(asked.load(SeqCst), 2 + refused);
     }
 }
+
+#[test]
+fn pieces_that_a_refused_request_has_taken_are_never_left_out_of_the_next() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (tx, rx) = std::sync::mpsc::channel::<String>();
+    std::thread::spawn(move || -> Option<()> {
+        let (mut peer, _) = listener.accept().ok()?;
+        peer.read_exact(&mut [0; 24]).ok()?;
+        peer.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).ok()?;
+        let (mut number, mut body) = (0, Vec::new());
+        loop {
+            let mut head = [0; 9];
+            peer.read_exact(&mut head).ok()?;
+            let [_, high, low, kind, flags, stream @ ..] = head;
+            let mut payload = vec![0; usize::from(high) << 8 | usize::from(low)];
+            peer.read_exact(&mut payload).ok()?;
+            let ok = [&[0, 0, 1, 1, 5], &stream[..], &[0x88]].concat();
+            match kind {
+                4 if flags == 0 => peer.write_all(&[0, 0, 0, 4, 1, 0, 0, 0, 0]).ok()?,
+                1 => {
+                    number += 1;
+                    body.clear();
+                    if number == 1 {
+                        peer.write_all(&ok).ok()?;
+                    }
+                }
+                0 if number > 1 => {
+                    body.extend_from_slice(&payload);
+                    if number == 2 && body.ends_with(b"two,") {
+                        // REFUSED_STREAM, when two pieces are gone.
+                        peer.write_all(&[&[0, 0, 4, 3, 0], &stream[..], &[0, 0, 0, 7]].concat()).ok()?;
+                    }
+                    if number > 2 && flags & 1 == 1 {
+                        tx.send(String::from_utf8_lossy(&body).into_owned()).ok()?;
+                        peer.write_all(&ok).ok()?;
+                    }
+                }
+                _ => {}
+            }
+        }
+    });
+    let stream = format!(r#""endpoint": "127.0.0.1", "port": {port}, "protocol": "h2", "http_method": "POST""#);
+    let world = World::new(r#""backoff": [100], "conceal": 1"#, &stream);
+    assert_eq!(block_on(world.stream.send("one")).unwrap(), Delivery::Acknowledged);
+    let piece = |text: &str, first, last| onionskin::streams::Message::from(text).piece(first, last);
+    let first = block_on(world.stream.enqueue(piece("one,", true, false))).unwrap();
+    assert_eq!(block_on(world.stream.send(piece("two,", false, false))).unwrap(), Delivery::Sent);
+    // Half a message is never acknowledged, and its rest is no request.
+    assert!(block_on(first).is_err());
+    assert!(rx.try_recv().is_err());
+}

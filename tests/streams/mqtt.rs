@@ -538,3 +538,82 @@ fn version_5_is_said_to_be_missing() {
     let error = onionskin::streams::Streams::new(policy, crate::world::runtime()).unwrap().open("it").unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Unsupported(_)), "{error}");
 }
+
+#[test]
+fn a_message_that_was_told_to_have_failed_is_never_sent_again() {
+    for has_session in [true, false] {
+        let (listener, stream) = listen(r#""mqtt_topic": "t", "mqtt_qos": 1"#);
+        let mut world = World::new(r#""conceal": 0"#, &stream);
+        let failed = block_on(world.stream.enqueue("failed")).unwrap();
+        let (mut broker, _) = Broker::accept(&listener, false);
+        broker.publish();
+        drop(broker);
+        world.expect(&["connecting 1", "connected", "disconnected", "all retries failed", "undelivered #1"]);
+        assert!(block_on(failed).is_err());
+        let next = block_on(world.stream.enqueue("next")).unwrap();
+        let (mut broker, _) = Broker::accept(&listener, has_session);
+        let (_, id, _, payload) = broker.publish();
+        assert_eq!(payload, b"next");
+        broker.answer(PUBACK, id);
+        assert_eq!(block_on(next).unwrap(), Delivery::Acknowledged);
+    }
+}
+
+#[test]
+fn an_acknowledgement_of_another_quality_of_service_is_none() {
+    for (qos, first) in [(1, PUBREC), (1, PUBCOMP), (2, PUBACK), (2, PUBCOMP)] {
+        let (listener, stream) = listen(&format!(r#""mqtt_topic": "t", "mqtt_qos": {qos}"#));
+        let mut world = World::new(r#""conceal": 0"#, &stream);
+        let sending = block_on(world.stream.enqueue("x")).unwrap();
+        let (mut broker, _) = Broker::accept(&listener, false);
+        let (_, id, ..) = broker.publish();
+        broker.answer(first, id);
+        world.expect(&["connecting 1", "connected", "disconnected: mqtt: a", "all retries failed", "undelivered #1"]);
+        assert!(block_on(sending).is_err());
+    }
+}
+
+#[test]
+fn a_program_that_is_slow_to_receive_loses_no_connection_for_it() {
+    let (listener, stream) = listen(r#""mqtt_subscribe": "a", "mqtt_keep_alive": 20"#);
+    let mut world = World::new(r#""svalidping": 30, "svalidhup": 60, "conceal": 0"#, &stream);
+    world.stream.connect();
+    let (mut broker, _) = Broker::accept(&listener, false);
+    let (_, body) = broker.packet();
+    broker.say(&[0x90, 3, body[0], body[1], 0]);
+    world.expect(&["connecting 1", "connected"]);
+    // More than is kept, and the answer to the question behind it.
+    let payload = [&1_u16.to_be_bytes()[..], b"a", &[7; 20_000]].concat();
+    let message = [&[0x30, 0xa3, 0x9c, 0x01][..], &payload].concat();
+    for _ in 0..5 {
+        broker.say(&message);
+    }
+    for _ in 0..10 {
+        world.pass(Duration::from_secs(20));
+        assert_eq!(broker.packet(), (0xc0, Vec::new()));
+        broker.say(&[0xd0, 0]);
+    }
+    assert_eq!(world.stream.state(), State::Connected);
+    for _ in 0..5 {
+        assert_eq!(block_on(world.stream.receive()).unwrap().unwrap().payload.len(), 20_000);
+    }
+    world.stream.disconnect();
+    world.expect(&["disconnected"]);
+}
+
+/// Who sends, and waits for that, before it receives.
+#[test]
+fn an_acknowledgement_behind_a_long_message_is_read_though_nobody_receives() {
+    let (listener, stream) = listen(r#""mqtt_topic": "t", "mqtt_qos": 1, "mqtt_subscribe": "a""#);
+    let world = World::new(r#""conceal": 0"#, &stream);
+    let sending = block_on(world.stream.enqueue("x")).unwrap();
+    let (mut broker, _) = Broker::accept(&listener, false);
+    let (_, body) = broker.packet();
+    broker.say(&[0x90, 3, body[0], body[1], 0]);
+    let (_, id, ..) = broker.publish();
+    let payload = [&1_u16.to_be_bytes()[..], b"a", &[7; 100_000]].concat();
+    broker.say(&[&[0x30, 0xa3, 0x8d, 0x06][..], &payload].concat());
+    broker.answer(PUBACK, id);
+    assert_eq!(block_on(sending).unwrap(), Delivery::Acknowledged);
+    assert_eq!(block_on(world.stream.receive()).unwrap().unwrap().payload.len(), 100_000);
+}

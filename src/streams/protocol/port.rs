@@ -53,6 +53,11 @@ impl Port {
         self.0.put_back(message);
     }
 
+    /// Whether a message that was taken is still waited for: one that was given up meanwhile is not to be sent any more.
+    pub(in crate::streams) fn is_wanted(&self, id: MessageId) -> bool {
+        self.0.is_taken(id)
+    }
+
     /// What became of a message.
     pub(in crate::streams) fn settle(&self, id: MessageId, outcome: Result<Delivery, Error>) {
         self.0.settle(id, outcome);

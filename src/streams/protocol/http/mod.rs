@@ -68,10 +68,12 @@ impl Http {
         let destination = attempt.destination()?;
         let mut client = client::open(self.kept.take(), &destination, policy, attempt, port).await?;
         // What was asked for may have been done, or taken back, meanwhile.
-        let Some(outgoing) = port.take_or_begin() else {
+        let Some(outgoing) = next_message(policy, port) else {
             self.kept = Some(client);
             return Ok(());
         };
+        // One in pieces cannot be: those that were taken are gone.
+        let can_be_sent_again = outgoing.message.is_last;
         let mut again_at_once = 0..MOST_AGAIN;
         loop {
             let (request, pieces) = match request::of(attempt, policy, &destination, &outgoing) {
@@ -82,7 +84,7 @@ impl Http {
                     return Ok(());
                 }
             };
-            let is_idempotent = is_idempotent(request.method()) && pieces.is_none();
+            let is_idempotent = is_idempotent(request.method()) && can_be_sent_again;
             let is_new = client.is_new();
             let answering = client.send(request);
             let feeding = async {
@@ -102,7 +104,9 @@ impl Http {
             let answer = match sent {
                 Ok(answer) => answer,
                 Err(NotSent { error, is_untouched })
-                    if !is_new && (is_untouched || is_idempotent) && again_at_once.next().is_some() =>
+                    if !is_new
+                        && (is_untouched && can_be_sent_again || is_idempotent)
+                        && again_at_once.next().is_some() =>
                 {
                     log::debug!(
                         "stream {}: sent again at once, over another connection if this one is over: {error}",
@@ -118,7 +122,7 @@ impl Http {
                     continue;
                 }
                 Err(NotSent { error, is_untouched }) => {
-                    if is_untouched || is_idempotent {
+                    if is_untouched && can_be_sent_again || is_idempotent {
                         port.put_back(outgoing);
                     }
                     return Err(error.into());
@@ -127,7 +131,7 @@ impl Http {
             let retry_after = retry_after(answer.status(), answer.headers(), attempt.shared.now_of_day());
             if let Some(retry_after) = retry_after {
                 let error = ErrorKind::Status(answer.status().as_u16());
-                if outgoing.message.is_last {
+                if can_be_sent_again {
                     port.put_back(outgoing);
                 }
                 return Err(Ending::Failed { error: error.into(), retry_after: Some(retry_after) });
@@ -186,6 +190,18 @@ impl Http {
         let is_success = policy.http.is_success(status);
         port.settle(outgoing.id, Ok(if is_success { Delivery::Acknowledged } else { Delivery::Refused(status) }));
         Ok(())
+    }
+}
+
+/// The next message that begins. Pieces of one that was answered or lost before they were sent are told so, for they are no request.
+fn next_message(policy: &StreamPolicy, port: &Port) -> Option<Outgoing> {
+    loop {
+        let outgoing = port.take_or_begin()?;
+        if outgoing.message.is_first {
+            return Some(outgoing);
+        }
+        let said = "the message was answered, or lost, before this piece of it";
+        port.settle(outgoing.id, Err(Error::refused(policy.protocol, said)));
     }
 }
 

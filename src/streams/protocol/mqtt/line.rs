@@ -18,6 +18,7 @@ use super::super::{Attempt, Ending, Port, Wish};
 use super::packets;
 use super::wire::{self, Connect, DISCONNECT, PINGREQ, PUBACK, PUBCOMP, PUBREC, PUBREL, Packet, Publish};
 use super::{InFlight, Session, Wire};
+use crate::connection;
 use crate::driver::Alarm;
 
 /// A session on a wire.
@@ -38,6 +39,8 @@ pub(super) struct Line<'l> {
     /// What was read and is no whole packet yet, or has no room yet.
     unread: BytesMut,
     alarm: Alarm,
+    /// Whether nothing is read because the program takes nothing.
+    is_held_up: bool,
     /// When to say that we are there, when the answer to that is late, and when all there is to beginning is.
     ping_at: Option<Instant>,
     pong_by: Option<Instant>,
@@ -50,8 +53,8 @@ enum Stage {
     Connecting { filters: Vec<(String, Qos)>, birth: Option<Publish> },
     /// SUBSCRIBE is.
     Subscribing { id: u16, filters: Vec<(String, Qos)>, birth: Option<Publish> },
-    /// The birth is published, with this identifier.
-    Born(u16),
+    /// The birth is published, with this identifier and quality of service.
+    Born(u16, Qos),
     /// The stream stands.
     Standing,
     /// DISCONNECT is the last that leaves.
@@ -87,6 +90,7 @@ impl<'l> Line<'l> {
             unflushed: Vec::new(),
             chunk: vec![0; CHUNK].into(),
             unread: BytesMut::new(),
+            is_held_up: false,
             alarm,
             ping_at: None,
             pong_by: None,
@@ -168,7 +172,11 @@ impl<'l> Line<'l> {
     fn send(&mut self, packet: Bytes, settles: Option<MessageId>) {
         self.leaving_bytes += packet.len();
         self.leaving.push_back(Leaving { bytes: packet, settles });
-        // Before it is accepted, a client says nothing more.
+        self.put_off_ping();
+    }
+
+    /// Something is said now, so that we are there need not be said for a while. Before it is accepted, a client says nothing more.
+    fn put_off_ping(&mut self) {
         let is_accepted = !matches!(self.stage, Stage::Connecting { .. });
         let keep_alive = self.policy.mqtt.keep_alive.filter(|time| is_accepted && !time.is_zero());
         self.ping_at = keep_alive.and_then(|time| self.alarm.now().checked_add(time));
@@ -177,7 +185,9 @@ impl<'l> Line<'l> {
     fn ping(&mut self) {
         self.send(PINGREQ, None);
         // The time for the answer is that for the next question.
-        self.pong_by = self.pong_by.or(self.ping_at);
+        if !self.is_held_up {
+            self.pong_by = self.pong_by.or(self.ping_at);
+        }
     }
 
     /// What the broker says.
@@ -192,7 +202,8 @@ impl<'l> Line<'l> {
                 let Stage::Connecting { filters, birth } = std::mem::replace(&mut self.stage, Stage::Standing) else {
                     return Err(broken("a second CONNACK"));
                 };
-                self.resume(has_session);
+                self.put_off_ping();
+                self.resume(has_session && !self.policy.mqtt.clean_start);
                 self.subscribe(filters, birth);
             }
             _ if matches!(self.stage, Stage::Connecting { .. }) => {
@@ -203,7 +214,8 @@ impl<'l> Line<'l> {
                 else {
                     return Err(broken("a SUBACK for nothing"));
                 };
-                if id != answered || codes.len() != filters.len() {
+                let is_code = |code: &u8| matches!(code, 0..=2 | 0x80);
+                if id != answered || codes.len() != filters.len() || !codes.iter().all(is_code) {
                     return Err(broken("a SUBACK for something else"));
                 }
                 if let Some((_, (filter, _))) = codes.iter().zip(filters).find(|(code, _)| **code > 2) {
@@ -226,14 +238,13 @@ impl<'l> Line<'l> {
                 self.session.received.remove(&id);
                 self.send(wire::answer(PUBCOMP, id), None);
             }
-            Packet::Puback(id) | Packet::Pubcomp(id) => {
-                self.session.acknowledged(id, self.port);
-                if matches!(self.stage, Stage::Born(birth) if birth == id) {
-                    self.stand();
-                }
-            }
+            Packet::Puback(id) => self.acknowledged(id, Qos::AtLeastOnce)?,
+            Packet::Pubcomp(id) => self.acknowledged(id, Qos::ExactlyOnce)?,
             Packet::Pubrec(id) => {
                 if let Some(kept) = self.session.in_flight.get_mut(&id) {
+                    if kept.publish.qos != Qos::ExactlyOnce {
+                        return Err(broken("a PUBREC for a message of QoS 1"));
+                    }
                     kept.is_received = true;
                 }
                 // There are brokers that say it twice, and each wants its answer.
@@ -242,6 +253,14 @@ impl<'l> Line<'l> {
             Packet::Pingresp => {}
         }
         Ok(())
+    }
+
+    fn acknowledged(&mut self, id: u16, by: Qos) -> Result<(), Error> {
+        if matches!(self.stage, Stage::Born(birth, qos) if birth == id && qos == by) {
+            self.stand();
+            return Ok(());
+        }
+        self.session.acknowledged(id, by, self.port)
     }
 
     /// Goes on with what was in flight when the connection before this one ended (section 4.4).
@@ -279,7 +298,7 @@ impl<'l> Line<'l> {
             return self.stand();
         }
         let id = self.session.next_id();
-        self.stage = Stage::Born(id);
+        self.stage = Stage::Born(id, birth.qos);
         self.send(birth.packet(id, false), None);
     }
 
@@ -291,8 +310,14 @@ impl<'l> Line<'l> {
 
     /// Takes one packet of what was read, or reads more where there is no whole one.
     fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, Error> {
-        // What is read is acknowledged, so there has to be room for it, and for the answers.
-        if self.port.poll_room(cx).is_pending() || self.leaving_bytes >= MAX_LEAVING {
+        // Nothing is answered behind DISCONNECT.
+        if matches!(self.stage, Stage::Closing) {
+            return Ok(false);
+        }
+        // A message that is read is acknowledged, so there has to be room for it, and for the answers. Acknowledgements need none.
+        let is_message = self.unread.first().is_some_and(|first| wire::is_publish(*first));
+        self.is_held_up = is_message && self.port.poll_room(cx).is_pending();
+        if self.is_held_up || self.leaving.len() >= MAX_PACKETS {
             return Ok(false);
         }
         if let Some(packet) = Packet::take(&mut self.unread).map_err(|error| broken(error.to_string()))? {
@@ -343,6 +368,11 @@ impl<'l> Line<'l> {
     }
 
     fn look_at_the_clock(&mut self, cx: &mut Context<'_>) -> Result<bool, Error> {
+        if matches!(self.stage, Stage::Closing) {
+            return Ok(false);
+        }
+        // Who is not heard by our own fault is not judged.
+        self.pong_by = self.pong_by.filter(|_| !self.is_held_up);
         let next = [self.ping_at, self.pong_by, self.stands_by].into_iter().flatten().min();
         if !self.alarm.is_due(next, cx) {
             return Ok(false);
@@ -365,8 +395,10 @@ fn broken(how: impl Into<String>) -> Error {
 }
 
 fn fault(error: &io::Error) -> Error {
+    // What a WebSocket below has to complain of is no error of the connection.
+    let is_of_the_connection = connection::Error::of(error).is_some();
     match error.kind() {
-        io::ErrorKind::InvalidData if error.get_ref().is_some() => Error::broken(Protocol::Ws, error.to_string()),
+        io::ErrorKind::InvalidData if !is_of_the_connection => Error::broken(Protocol::Ws, error.to_string()),
         _ => Error::lost(error),
     }
 }
@@ -374,9 +406,11 @@ fn fault(error: &io::Error) -> Error {
 /// How long a broker has for all there is to beginning.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// So many publications may be without an acknowledgement, and so many bytes wait to leave.
-const MAX_IN_FLIGHT: usize = 100;
+/// So many publications may be without an acknowledgement: Mosquitto (2.0.11) acknowledges more of QoS 2 and then drops some. No more are taken while so many bytes wait to leave, and nothing is
+/// read while so many packets do.
+const MAX_IN_FLIGHT: usize = 20;
 const MAX_LEAVING: usize = 256 * 1024;
+const MAX_PACKETS: usize = 1024;
 
 /// So much is read at a time, and so many steps are done before others have their turn.
 const CHUNK: usize = 8 * 1024;

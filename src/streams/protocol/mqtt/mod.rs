@@ -35,7 +35,7 @@ use self::line::Line;
 use self::wire::Publish;
 use super::super::mailbox::Outgoing;
 use super::super::message::{Delivery, MessageId};
-use super::super::policy::{MqttVersion, StreamPolicy};
+use super::super::policy::{MqttVersion, Protocol, Qos, StreamPolicy};
 use super::super::{Error, ErrorKind};
 use super::ws::{self, FramedBytes};
 use super::{Attempt, Ending, Port, Speaker};
@@ -86,6 +86,8 @@ impl Speaker for Mqtt {
 impl Session {
     async fn speak(&mut self, attempt: &Attempt, port: &Port) -> Result<Ending, Ending> {
         let policy = attempt.policy()?;
+        // What was given up meanwhile is not sent again; what the broker has is brought to its end.
+        self.in_flight.retain(|_, kept| kept.is_received || port.is_wanted(kept.outgoing.id));
         let connect = packets::connect(attempt, policy, || self.name(attempt))?;
         let subscribe = packets::filters(attempt, policy)?;
         let birth = policy.mqtt.birth.as_ref().map(|birth| packets::publication(attempt, "mqtt_birth_topic", birth));
@@ -115,11 +117,17 @@ impl Session {
         }
     }
 
-    /// The broker has it.
-    fn acknowledged(&mut self, id: u16, port: &Port) {
+    /// The broker has it, and says so in the way of this quality of service. One that is not in flight was acknowledged before: there are
+    /// brokers that say it twice.
+    fn acknowledged(&mut self, id: u16, by: Qos, port: &Port) -> Result<(), Error> {
+        let Some(kept) = self.in_flight.get(&id) else { return Ok(()) };
+        if kept.publish.qos != by || (by == Qos::ExactlyOnce && !kept.is_received) {
+            return Err(Error::broken(Protocol::Mqtt, "an acknowledgement of another quality of service"));
+        }
         if let Some(kept) = self.in_flight.remove(&id) {
             port.settle(kept.outgoing.id, Ok(Delivery::Acknowledged));
         }
+        Ok(())
     }
 
     /// What is to be published anew, because the broker has forgotten the session: in the order in which it was sent.

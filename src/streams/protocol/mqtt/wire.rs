@@ -69,6 +69,11 @@ impl Packet {
     }
 }
 
+/// Whether a packet that begins so is a message.
+pub(super) fn is_publish(first: u8) -> bool {
+    first & 0xf0 == 0x30
+}
+
 /// The length behind the first byte, and how long what says it is.
 fn remaining_length(input: &[u8]) -> Result<Option<(usize, usize)>, Malformed> {
     let mut len = 0;
