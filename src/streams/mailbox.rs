@@ -178,7 +178,7 @@ impl Mailbox {
         while !inner.has_room(len) {
             match inner.limits.when_full {
                 WhenFull::Wait => {
-                    inner.wakers.senders.push(cx.waker().clone());
+                    inner.wakers.register_sender(cx);
                     return Poll::Pending;
                 }
                 WhenFull::DropOldest => match inner.waiting.pop_front() {
@@ -253,7 +253,7 @@ impl Mailbox {
         if inner.receipts.is_empty() {
             return Poll::Ready(());
         }
-        inner.wakers.senders.push(cx.waker().clone());
+        inner.wakers.register_sender(cx);
         Poll::Pending
     }
 
@@ -263,7 +263,7 @@ impl Mailbox {
         if inner.machine.state() == State::Closed {
             return Poll::Ready(());
         }
-        inner.wakers.senders.push(cx.waker().clone());
+        inner.wakers.register_sender(cx);
         Poll::Pending
     }
 }
@@ -600,6 +600,13 @@ impl Wakers {
     fn wake_observer(&mut self) {
         if let Some(waker) = self.observer.take() {
             waker.wake();
+        }
+    }
+
+    /// Whoever asks again and again is there once.
+    fn register_sender(&mut self, cx: &Context<'_>) {
+        if !self.senders.iter().any(|waker| waker.will_wake(cx.waker())) {
+            self.senders.push(cx.waker().clone());
         }
     }
 
