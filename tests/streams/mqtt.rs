@@ -10,7 +10,7 @@ use futures::FutureExt;
 use futures::executor::block_on;
 use onionskin::streams::{Delivery, ErrorKind, Message, State};
 
-use crate::world::{World, words};
+use crate::world::{Deaf, World, words};
 
 /// The end of a broker.
 struct Broker(TcpStream);
@@ -89,8 +89,12 @@ fn publish(first: u8, topic: &str, id: Option<u16>, payload: &[u8]) -> Vec<u8> {
 
 fn listen(more: &str) -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    (listener, format!(r#""endpoint": "127.0.0.1", "port": {port}, "protocol": "mqtt", {more}"#))
+    let stream = mqtt_to(listener.local_addr().unwrap().port(), more);
+    (listener, stream)
+}
+
+fn mqtt_to(port: u16, more: &str) -> String {
+    format!(r#""endpoint": "127.0.0.1", "port": {port}, "protocol": "mqtt", {more}"#)
 }
 
 #[test]
@@ -297,9 +301,8 @@ fn identifiers_wrap_around_those_that_are_in_flight() {
 #[test]
 fn an_hour_offline_and_back_nothing_that_was_promised_is_lost_or_sent_twice() {
     for qos in [0, 1, 2] {
-        let (listener, stream) = listen(&format!(r#""mqtt_topic": "t", "mqtt_qos": {qos}"#));
-        let address = listener.local_addr().unwrap();
-        drop(listener);
+        let deaf = Deaf::new();
+        let stream = mqtt_to(deaf.port(), &format!(r#""mqtt_topic": "t", "mqtt_qos": {qos}"#));
         let mut world = World::new(r#""backoff": [600000], "conceal": "always""#, &stream);
         let sent: Vec<_> = (0..150).map(|n| block_on(world.stream.enqueue(format!("{n}"))).unwrap()).collect();
         for attempt in 1..6 {
@@ -307,7 +310,7 @@ fn an_hour_offline_and_back_nothing_that_was_promised_is_lost_or_sent_twice() {
             world.wait(Duration::from_secs(600));
         }
         world.expect(&["connecting 6", "unreachable", "backoff 600000"]);
-        let listener = TcpListener::bind(address).unwrap();
+        let listener = deaf.listen();
         world.wait(Duration::from_secs(600));
         let (mut broker, _) = Broker::accept(&listener, false);
         let mut next = 0;

@@ -8,7 +8,7 @@ use futures::executor::block_on;
 use futures::{FutureExt, SinkExt, StreamExt};
 use onionskin::streams::{Delivery, ErrorKind, Event, Message, State};
 
-use crate::world::World;
+use crate::world::{Deaf, World};
 
 fn listener() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -18,11 +18,6 @@ fn listener() -> (TcpListener, String) {
 
 fn raw_to(port: u16) -> String {
     format!(r#""endpoint": "127.0.0.1", "port": {port}, "protocol": "raw""#)
-}
-
-/// A port where nobody listens.
-fn nobody() -> String {
-    raw_to(TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port())
 }
 
 fn read(peer: &mut TcpStream, len: usize) -> Vec<u8> {
@@ -57,7 +52,8 @@ fn what_is_sent_arrives_and_what_arrives_is_received() {
 
 #[test]
 fn refused_is_tried_again_with_each_delay_in_turn_and_the_last_again() {
-    let mut world = World::new(r#""backoff": [100, 200, 300], "conceal": 5"#, &nobody());
+    let deaf = Deaf::new();
+    let mut world = World::new(r#""backoff": [100, 200, 300], "conceal": 5"#, &raw_to(deaf.port()));
     world.stream.connect();
     for (attempt, delay) in [100, 200, 300, 300, 300].into_iter().enumerate() {
         world.expect(&[&format!("connecting {}", attempt + 1), "unreachable", &format!("backoff {delay}")]);
@@ -75,7 +71,8 @@ fn refused_is_tried_again_with_each_delay_in_turn_and_the_last_again() {
 
 #[test]
 fn without_a_table_the_first_failure_is_the_last_and_is_told() {
-    let mut world = World::of(&format!(r#"{{ "s": {{ "it": {{ {} }} }} }}"#, nobody()));
+    let deaf = Deaf::new();
+    let mut world = World::of(&format!(r#"{{ "s": {{ "it": {{ {} }} }} }}"#, raw_to(deaf.port())));
     world.stream.connect();
     world.expect(&["connecting 1", "unreachable", "all retries failed"]);
     let error = block_on(world.stream.send("lost")).unwrap_err();
@@ -85,7 +82,8 @@ fn without_a_table_the_first_failure_is_the_last_and_is_told() {
 
 #[test]
 fn always_is_for_ever() {
-    let mut world = World::new(r#""backoff": [10], "conceal": "always""#, &nobody());
+    let deaf = Deaf::new();
+    let mut world = World::new(r#""backoff": [10], "conceal": "always""#, &raw_to(deaf.port()));
     world.stream.connect();
     for attempt in 1..=300 {
         world.expect(&[&format!("connecting {attempt}"), "unreachable", "backoff 10"]);
@@ -95,9 +93,8 @@ fn always_is_for_ever() {
 
 #[test]
 fn an_hour_offline_and_back_nothing_is_lost_nothing_is_sent_twice() {
-    let (listener, stream) = listener();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    let deaf = Deaf::new();
+    let stream = raw_to(deaf.port());
     let mut world = World::new(r#""backoff": [60000], "conceal": "always""#, &stream);
     let sent: Vec<_> = (0..100).map(|n| block_on(world.stream.enqueue(format!("{n:02};"))).unwrap()).collect();
     for attempt in 1..=60 {
@@ -106,7 +103,7 @@ fn an_hour_offline_and_back_nothing_is_lost_nothing_is_sent_twice() {
             world.wait(Duration::from_secs(60));
         }
     }
-    let listener = TcpListener::bind(address).unwrap();
+    let listener = deaf.listen();
     world.wait(Duration::from_secs(60));
     let (mut peer, _) = listener.accept().unwrap();
     let expected: String = (0..100).map(|n| format!("{n:02};")).collect();
@@ -217,7 +214,8 @@ fn idle_and_whole_times_are_two() {
 
 #[test]
 fn the_whole_time_goes_over_all_attempts_and_their_delays() {
-    let stream = format!(r#"{}, "timeout_ms": 2500"#, nobody());
+    let deaf = Deaf::new();
+    let stream = format!(r#"{}, "timeout_ms": 2500"#, raw_to(deaf.port()));
     let mut world = World::new(r#""backoff": [1000], "conceal": "always""#, &stream);
     let sending = block_on(world.stream.enqueue("x")).unwrap();
     for attempt in 1..=2 {
@@ -237,10 +235,8 @@ fn the_whole_time_goes_over_all_attempts_and_their_delays() {
 #[test]
 fn what_waits_is_bounded_and_dropped_as_the_policy_says() {
     for (when_full, kept) in [("drop-oldest", ["b", "c"]), ("drop-newest", ["a", "b"]), ("wait", ["a", "b"])] {
-        let (listener, stream) = listener();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
-        let stream = format!(r#"{stream}, "queue_messages": 2, "when_full": "{when_full}""#);
+        let deaf = Deaf::new();
+        let stream = format!(r#"{}, "queue_messages": 2, "when_full": "{when_full}""#, raw_to(deaf.port()));
         let mut world = World::new(r#""backoff": [1000], "conceal": "always""#, &stream);
         let first = block_on(world.stream.enqueue("a")).unwrap();
         let _second = block_on(world.stream.enqueue("b")).unwrap();
@@ -256,7 +252,7 @@ fn what_waits_is_bounded_and_dropped_as_the_policy_says() {
             // Dropped while it waits for room, it is not sent.
             _ => assert!(third.now_or_never().is_none()),
         }
-        let listener = TcpListener::bind(address).unwrap();
+        let listener = deaf.listen();
         world.wait(Duration::from_secs(1));
         let (mut peer, _) = listener.accept().unwrap();
         assert_eq!(read(&mut peer, 2), kept.concat().as_bytes(), "{when_full}");
@@ -297,7 +293,7 @@ fn disconnect_ends_in_order_and_stays_so() {
     assert_eq!(world.stream.state(), State::Idle);
     assert_eq!(peer.read(&mut [0]).unwrap(), 0);
     // And while it waits for the next attempt.
-    drop(listener);
+    rustix::net::shutdown(&listener, rustix::net::Shutdown::Both).unwrap();
     world.stream.connect();
     world.expect(&["connecting 1", "unreachable", "backoff 1000"]);
     world.stream.disconnect();
@@ -341,7 +337,8 @@ fn dropping_a_stream_ends_its_connection() {
 
 #[test]
 fn events_that_nobody_takes_are_forgotten_and_that_is_told() {
-    let mut world = World::new(r#""backoff": [10], "conceal": "always""#, &nobody());
+    let deaf = Deaf::new();
+    let mut world = World::new(r#""backoff": [10], "conceal": "always""#, &raw_to(deaf.port()));
     world.stream.connect();
     for _ in 0..200 {
         world.wait(Duration::from_millis(10));

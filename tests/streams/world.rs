@@ -1,5 +1,6 @@
 //! A program with one stream, on a clock that stands still, and what happens to it as words.
 
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use onionskin::runtime::{self, Runtime};
 use onionskin::streams::policy::Policy;
 use onionskin::streams::{Delivery, Event, Events, Stream, Streams};
 use onionskin::testing::Clock;
+use rustix::net::{AddressFamily, SocketType};
 
 pub(crate) fn runtime() -> &'static dyn Runtime {
     runtime::preferred().expect("these tests are compiled with a runtime only")
@@ -77,6 +79,26 @@ impl World {
             assert!(Instant::now() < patience, "it waits for {found:?}, and not for {expected:?}");
             std::thread::yield_now();
         }
+    }
+}
+
+/// A port of the test's own where nobody listens, until somebody does. No other test gets it meanwhile.
+pub(crate) struct Deaf(TcpListener);
+
+impl Deaf {
+    pub(crate) fn new() -> Self {
+        let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        rustix::net::bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
+        Self(socket.into())
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.0.local_addr().unwrap().port()
+    }
+
+    pub(crate) fn listen(self) -> TcpListener {
+        rustix::net::listen(&self.0, 128).unwrap();
+        self.0
     }
 }
 
