@@ -172,10 +172,11 @@ fn without_user(authority: &Authority) -> &str {
     authority.rsplit_once('@').map_or(authority, |(_, host)| host)
 }
 
-fn drive(
+/// Runs what moves a connection; `ended` is dropped when it is over.
+pub(crate) fn drive(
     runtime: &'static dyn Runtime,
     driver: impl Future<Output = Result<(), hyper::Error>> + Send + 'static,
-    ended: oneshot::Sender<()>,
+    ended: impl Send + 'static,
 ) {
     runtime.spawn(Box::pin(async move {
         if let Err(error) = driver.await {
@@ -188,7 +189,7 @@ fn drive(
 
 /// Runs what HTTP/2 has to do for each stream.
 #[derive(Clone, Copy, Debug)]
-struct Background(&'static dyn Runtime);
+pub(crate) struct Background(pub(crate) &'static dyn Runtime);
 
 impl<F> Executor<F> for Background
 where

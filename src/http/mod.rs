@@ -13,6 +13,8 @@ mod io;
 pub use ::http;
 pub use hyper;
 
+#[cfg(feature = "streams")]
+pub(crate) use self::client::{Background, drive};
 pub use self::client::{Client, connection_error};
 pub use self::io::HyperIo;
 #[doc(no_inline)]

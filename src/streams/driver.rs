@@ -48,11 +48,7 @@ impl Driver {
                 whole = timer.now().checked_add(time);
             }
             let attempt = self.attempt();
-            let policy = attempt.destinations.policy();
-            let speaker = match policy.streams.get(&*self.name) {
-                Some(stream) => speaker_for(&mut self.speaker, stream),
-                None => Err(attempt.policy().err().unwrap_or_else(|| ErrorKind::Closed.into())),
-            };
+            let speaker = attempt.policy().and_then(|stream| speaker_for(&mut self.speaker, stream));
             let speaker = match speaker {
                 Ok(speaker) => speaker,
                 Err(error) => {

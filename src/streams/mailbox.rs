@@ -153,14 +153,8 @@ impl Mailbox {
         Arc::clone(&self.lock().values)
     }
 
-    /// Sets a value, or takes it away.
-    pub(super) fn set_value(&self, name: &str, value: Option<String>) {
-        let mut inner = self.lock();
-        let values = Arc::make_mut(&mut inner.values);
-        match value {
-            Some(value) => drop(values.insert(name.to_owned(), value)),
-            None => drop(values.remove(name)),
-        }
+    pub(super) fn set_value(&self, name: &str, value: String) {
+        Arc::make_mut(&mut self.lock().values).insert(name.to_owned(), value);
     }
 
     /// Waits for room, and puts a message behind those that wait. What is full is as the policy says: whoever sends waits, or one

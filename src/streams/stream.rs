@@ -68,7 +68,7 @@ impl Stream {
             let error = super::policy::DestinationError::undeclared(&self.name, name, self.declared.values.keys());
             return Err(error.into());
         }
-        self.mailbox.set_value(name, Some(value.into()));
+        self.mailbox.set_value(name, value.into());
         Ok(())
     }
 

@@ -75,7 +75,7 @@ impl Port {
 
     /// A named value that came from the peer.
     pub(in crate::streams) fn set_value(&self, name: &str, value: String) {
-        self.0.set_value(name, Some(value));
+        self.0.set_value(name, value);
         self.0.tell(Event::Value(name.to_owned()));
     }
 

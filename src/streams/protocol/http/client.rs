@@ -14,7 +14,6 @@ use http::header::HOST;
 use http::{HeaderValue, Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
-use hyper::rt::Executor;
 
 use super::super::super::policy::{Destination, Protocol, StreamPolicy};
 use super::super::super::{Error, ErrorKind};
@@ -23,7 +22,7 @@ use super::super::{Attempt, Ending, Port};
 use super::Body;
 use crate::connection::Connection;
 use crate::endpoint::Endpoint;
-use crate::http::{HyperIo, connection_error};
+use crate::http::{Background, HyperIo, connection_error, drive};
 use crate::runtime::{Runtime, Socket};
 
 /// A connection that requests can be sent over, one at a time.
@@ -132,7 +131,7 @@ async fn http1(
     let mut builder = http1::Builder::new();
     builder.max_buf_size(MAX_HEAD).max_headers(MAX_FIELDS);
     let (sender, driver) = builder.handshake(HyperIo(connection)).await.map_err(|error| fault(&error, Protocol::H1))?;
-    drive(runtime, driver);
+    drive(runtime, driver, ());
     Ok(sender)
 }
 
@@ -144,17 +143,8 @@ async fn http2(
     builder.max_header_list_size(MAX_HEAD as u32).initial_stream_window_size(WINDOW).max_send_buf_size(WINDOW as usize);
     builder.initial_connection_window_size(CONNECTION_WINDOW);
     let (sender, driver) = builder.handshake(HyperIo(connection)).await.map_err(|error| fault(&error, Protocol::H2))?;
-    drive(runtime, driver);
+    drive(runtime, driver, ());
     Ok(sender)
-}
-
-fn drive(runtime: &'static dyn Runtime, driver: impl Future<Output = Result<(), hyper::Error>> + Send + 'static) {
-    runtime.spawn(Box::pin(async move {
-        if let Err(error) = driver.await {
-            // Who has sent a request is told by its answer.
-            log::debug!("a connection with HTTP ended: {error}");
-        }
-    }));
 }
 
 /// What TLS, the innermost layer, has agreed on.
@@ -227,21 +217,6 @@ impl SharedClients {
 impl fmt::Debug for SharedClients {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SharedClients").finish_non_exhaustive()
-    }
-}
-
-/// Runs what HTTP/2 has to do for each stream.
-#[derive(Clone, Copy, Debug)]
-struct Background(&'static dyn Runtime);
-
-impl<F> Executor<F> for Background
-where
-    F: Future + Send + 'static,
-{
-    fn execute(&self, task: F) {
-        self.0.spawn(Box::pin(async move {
-            task.await;
-        }));
     }
 }
 
